@@ -1,0 +1,12 @@
+"""Datasets in one verified folder, and fast exact batches.
+
+The public names are listed in `__init__.pyi`; each is imported when first used, so that
+`import research_data` is quick. Only `Batches` imports torch.
+"""
+
+from importlib.metadata import version
+
+import lazy_loader
+
+__version__ = version("research-data")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

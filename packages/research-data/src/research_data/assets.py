@@ -1,0 +1,55 @@
+"""The assets folder: everything large, in one place.
+
+assets/datasets/   one folder a dataset and revision, with its asset.json
+assets/models/     likewise
+assets/outputs/    one folder a paper, in it one a run
+"""
+
+import os
+import sys
+import tomllib
+from pathlib import Path
+
+from research_data.errors import AssetError
+
+
+def find_workspace(start: Path) -> Path | None:
+    """The nearest folder at or above start whose pyproject.toml is a uv workspace's root."""
+    for folder in (start, *start.parents):
+        pyproject = folder / "pyproject.toml"
+        if pyproject.is_file() and "workspace" in _tool_uv(pyproject):
+            return folder
+    return None
+
+
+def get_assets_dir() -> Path:
+    """The assets folder: RESEARCH_ASSETS where set, else `assets/` of the workspace.
+
+    The workspace is the one this package is installed from, then the one its environment lies in,
+    then the one around the working folder. Raises AssetError where there is none.
+    """
+    if chosen := os.environ.get("RESEARCH_ASSETS"):
+        return Path(chosen).expanduser().absolute()
+    for start in (Path(__file__).resolve(), Path(sys.prefix), Path.cwd()):
+        if workspace := find_workspace(start):
+            return workspace / "assets"
+    raise AssetError(
+        "there is no workspace here to hold assets. Set RESEARCH_ASSETS to the folder that should."
+    )
+
+
+def get_datasets_dir() -> Path:
+    """Where datasets lie, one folder a revision."""
+    return get_assets_dir() / "datasets"
+
+
+def get_outputs_dir() -> Path:
+    """Where runs are recorded: one folder a paper, in it one a run."""
+    return get_assets_dir() / "outputs"
+
+
+def _tool_uv(pyproject: Path) -> dict[str, object]:
+    try:
+        return tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("uv", {})
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError):
+        return {}  # uv itself says what is wrong with it

@@ -1,0 +1,98 @@
+"""Write beside, fsync, rename: a reader never sees half a file, whatever happens to the writer."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from research_data.errors import StorageError
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace path by content in one step. Raises StorageError."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        _remove_quietly(beside)
+        raise StorageError(path, error) from error
+
+
+def write_json(path: Path, value: object) -> None:
+    """Replace path by value as indented JSON. Raises StorageError."""
+    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """Yield an empty folder beside path that takes path's name when the block ends well.
+
+    Raises FileExistsError when another writer was first, StorageError when the disk refuses;
+    then, as after any other exception, nothing is left behind.
+    """
+    partial: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private, the result need not be
+        yield partial
+        for file in partial.rglob("*"):
+            if file.is_file():
+                _fsync(file)
+        _fsync(partial)
+        partial.rename(path)  # refused by the system when path is a folder with something in it
+        _fsync(path.parent)
+    except OSError as error:
+        if path.is_dir() and any(path.iterdir()):
+            raise FileExistsError(f"{path} exists") from error
+        raise StorageError(path, error) from error
+    finally:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_link(link: Path, target: Path | str) -> None:
+    """Make link a symbolic link to target, in one step, in place of an earlier link."""
+    beside = link.with_name(f".{link.name}.{os.getpid()}.partial")
+    try:
+        beside.unlink(missing_ok=True)
+        beside.symlink_to(target)
+        beside.replace(link)
+    except OSError as error:
+        _remove_quietly(beside)
+        raise StorageError(link, error) from error
+
+
+def sha256_file(path: Path) -> str:
+    """The sha256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _remove_quietly(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        pass  # the error that brought us here is the one to report

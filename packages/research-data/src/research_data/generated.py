@@ -1,0 +1,145 @@
+"""Datasets that a program makes: generated once into assets, with a manifest, then only read."""
+
+import hashlib
+import importlib.metadata
+import inspect
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from research_data.assets import get_datasets_dir
+from research_data.durable import new_folder, replace_link, sha256_file, write_json
+from research_data.errors import DamagedAssetError
+
+ARRAYS = "data.safetensors"
+MANIFEST = "asset.json"
+
+Argument = str | int | float | bool | None | list[int] | list[float]
+
+
+@dataclass(frozen=True)
+class GeneratedDataset:
+    """A dataset named by what makes it.
+
+    name: what it is called under assets/datasets.
+    generate: called with `arguments`; returns named NumPy arrays. It must depend on nothing else.
+    arguments: keyword arguments, JSON values.
+    package: the distribution that does the generating; its version is part of the key.
+    licence: SPDX identifier of the data.
+    """
+
+    name: str
+    generate: Callable[..., Mapping[str, np.ndarray]]
+    arguments: Mapping[str, Argument]
+    package: str
+    licence: str
+
+    @property
+    def generator(self) -> str:
+        """Where the generating function is found, `module:name`."""
+        return f"{self.generate.__module__}:{self.generate.__qualname__}"
+
+    @property
+    def version(self) -> str:
+        """The installed version of the generating package."""
+        return importlib.metadata.version(self.package)
+
+    @property
+    def revision(self) -> str:
+        """Key of generator (its name and source), package version and arguments; 12 hex digits.
+
+        The source counts, so that editing the generator never leaves old data under its name.
+        """
+        identity = {
+            "generator": self.generator,
+            "source": inspect.getsource(self.generate),
+            "package": [self.package, self.version],
+            "arguments": dict(self.arguments),
+        }
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+
+    @property
+    def folder(self) -> Path:
+        """Where this revision lies, made or not."""
+        return get_datasets_dir() / f"{self.name}@{self.revision}"
+
+
+def make_dataset(dataset: GeneratedDataset) -> Path:
+    """Return the dataset's folder, generating it where it is missing and verifying it where not.
+
+    Several processes may do so at once: one sound copy results. Raises DamagedAssetError when a
+    file differs from its manifest (remove the folder to have it made anew), StorageError.
+    """
+    folder = dataset.folder
+    if folder.exists():
+        verify_asset(folder)
+    else:
+        try:
+            _generate(dataset, folder)
+        except FileExistsError:  # another process was faster, with the same data
+            verify_asset(folder)
+    replace_link(folder.with_name(dataset.name), folder.name)
+    return folder
+
+
+def load_arrays(folder: Path) -> dict[str, np.ndarray]:
+    """The named arrays of a generated dataset."""
+    try:
+        return load_file(folder / ARRAYS)
+    except (SafetensorError, OSError) as error:
+        raise DamagedAssetError(folder, f"{ARRAYS} cannot be read ({error})") from error
+
+
+def verify_asset(folder: Path) -> None:
+    """Hash every file of an asset against its asset.json. Raises DamagedAssetError."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedAssetError(folder, f"{MANIFEST} is missing or unreadable") from error
+    for name, expected in files.items():
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise DamagedAssetError(folder, f"{MANIFEST} names {name!r}, outside its folder")
+        if not (folder / name).is_file():
+            raise DamagedAssetError(folder, f"{name} is missing")
+        if (seen := sha256_file(folder / name)) != expected:
+            raise DamagedAssetError(
+                folder, f"{name} is damaged: its sha256 is {seen}, {MANIFEST} says {expected}"
+            )
+
+
+def _generate(dataset: GeneratedDataset, folder: Path) -> None:
+    arrays = {
+        name: np.ascontiguousarray(array)
+        for name, array in dataset.generate(**dataset.arguments).items()
+    }
+    with new_folder(folder) as partial:
+        save_file(arrays, partial / ARRAYS)
+        (partial / ARRAYS).chmod(0o644)  # safetensors makes it private
+        manifest = {
+            "schema": 1,
+            "kind": "dataset",
+            "source": "generated",
+            "repo_id": dataset.name,
+            "configs": [],
+            "generator": dataset.generator,
+            "package": {dataset.package: dataset.version},
+            "arguments": dict(dataset.arguments),
+            "requested_revision": None,
+            "revision": dataset.revision,
+            "licence": dataset.licence,
+            "files": {
+                ARRAYS: {
+                    "size": (partial / ARRAYS).stat().st_size,
+                    "sha256": sha256_file(partial / ARRAYS),
+                }
+            },
+            "pulled_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        write_json(partial / MANIFEST, manifest)

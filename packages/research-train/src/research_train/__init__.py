@@ -1,0 +1,12 @@
+"""Launcher, run record and training loop for reproduced papers.
+
+The public names are listed in `__init__.pyi`; each is imported when first used, so that
+`import research_train` imports neither torch nor pydantic.
+"""
+
+from importlib.metadata import version
+
+import lazy_loader
+
+__version__ = version("research-train")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,32 @@
+from .checkpoint import TrainState as TrainState
+from .checkpoint import load_checkpoint as load_checkpoint
+from .checkpoint import save_checkpoint as save_checkpoint
+from .config import TrainConfig as TrainConfig
+from .config import load_config as load_config
+from .errors import CheckpointError as CheckpointError
+from .errors import ConfigError as ConfigError
+from .errors import Interrupted as Interrupted
+from .errors import MemberError as MemberError
+from .errors import NotFiniteError as NotFiniteError
+from .errors import RequirementError as RequirementError
+from .errors import RunError as RunError
+from .evaluation import evaluate_run as evaluate_run
+from .members import Experiment as Experiment
+from .members import Member as Member
+from .members import find_member as find_member
+from .members import installed_members as installed_members
+from .metrics import Evaluation as Evaluation
+from .metrics import accuracy as accuracy
+from .metrics import classification_loss as classification_loss
+from .metrics import classification_report as classification_report
+from .needs import prepare_assets as prepare_assets
+from .record import Metrics as Metrics
+from .record import RunRecord as RunRecord
+from .record import read_record as read_record
+from .run import Run as Run
+from .run import find_run as find_run
+from .run import last_run as last_run
+from .run import start_run as start_run
+from .trainer import Trainer as Trainer
+
+__version__: str

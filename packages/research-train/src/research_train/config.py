@@ -1,0 +1,279 @@
+"""From config.yaml and `key=value` to the experiment's typed Config."""
+
+import json
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import annotated_types
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from pydantic.fields import FieldInfo
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from research_train.errors import ConfigError
+from research_train.members import Experiment, did_you_mean
+
+COMMAND_LINE = "command line"
+
+
+class TrainConfig(BaseModel):
+    """The keys that every trainable experiment has; an experiment's Config adds its own.
+
+    A key's docstring is what `train --help` shows. A Config's own keys have no defaults here:
+    their values stand in the experiment's YAML and nowhere else.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        use_attribute_docstrings=True,
+        protected_namespaces=(),
+    )
+
+    seed: NonNegativeInt = 0
+    """Seed of every random number generator."""
+    steps: PositiveInt = 1000
+    """Weight updates."""
+    batch_size: PositiveInt = 32
+    """Examples an update."""
+    device: str = "auto"
+    """auto (a GPU where there is one), cpu, cuda, cuda:1, mps."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of the forward pass; bfloat16 is autocast, weights stay float32."""
+    deterministic: bool = False
+    """Only kernels that give the same bits every time, where a GPU would otherwise not."""
+    log_every: PositiveInt = 50
+    """Steps between two lines of metrics."""
+    evaluate_every: PositiveInt = 500
+    """Steps between two evaluations."""
+    checkpoint_every: PositiveInt = 1000
+    """Steps between two checkpoints; one is always written at the end and on a stop."""
+    keep_checkpoints: PositiveInt = 2
+    """How many of the newest checkpoints stay on disk."""
+    tensorboard: bool = True
+    """Write TensorBoard event files beside the metrics."""
+    wandb: Literal["disabled", "offline", "online"] = "disabled"
+    """Weights & Biases."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One config key as `train --help` shows it: its dotted name, type, value and meaning."""
+
+    name: str
+    type: str
+    value: str
+    doc: str
+    common: bool
+
+
+def load_config(
+    experiment: Experiment, overrides: Sequence[str] = (), file: Path | None = None
+) -> TrainConfig:
+    """The experiment's Config from its YAML (or file, which replaces it) and `key=value` words.
+
+    Raises ConfigError: a YAML that can't be read, isn't a mapping, repeats a key or has tags; an
+    unknown, missing or badly typed key; a value out of range.
+    """
+    file = file or experiment.config_file
+    model = config_class(experiment)
+    where = _shown(file, experiment)
+    values = read_yaml(file, where)
+    words: dict[str, str] = {}
+    for word in overrides:
+        key, value = _split(word)
+        _set(values, key, _parse_scalar(value, word))
+        words[key] = value
+    _refuse_unknown(values, model, where, words)
+    return _validate(model, values, where, words)
+
+
+def config_class(experiment: Experiment) -> type[TrainConfig]:
+    """The experiment's Config. Raises ConfigError when its config.py defines none."""
+    module = experiment.load("config")
+    model = getattr(module, "Config", None)
+    if not (isinstance(model, type) and issubclass(model, TrainConfig)):
+        raise ConfigError(f"{module.__file__} defines no class Config(TrainConfig)")
+    return model
+
+
+def read_yaml(file: Path, where: str | None = None) -> dict[str, Any]:
+    """A YAML 1.2 mapping. Raises ConfigError, with line and column where there are any."""
+    where = where or str(file)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{where}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{where}: is not UTF-8 text ({error.reason})") from error
+    values = _parse(text, where)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: must be a mapping of `key: value` lines, is {_kind(values)}")
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{where}: the key {odd[0]!r} must be a word")
+    return values
+
+
+def dump_yaml(values: Mapping[str, object]) -> str:
+    """The values as YAML 1.2, in their order."""
+    stream = StringIO()
+    writer = YAML(typ="rt", pure=True)  # keeps the order; `safe` would sort
+    writer.dump(dict(values), stream)
+    return stream.getvalue()
+
+
+def describe_keys(experiment: Experiment) -> list[Key]:
+    """Every key of an experiment's Config with the value it has unless overridden."""
+    return list(_describe(config_class(experiment), read_yaml(experiment.config_file), ""))
+
+
+def _parse(text: str, where: str) -> Any:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = str(error.problem or error.context).splitlines()[0]
+        raise ConfigError(f"{where}{place}: {problem}") from error
+    except YAMLError as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
+    except ValueError as error:  # a date such as 2026-13-45
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _parse_scalar(value: str, word: str) -> Any:
+    return _parse(value, f"{COMMAND_LINE}, {word!r}")
+
+
+def _split(word: str) -> tuple[str, str]:
+    key, _, value = word.partition("=")
+    if not all(part.isidentifier() for part in key.split(".")):
+        raise ConfigError(f"{COMMAND_LINE}: {word!r} is not of the form key=value")
+    return key, value
+
+
+def _set(values: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = values.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise ConfigError(f"{COMMAND_LINE}: {key!r}: {parent!r} is {below!r}, holds no keys")
+        values = below
+    values[last] = value
+
+
+def _refuse_unknown(
+    values: dict[str, Any], model: type[BaseModel], where: str, words: Mapping[str, str]
+) -> None:
+    known = [key.name for key in _describe(model, {}, "")]
+    for key, value in _unknown(values, model, ""):
+        place = COMMAND_LINE if any(f"{w}.".startswith(f"{key}.") for w in words) else where
+        raise ConfigError(
+            f"{place}: unknown key {key!r} = {value!r}.{did_you_mean(key, known)} "
+            "`train --help` lists all keys."
+        )
+
+
+def _unknown(
+    values: dict[str, Any], model: type[BaseModel], prefix: str
+) -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if key not in model.model_fields:
+            yield name, value
+        elif isinstance(value, dict) and (section := _section(model.model_fields[key])):
+            yield from _unknown(value, section, f"{name}.")
+
+
+def _section(field: FieldInfo) -> type[BaseModel] | None:
+    """The model of a field that holds keys of its own."""
+    for annotation in (field.annotation, *get_args(field.annotation)):
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            return annotation
+    return None
+
+
+def _validate(
+    model: type[TrainConfig], values: dict[str, Any], where: str, words: Mapping[str, str]
+) -> TrainConfig:
+    # As JSON and strict: "1" is no number and true no integer, yet a list can become a tuple.
+    try:
+        return model.model_validate_json(json.dumps(values, default=str), strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        # Known only now: the key wants text, or a whole number that was written as 1e4.
+        key = ".".join(str(part) for part in problem["loc"])
+        value = problem["input"]
+        if problem["type"] == "string_type" and key in words and not isinstance(value, str):
+            _set(values, key, words[key])
+            return _validate(model, values, where, words)
+        if problem["type"] in ("int_type", "int_from_float") and (
+            isinstance(value, float) and value.is_integer()
+        ):
+            _set(values, key, int(value))
+            return _validate(model, values, where, words)
+        place = COMMAND_LINE if key in words else where
+        if problem["type"] == "missing":
+            doc = next((k.doc for k in _describe(model, {}, "") if k.name == key), "")
+            raise ConfigError(f"{place}: key {key!r} is missing. {doc}".rstrip()) from error
+        message = problem["msg"].replace("Input should", "should", 1)
+        subject = f"{key!r} = {value!r}" if key else "the config"
+        raise ConfigError(f"{place}: {subject}: {message}") from error
+
+
+def _describe(model: type[BaseModel], values: Mapping[str, Any], prefix: str) -> Iterator[Key]:
+    for name, field in model.model_fields.items():
+        value = values.get(name, field.default if not field.is_required() else None)
+        if section := _section(field):
+            below = value if isinstance(value, Mapping) else {}
+            yield from _describe(section, below, f"{prefix}{name}.")
+        else:
+            yield Key(
+                name=f"{prefix}{name}",
+                type=_type_name(field),
+                value="" if value is None else json.dumps(value, default=str).strip('"'),
+                doc=" ".join((field.description or "").split()),
+                common=not prefix and name in TrainConfig.model_fields,
+            )
+
+
+def _type_name(field: FieldInfo) -> str:
+    bounds = [
+        f"{sign} {limit}"
+        for part in field.metadata
+        for kind, attribute, sign in (
+            (annotated_types.Gt, "gt", ">"),
+            (annotated_types.Ge, "ge", ">="),
+            (annotated_types.Lt, "lt", "<"),
+            (annotated_types.Le, "le", "<="),
+        )
+        if isinstance(part, kind) and (limit := getattr(part, attribute)) is not None
+    ]
+    return " ".join([_annotation_name(field.annotation), *bounds])
+
+
+def _annotation_name(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return "|".join(str(argument) for argument in arguments)
+    if origin in (Union, types.UnionType):
+        return "|".join(_annotation_name(argument) for argument in arguments)
+    if origin is not None:
+        return str(annotation).replace("typing.", "")
+    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _kind(value: object) -> str:
+    return {"list": "a list", "NoneType": "empty"}.get(type(value).__name__, f"{value!r}")
+
+
+def _shown(file: Path, experiment: Experiment) -> str:
+    try:
+        return str(file.resolve().relative_to(experiment.member.workspace.resolve()))
+    except ValueError:
+        return str(file)

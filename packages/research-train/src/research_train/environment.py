@@ -1,0 +1,71 @@
+"""What a run ran on: machine, Python, CUDA, git."""
+
+import platform
+import socket
+import subprocess
+from pathlib import Path
+
+from pydantic import BaseModel
+
+
+class Environment(BaseModel):
+    """The machine and interpreter; gpu and cuda are None without a usable GPU."""
+
+    python: str
+    platform: str
+    cpu: str
+    gpu: str | None
+    cuda: str | None
+
+
+class GitState(BaseModel):
+    """The commit checked out (None outside git) and whether anything differs from it."""
+
+    commit: str | None
+    dirty: bool | None
+
+
+def describe_environment() -> Environment:
+    """This machine and interpreter."""
+    import torch  # here: those who only read records have no use for it
+
+    usable = torch.cuda.is_available()
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=_cpu_name(),
+        gpu=torch.cuda.get_device_name() if usable else None,
+        cuda=torch.version.cuda if usable else None,
+    )
+
+
+def host_name() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
+def git_state(folder: Path) -> GitState:
+    """The state of the repository around folder."""
+    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    status = _git(folder, "status", "--porcelain")
+    return GitState(commit=commit or None, dirty=None if status is None else bool(status))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

@@ -1,0 +1,51 @@
+"""What can go wrong in training, below the errors of research-data.
+
+    ResearchError
+    ├── UsageError               exit code 2
+    │   ├── ConfigError          a YAML or a `key=value` is wrong
+    │   └── MemberError          no such paper or experiment, or none or several to choose from
+    ├── RequirementError         an internal package is not of the version that a paper requires
+    ├── RunError                 no such run, or it can't be resumed or evaluated
+    ├── CheckpointError          a checkpoint is damaged or belongs to another model
+    └── NotFiniteError           the loss became NaN or infinite
+
+    KeyboardInterrupt
+    └── Interrupted              a signal asked the run to stop
+"""
+
+from research_data.errors import ResearchError, UsageError
+
+
+class ConfigError(UsageError):
+    """A configuration is wrong; the message says where, the value seen and what is allowed."""
+
+
+class MemberError(UsageError):
+    """No paper or experiment of that name, or it isn't clear which one is meant."""
+
+
+class RequirementError(ResearchError):
+    """What a paper requires of an internal package is not what would run."""
+
+
+class RunError(ResearchError):
+    """A run doesn't exist, is in use, or can't do what was asked of it."""
+
+
+class CheckpointError(ResearchError):
+    """A checkpoint is damaged, incomplete, or of another model."""
+
+
+class NotFiniteError(ResearchError):
+    """The loss became NaN or infinite: a lower learning rate or clipped gradients may help."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal asked the run to stop. Not an Exception: no `except Exception` swallows it.
+
+    signal: its number; the command's exit code is 128 more.
+    """
+
+    def __init__(self, signal: int):
+        super().__init__(f"stopped by signal {signal}")
+        self.signal = signal

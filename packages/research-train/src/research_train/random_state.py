@@ -1,0 +1,68 @@
+"""Random number generators: seeding all of them, and their states as plain JSON values."""
+
+import base64
+import os
+import random
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def seed_everything(seed: int, deterministic: bool = False) -> None:
+    """Seed Python, NumPy and torch on every device.
+
+    deterministic: let torch use only kernels that give the same bits every time; it raises a
+    RuntimeError where it has none. A CPU's kernels are so anyway, at a fixed number of threads.
+    """
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(deterministic)
+    torch.backends.cudnn.benchmark = False
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+
+
+@dataclass
+class RandomState:
+    """Every random number generator: Python's, NumPy's global one, torch's on CPU and each GPU."""
+
+    python: list[Any]
+    numpy: list[Any]
+    torch: str
+    cuda: list[str]
+
+    @classmethod
+    def capture(cls) -> "RandomState":
+        """The generators as they stand."""
+        name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+        version, internal, gauss_next = random.getstate()
+        return cls(
+            python=[version, list(internal), gauss_next],
+            numpy=[name, keys.tolist(), position, has_gauss, gauss],
+            torch=_encode(torch.get_rng_state()),
+            cuda=[_encode(state) for state in torch.cuda.get_rng_state_all()]
+            if torch.cuda.is_available()
+            else [],
+        )
+
+    def restore(self) -> None:
+        """Put every generator back; those of GPUs that aren't here are left out."""
+        version, internal, gauss_next = self.python
+        random.setstate((version, tuple(internal), gauss_next))
+        name, keys, position, has_gauss, gauss = self.numpy
+        np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+        torch.set_rng_state(_decode(self.torch))
+        if self.cuda and torch.cuda.device_count() == len(self.cuda):
+            torch.cuda.set_rng_state_all([_decode(state) for state in self.cuda])
+
+
+def _encode(state: Tensor) -> str:
+    return base64.b64encode(state.numpy().tobytes()).decode()
+
+
+def _decode(text: str) -> Tensor:
+    return torch.frombuffer(bytearray(base64.b64decode(text)), dtype=torch.uint8)

@@ -1,0 +1,135 @@
+"""What run.json holds, and the seal that tells whether a run's evidence is as it was written."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from research_data.durable import sha256_file
+
+from research_train.environment import Environment, GitState
+from research_train.errors import RunError
+
+SCHEMA = 1
+RECORD, CONFIG, METRICS, CHECKPOINTS = "run.json", "config.yaml", "metrics.jsonl", "checkpoints"
+
+Status = Literal["running", "completed", "failed", "interrupted"]
+Metrics = dict[str, float]
+
+# The fields that make a run evidence; name, note, tags and group are the reader's to change.
+SEALED_FIELDS = frozenset(
+    {
+        "schema",
+        "id",
+        "paper",
+        "experiment",
+        "status",
+        "started",
+        "seed",
+        "git",
+        "source",
+        "fingerprint",
+        "lock_sha256",
+        "packages",
+        "assets",
+        "parent",
+        "metrics",
+    }
+)
+
+
+class Attempt(BaseModel):
+    """One start or resume of a run."""
+
+    time: str
+    end: str | None = None
+    status: Status = "running"
+    command: list[str]
+    host: str
+    environment: Environment
+
+
+class Failure(BaseModel):
+    """What ended a failed run; the traceback is None for a mistake that the message explains."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+class RunRecord(BaseModel):
+    """The content of run.json. Times are UTC in ISO 8601, hashes sha256 in hex.
+
+    source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment.
+    packages: versions of the internal packages and the main external ones. assets: name ->
+    revision. parent: the run this one came from. metrics: the final ones. seal: see `compute_seal`.
+    """
+
+    # Fields that a newer version adds are kept when this one rewrites the record.
+    model_config = ConfigDict(extra="allow", validate_by_name=True, validate_by_alias=True)
+
+    schema_version: int = Field(SCHEMA, alias="schema")
+    id: str
+    paper: str
+    experiment: str
+    name: str | None = None
+    status: Status = "running"
+    started: str
+    ended: str | None = None
+    command: list[str]
+    seed: int
+    git: GitState
+    source: str
+    fingerprint: str
+    lock_sha256: str | None
+    packages: dict[str, str]
+    assets: dict[str, str]
+    environment: Environment
+    attempts: list[Attempt]
+    parent: str | None = None
+    group: str | None = None
+    tags: list[str] = []
+    note: str | None = None
+    metrics: Metrics = {}
+    error: Failure | None = None
+    seal: str | None = None
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The record of a run folder. Raises RunError: none there, damaged, or of a newer schema."""
+    path = folder / RECORD
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and content.get("schema", SCHEMA) > SCHEMA:
+            raise RunError(
+                f"{path}: schema {content['schema']}, this version reads up to {SCHEMA}. "
+                "Use the research-train that wrote it, or a newer one."
+            )
+        return RunRecord.model_validate(content)
+    except FileNotFoundError as error:
+        raise RunError(f"{folder}: no run folder, there is no {RECORD}") from error
+    except (OSError, ValueError, TypeError, ValidationError) as error:
+        raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
+
+
+def record_as_json(record: RunRecord) -> dict[str, object]:
+    """The record as the mapping that run.json holds."""
+    return record.model_dump(mode="json", by_alias=True)
+
+
+def compute_seal(folder: Path, record: RunRecord) -> str:
+    """sha256 over SEALED_FIELDS, the config, the metrics and the manifest of the last checkpoint.
+
+    The manifest has the hashes of the weights; earlier checkpoints may be removed. Raises RunError
+    when a file is missing.
+    """
+    fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
+    digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
+    manifests = sorted((folder / CHECKPOINTS).glob("step-*/manifest.json"))
+    for path in [folder / CONFIG, folder / METRICS, *manifests[-1:]]:
+        try:
+            digest.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())
+        except OSError as error:
+            raise RunError(f"{path}: cannot be read ({error.strerror})") from error
+    return digest.hexdigest()

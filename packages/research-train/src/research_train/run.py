@@ -1,0 +1,404 @@
+"""A run: one plain folder, born before training; from then on every outcome is recorded in it.
+
+    assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code, how it ended
+                                    config.yaml     the whole config; `train --config` takes it back
+                                    metrics.jsonl   one JSON object a line
+                                    checkpoints/    see checkpoint.py
+"""
+
+import fcntl
+import json
+import math
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TypeVar
+
+import torch
+from research_data import ResearchError, StorageError, get_datasets_dir, get_outputs_dir
+from research_data.durable import new_folder, sha256_file, write_bytes, write_json
+from torch import nn
+
+from research_train.checkpoint import load_checkpoint, verify_checkpoint
+from research_train.config import TrainConfig, dump_yaml
+from research_train.environment import describe_environment, git_state, host_name
+from research_train.errors import CheckpointError, ConfigError, Interrupted, RunError
+from research_train.members import Experiment, did_you_mean
+from research_train.random_state import seed_everything
+from research_train.record import (
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    RECORD,
+    Attempt,
+    Failure,
+    Metrics,
+    RunRecord,
+    Status,
+    compute_seal,
+    read_record,
+    record_as_json,
+)
+from research_train.requirements import dependency_closure, direct_requirements, reached_packages
+from research_train.signals import StopRequest
+from research_train.source import archive_source, changed_files, fingerprint
+from research_train.trackers import follow_metrics
+
+LOCK = ".lock"
+SOURCES = ".sources"
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class Run:
+    """A run in its folder: what a paper's code asks for its config, data, device and weights.
+
+    stop: whether a signal has asked to stop. quiet: show no progress.
+    """
+
+    def __init__(self, folder: Path, record: RunRecord, config: TrainConfig, quiet: bool = False):
+        self.folder = folder
+        self.record = record
+        self.config = config
+        self.quiet = quiet
+        self.stop = StopRequest()
+        self._lock: IO[str] | None = None
+        self._metrics: IO[str] | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the config's `device` means here. Raises ConfigError: there is none."""
+        name = self.config.device
+        if name == "auto":
+            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            torch.empty(0, device=name)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ConfigError(f"device = {name!r} can't be used here: {reason}") from error
+        return torch.device(name)
+
+    def asset(self, name: str) -> Path:
+        """The folder of a dataset that the member's pyproject names. Raises RunError."""
+        if name not in self.record.assets:
+            raise RunError(
+                f"{self.record.paper}: no dataset {name!r} under [tool.research] in its "
+                f"pyproject.toml.{did_you_mean(name, self.record.assets)}"
+            )
+        return get_datasets_dir() / f"{name}@{self.record.assets[name]}"
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Add a line to metrics.jsonl; it is with the system when this returns."""
+        if self._metrics is None:
+            self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
+        # JSON has no NaN: null says that there was no number.
+        numbers = {k: float(v) if math.isfinite(v) else None for k, v in metrics.items()}
+        line = json.dumps({"step": step, "time": round(time.time(), 3), **numbers})
+        try:
+            self._metrics.write(line + "\n")
+            self._metrics.flush()
+        except OSError as error:
+            raise StorageError(self.folder / METRICS, error) from error
+
+    def checkpoint_folder(self, step: int) -> Path:
+        """Where the checkpoint of a step lies."""
+        return self.folder / CHECKPOINTS / f"step-{step:08d}"
+
+    def checkpoints(self) -> list[Path]:
+        """The folders of the checkpoints on disk, oldest first."""
+        return sorted((self.folder / CHECKPOINTS).glob("step-*"))
+
+    def last_checkpoint(self) -> Path | None:
+        """The newest sound checkpoint; damaged ones are passed over with a warning."""
+        for folder in reversed(self.checkpoints()):
+            try:
+                verify_checkpoint(folder)
+            except CheckpointError as error:
+                print(f"warning: {error}; trying the one before", file=sys.stderr)
+            else:
+                return folder
+        return None
+
+    def load_weights(self, model: Model) -> Model:
+        """Fill model from the last checkpoint and put it on the run's device, in evaluation mode.
+
+        Raises RunError when there is none, CheckpointError when it is of another model.
+        """
+        checkpoint = self.last_checkpoint()
+        if checkpoint is None:
+            raise RunError(f"{self.folder}: holds no sound checkpoint")
+        load_checkpoint(checkpoint, model)
+        return model.to(self.device).eval()
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Train in this block: seeds are set, trackers follow, and its outcome is recorded.
+
+        The block sets `record.metrics`. Whatever it raises is recorded and raised again.
+        """
+        seed_everything(self.config.seed, self.config.deterministic)
+        with self._held(), follow_metrics(self.folder, self.config):
+            try:
+                yield
+            except Interrupted as stop:
+                self._end("interrupted", Failure(type="Interrupted", message=str(stop)))
+                raise
+            except KeyboardInterrupt:
+                self._end("interrupted", Failure(type="KeyboardInterrupt", message="interrupted"))
+                raise
+            except BaseException as error:
+                mistake = isinstance(error, ResearchError)
+                failure = Failure(
+                    type=type(error).__name__,
+                    message=str(error),
+                    traceback=None if mistake else traceback.format_exc(),
+                )
+                self._end("failed", failure)
+                raise
+            else:
+                self._end("completed", None)
+
+    def cut_metrics(self, step: int) -> None:
+        """Drop the lines after a step, and a last line that was cut off."""
+        path = self.folder / METRICS
+        kept = [
+            line
+            for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
+            if line.endswith("\n") and json.loads(line)["step"] <= step
+        ]
+        write_bytes(path, "".join(kept).encode())
+
+    def save(self) -> None:
+        """Write the record."""
+        write_json(self.folder / RECORD, record_as_json(self.record))
+
+    def _end(self, status: Status, failure: Failure | None) -> None:
+        if self._metrics is not None:
+            self._metrics.close()
+            self._metrics = None
+        record = self.record
+        record.status = record.attempts[-1].status = status
+        record.ended = record.attempts[-1].end = utc_now()
+        record.error = failure
+        if status == "completed":
+            (self.folder / METRICS).touch()
+            record.seal = compute_seal(self.folder, record)
+        self.save()
+
+    @contextmanager
+    def _held(self) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _hold(self) -> None:
+        """Lock the run for this process: a lock that is free means that nobody is at work."""
+        self._lock = _lock(self.folder, "a+", fcntl.LOCK_EX)
+        if self._lock is None:
+            holder = (self.folder / LOCK).read_text(encoding="utf-8").strip()
+            raise RunError(f"{self.folder}: another process is at work on this run ({holder})")
+        self._lock.truncate(0)
+        self._lock.write(f"process {os.getpid()} on {host_name()}")
+        self._lock.flush()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+
+def start_run(
+    experiment: Experiment,
+    config: TrainConfig,
+    assets: Mapping[str, str] | None = None,
+    name: str | None = None,
+    command: Sequence[str] = (),
+) -> Run:
+    """A new run of an experiment: its folder with record, config and source archive.
+
+    assets: name -> revision of the data it uses. Two runs started at once get folders of their own.
+    Raises RequirementError when an internal package isn't of the version required, StorageError.
+    """
+    member = experiment.member
+    workspace = member.workspace
+    outputs = get_outputs_dir()
+    packages = reached_packages(member)
+    versions = dependency_closure(member.distribution)
+    requirers = (member.distribution, *packages)
+    main = {name for requirer in requirers for name in direct_requirements(requirer)}
+    attempt = _attempt(command)
+    lock = workspace / "uv.lock"
+    record = RunRecord(
+        id="",
+        paper=member.name,
+        experiment=experiment.name,
+        name=name,
+        started=attempt.time,
+        command=list(command),
+        seed=config.seed,
+        git=git_state(workspace),
+        source=archive_source(member, packages, outputs / SOURCES),
+        fingerprint=fingerprint(experiment, config, assets or {}),
+        lock_sha256=sha256_file(lock) if lock.is_file() else None,
+        packages={k: v for k, v in versions.items() if k in main | {member.distribution}},
+        assets=dict(assets or {}),
+        environment=attempt.environment,
+        attempts=[attempt],
+    )
+    while True:
+        record.id = _run_id(experiment, config, name)
+        folder = outputs / member.name / record.id
+        run = Run(folder, record, config)
+        try:
+            with new_folder(folder) as partial:
+                write_json(partial / RECORD, record_as_json(record))
+                write_bytes(partial / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
+                (partial / METRICS).touch()
+                run.folder = partial
+                run._hold()  # before anyone can see the folder, so that it never looks dead
+        except FileExistsError:  # another run was started in the same millisecond
+            run._release()
+            continue
+        run.folder = folder
+        return run
+
+
+def resume_run(
+    run: Run,
+    experiment: Experiment,
+    config: TrainConfig,
+    command: Sequence[str] = (),
+    any_code: bool = False,
+) -> None:
+    """Make an ended run ready to go on in its folder, with config in place of its own.
+
+    Raises RunError: another process is at work on it, or its code, data or packages have changed
+    since (any_code allows that; the record then holds the present code).
+    """
+    run._hold()
+    record = run.record
+    if fingerprint(experiment, run.config, record.assets) != record.fingerprint and not any_code:
+        raise RunError(_what_changed(run, experiment))
+    packages = reached_packages(experiment.member)
+    record.fingerprint = fingerprint(experiment, config, record.assets)
+    record.source = archive_source(experiment.member, packages, get_outputs_dir() / SOURCES)
+    record.status, record.ended, record.error, record.seal = "running", None, None, None
+    record.attempts.append(_attempt(command))
+    run.config = config
+    write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
+    run.save()
+
+
+def find_run(paper: str, text: str) -> Path:
+    """The folder of a run given by its id, the beginning of one, or its path. Raises RunError."""
+    if (Path(text) / RECORD).is_file():
+        return Path(text).resolve()
+    folder = get_outputs_dir() / paper
+    matching = [run for run in run_folders(paper) if run.name.startswith(text)]
+    exact = [run for run in matching if run.name == text]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    if matching:
+        shown = ", ".join(run.name for run in matching[:5])
+        raise RunError(f"{text!r} begins the names of {len(matching)} runs of {paper}: {shown}")
+    known = [run.name for run in run_folders(paper)]
+    newest = f" The newest is {known[-1]}." if known else " It has no runs yet."
+    raise RunError(f"no run {text!r} in {folder}.{did_you_mean(text, known) or newest}")
+
+
+def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | None:
+    """The newest run of an experiment that is in one of the statuses."""
+    for folder in reversed(run_folders(paper)):
+        try:
+            record = read_record(folder)
+        except RunError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            continue
+        if record.experiment == experiment and run_status(folder, record) in statuses:
+            return folder
+    return None
+
+
+def run_folders(paper: str) -> list[Path]:
+    """Every run folder of a paper, oldest first."""
+    return sorted(path.parent for path in (get_outputs_dir() / paper).glob(f"[!.]*/{RECORD}"))
+
+
+def run_status(folder: Path, record: RunRecord) -> Status:
+    """The status recorded; interrupted for a run said to be running whose process has died."""
+    if record.status != "running":
+        return record.status
+    try:
+        lock = _lock(folder, "r", fcntl.LOCK_SH)
+    except FileNotFoundError:  # a copy of the folder
+        return "interrupted"
+    if lock is None:
+        return "running"
+    lock.close()
+    return "interrupted"
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _attempt(command: Sequence[str]) -> Attempt:
+    return Attempt(
+        time=utc_now(),
+        command=list(command),
+        host=host_name(),
+        environment=describe_environment(),
+    )
+
+
+def _lock(folder: Path, mode: str, kind: int) -> IO[str] | None:
+    """The lock file, locked and open, or None when another process holds it."""
+    file = (folder / LOCK).open(mode, encoding="utf-8")
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> str:
+    """Sorts by time, and says what it is: `20261124-081530.417-double-descent-seed3`."""
+    moment = datetime.now(UTC)
+    words = [f"{moment:%Y%m%d-%H%M%S}.{moment.microsecond // 1000:03d}"]
+    if experiment.name != experiment.member.name:
+        words.append(experiment.name.removeprefix(f"{experiment.member.name}."))
+    if name:
+        words.append(re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60])
+    words.append(f"seed{config.seed}")
+    return "-".join(words)
+
+
+def _what_changed(run: Run, experiment: Experiment) -> str:
+    """Why a run can't go on, with the way out."""
+    record = run.record
+    packages = reached_packages(experiment.member)
+    archive = get_outputs_dir() / SOURCES / f"{record.source}.tar.gz"
+    reasons = []
+    if archive.is_file():
+        reasons += changed_files(experiment.member, packages, archive)[:10]
+    versions = dependency_closure(experiment.member.distribution)
+    reasons += [
+        f"{name} {then} -> {versions.get(name, 'not installed')}"
+        for name, then in record.packages.items()
+        if versions.get(name) != then
+    ]
+    listed = "\n  ".join(reasons) or "a package that it depends on"
+    return (
+        f"{record.id} can't go on, because what it runs has changed since:\n  {listed}\n"
+        "Put that back, or start a new run, or say --any-code to go on all the same: the run is "
+        "then no longer of one code."
+    )

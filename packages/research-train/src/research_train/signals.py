@@ -1,0 +1,59 @@
+"""Stopping on a signal: at once where nothing is lost, after the step where a checkpoint is due."""
+
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from research_train.errors import Interrupted
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+SECOND_SIGNAL_AFTER = 1.0  # seconds; Ctrl-C can reach us twice, from the terminal and from uv
+
+
+class StopRequest:
+    """Whether a signal has asked this process to stop. Nothing listens until `listening`."""
+
+    def __init__(self) -> None:
+        self.signal: int | None = None
+        self._received = 0.0
+        self._deferred = False
+
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take SIGINT and SIGTERM: each raises Interrupted, at once or when `deferred` says."""
+        previous = {number: signal.signal(number, self._receive) for number in STOPPING}
+        try:
+            yield
+        finally:
+            for number, handler in previous.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def deferred(self) -> Iterator[None]:
+        """In this block a first signal is only noted; the block looks at `signal`."""
+        self._deferred = True
+        try:
+            yield
+        finally:
+            self._deferred = False
+
+    def raise_interrupted(self) -> None:
+        """Raise Interrupted for the signal noted."""
+        assert self.signal is not None
+        raise Interrupted(self.signal)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        first = self.signal is None
+        if not first and time.monotonic() - self._received < SECOND_SIGNAL_AFTER:
+            return
+        if first:
+            self.signal, self._received = number, time.monotonic()
+        if not self._deferred or not first:
+            raise Interrupted(number)
+        print(
+            "\nstopping after this step, with a checkpoint (again to stop at once)",
+            file=sys.stderr,
+        )

@@ -1,0 +1,160 @@
+"""TensorBoard and W&B as sinks of metrics.jsonl, which alone is the truth.
+
+They run in a process of their own that follows the file: the training loop never waits for them,
+and after a kill they still hold every line. On a resume they are written anew from the file.
+
+    python -m research_train.trackers RUN_FOLDER        (started by a run; ends when its stdin does)
+"""
+
+import json
+import select
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Protocol
+
+from research_train.config import TrainConfig, read_yaml
+from research_train.errors import RunError
+from research_train.record import CONFIG, METRICS, RunRecord, read_record
+
+POLL = 0.5  # seconds between two looks at the file
+PATIENCE = 30.0  # seconds that a finished run waits for its trackers
+
+
+class Tracker(Protocol):
+    """Something that shows metrics to people."""
+
+    def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
+        """Take the metrics of a step; time in Unix seconds."""
+
+    def close(self) -> None:
+        """Write what is left."""
+
+
+class TensorBoardTracker:
+    """Event files in the run's folder `tensorboard`, made anew."""
+
+    def __init__(self, folder: Path):
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        # The protocol itself: torch's SummaryWriter would import torch here once more.
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        self._writer = EventFileWriter(str(folder / "tensorboard"))
+        self._event, self._summary = Event, Summary
+
+    def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
+        """Add one event with a scalar a metric."""
+        values = [
+            self._summary.Value(tag=name, simple_value=value) for name, value in metrics.items()
+        ]
+        event = self._event(wall_time=time, step=step, summary=self._summary(value=values))
+        self._writer.add_event(event)
+
+    def close(self) -> None:
+        """Flush the event file."""
+        self._writer.close()
+
+
+class WandbTracker:
+    """A W&B run in the run's folder `wandb`; an offline one is made anew, an online one goes on."""
+
+    def __init__(self, folder: Path, record: RunRecord, mode: str):
+        import wandb
+
+        if mode == "offline":
+            shutil.rmtree(folder / "wandb", ignore_errors=True)
+        self._run = wandb.init(
+            project=record.paper,
+            id=record.id.replace(".", "-"),
+            name=record.name or record.id,
+            group=record.group,
+            tags=record.tags,
+            dir=folder,
+            config=read_yaml(folder / CONFIG),
+            mode="offline" if mode == "offline" else "online",
+            resume=None if mode == "offline" else "allow",
+            settings=wandb.Settings(console="off", silent=True, disable_git=True),
+        )
+
+    def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
+        """Add the metrics to W&B's history of the step."""
+        self._run.log({**metrics, "time": time}, step=step)
+
+    def close(self) -> None:
+        """Finish the W&B run."""
+        self._run.finish()
+
+
+@contextmanager
+def follow_metrics(folder: Path, config: TrainConfig) -> Iterator[None]:
+    """Have the trackers that the config asks for follow the run in folder during this block."""
+    if not config.tensorboard and config.wandb == "disabled":
+        yield
+        return
+    follower = subprocess.Popen(
+        [sys.executable, "-m", "research_train.trackers", str(folder)],
+        stdin=subprocess.PIPE,  # closed by the system should this process be killed
+        stdout=sys.stderr,
+        start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
+    )
+    try:
+        yield
+    finally:
+        assert follower.stdin is not None
+        follower.stdin.close()
+        try:
+            code = follower.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            code = None
+        if code != 0:
+            state = "are still at work" if code is None else "failed"
+            print(f"warning: the trackers {state}; {METRICS} has every metric", file=sys.stderr)
+
+
+def follow(folder: Path, parent: IO[str]) -> None:
+    """Feed the trackers from a run's metrics until parent (a pipe) is closed."""
+    record, config = read_record(folder), read_yaml(folder / CONFIG)
+    trackers: list[Tracker] = []
+    if config["tensorboard"]:
+        trackers.append(TensorBoardTracker(folder))
+    if config["wandb"] != "disabled":
+        trackers.append(WandbTracker(folder, record, config["wandb"]))
+    with (folder / METRICS).open(encoding="utf-8") as metrics:
+        ended = False
+        while not ended:
+            ended = bool(select.select([parent], [], [], POLL)[0])
+            for line in _whole_lines(metrics):
+                step, time, numbers = _parse(line)
+                for tracker in trackers:
+                    tracker.log(step, time, numbers)
+    for tracker in trackers:
+        tracker.close()
+
+
+def _whole_lines(file: IO[str]) -> Iterator[str]:
+    """The lines that are complete by now; a half-written one is left for the next look."""
+    while True:
+        start = file.tell()
+        line = file.readline()
+        if not line.endswith("\n"):
+            file.seek(start)
+            return
+        yield line
+
+
+def _parse(line: str) -> tuple[int, float, dict[str, float]]:
+    content = json.loads(line)
+    numbers = {k: v for k, v in content.items() if k not in ("step", "time") and v is not None}
+    return content["step"], content["time"], numbers
+
+
+if __name__ == "__main__":
+    try:
+        follow(Path(sys.argv[1]), sys.stdin)
+    except (RunError, OSError) as error:
+        sys.exit(f"trackers: {error}")

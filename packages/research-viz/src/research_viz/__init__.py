@@ -1,0 +1,11 @@
+"""Numbers in, figures out: every function takes plain arrays and returns a matplotlib Figure.
+
+The public names are listed in `__init__.pyi`; matplotlib is imported when one is first used.
+"""
+
+from importlib.metadata import version
+
+import lazy_loader
+
+__version__ = version("research-viz")
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
