@@ -1,7 +1,7 @@
 """Batches of data that fits in memory, whose position can be saved and restored exactly."""
 
 from collections.abc import Iterator
-from typing import Generic, TypedDict, TypeVar
+from typing import Generic, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
@@ -98,5 +98,7 @@ class Batches(Generic[Fields]):
         return torch.from_numpy(order).to(self.data[0].device)
 
     def _rebuild(self, fields: list[Tensor]) -> Fields:
-        kind = type(self.data)
-        return kind._make(fields) if hasattr(kind, "_make") else kind(fields)
+        make = getattr(
+            type(self.data), "_make", type(self.data)
+        )  # a named tuple's, or tuple itself
+        return cast(Fields, make(fields))

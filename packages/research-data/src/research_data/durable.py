@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from research_data.errors import StorageError
@@ -41,7 +41,9 @@ def new_folder(path: Path) -> Iterator[Path]:
     partial: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent))
+        partial = Path(
+            tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
+        )
         partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private, the result need not be
         yield partial
         for file in partial.rglob("*"):
@@ -92,7 +94,5 @@ def _umask() -> int:
 
 
 def _remove_quietly(path: Path) -> None:
-    try:
+    with suppress(OSError):  # the error that brought us here is the one to report
         path.unlink(missing_ok=True)
-    except OSError:
-        pass  # the error that brought us here is the one to report

@@ -48,7 +48,9 @@ class ConvNet(nn.Module):
             lengths = [(length + 2 * padding - kernel) // stride + 1 for length in lengths]
         if min(lengths) < 1:
             raise ValueError(f"input_shape {tuple(input_shape)} is too small for the layers")
-        self.linear = nn.Linear((channels[-1] if channels else input_shape[0]) * math.prod(lengths), outputs)
+        self.linear = nn.Linear(
+            (channels[-1] if channels else input_shape[0]) * math.prod(lengths), outputs
+        )
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Multilayer perceptron."""
 
 from collections.abc import Callable, Sequence
-
 from itertools import pairwise
 
 import torch

@@ -11,6 +11,9 @@ from .errors import NotFiniteError as NotFiniteError
 from .errors import RequirementError as RequirementError
 from .errors import RunError as RunError
 from .evaluation import evaluate_run as evaluate_run
+from .launch import new_run as new_run
+from .launch import resumed_run as resumed_run
+from .launch import train_run as train_run
 from .members import Experiment as Experiment
 from .members import Member as Member
 from .members import find_member as find_member
@@ -26,6 +29,7 @@ from .record import read_record as read_record
 from .run import Run as Run
 from .run import find_run as find_run
 from .run import last_run as last_run
+from .run import open_run as open_run
 from .run import start_run as start_run
 from .trainer import Trainer as Trainer
 

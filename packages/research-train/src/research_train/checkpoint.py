@@ -1,9 +1,9 @@
 """Checkpoints: a folder of safetensors and JSON, verified by the manifest that is written last.
 
-    step-00001000/model.safetensors      parameters and buffers under the model's own names
-                  optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`
-                  state.json             everything else: see TrainState
-                  manifest.json          size and sha256 of each file above
+step-00001000/model.safetensors      parameters and buffers under the model's own names
+              optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`
+              state.json             everything else: see TrainState
+              manifest.json          size and sha256 of each file above
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from research_data.batches import BatchesState
-from research_data.durable import new_folder, sha256_file, write_json
+from research_data.durable import new_folder, sha256_file, write_bytes, write_json
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -67,7 +67,8 @@ def save_checkpoint(
             "optimizer": settings,
             **dataclasses.asdict(state or TrainState()),
         }
-        write_json(partial / STATE, content)
+        # In one line: indented, every word of a generator's state would stand on its own.
+        write_bytes(partial / STATE, json.dumps(content).encode())
         files = {}
         for name in (MODEL, OPTIMIZER, STATE):
             (partial / name).chmod(0o644)  # safetensors makes its files private
@@ -150,9 +151,7 @@ def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().contiguous() for name, tensor in _named_tensors(model).items()}
 
 
-def _refuse_differences(
-    folder: Path, stored: dict[str, Tensor], own: dict[str, Tensor]
-) -> None:
+def _refuse_differences(folder: Path, stored: dict[str, Tensor], own: dict[str, Tensor]) -> None:
     differences = [f"{name}: not in the model" for name in stored.keys() - own.keys()]
     differences += [f"{name}: not in the checkpoint" for name in own.keys() - stored.keys()]
     differences += [
@@ -208,7 +207,6 @@ def _fill_optimizer(
         optimizer.load_state_dict({"state": state, "param_groups": groups})
     except ValueError as error:
         raise CheckpointError(f"{folder}: the optimizer does not fit ({error})") from error
-
 
 
 def _like(value: Any, own: Any) -> Any:

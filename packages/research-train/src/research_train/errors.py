@@ -1,16 +1,16 @@
 """What can go wrong in training, below the errors of research-data.
 
-    ResearchError
-    ├── UsageError               exit code 2
-    │   ├── ConfigError          a YAML or a `key=value` is wrong
-    │   └── MemberError          no such paper or experiment, or none or several to choose from
-    ├── RequirementError         an internal package is not of the version that a paper requires
-    ├── RunError                 no such run, or it can't be resumed or evaluated
-    ├── CheckpointError          a checkpoint is damaged or belongs to another model
-    └── NotFiniteError           the loss became NaN or infinite
+ResearchError
+├── UsageError               exit code 2
+│   ├── ConfigError          a YAML or a `key=value` is wrong
+│   └── MemberError          no such paper or experiment, or none or several to choose from
+├── RequirementError         an internal package is not of the version that a paper requires
+├── RunError                 no such run, or it can't be resumed or evaluated
+├── CheckpointError          a checkpoint is damaged or belongs to another model
+└── NotFiniteError           the loss became NaN or infinite
 
-    KeyboardInterrupt
-    └── Interrupted              a signal asked the run to stop
+KeyboardInterrupt
+└── Interrupted              a signal asked the run to stop
 """
 
 from research_data.errors import ResearchError, UsageError

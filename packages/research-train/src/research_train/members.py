@@ -133,8 +133,7 @@ def find_member(name: str, members: Iterable[Member]) -> Member:
     known = [member.name for member in members]
     listed = ", ".join(known) or "none (run `uv sync` in the workspace)"
     raise MemberError(
-        f"no paper or project {name!r} is installed.{did_you_mean(name, known)} "
-        f"Installed: {listed}"
+        f"no paper or project {name!r} is installed.{did_you_mean(name, known)} Installed: {listed}"
     )
 
 

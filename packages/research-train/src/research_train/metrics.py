@@ -4,9 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -55,9 +53,14 @@ def classification_report(
 
     data: inputs (examples, ...) and targets (examples,), int64. labels: a name a class.
     """
+    from sklearn.metrics import (  # imports SciPy and pandas, which training has no use for
+        confusion_matrix,
+        precision_recall_fscore_support,
+    )
+
     _, targets = data
     truth, predicted = targets.cpu().numpy(), _predict(model, data).numpy()
-    classes = np.arange(len(labels))
+    classes = range(len(labels))
     columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
     table: list[dict[str, str | float | int]] = [
         {

@@ -20,10 +20,12 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     random.seed(seed)
     np.random.seed(seed % 2**32)
     torch.manual_seed(seed)
-    torch.use_deterministic_algorithms(deterministic)
     torch.backends.cudnn.benchmark = False
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # Asked first: the call imports torch's compiler, a second or more.
+    if deterministic != torch.are_deterministic_algorithms_enabled():
+        torch.use_deterministic_algorithms(deterministic)
 
 
 @dataclass
@@ -38,11 +40,11 @@ class RandomState:
     @classmethod
     def capture(cls) -> "RandomState":
         """The generators as they stand."""
-        name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+        name, keys, position, has_gauss, gauss = np.random.get_state()
         version, internal, gauss_next = random.getstate()
         return cls(
             python=[version, list(internal), gauss_next],
-            numpy=[name, keys.tolist(), position, has_gauss, gauss],
+            numpy=[name, np.asarray(keys).tolist(), position, has_gauss, gauss],
             torch=_encode(torch.get_rng_state()),
             cuda=[_encode(state) for state in torch.cuda.get_rng_state_all()]
             if torch.cuda.is_available()

@@ -95,9 +95,7 @@ def direct_requirements(distribution: str) -> list[str]:
     return [canonicalize_name(requirement.name) for requirement in _requirements(distribution)]
 
 
-def _requirements(
-    distribution: str, extras: frozenset[str] = frozenset()
-) -> Iterator[Requirement]:
+def _requirements(distribution: str, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:
     try:
         texts = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:

@@ -1,9 +1,9 @@
 """A run: one plain folder, born before training; from then on every outcome is recorded in it.
 
-    assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code, how it ended
-                                    config.yaml     the whole config; `train --config` takes it back
-                                    metrics.jsonl   one JSON object a line
-                                    checkpoints/    see checkpoint.py
+assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code, how it ended
+                                config.yaml     the whole config; `train --config` takes it back
+                                metrics.jsonl   one JSON object a line
+                                checkpoints/    see checkpoint.py
 """
 
 import fcntl
@@ -26,7 +26,7 @@ from research_data.durable import new_folder, sha256_file, write_bytes, write_js
 from torch import nn
 
 from research_train.checkpoint import load_checkpoint, verify_checkpoint
-from research_train.config import TrainConfig, dump_yaml
+from research_train.config import TrainConfig, dump_yaml, load_config
 from research_train.environment import describe_environment, git_state, host_name
 from research_train.errors import CheckpointError, ConfigError, Interrupted, RunError
 from research_train.members import Experiment, did_you_mean
@@ -38,7 +38,6 @@ from research_train.record import (
     RECORD,
     Attempt,
     Failure,
-    Metrics,
     RunRecord,
     Status,
     compute_seal,
@@ -294,6 +293,22 @@ def resume_run(
     run.config = config
     write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
     run.save()
+
+
+def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status]) -> Run:
+    """A recorded run of an experiment, with its own config.
+
+    text: its id, the beginning of one, or its folder; by default the newest in one of the statuses.
+    Raises RunError when there is none, or it is of another experiment or damaged.
+    """
+    paper = experiment.member.name
+    folder = find_run(paper, text) if text else last_run(paper, experiment.name, statuses)
+    if folder is None:
+        raise RunError(f"no run of {experiment.name} is {' or '.join(statuses)}: nothing to go by")
+    record = read_record(folder)
+    if (record.paper, record.experiment) != (paper, experiment.name):
+        raise RunError(f"{folder}: is a run of {record.experiment}, not of {experiment.name}")
+    return Run(folder, record, load_config(experiment, file=folder / CONFIG))
 
 
 def find_run(paper: str, text: str) -> Path:

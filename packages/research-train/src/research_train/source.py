@@ -24,7 +24,9 @@ from research_train.config import TrainConfig
 from research_train.members import Experiment, Member
 from research_train.requirements import dependency_closure, internal_packages
 
-LARGEST_FILE = 10_000_000  # bytes; code is smaller, and a stray dataset must not enter every archive
+LARGEST_FILE = (
+    10_000_000  # bytes; code is smaller, and a stray dataset must not enter every archive
+)
 
 # Keys that cannot change what is computed. The seed is left out as well: runs that differ only in
 # it are the same experiment, and the record holds it beside the fingerprint.
@@ -122,9 +124,7 @@ def _imported_packages(member: Member, internal: Mapping[str, Path]) -> dict[str
     """
     names = {name.replace("-", "_"): name for name in internal}
     found: dict[str, Path] = {}
-    waiting = [
-        module for file in _member_code(member) for module in _imports(file, anywhere=True)
-    ]
+    waiting = [module for file in _member_code(member) for module in _imports(file, anywhere=True)]
     while waiting:
         module = waiting.pop()
         if module not in names or names[module] in found:
@@ -166,7 +166,9 @@ def _source_files(member: Member, packages: Iterable[str]) -> dict[str, Path]:
     internal = internal_packages(workspace)
     folders = [member.folder, *(internal[name] for name in packages)]
     files = [file for folder in folders for file in _files(folder)]
-    files += [file for name in ("pyproject.toml", "uv.lock") if (file := workspace / name).is_file()]
+    files += [
+        file for name in ("pyproject.toml", "uv.lock") if (file := workspace / name).is_file()
+    ]
     named = {file.relative_to(workspace).as_posix(): file for file in files}
     large = [name for name, file in named.items() if file.stat().st_size > LARGEST_FILE]
     for name in large:
@@ -183,9 +185,9 @@ def _files(folder: Path) -> list[Path]:
         capture_output=True,
         check=False,
     )
-    if listing.returncode == 0:
+    if listing.returncode == 0 and listing.stdout:
         names = [name.decode() for name in listing.stdout.split(b"\0") if name]
-    else:  # an unpacked archive or zip
+    else:  # an unpacked archive or zip, perhaps in a place that some repository ignores
         names = [
             path.relative_to(folder).as_posix()
             for path in folder.rglob("*")

@@ -108,11 +108,10 @@ def follow_metrics(folder: Path, config: TrainConfig) -> Iterator[None]:
         assert follower.stdin is not None
         follower.stdin.close()
         try:
-            code = follower.wait(PATIENCE)
+            state = "failed" if follower.wait(PATIENCE) else ""
         except subprocess.TimeoutExpired:
-            code = None
-        if code != 0:
-            state = "are still at work" if code is None else "failed"
+            state = "are still at work"
+        if state:
             print(f"warning: the trackers {state}; {METRICS} has every metric", file=sys.stderr)
 
 

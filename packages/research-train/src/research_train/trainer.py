@@ -47,9 +47,7 @@ class Trainer(Generic[Batch]):
         self._losses: list[Tensor] = []  # since the last line of metrics, still on the device
         self._logged_at = (0, time.perf_counter())
 
-    def fit(
-        self, batches: Batches[Batch], evaluate: Callable[[], Metrics] | None = None
-    ) -> None:
+    def fit(self, batches: Batches[Batch], evaluate: Callable[[], Metrics] | None = None) -> None:
         """Train from where the run stands (its last checkpoint, if any) to `config.steps`.
 
         evaluate: called every `evaluate_every` steps, in evaluation mode; its metrics are logged.

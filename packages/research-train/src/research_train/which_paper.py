@@ -1,12 +1,10 @@
 """Which paper does a command mean? Never another one than the user named.
 
-The first that answers: `--paper`; the environment (children of torchrun); the `uv run` that is the
-direct parent; the working folder and a `uv run` further up, which must agree; the only one
-installed. `uv run --package P` tells its child nothing through the environment, so its command line
-is read.
+The first that answers: `--paper`; the `uv run` that is the direct parent (torchrun between the two
+apart); the working folder and a `uv run` further up, which must agree; the only one installed.
+`uv run --package P` tells its child nothing through the environment, so its command line is read.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,36 +13,33 @@ import psutil
 from research_train.errors import MemberError
 from research_train.members import Member, find_member
 
-PAPER_VARIABLE = "RESEARCH_PAPER"
-
 # Options of uv 0.13 that take the next word as their value; a test compares them with `uv run
 # --help`. Needed only to find where the options end and the command begins.
-UV_OPTIONS_WITH_VALUE = frozenset(
-    """
-    --extra --no-extra --group --no-group --only-group --no-editable-package --env-file
-    -w --with --with-editable --with-requirements --package --python-platform
-    --index --default-index -i --index-url --extra-index-url -f --find-links --index-strategy
-    --keyring-provider -P --upgrade-package --upgrade-group --resolution --prerelease
-    --prerelease-package --fork-strategy --exclude-newer --exclude-newer-package
-    --no-sources-package --reinstall-package --link-mode -C --config-setting
-    --config-settings-package --no-build-isolation-package --no-build-package
-    --no-binary-package --cache-dir --refresh-package -p --python --color
-    --allow-insecure-host --directory --project --config-file
-    """.split()
-)
+# fmt: off
+UV_OPTIONS_WITH_VALUE = frozenset({
+    "--extra", "--no-extra", "--group", "--no-group", "--only-group", "--no-editable-package",
+    "--env-file", "-w", "--with", "--with-editable", "--with-requirements", "--package",
+    "--python-platform", "--index", "--default-index", "-i", "--index-url", "--extra-index-url",
+    "-f", "--find-links", "--index-strategy", "--keyring-provider", "-P", "--upgrade-package",
+    "--upgrade-group", "--resolution", "--prerelease", "--prerelease-package", "--fork-strategy",
+    "--exclude-newer", "--exclude-newer-package", "--no-sources-package", "--reinstall-package",
+    "--link-mode", "-C", "--config-setting", "--config-settings-package",
+    "--no-build-isolation-package", "--no-build-package", "--no-binary-package", "--cache-dir",
+    "--refresh-package", "-p", "--python", "--color", "--allow-insecure-host", "--directory",
+    "--project", "--config-file",
+})
+# fmt: on
 
 
 def which_member(named: str | None, members: Sequence[Member]) -> Member:
     """The member a command means. Raises MemberError when none answers, or two disagree."""
     if named:
         return find_member(named, members)
-    if from_environment := os.environ.get(PAPER_VARIABLE):
-        return find_member(from_environment, members)
-    nearest, *further = _ancestors()
-    if member := _member_of_uv_run(nearest, members):
+    ancestors = _ancestors()
+    if ancestors and (member := _member_of_uv_run(ancestors[0], members)):
         return member
     here = member_around(Path.cwd(), members)
-    above = next((m for p in further if (m := _member_of_uv_run(p, members))), None)
+    above = next((m for p in ancestors[1:] if (m := _member_of_uv_run(p, members))), None)
     if here and above and here != above:
         raise MemberError(
             f"which paper? The working folder is in {here.name} ({here.folder}), but this shell "
@@ -95,18 +90,25 @@ def uv_run_options(command: Sequence[str]) -> dict[str, list[str]] | None:
     return options if subcommand == "run" else None
 
 
-def _ancestors() -> list[psutil.Process | None]:
-    """This process's parent first; a parent that can't be seen is None."""
+def _ancestors() -> list[psutil.Process]:
+    """This process's parent first, without torchrun: it starts what it was told to start."""
     try:
-        return list(psutil.Process().parents()) or [None]
+        parents = psutil.Process().parents()
     except psutil.Error:
-        return [None]
+        return []
+    return [process for process in parents if not _is_torchrun(process)]
 
 
-def _member_of_uv_run(process: psutil.Process | None, members: Sequence[Member]) -> Member | None:
+def _is_torchrun(process: psutil.Process) -> bool:
+    try:
+        words = process.cmdline()[:3]
+    except psutil.Error:
+        return False
+    return "torch.distributed.run" in words or any(Path(word).name == "torchrun" for word in words)
+
+
+def _member_of_uv_run(process: psutil.Process, members: Sequence[Member]) -> Member | None:
     """The member that a `uv run` process names by --package, --project or --directory."""
-    if process is None:
-        return None
     try:
         options = uv_run_options(process.cmdline())
         if options is None:

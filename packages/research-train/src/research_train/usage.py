@@ -1,0 +1,134 @@
+"""The words of a command line: what `train` and `evaluate` take, and their `--help`."""
+
+import argparse
+from collections.abc import Sequence
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import NoReturn
+
+from research_data import UsageError
+
+from research_train.config import describe_keys
+from research_train.members import Experiment
+
+KEY_VALUE = "key=value"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are UsageErrors like everyone else's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(
+            f"{message}. Config keys are written {KEY_VALUE}; `{self.prog} --help` lists them"
+        )
+
+
+def train_parser() -> CommandParser:
+    """What `train` takes."""
+    parser = _parser("train", "Train an experiment of a paper. The run is recorded under assets.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML in place of the paper's")
+    parser.add_argument("--name", metavar="TEXT", help="a name for the run, to find it by")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="go on with a run; without RUN the last that didn't finish",
+    )
+    parser.add_argument(
+        "--any-code", action="store_true", help="resume though the code has changed since"
+    )
+    parser.add_argument(
+        "--rebuild-data", action="store_true", help="make damaged generated data anew"
+    )
+    return parser
+
+
+def evaluate_parser() -> CommandParser:
+    """What `evaluate` takes."""
+    parser = _parser(
+        "evaluate", "Evaluate a finished run: print its numbers, record them, draw its figures."
+    )
+    parser.add_argument("--run", metavar="RUN", help="which run; the last that completed")
+    return parser
+
+
+def parse(parser: CommandParser, words: Sequence[str]) -> argparse.Namespace:
+    """The options; `words` in it are the experiment and the `key=value`s. Raises UsageError."""
+    # `--resume model=cnn` names no run: a RUN never holds `=`.
+    marked = [
+        "--resume=" if word == "--resume" and ("=" in after or after.startswith("-")) else word
+        for word, after in pairwise([*words, "-"])
+    ]
+    return parser.parse_intermixed_args(marked)
+
+
+def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
+    """How the command is used, with the config keys of the experiment it would run."""
+    train = parser.prog == "train"
+    distribution = experiment.member.distribution if experiment else "paper-mnist1d"
+    command = f"uv run --package {distribution} {parser.prog}"
+    examples = [command]
+    if train:
+        examples += [
+            f"{command} seed=3 steps=100 --name first-try",
+            f"{command} --resume          # the last run that didn't finish",
+        ]
+    else:
+        examples += [f"{command} --run 20261124-081530    # a run, or how its name begins"]
+    parts = [
+        f"usage: {parser.prog} [EXPERIMENT]{f' [{KEY_VALUE} ...]' if train else ''} [options]",
+        parser.description or "",
+        "options:\n" + parser.format_help().partition("options:")[2].strip("\n"),
+        "The paper is the one of --paper, else of `uv run --package`, else of the working\n"
+        "folder, else the only one installed.",
+        "examples:\n" + "\n".join(f"  {example}" for example in examples),
+    ]
+    if experiment:
+        parts.append(f"experiments of {experiment.member.name}:\n" + _experiments(experiment))
+        if train:
+            parts.append(_config_keys(experiment))
+    return "\n\n".join(parts)
+
+
+def first_line(experiment: Experiment, packages: dict[str, str]) -> str:
+    """What is about to run, with the versions of our packages and of torch."""
+    distribution = experiment.member.distribution
+    versions = ", ".join(f"{k} {v}" for k, v in {**packages, "torch": version("torch")}.items())
+    return f"{distribution} {version(distribution)}: {experiment.name} ({versions})"
+
+
+def _parser(command: str, description: str) -> CommandParser:
+    parser = CommandParser(
+        prog=command, description=description, add_help=False, allow_abbrev=False
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--paper", metavar="NAME", help="which paper; see below")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+    parser.add_argument("-h", "--help", action="store_true", help="show this")
+    return parser
+
+
+def _experiments(shown: Experiment) -> str:
+    return "\n".join(
+        f"  {name}" + (" (the one shown here)" if name == shown.name else "")
+        for name in sorted(shown.member.experiments)
+    )
+
+
+def _config_keys(experiment: Experiment) -> str:
+    keys = describe_keys(experiment)
+    widths = [max(len(getattr(key, part)) for key in keys) for part in ("name", "value", "type")]
+    lines = [f"config keys, as in {experiment.config_file}:"]
+    for common in (False, True):
+        if common:
+            lines.append("config keys of every experiment:")
+        lines += [
+            f"  {key.name:{widths[0]}}  {key.value:{widths[1]}}  {key.type:{widths[2]}}  {key.doc}"
+            for key in keys
+            if key.common is common
+        ]
+    return "\n".join(lines)
