@@ -1,6 +1,7 @@
 from .checkpoint import TrainState as TrainState
 from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import save_checkpoint as save_checkpoint
+from .config import ConfigSection as ConfigSection
 from .config import TrainConfig as TrainConfig
 from .config import load_config as load_config
 from .errors import CheckpointError as CheckpointError

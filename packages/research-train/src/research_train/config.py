@@ -20,11 +20,10 @@ from research_train.members import Experiment, did_you_mean
 COMMAND_LINE = "command line"
 
 
-class TrainConfig(BaseModel):
-    """The keys that every trainable experiment has; an experiment's Config adds its own.
+class ConfigSection(BaseModel):
+    """Keys that belong together, `optimizer.learning_rate`: typed, frozen, and no others allowed.
 
-    A key's docstring is what `train --help` shows. A Config's own keys have no defaults here:
-    their values stand in the experiment's YAML and nowhere else.
+    A key's docstring is what `train --help` shows.
     """
 
     model_config = ConfigDict(
@@ -34,6 +33,13 @@ class TrainConfig(BaseModel):
         use_attribute_docstrings=True,
         protected_namespaces=(),
     )
+
+
+class TrainConfig(ConfigSection):
+    """The keys that every trainable experiment has; an experiment's Config adds its own.
+
+    A Config's own keys have no defaults: their values stand in the experiment's YAML alone.
+    """
 
     seed: NonNegativeInt = 0
     """Seed of every random number generator."""

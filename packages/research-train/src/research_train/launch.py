@@ -117,7 +117,7 @@ def resumed_run(
         )
     if run_status(run.folder, run.record) == "completed" and now == then:
         raise RunError(
-            f"nothing to resume: {run.record.id} completed its {then} steps. "
+            f"{run.record.id} completed its {then} steps, so there is nothing to resume. "
             "Add steps=N to train it longer."
         )
     assets = prepare_assets(experiment.member)

@@ -58,7 +58,8 @@ Model = TypeVar("Model", bound=nn.Module)
 class Run:
     """A run in its folder: what a paper's code asks for its config, data, device and weights.
 
-    stop: whether a signal has asked to stop. quiet: show no progress.
+    resume_from: the checkpoint to go on from. stop: whether a signal has asked to stop.
+    quiet: show no progress.
     """
 
     def __init__(self, folder: Path, record: RunRecord, config: TrainConfig, quiet: bool = False):
@@ -67,6 +68,7 @@ class Run:
         self.config = config
         self.quiet = quiet
         self.stop = StopRequest()
+        self.resume_from: Path | None = None
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
 
@@ -162,16 +164,6 @@ class Run:
                 raise
             else:
                 self._end("completed", None)
-
-    def cut_metrics(self, step: int) -> None:
-        """Drop the lines after a step, and a last line that was cut off."""
-        path = self.folder / METRICS
-        kept = [
-            line
-            for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
-            if line.endswith("\n") and json.loads(line)["step"] <= step
-        ]
-        write_bytes(path, "".join(kept).encode())
 
     def save(self) -> None:
         """Write the record."""
@@ -291,6 +283,8 @@ def resume_run(
     record.status, record.ended, record.error, record.seal = "running", None, None, None
     record.attempts.append(_attempt(command))
     run.config = config
+    run.resume_from = run.last_checkpoint()
+    _cut_metrics(run.folder / METRICS, run.resume_from)
     write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
     run.save()
 
@@ -304,7 +298,7 @@ def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status
     paper = experiment.member.name
     folder = find_run(paper, text) if text else last_run(paper, experiment.name, statuses)
     if folder is None:
-        raise RunError(f"no run of {experiment.name} is {' or '.join(statuses)}: nothing to go by")
+        raise RunError(f"no run of {experiment.name} is {' or '.join(statuses)}")
     record = read_record(folder)
     if (record.paper, record.experiment) != (paper, experiment.name):
         raise RunError(f"{folder}: is a run of {record.experiment}, not of {experiment.name}")
@@ -363,6 +357,17 @@ def run_status(folder: Path, record: RunRecord) -> Status:
 def utc_now() -> str:
     """The time in UTC, ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _cut_metrics(path: Path, checkpoint: Path | None) -> None:
+    """Drop the lines of steps after a checkpoint, and a last line that was cut off."""
+    step = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
+    kept = [
+        line
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if line.endswith("\n") and json.loads(line)["step"] <= step
+    ]
+    write_bytes(path, "".join(kept).encode())
 
 
 def _attempt(command: Sequence[str]) -> Attempt:

@@ -150,9 +150,8 @@ class Trainer(Generic[Batch]):
             shutil.rmtree(old)
 
     def _restore(self, batches: Batches[Batch]) -> None:
-        checkpoint = self.run.last_checkpoint()
+        checkpoint = self.run.resume_from
         if checkpoint is None:
-            self.run.cut_metrics(0)
             return
         state = load_checkpoint(checkpoint, self.model, self.optimizer)
         if state.data is None:
@@ -163,5 +162,4 @@ class Trainer(Generic[Batch]):
             raise RunError(f"{checkpoint}: {error}") from error
         self.step = state.step
         self._losses = [torch.tensor(loss, device=self.device) for loss in state.losses]
-        self.run.cut_metrics(state.step)
         state.random.restore()

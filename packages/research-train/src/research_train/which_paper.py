@@ -113,13 +113,8 @@ def _member_of_uv_run(process: psutil.Process, members: Sequence[Member]) -> Mem
         options = uv_run_options(process.cmdline())
         if options is None:
             return None
-        if packages := set(options.get("--package", [])):
-            if len(packages) > 1:
-                raise MemberError(
-                    f"`uv run` names several packages ({', '.join(sorted(packages))}). "
-                    "Say which one: --paper NAME"
-                )
-            return find_member(packages.pop(), members)
+        if package := options.get("--package"):  # uv takes it once
+            return find_member(package[0], members)
         # uv has gone into --directory already, and takes --project as seen from there.
         if project := options.get("--project"):
             return member_around(Path(process.cwd(), project[-1]), members)

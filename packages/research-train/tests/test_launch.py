@@ -1,0 +1,145 @@
+"""Words typed, commands run: what is printed, where, and with which exit code."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def test_train_prints_the_run_folder_last_and_versions_first(workspace):
+    result = workspace.train()
+    assert result.errors.splitlines()[0].startswith("paper-tiny 0.1.0: tiny (")
+    assert result.folder.parent == workspace.outputs / "tiny"
+    assert len(result.output.splitlines()) == 1
+
+
+def test_json_is_one_object_with_the_metrics(workspace):
+    result = workspace.train("--json", "--quiet")
+    content = json.loads(result.output)
+    assert content["status"] == "completed"
+    assert content["metrics"].keys() == {"test/accuracy"}
+    assert Path(content["run"]).is_dir()
+    assert result.errors == ""
+
+
+def test_evaluate_prints_a_table_and_writes_json_and_figure(workspace):
+    run = workspace.train("label=post").folder
+    result = workspace.run("evaluate", "--paper", "tiny")
+    assert result.code == 0, result.errors
+    assert "right of post" in result.output
+    evaluation = json.loads((run / "evaluation.json").read_text())
+    recorded = json.loads((run / "run.json").read_text())
+    assert evaluation["metrics"] == recorded["metrics"]
+    assert sum(map(sum, evaluation["confusion"])) == 50
+    assert (run / "figures" / "confusion-matrix.png").stat().st_size > 1000
+
+
+def test_evaluate_refuses_a_record_changed_by_hand(workspace):
+    run = workspace.train().folder
+    record = json.loads((run / "run.json").read_text())
+    record["metrics"]["test/accuracy"] = 1.0
+    (run / "run.json").write_text(json.dumps(record))
+    workspace.run("evaluate", "--paper", "tiny").refused(1, "seal doesn't fit")
+
+
+def test_evaluate_takes_a_run_by_how_its_name_begins(workspace):
+    first, _ = workspace.train("label=one").folder, workspace.train("label=two").folder
+    result = workspace.run("evaluate", "--paper", "tiny", "--run", first.name[:19])
+    assert "right of one" in result.output
+
+
+def test_another_experiment_is_named_with_or_without_its_paper(workspace):
+    for name in ("second", "tiny.second"):
+        run = workspace.train(name, "answer=7").folder
+        record = json.loads((run / "run.json").read_text())
+        assert (record["experiment"], record["metrics"]) == ("tiny.second", {"answer": 7.0})
+        assert run.name.endswith("-second-seed0")
+
+
+def test_options_may_stand_before_and_after_keys(workspace):
+    run = workspace.run("train", "steps=2", "--paper", "tiny", "second", "--quiet", "seed=5").folder
+    assert json.loads((run / "run.json").read_text())["seed"] == 5
+
+
+def test_help_shows_every_key_and_imports_no_torch(workspace):
+    program = (
+        "import sys; from research_train.launch import train_command\n"
+        "sys.argv = ['train', '--paper', 'tiny', '--help']\n"
+        "try: train_command()\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    *shown, torch_imported = result.stdout.splitlines()
+    assert torch_imported == "False"
+    lines = {line.split()[0]: line for line in shown if line.startswith("  ")}
+    assert "0.01" in lines["optimizer.learning_rate"]
+    assert "float > 0" in lines["optimizer.learning_rate"]
+    assert "Adam's step size." in lines["optimizer.learning_rate"]
+    assert "disabled|offline|online" in lines["wandb"]
+
+
+def test_help_works_where_no_paper_is_clear(workspace):
+    workspace.add_paper("other")
+    result = workspace.run("train", "--help")
+    assert result.code == 0
+    assert "which paper?" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["optimizer.learning_rat=1"], ["'optimizer.learning_rat' = 1", "optimizer.learning_rate"]),
+        (["steps=many"], ["command line", "'steps' = 'many'", "integer"]),
+        (["steps=0"], ["command line", "'steps' = 0", "greater than 0"]),
+        (["--steps", "3"], ["--steps", "key=value"]),
+        (["secnd"], ["no experiment 'secnd'", "tiny.second"]),
+        (["second", "tiny"], ["several experiments"]),
+        (["--config", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
+        (["device=cuda:99"], ["'cuda:99'"]),
+        (["--resume", "seed=1"], ["'seed=1'", "keeps its config"]),
+    ],
+)
+def test_wrong_words_are_refused_with_exit_code_2(workspace, words, parts):
+    workspace.train(*words).refused(2, *parts)
+
+
+def test_nothing_is_recorded_when_the_config_is_wrong(workspace):
+    workspace.train("steps=many").refused(2)
+    assert not workspace.outputs.exists()
+
+
+def test_unknown_paper_lists_those_there_are(workspace):
+    workspace.train(paper="tinny").refused(2, "no paper or project 'tinny'", "Did you mean 'tiny'?")
+
+
+def test_more_than_one_process_is_refused(workspace):
+    workspace.environment["WORLD_SIZE"] = "2"
+    workspace.train().refused(2, "one process")
+
+
+def test_a_run_that_raises_is_recorded_with_its_traceback(workspace):
+    train = workspace.root / "papers/tiny/paper_tiny/train.py"
+    train.write_text(train.read_text().replace("data = load(run)", "raise RuntimeError('mine')"))
+    result = workspace.train()
+    assert result.code == 1
+    assert "RuntimeError: mine" in result.errors
+    [record] = workspace.records()
+    assert record["status"] == "failed"
+    assert record["error"]["message"] == "mine"
+    assert "paper_tiny/train.py" in record["error"]["traceback"]
+
+
+def test_nan_loss_stops_the_run_and_says_the_step(workspace):
+    workspace.train("nan_at=11").refused(1, "nan at step 11")
+    [record] = workspace.records()
+    assert (record["status"], record["error"]["type"]) == ("failed", "NotFiniteError")
+    saved = [path.name for path in workspace.outputs.glob("tiny/*/checkpoints/*")]
+    assert saved == ["step-00000008"]  # none with weights that the NaN has reached

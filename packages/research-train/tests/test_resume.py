@@ -1,0 +1,131 @@
+"""A stop costs nothing: a run that was stopped goes on and ends as one that never was."""
+
+import json
+import signal
+
+import pytest
+
+SLOW = ["sleep=0.02", "steps=60"]
+WEIGHTS = "checkpoints/step-00000060/model.safetensors"
+
+
+def comparable(folder):
+    """The lines of metrics without what depends on the machine."""
+    return [
+        {
+            name: value
+            for name, value in json.loads(line).items()
+            if name != "time" and not name.startswith(("speed/", "memory/"))
+        }
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "status"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "interrupted"),
+        (signal.SIGKILL, -9, "running"),
+    ],
+)
+def test_a_stopped_and_resumed_run_equals_one_never_stopped(workspace, number, code, status):
+    whole = workspace.train(*SLOW).folder
+    process = workspace.start("train", "--paper", "tiny", *SLOW)
+    while len(workspace.records()) < 2:
+        assert process.poll() is None
+    stopped = workspace.stop(process, 23, number)
+    assert stopped.code == code, stopped.errors
+    record = workspace.records()[1]
+    assert (record["status"], record["seal"]) == (status, None)
+    resumed = workspace.train("--resume").folder
+    assert resumed.name == record["id"]
+    assert (resumed / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+    assert comparable(resumed) == comparable(whole)
+    record = workspace.records()[1]
+    assert record["status"] == "completed"
+    assert len(record["attempts"]) == 2
+    assert record["attempts"][1]["command"] == ["train", "--paper", "tiny", "--resume"]
+
+
+def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_in(workspace):
+    process = workspace.start("train", "--paper", "tiny", *SLOW, "checkpoint_every=1000")
+    stopped = workspace.stop(process, 6, signal.SIGINT)
+    assert "stopping after this step, with a checkpoint" in stopped.errors
+    assert stopped.errors.splitlines()[-1] == "stopped; `train --resume` goes on"
+    [checkpoint] = workspace.outputs.glob("tiny/*/checkpoints/step-*")
+    assert 6 <= int(checkpoint.name.removeprefix("step-")) < 60
+
+
+def test_a_longer_run_equals_one_that_was_so_long_from_the_start(workspace):
+    whole = workspace.train("steps=30").folder
+    workspace.train("steps=20")
+    longer = workspace.train("--resume", workspace.records()[1]["id"], "steps=30").folder
+    name = "checkpoints/step-00000030/model.safetensors"
+    assert (longer / name).read_bytes() == (whole / name).read_bytes()
+    assert workspace.records()[0]["fingerprint"] == workspace.records()[1]["fingerprint"]
+
+
+def test_a_damaged_checkpoint_is_passed_over(workspace):
+    whole = workspace.train().folder
+    process = workspace.start("train", "--paper", "tiny", "sleep=0.05")
+    while len(workspace.records()) < 2:
+        assert process.poll() is None
+    workspace.stop(process, 18, signal.SIGKILL)
+    newest = sorted(workspace.outputs.glob("tiny/*/checkpoints/step-00000016"))[-1]
+    (newest / "state.json").write_text("{}")
+    resumed = workspace.train("--resume")
+    assert "state.json is damaged" in resumed.errors
+    name = "checkpoints/step-00000020/model.safetensors"
+    assert (resumed.folder / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_nothing_to_resume_is_said(workspace):
+    workspace.train("--resume").refused(1, "no run of tiny is interrupted or failed")
+    done = workspace.train().folder
+    workspace.train("--resume").refused(1, "no run of tiny is interrupted or failed")
+    workspace.train("--resume", done.name).refused(1, "nothing to resume", "steps=N")
+    workspace.train("--resume", "gone").refused(1, "no run 'gone'", done.name)
+
+
+def test_another_config_is_refused(workspace):
+    run = workspace.train().folder
+    for words in (["seed=1"], ["optimizer.learning_rate=1"], ["log_every=7"]):
+        workspace.train("--resume", run.name, *words).refused(2, words[0], "keeps its config")
+    workspace.train("--resume", run.name, "steps=10").refused(2, "only get longer")
+    workspace.train("--resume", run.name, "--name", "x").refused(2, "own config and name")
+    assert len(workspace.records()[0]["attempts"]) == 1
+
+
+def test_changed_code_is_refused_by_name_and_allowed_when_told(workspace):
+    run = workspace.train().folder
+    before = workspace.records()[0]
+    model = workspace.root / "papers/tiny/paper_tiny/train.py"
+    model.write_text(model.read_text().replace("Dropout(0.2)", "Dropout(0.3)"))
+    resume = ["--resume", run.name, "steps=25"]
+    workspace.train(*resume).refused(1, "papers/tiny/paper_tiny/train.py", "--any-code")
+    assert workspace.records()[0] == before
+    workspace.train(*resume, "--any-code").folder
+    after = workspace.records()[0]
+    assert after["fingerprint"] != before["fingerprint"]
+    assert after["source"] != before["source"]
+
+
+def test_changes_beside_the_code_do_not_stop_a_resume(workspace):
+    run = workspace.train().folder
+    folder = workspace.root / "papers/tiny"
+    (folder / "README.md").write_text("# Tiny\n")
+    (folder / "tests").mkdir()
+    (folder / "tests" / "test_tiny.py").write_text("assert True\n")
+    workspace.train("--resume", run.name, "steps=25").folder
+
+
+def test_two_processes_cannot_resume_one_run(workspace):
+    process = workspace.start("train", "--paper", "tiny", *SLOW)
+    workspace.stop(process, 3, signal.SIGTERM)
+    first = workspace.start("train", "--paper", "tiny", "--resume")
+    while len(workspace.records()[0]["attempts"]) < 2:
+        assert first.poll() is None
+    run = workspace.records()[0]["id"]
+    workspace.train("--resume", run).refused(1, "another process is at work", str(first.pid))
+    assert first.wait(timeout=60) == 0

@@ -1,0 +1,1 @@
+"""A paper small enough to train in a test."""

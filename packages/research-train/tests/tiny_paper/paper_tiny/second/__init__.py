@@ -1,0 +1,1 @@
+"""A second experiment, which trains nothing."""

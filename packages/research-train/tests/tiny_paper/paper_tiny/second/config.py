@@ -1,0 +1,6 @@
+from research_train import TrainConfig
+
+
+class Config(TrainConfig):
+    answer: int
+    """What it returns."""
