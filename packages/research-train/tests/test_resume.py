@@ -105,7 +105,7 @@ def test_changed_code_is_refused_by_name_and_allowed_when_told(workspace):
     resume = ["--resume", run.name, "steps=25"]
     workspace.train(*resume).refused(1, "papers/tiny/paper_tiny/train.py", "--any-code")
     assert workspace.records()[0] == before
-    workspace.train(*resume, "--any-code").folder
+    assert workspace.train(*resume, "--any-code").code == 0
     after = workspace.records()[0]
     assert after["fingerprint"] != before["fingerprint"]
     assert after["source"] != before["source"]
@@ -117,7 +117,7 @@ def test_changes_beside_the_code_do_not_stop_a_resume(workspace):
     (folder / "README.md").write_text("# Tiny\n")
     (folder / "tests").mkdir()
     (folder / "tests" / "test_tiny.py").write_text("assert True\n")
-    workspace.train("--resume", run.name, "steps=25").folder
+    assert workspace.train("--resume", run.name, "steps=25").code == 0
 
 
 def test_two_processes_cannot_resume_one_run(workspace):

@@ -112,9 +112,7 @@ def test_equal_runs_give_equal_bytes(experiment):
 
 
 def test_runs_started_in_the_same_second_are_two_runs(workspace):
-    processes = [
-        workspace.start("train", "--paper", "tiny", "second", "--quiet") for _ in range(4)
-    ]
+    processes = [workspace.start("train", "--paper", "tiny", "second", "--quiet") for _ in range(4)]
     folders = {process.communicate(timeout=60)[0].strip() for process in processes}
     assert [process.returncode for process in processes] == [0] * 4
     assert len(folders) == 4
@@ -202,9 +200,7 @@ def test_the_source_archive_holds_uncommitted_code_and_trains_again(workspace):
         ("mount -t tmpfs -o ro none", 0),
     ],
 )
-def test_a_full_or_read_only_disk_ends_in_one_message_and_nothing_half_made(
-    workspace, mount, left
-):
+def test_a_full_or_read_only_disk_ends_in_one_message_and_nothing_half_made(workspace, mount, left):
     """Real file systems, in a mount namespace of their own: modes mean nothing to root."""
     assets = workspace.root / "assets"
     assets.mkdir()

@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from research_data.assets import get_datasets_dir
+from research_data.assets import dataset_folder
 from research_data.durable import new_folder, replace_link, sha256_file, write_json
 from research_data.errors import DamagedAssetError
 
@@ -67,7 +67,7 @@ class GeneratedDataset:
     @property
     def folder(self) -> Path:
         """Where this revision lies, made or not."""
-        return get_datasets_dir() / f"{self.name}@{self.revision}"
+        return dataset_folder(self.name, self.revision)
 
 
 def make_dataset(dataset: GeneratedDataset) -> Path:

@@ -70,18 +70,22 @@ def new_run(
     config_file: Path | None = None,
     name: str | None = None,
     rebuild_data: bool = False,
+    link_data: bool = False,
     command: Sequence[str] = (),
 ) -> "Run":
     """A new run of an experiment, ready for `train_run`: config read, data there, folder made.
 
-    overrides: `key=value` words. config_file: a YAML in place of the experiment's.
+    overrides: `key=value` words. config_file: a YAML in place of the experiment's. rebuild_data:
+    make damaged data anew. link_data: into the member's folder, as `train` does.
     Raises ConfigError, DamagedAssetError, RequirementError, StorageError.
     """
     config = load_config(experiment, overrides, config_file)
-    from research_train.needs import prepare_assets
+    from research_train.needs import link_assets, prepare_assets
     from research_train.run import start_run
 
     assets = prepare_assets(experiment.member, rebuild_data)
+    if link_data:
+        link_assets(experiment.member, assets)
     return start_run(experiment, config, assets, name, command)
 
 
@@ -138,7 +142,13 @@ def _train(words: Sequence[str]) -> int:
     command = [Path(sys.argv[0]).name, *words]
     if options.resume is None:
         run = new_run(
-            experiment, overrides, options.config, options.name, options.rebuild_data, command
+            experiment,
+            overrides,
+            options.config,
+            options.name,
+            options.rebuild_data,
+            link_data=True,
+            command=command,
         )
     elif options.config or options.name:
         raise UsageError("--resume goes on with the run's own config and name")

@@ -1,21 +1,20 @@
 """What a member's pyproject says it needs: made or found, verified, and linked into its folder.
 
-    [tool.research.generated]
-    mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
-
-One dataset is linked as `data`, several as links in a folder `data`.
+[tool.research.generated]
+mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
 """
 
 import os
 import shutil
 import tomllib
+from collections.abc import Mapping
 from importlib import import_module
-from pathlib import Path
 
 from research_data import (
     DamagedAssetError,
     GeneratedDataset,
     StorageError,
+    dataset_folder,
     get_assets_dir,
     make_dataset,
 )
@@ -31,11 +30,10 @@ def prepare_assets(member: Member, rebuild: bool = False) -> dict[str, str]:
     rebuild: make a damaged one anew instead of raising DamagedAssetError. Raises MemberError when
     the pyproject is wrong, StorageError.
     """
-    folders: dict[str, Path] = {}
     revisions: dict[str, str] = {}
     for name, dataset in _generated(member).items():
         try:
-            folders[name] = make_dataset(dataset)
+            make_dataset(dataset)
         except DamagedAssetError as error:
             if not rebuild:
                 raise DamagedAssetError(
@@ -43,11 +41,41 @@ def prepare_assets(member: Member, rebuild: bool = False) -> dict[str, str]:
                     f"{error.what}. Add --rebuild-data to make it anew, or put the file back.",
                 ) from error
             shutil.rmtree(error.folder)
-            folders[name] = make_dataset(dataset)
+            make_dataset(dataset)
         revisions[name] = dataset.revision
-    if folders:
-        _link(member, folders)
     return revisions
+
+
+def link_assets(member: Member, revisions: Mapping[str, str]) -> None:
+    """Link the datasets into the member's folder: one as `data`, several in a folder `data`.
+
+    Relative links, absolute where the assets lie outside the workspace. Raises MemberError when
+    something that is no link is in the way, StorageError.
+    """
+    data = member.folder / "data"
+    folders = {name: dataset_folder(name, revision) for name, revision in revisions.items()}
+    if len(folders) == 1:
+        links = {data: next(iter(folders.values()))}
+        blocked = data.exists() and not data.is_symlink()
+    else:
+        links = {data / name: folder for name, folder in folders.items()}
+        blocked = any(link.exists() and not link.is_symlink() for link in links)
+        if links and data.is_symlink():
+            data.unlink()
+    if blocked:
+        raise MemberError(
+            f"{data} is a real folder, where a link to the data belongs. Move it away: its "
+            "contents are yours, and nothing here removes them."
+        )
+    inside = get_assets_dir().is_relative_to(member.workspace)
+    for link, target in links.items():
+        if link.is_symlink() and link.resolve() == target.resolve():
+            continue
+        try:
+            link.parent.mkdir(exist_ok=True)
+        except OSError as error:
+            raise StorageError(link, error) from error
+        replace_link(link, os.path.relpath(target, link.parent) if inside else target)
 
 
 def _generated(member: Member) -> dict[str, GeneratedDataset]:
@@ -69,30 +97,3 @@ def _generated(member: Member) -> dict[str, GeneratedDataset]:
             )
         datasets[name] = dataset
     return datasets
-
-
-def _link(member: Member, folders: dict[str, Path]) -> None:
-    """Link the datasets as `data` in the member's folder; never over a real file."""
-    data = member.folder / "data"
-    if len(folders) == 1:
-        links = {data: next(iter(folders.values()))}
-        ours = data.is_symlink() or not data.exists()
-    else:
-        links = {data / name: folder for name, folder in folders.items()}
-        ours = all(link.is_symlink() or not link.exists() for link in links)
-        if data.is_symlink():
-            data.unlink()
-    if not ours:
-        raise MemberError(
-            f"{data} is a real folder, where a link to the data belongs. Move it away: its "
-            f"contents are yours, and nothing here removes them."
-        )
-    for link, target in links.items():
-        if link.is_symlink() and link.resolve() == target.resolve():
-            continue
-        inside = get_assets_dir().is_relative_to(member.workspace)
-        try:
-            link.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageError(link, error) from error
-        replace_link(link, os.path.relpath(target, link.parent) if inside else target)

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import torch
-from research_data import ResearchError, StorageError, get_datasets_dir, get_outputs_dir
+from research_data import ResearchError, StorageError, dataset_folder, get_outputs_dir
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
 from torch import nn
 
@@ -92,7 +92,7 @@ class Run:
                 f"{self.record.paper}: no dataset {name!r} under [tool.research] in its "
                 f"pyproject.toml.{did_you_mean(name, self.record.assets)}"
             )
-        return get_datasets_dir() / f"{name}@{self.record.assets[name]}"
+        return dataset_folder(name, self.record.assets[name])
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl; it is with the system when this returns."""

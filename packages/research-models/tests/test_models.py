@@ -1,0 +1,69 @@
+"""Architectures: shapes, parameter counts, and what they compute."""
+
+import pytest
+import torch
+from research_models import MLP, ConvNet
+from torch import nn
+
+
+def parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_mlp_is_linear_layers_with_a_nonlinearity_between():
+    torch.manual_seed(0)
+    model = MLP([3, 5, 4, 2], activation=torch.tanh)
+    torch.manual_seed(0)
+    layers = [nn.Linear(3, 5), nn.Linear(5, 4), nn.Linear(4, 2)]
+    x = torch.randn(7, 6, 3)
+    expected = layers[2](torch.tanh(layers[1](torch.tanh(layers[0](x)))))
+    assert torch.equal(model(x), expected)
+
+
+def test_residual_layers_add_their_input_where_sizes_agree():
+    model = MLP([3, 5, 5, 2], residual=True)
+    first, second, last = model.layers
+    x = torch.randn(7, 3)
+    h = torch.relu(first(x))
+    assert torch.equal(model(x), last(h + torch.relu(second(h))))
+
+
+def test_convnet_over_sequences_is_the_layers_in_order():
+    torch.manual_seed(0)
+    model = ConvNet((1, 40), [25, 25, 25], [5, 3, 3], outputs=10)
+    assert parameters(model) == 5210  # MNIST-1D, Table 1
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Conv1d(1, 25, 5, 2, 1),
+        nn.ReLU(),
+        nn.Conv1d(25, 25, 3, 2, 1),
+        nn.ReLU(),
+        nn.Conv1d(25, 25, 3, 2, 1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(125, 10),
+    )
+    x = torch.randn(6, 1, 40)
+    assert torch.equal(model(x), plain(x))
+    assert torch.equal(model(x.squeeze(1)), plain(x))
+
+
+@pytest.mark.parametrize("size", [(28, 28), (32, 20)])
+def test_convnet_over_images(size):
+    model = ConvNet((3, *size), [8, 16], [3, 5], outputs=7, stride=2, padding=2)
+    assert model(torch.randn(4, 3, *size)).shape == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: MLP([3]), "two or more"),
+        (lambda: MLP([3, 0]), "positive"),
+        (lambda: ConvNet((3,), [1], [1], 1), "2 or 3 numbers"),
+        (lambda: ConvNet((1, 9), [1, 2], [3], 1), "2 channels but 1 kernel sizes"),
+        (lambda: ConvNet((1, 2), [1, 1], [5, 5], 1), "too small"),
+    ],
+)
+def test_wrong_sizes_are_refused(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

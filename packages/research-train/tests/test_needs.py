@@ -1,0 +1,96 @@
+"""The data a paper says it needs: made, verified, linked."""
+
+import pytest
+from research_data import DamagedAssetError
+from research_train import MemberError, link_assets, prepare_assets
+
+DATA = "assets/datasets"
+
+
+def prepare_and_link(experiment):
+    revisions = prepare_assets(experiment.member)
+    link_assets(experiment.member, revisions)
+    return revisions
+
+
+def test_data_is_made_once_and_linked(experiment, workspace):
+    revisions = prepare_and_link(experiment)
+    folder = workspace.root / DATA / f"tiny-points@{revisions['tiny-points']}"
+    made = (folder / "data.safetensors").stat()
+    link = experiment.member.folder / "data"
+    assert link.resolve() == folder
+    assert not link.readlink().is_absolute()
+    assert prepare_assets(experiment.member) == revisions
+    assert (folder / "data.safetensors").stat().st_mtime_ns == made.st_mtime_ns
+
+
+def test_assets_elsewhere_are_linked_absolutely(experiment, tmp_path, monkeypatch):
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "elsewhere"))
+    prepare_and_link(experiment)
+    assert (experiment.member.folder / "data").readlink().is_absolute()
+
+
+def test_a_damaged_file_is_said_and_made_anew_when_asked(workspace):
+    assert workspace.train().code == 0
+    [file] = (workspace.root / DATA).glob("tiny-points@*/data.safetensors")
+    sound = file.read_bytes()
+    file.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    result = workspace.train()
+    result.refused(1, str(file.parent), "data.safetensors is damaged", "sha256", "--rebuild-data")
+    assert len(workspace.records()) == 1
+    assert workspace.train("--rebuild-data").code == 0
+    assert file.read_bytes() == sound
+    first, second = workspace.records()
+    assert first["metrics"] == second["metrics"]
+
+
+def test_a_real_folder_is_never_replaced_by_a_link(experiment):
+    data = experiment.member.folder / "data"
+    data.mkdir()
+    (data / "mine.csv").write_text("1,2\n")
+    with pytest.raises(MemberError, match="is a real folder"):
+        prepare_and_link(experiment)
+    assert (data / "mine.csv").read_text() == "1,2\n"
+
+
+def test_a_link_whose_target_is_gone_is_renewed(experiment, tmp_path):
+    data = experiment.member.folder / "data"
+    data.symlink_to(tmp_path / "gone")
+    prepare_and_link(experiment)
+    assert (data / "asset.json").is_file()
+
+
+def test_several_datasets_are_links_in_a_folder(experiment):
+    folder = experiment.member.folder
+    pyproject = folder / "pyproject.toml"
+    more = 'tiny-points = "paper_tiny.data:POINTS"\nmore-points = "paper_tiny.data:MORE"\n'
+    text = pyproject.read_text()
+    pyproject.write_text(text.replace('tiny-points = "paper_tiny.data:POINTS"\n', more))
+    with (folder / "paper_tiny" / "data.py").open("a") as file:
+        file.write(
+            "\nMORE = GeneratedDataset('more-points', generate, {'examples': 9, 'seed': 1},"
+            " 'numpy', 'CC0-1.0')\n"
+        )
+    revisions = prepare_and_link(experiment)
+    assert {path.name for path in (folder / "data").iterdir()} == revisions.keys()
+    for path in (folder / "data").iterdir():
+        assert (path / "asset.json").is_file()
+    assert prepare_and_link(experiment) == revisions
+
+
+@pytest.mark.parametrize(
+    "value", ["paper_tiny.data", "paper_tiny.data:NOTHING", "nowhere:POINTS", "paper_tiny.data:np"]
+)
+def test_a_wrong_need_is_refused(experiment, value):
+    pyproject = experiment.member.folder / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("paper_tiny.data:POINTS", value))
+    with pytest.raises(MemberError, match="tiny-points"):
+        prepare_assets(experiment.member)
+
+
+def test_damage_is_an_error_of_its_own(experiment, workspace):
+    revisions = prepare_assets(experiment.member)
+    folder = workspace.root / DATA / f"tiny-points@{revisions['tiny-points']}"
+    (folder / "asset.json").unlink()
+    with pytest.raises(DamagedAssetError, match=r"asset\.json is missing"):
+        prepare_assets(experiment.member)

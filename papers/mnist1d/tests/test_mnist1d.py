@@ -1,0 +1,65 @@
+"""The paper's data, models and a short training."""
+
+import json
+
+import pytest
+import torch
+from paper_mnist1d.data import MNIST1D, load_mnist1d
+from paper_mnist1d.models import MODELS
+from research_data import load_arrays, make_dataset
+from research_train import evaluate_run, find_member, installed_members, new_run, train_run
+
+
+@pytest.fixture(autouse=True)
+def assets(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path))
+
+
+@pytest.fixture
+def experiment():
+    return find_member("mnist1d", installed_members()).experiment()
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("logistic", 410), ("mlp", 15_210), ("cnn", 5_210), ("gru", 5_134)],
+)
+def test_models_have_the_parameters_of_table_1(name, parameters):
+    model = MODELS[name]()
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+    assert model(torch.zeros(3, 40)).shape == (3, 10)
+
+
+def test_the_data_is_the_authors_own():
+    """Sums of the frozen dataset, to float32: 4,000 and 1,000 sequences, standardised."""
+    data = load_mnist1d(make_dataset(MNIST1D))
+    assert data.train.inputs.shape == (4000, 40)
+    assert data.test.inputs.shape == (1000, 40)
+    inputs = torch.cat([data.train.inputs, data.test.inputs]).double()
+    assert abs(inputs.mean()) < 1e-6
+    assert abs(inputs.std() - 1) < 1e-5
+    assert torch.bincount(torch.cat([data.train.targets, data.test.targets])).tolist() == [500] * 10
+
+
+def test_the_data_is_the_same_every_time(tmp_path, monkeypatch):
+    first = load_arrays(make_dataset(MNIST1D))
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "again"))
+    second = load_arrays(make_dataset(MNIST1D))
+    assert all((first[name] == second[name]).all() for name in first)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_row_of_table_1_trains_and_evaluates(experiment, model):
+    run = new_run(experiment, [f"model={model}", "steps=40", "tensorboard=false"])
+    run.quiet = True
+    train_run(run, experiment)
+    assert run.record.metrics["test/accuracy"] > 0.12  # chance is 0.1
+    evaluation = evaluate_run(run, experiment)
+    assert evaluation.metrics == run.record.metrics
+    assert json.loads((run.folder / "evaluation.json").read_text())["metrics"] == run.record.metrics
+
+
+def test_the_default_config_is_the_papers_protocol(experiment):
+    config = new_run(experiment).config
+    assert (config.model, config.learning_rate) == ("cnn", 0.01)
+    assert (config.batch_size, config.steps, config.evaluate_every) == (100, 6000, 250)
