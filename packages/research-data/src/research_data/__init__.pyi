@@ -3,6 +3,7 @@ from .assets import find_workspace as find_workspace
 from .assets import get_assets_dir as get_assets_dir
 from .assets import get_datasets_dir as get_datasets_dir
 from .assets import get_outputs_dir as get_outputs_dir
+from .assets import this_workspace as this_workspace
 from .batches import Batches as Batches
 from .errors import AssetError as AssetError
 from .errors import DamagedAssetError as DamagedAssetError

@@ -22,17 +22,21 @@ def find_workspace(start: Path) -> Path | None:
     return None
 
 
-def get_assets_dir() -> Path:
-    """The assets folder: RESEARCH_ASSETS where set, else `assets/` of the workspace.
+def this_workspace() -> Path | None:
+    """The workspace that this package, its environment or the working folder lies in."""
+    starts = (Path(__file__), Path(sys.prefix), Path.cwd())
+    return next((found for start in starts if (found := find_workspace(start.resolve()))), None)
 
-    The workspace is the one this package is installed from, then the one its environment lies in,
-    then the one around the working folder. Raises AssetError where there is none.
+
+def get_assets_dir() -> Path:
+    """The assets folder: RESEARCH_ASSETS where set, else `assets/` of this workspace.
+
+    Raises AssetError where there is none.
     """
     if chosen := os.environ.get("RESEARCH_ASSETS"):
         return Path(chosen).expanduser().absolute()
-    for start in (Path(__file__).resolve(), Path(sys.prefix), Path.cwd()):
-        if workspace := find_workspace(start):
-            return workspace / "assets"
+    if workspace := this_workspace():
+        return workspace / "assets"
     raise AssetError(
         "there is no workspace here to hold assets. Set RESEARCH_ASSETS to the folder that should."
     )

@@ -111,7 +111,7 @@ def installed_members() -> list[Member]:
         assert entry.dist is not None
         distribution = entry.dist.name
         if name not in members:
-            folder = _folder(entry.dist)
+            folder = installed_from(entry.dist)
             if folder is None or not folder.is_dir():
                 continue  # installed once, but its folder is gone: another branch's paper
             members[name] = Member(name, distribution, folder, {})
@@ -143,10 +143,10 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
-def _folder(distribution: importlib.metadata.Distribution) -> Path | None:
-    """Where an editable install lies (PEP 610); None for one made from a wheel."""
+def installed_from(distribution: importlib.metadata.Distribution) -> Path | None:
+    """The folder of an editable install (PEP 610); None for one made from a wheel."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     url = urlsplit(origin.get("url", ""))
     if url.scheme != "file" or not origin.get("dir_info", {}).get("editable"):
         return None
-    return Path(unquote(url.path))
+    return Path(unquote(url.path)).resolve()

@@ -32,7 +32,7 @@ def reached_packages(member: Member) -> dict[str, str]:
     waiting = [member.distribution]
     while waiting:
         requirer = waiting.pop()
-        for requirement in _requirements(requirer):
+        for requirement in requirements_of(requirer):
             name = canonicalize_name(requirement.name)
             if name not in internal:
                 continue
@@ -82,7 +82,7 @@ def dependency_closure(distribution: str, without: Collection[str] = ()) -> dict
         if version is None or name in without:
             continue
         versions[name] = version
-        for requirement in _requirements(name, extras):
+        for requirement in requirements_of(name, extras):
             item = (canonicalize_name(requirement.name), frozenset(requirement.extras))
             if item not in seen:
                 seen.add(item)
@@ -90,12 +90,10 @@ def dependency_closure(distribution: str, without: Collection[str] = ()) -> dict
     return dict(sorted(versions.items()))
 
 
-def direct_requirements(distribution: str) -> list[str]:
-    """The names that a distribution itself requires here."""
-    return [canonicalize_name(requirement.name) for requirement in _requirements(distribution)]
-
-
-def _requirements(distribution: str, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:
+def requirements_of(
+    distribution: str, extras: frozenset[str] = frozenset()
+) -> Iterator[Requirement]:
+    """What an installed distribution itself requires on this platform; nothing if it isn't."""
     try:
         texts = importlib.metadata.requires(distribution) or []
     except importlib.metadata.PackageNotFoundError:

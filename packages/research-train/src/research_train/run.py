@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, TypeVar
 
 import torch
+from packaging.utils import canonicalize_name
 from research_data import ResearchError, StorageError, dataset_folder, get_outputs_dir
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
 from torch import nn
@@ -44,7 +45,7 @@ from research_train.record import (
     read_record,
     record_as_json,
 )
-from research_train.requirements import dependency_closure, direct_requirements, reached_packages
+from research_train.requirements import dependency_closure, reached_packages, requirements_of
 from research_train.signals import StopRequest
 from research_train.source import archive_source, changed_files, fingerprint
 from research_train.trackers import follow_metrics
@@ -223,7 +224,7 @@ def start_run(
     packages = reached_packages(member)
     versions = dependency_closure(member.distribution)
     requirers = (member.distribution, *packages)
-    main = {name for requirer in requirers for name in direct_requirements(requirer)}
+    main = {canonicalize_name(r.name) for name in requirers for r in requirements_of(name)}
     attempt = _attempt(command)
     lock = workspace / "uv.lock"
     record = RunRecord(

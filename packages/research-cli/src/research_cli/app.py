@@ -1,0 +1,81 @@
+"""The command `research-cli`: reads the words typed, calls one function, prints what it returns.
+
+Imports of a command's own are made inside it: `research-cli --help` answers at once.
+"""
+
+import sys
+from typing import Annotated
+
+import typer
+from research_data.errors import ResearchError
+from typer.core import TyperGroup
+
+from research_cli import __version__
+
+# Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
+RICH = sys.stdout.isatty()
+
+EXAMPLES = """\
+Examples:
+  research-cli env                  can this machine run the workspace?
+  research-cli env --json           the same for a script
+"""
+
+
+class Commands(TyperGroup):
+    """The one place where an error of ours becomes a line on stderr and an exit code."""
+
+    def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's is private
+        """Run the command that was named."""
+        try:
+            return super().invoke(ctx)
+        except ResearchError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    epilog=EXAMPLES if RICH else f"\b\n{EXAMPLES}",  # \b: plain help keeps the lines as they are
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # a bug in the code: the plain traceback, complete
+    rich_markup_mode="rich" if RICH else None,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"research-cli {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def research_cli(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Commands over the research workspace."""
+
+
+@app.command()
+def env(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
+) -> None:
+    """Check this machine: tools, packages, GPU and disk.
+
+    Every package is really imported, and a GPU computes something. What is wrong is listed with
+    its fix; a check that fails makes the exit code 1.
+    """
+    from research_cli.env import check_with_spinner, overall_status, print_json, print_table
+
+    checks = check_with_spinner()
+    if json:
+        print_json(checks)
+    else:
+        print_table(checks)
+    if overall_status(checks) == "fail":
+        raise typer.Exit(1)

@@ -1,0 +1,26 @@
+"""What `research-cli env` looks at; each check answers with one `Check`."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Status = Literal["ok", "warn", "fail"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One row of `research-cli env`, its texts on one line each.
+
+    found: what this machine has. needs: what the workspace asks for.
+    fix: what to do about it; empty when ok.
+    """
+
+    name: str
+    status: Status
+    found: str
+    needs: str
+    fix: str = ""
+
+
+def last_line(text: str) -> str:
+    """The last line with something on it: the error itself, where text ends in a traceback."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -1,0 +1,47 @@
+"""Ways to run the command as a user does: from a pipe, and at a terminal."""
+
+import os
+import pty
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+COMMAND = Path(sys.executable).with_name("research-cli")
+
+
+@pytest.fixture(scope="session")
+def research_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
+    def run(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([COMMAND, *words], capture_output=True, text=True, check=False)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def at_a_terminal() -> Callable[..., str]:
+    """Runs a command whose stdin, stdout and stderr are a terminal; returns all it shows."""
+
+    def run(*command: str | Path) -> str:
+        ours, theirs = pty.openpty()
+        child = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100"},
+        )
+        os.close(theirs)
+        shown = b""
+        try:
+            while part := os.read(ours, 4096):
+                shown += part
+        except OSError:
+            pass  # on Linux the end of a terminal is an error, not an empty read
+        os.close(ours)
+        assert child.wait() == 0, shown.decode()
+        return shown.decode()
+
+    return run
