@@ -50,6 +50,16 @@ def test_evaluate_takes_a_run_by_how_its_name_begins(workspace):
     assert "right of one" in result.output
 
 
+def test_evaluate_says_when_the_code_has_changed_since(workspace):
+    assert workspace.train().code == 0
+    assert "changed" not in workspace.run("evaluate", "--paper", "tiny").errors
+    evaluate = workspace.root / "papers/tiny/paper_tiny/evaluate.py"
+    evaluate.write_text(f"{evaluate.read_text()}\n# changed\n")
+    result = workspace.run("evaluate", "--paper", "tiny")
+    assert result.code == 0
+    assert "changed since the run: papers/tiny/paper_tiny/evaluate.py" in result.errors
+
+
 def test_another_experiment_is_named_with_or_without_its_paper(workspace):
     for name in ("second", "tiny.second"):
         run = workspace.train(name, "answer=7").folder

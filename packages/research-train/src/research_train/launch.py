@@ -175,11 +175,14 @@ def _evaluate(words: Sequence[str]) -> int:
         raise UsageError(f"evaluate takes no {KEY_VALUE}: a run is evaluated with its own config")
     from research_train.evaluation import evaluate_run
     from research_train.needs import prepare_assets
-    from research_train.run import open_run
+    from research_train.run import has_changed, open_run, what_changed
 
     prepare_assets(experiment.member)
     run = open_run(experiment, options.run, ["completed"])
     _say(options, f"run {run.folder}")
+    if has_changed(run, experiment):
+        changes = ", ".join(what_changed(run, experiment))
+        _say(options, f"warning: evaluated with code that has changed since the run: {changes}")
     evaluation = evaluate_run(run, experiment)
     _print_evaluation(options, run, evaluation)
     return 0

@@ -276,8 +276,13 @@ def resume_run(
     """
     run._hold()
     record = run.record
-    if fingerprint(experiment, run.config, record.assets) != record.fingerprint and not any_code:
-        raise RunError(_what_changed(run, experiment))
+    if has_changed(run, experiment) and not any_code:
+        raise RunError(
+            f"{record.id} can't go on, because what it runs has changed since:\n  "
+            + "\n  ".join(what_changed(run, experiment))
+            + "\nPut that back, or start a new run, or say --any-code to go on all the same: the "
+            "run is then no longer of one code."
+        )
     packages = reached_packages(experiment.member)
     record.fingerprint = fingerprint(experiment, config, record.assets)
     record.source = archive_source(experiment.member, packages, get_outputs_dir() / SOURCES)
@@ -304,6 +309,25 @@ def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status
     if (record.paper, record.experiment) != (paper, experiment.name):
         raise RunError(f"{folder}: is a run of {record.experiment}, not of {experiment.name}")
     return Run(folder, record, load_config(experiment, file=folder / CONFIG))
+
+
+def has_changed(run: Run, experiment: Experiment) -> bool:
+    """Whether the experiment is no longer the one that the run was of: code, packages or data."""
+    return fingerprint(experiment, run.config, run.record.assets) != run.record.fingerprint
+
+
+def what_changed(run: Run, experiment: Experiment) -> list[str]:
+    """The files and packages that differ from those of a run, at most ten files."""
+    packages = reached_packages(experiment.member)
+    archive = get_outputs_dir() / SOURCES / f"{run.record.source}.tar.gz"
+    files = changed_files(experiment.member, packages, archive) if archive.is_file() else []
+    versions = dependency_closure(experiment.member.distribution)
+    moved = [
+        f"{name} {then} -> {versions.get(name, 'not installed')}"
+        for name, then in run.record.packages.items()
+        if versions.get(name) != then
+    ]
+    return [*files[:10], *moved] or ["a package that it depends on"]
 
 
 def find_run(paper: str, text: str) -> Path:
@@ -401,25 +425,3 @@ def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> st
         words.append(re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60])
     words.append(f"seed{config.seed}")
     return "-".join(words)
-
-
-def _what_changed(run: Run, experiment: Experiment) -> str:
-    """Why a run can't go on, with the way out."""
-    record = run.record
-    packages = reached_packages(experiment.member)
-    archive = get_outputs_dir() / SOURCES / f"{record.source}.tar.gz"
-    reasons = []
-    if archive.is_file():
-        reasons += changed_files(experiment.member, packages, archive)[:10]
-    versions = dependency_closure(experiment.member.distribution)
-    reasons += [
-        f"{name} {then} -> {versions.get(name, 'not installed')}"
-        for name, then in record.packages.items()
-        if versions.get(name) != then
-    ]
-    listed = "\n  ".join(reasons) or "a package that it depends on"
-    return (
-        f"{record.id} can't go on, because what it runs has changed since:\n  {listed}\n"
-        "Put that back, or start a new run, or say --any-code to go on all the same: the run is "
-        "then no longer of one code."
-    )

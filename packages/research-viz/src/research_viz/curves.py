@@ -35,6 +35,6 @@ def learning_curves(
     if logarithmic:
         axes.set_yscale("log")
     if len(curves) > 1:
-        axes.legend(frameon=False)
+        figure.legend(loc="outside right center", frameon=False)  # never over a curve
     axes.grid(alpha=0.3)
     return figure
