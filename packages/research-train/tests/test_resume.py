@@ -111,6 +111,15 @@ def test_changed_code_is_refused_by_name_and_allowed_when_told(workspace):
     assert after["source"] != before["source"]
 
 
+def test_another_machine_is_allowed_and_said(workspace):
+    workspace.environment["OMP_NUM_THREADS"] = "1"
+    run = workspace.train().folder
+    workspace.environment["OMP_NUM_THREADS"] = "2"
+    resumed = workspace.train("--resume", run.name, "steps=25")
+    assert resumed.code == 0
+    assert "threads 1 -> 2" in resumed.errors
+
+
 def test_changes_beside_the_code_do_not_stop_a_resume(workspace):
     run = workspace.train().folder
     folder = workspace.root / "papers/tiny"

@@ -66,7 +66,8 @@ def test_the_record_has_every_field(workspace):
     assert record["command"] == ["train", "--paper", "tiny", "--name", "First try!"]
     assert record["assets"].keys() == {"tiny-points"}
     assert record["packages"]["paper-tiny"] == "0.1.0"
-    assert record["environment"].keys() == {"python", "platform", "cpu", "gpu", "cuda"}
+    machine = {"python", "platform", "cpu", "threads", "gpu", "cuda"}
+    assert record["environment"].keys() == machine
     [attempt] = record["attempts"]
     assert attempt.keys() == {"time", "end", "status", "command", "host", "environment"}
     assert record["started"] <= record["ended"]

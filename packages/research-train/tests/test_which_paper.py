@@ -5,7 +5,8 @@ import re
 import subprocess
 
 import pytest
-from research_train.which_paper import UV_OPTIONS_WITH_VALUE, uv_run_options
+from research_train import MemberError
+from research_train.which_paper import UV_OPTIONS_WITH_VALUE, uv_run_options, which_member
 
 ALPHA, BETA = "experiments of alpha:", "experiments of beta:"
 
@@ -55,6 +56,11 @@ def test_several_papers_and_none_named_are_refused_with_their_names(uv_workspace
 def test_a_paper_that_is_not_installed_is_refused(uv_workspace):
     result = uv_workspace.uv("run", "--package", "paper-alpha", "train", "--paper", "alfa")
     result.refused(2, "'alfa'", "Did you mean 'alpha'?")
+
+
+def test_no_paper_installed_at_all_is_said():
+    with pytest.raises(MemberError, match="no paper or project is installed"):
+        which_member(None, [])
 
 
 def test_under_torchrun_too(uv_workspace):

@@ -5,8 +5,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from mnist1d.data import make_dataset
-from mnist1d.utils import ObjectView
 from research_data import GeneratedDataset, load_arrays
 from torch import Tensor
 
@@ -29,6 +27,9 @@ class Data(NamedTuple):
 
 def generate(**arguments: object) -> dict[str, np.ndarray]:
     """The authors' own generator; deterministic, it seeds itself."""
+    from mnist1d.data import make_dataset  # imports Matplotlib and SciPy, once needed and never again
+    from mnist1d.utils import ObjectView
+
     made = make_dataset(ObjectView(arguments))
     return {
         "train_inputs": made["x"].astype(np.float32),

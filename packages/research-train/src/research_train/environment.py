@@ -9,11 +9,15 @@ from pydantic import BaseModel
 
 
 class Environment(BaseModel):
-    """The machine and interpreter; gpu and cuda are None without a usable GPU."""
+    """The machine and interpreter; gpu and cuda are None without a usable GPU.
+
+    threads: of torch on the CPU, on which the last bits of a sum depend.
+    """
 
     python: str
     platform: str
     cpu: str
+    threads: int
     gpu: str | None
     cuda: str | None
 
@@ -34,6 +38,7 @@ def describe_environment() -> Environment:
         python=platform.python_version(),
         platform=platform.platform(),
         cpu=_cpu_name(),
+        threads=torch.get_num_threads(),
         gpu=torch.cuda.get_device_name() if usable else None,
         cuda=torch.version.cuda if usable else None,
     )

@@ -287,7 +287,17 @@ def resume_run(
     record.fingerprint = fingerprint(experiment, config, record.assets)
     record.source = archive_source(experiment.member, packages, get_outputs_dir() / SOURCES)
     record.status, record.ended, record.error, record.seal = "running", None, None, None
+    before = record.attempts[-1].environment
     record.attempts.append(_attempt(command))
+    if (now := record.attempts[-1].environment) != before:
+        differences = ", ".join(
+            f"{name} {then} -> {getattr(now, name)}"
+            for name, then in before
+            if then != getattr(now, name)
+        )
+        print(
+            f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
+        )
     run.config = config
     run.resume_from = run.last_checkpoint()
     _cut_metrics(run.folder / METRICS, run.resume_from)
