@@ -27,7 +27,7 @@ class Data(NamedTuple):
 
 def generate(**arguments: object) -> dict[str, np.ndarray]:
     """The authors' own generator; deterministic, it seeds itself."""
-    from mnist1d.data import make_dataset  # imports Matplotlib and SciPy, once needed and never again
+    from mnist1d.data import make_dataset  # Matplotlib and SciPy: only to make the data
     from mnist1d.utils import ObjectView
 
     made = make_dataset(ObjectView(arguments))
