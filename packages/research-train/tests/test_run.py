@@ -17,7 +17,7 @@ from research_train import (
     read_record,
     train_run,
 )
-from research_train.run import run_status
+from research_train.run_folders import run_status
 
 FIELDS = {
     "schema",

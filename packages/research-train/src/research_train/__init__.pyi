@@ -29,10 +29,10 @@ from .record import Metrics as Metrics
 from .record import RunRecord as RunRecord
 from .record import read_record as read_record
 from .run import Run as Run
-from .run import find_run as find_run
-from .run import last_run as last_run
 from .run import open_run as open_run
 from .run import start_run as start_run
+from .run_folders import find_run as find_run
+from .run_folders import last_run as last_run
 from .trainer import Trainer as Trainer
 
 __version__: str

@@ -9,8 +9,8 @@ from research_data.durable import write_json
 from research_train.errors import MemberError, RunError
 from research_train.members import Experiment
 from research_train.metrics import Evaluation
-from research_train.record import compute_seal
-from research_train.run import Run, utc_now
+from research_train.record import compute_seal, utc_now
+from research_train.run import Run
 
 EVALUATION = "evaluation.json"
 

@@ -110,7 +110,8 @@ def resumed_run(
             )
     from research_train.needs import prepare_assets
     from research_train.record import CONFIG
-    from research_train.run import open_run, resume_run, run_status
+    from research_train.run import open_run, resume_run
+    from research_train.run_folders import run_status
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)

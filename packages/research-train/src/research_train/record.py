@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
@@ -61,7 +62,8 @@ class Failure(BaseModel):
 class RunRecord(BaseModel):
     """The content of run.json. Times are UTC in ISO 8601, hashes sha256 in hex.
 
-    source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment.
+    source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment,
+    None for one resumed with other code.
     packages: versions of the internal packages and the main external ones. assets: name ->
     revision. parent: the run this one came from. metrics: the final ones. seal: see `compute_seal`.
     """
@@ -81,7 +83,7 @@ class RunRecord(BaseModel):
     seed: int
     git: GitState
     source: str
-    fingerprint: str
+    fingerprint: str | None
     lock_sha256: str | None
     packages: dict[str, str]
     assets: dict[str, str]
@@ -133,3 +135,8 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     return digest.hexdigest()
+
+
+def utc_now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -44,13 +44,14 @@ from research_train.record import (
     compute_seal,
     read_record,
     record_as_json,
+    utc_now,
 )
 from research_train.requirements import dependency_closure, reached_packages, requirements_of
+from research_train.run_folders import LOCK, find_run, last_run, lock_run
 from research_train.signals import StopRequest
 from research_train.source import archive_source, changed_files, fingerprint
 from research_train.trackers import follow_metrics
 
-LOCK = ".lock"
 SOURCES = ".sources"
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -192,7 +193,7 @@ class Run:
 
     def _hold(self) -> None:
         """Lock the run for this process: a lock that is free means that nobody is at work."""
-        self._lock = _lock(self.folder, "a+", fcntl.LOCK_EX)
+        self._lock = lock_run(self.folder, "a+", fcntl.LOCK_EX)
         if self._lock is None:
             holder = (self.folder / LOCK).read_text(encoding="utf-8").strip()
             raise RunError(f"{self.folder}: another process is at work on this run ({holder})")
@@ -272,19 +273,21 @@ def resume_run(
     """Make an ended run ready to go on in its folder, with config in place of its own.
 
     Raises RunError: another process is at work on it, or its code, data or packages have changed
-    since (any_code allows that; the record then holds the present code).
+    since (any_code allows that; the record then has no fingerprint and holds the present code).
     """
-    run._hold()
-    record = run.record
-    if has_changed(run, experiment) and not any_code:
+    changed = has_changed(run, experiment)
+    if changed and not any_code:
         raise RunError(
-            f"{record.id} can't go on, because what it runs has changed since:\n  "
+            f"{run.record.id} can't go on, because what it runs has changed since:\n  "
             + "\n  ".join(what_changed(run, experiment))
             + "\nPut that back, or start a new run, or say --any-code to go on all the same: the "
-            "run is then no longer of one code."
+            "run is then no longer of one code, and stands for none."
         )
+    run._hold()
+    record = read_record(run.folder)  # as it is now that nobody else writes it
+    run.record = record
     packages = reached_packages(experiment.member)
-    record.fingerprint = fingerprint(experiment, config, record.assets)
+    record.fingerprint = None if changed else fingerprint(experiment, config, record.assets)
     record.source = archive_source(experiment.member, packages, get_outputs_dir() / SOURCES)
     record.status, record.ended, record.error, record.seal = "running", None, None, None
     before = record.attempts[-1].environment
@@ -340,60 +343,6 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
     return [*files[:10], *moved] or ["a package that it depends on"]
 
 
-def find_run(paper: str, text: str) -> Path:
-    """The folder of a run given by its id, the beginning of one, or its path. Raises RunError."""
-    if (Path(text) / RECORD).is_file():
-        return Path(text).resolve()
-    folder = get_outputs_dir() / paper
-    matching = [run for run in run_folders(paper) if run.name.startswith(text)]
-    exact = [run for run in matching if run.name == text]
-    if len(exact or matching) == 1:
-        return (exact or matching)[0]
-    if matching:
-        shown = ", ".join(run.name for run in matching[:5])
-        raise RunError(f"{text!r} begins the names of {len(matching)} runs of {paper}: {shown}")
-    known = [run.name for run in run_folders(paper)]
-    newest = f" The newest is {known[-1]}." if known else " It has no runs yet."
-    raise RunError(f"no run {text!r} in {folder}.{did_you_mean(text, known) or newest}")
-
-
-def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | None:
-    """The newest run of an experiment that is in one of the statuses."""
-    for folder in reversed(run_folders(paper)):
-        try:
-            record = read_record(folder)
-        except RunError as error:
-            print(f"warning: {error}", file=sys.stderr)
-            continue
-        if record.experiment == experiment and run_status(folder, record) in statuses:
-            return folder
-    return None
-
-
-def run_folders(paper: str) -> list[Path]:
-    """Every run folder of a paper, oldest first."""
-    return sorted(path.parent for path in (get_outputs_dir() / paper).glob(f"[!.]*/{RECORD}"))
-
-
-def run_status(folder: Path, record: RunRecord) -> Status:
-    """The status recorded; interrupted for a run said to be running whose process has died."""
-    if record.status != "running":
-        return record.status
-    try:
-        lock = _lock(folder, "r", fcntl.LOCK_SH)
-    except FileNotFoundError:  # a copy of the folder
-        return "interrupted"
-    if lock is None:
-        return "running"
-    lock.close()
-    return "interrupted"
-
-
-def utc_now() -> str:
-    """The time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _cut_metrics(path: Path, checkpoint: Path | None) -> None:
     """Drop the lines of steps after a checkpoint, and a last line that was cut off."""
     step = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
@@ -412,17 +361,6 @@ def _attempt(command: Sequence[str]) -> Attempt:
         host=host_name(),
         environment=describe_environment(),
     )
-
-
-def _lock(folder: Path, mode: str, kind: int) -> IO[str] | None:
-    """The lock file, locked and open, or None when another process holds it."""
-    file = (folder / LOCK).open(mode, encoding="utf-8")
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
 
 
 def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> str:

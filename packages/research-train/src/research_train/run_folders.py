@@ -1,0 +1,78 @@
+"""Run folders on disk: which there are, which is meant, and whether anyone is at work in one.
+
+A process at work on a run holds the lock of its folder, which the system frees when it dies.
+"""
+
+import fcntl
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from research_data import get_outputs_dir
+
+from research_train.errors import RunError
+from research_train.members import did_you_mean
+from research_train.record import RECORD, RunRecord, Status, read_record
+
+LOCK = ".lock"
+
+
+def find_run(paper: str, text: str) -> Path:
+    """The folder of a run given by its id, the beginning of one, or its path. Raises RunError."""
+    if (Path(text) / RECORD).is_file():
+        return Path(text).resolve()
+    folder = get_outputs_dir() / paper
+    matching = [run for run in run_folders(paper) if run.name.startswith(text)]
+    exact = [run for run in matching if run.name == text]
+    if len(exact or matching) == 1:
+        return (exact or matching)[0]
+    if matching:
+        shown = ", ".join(run.name for run in matching[:5])
+        raise RunError(f"{text!r} begins the names of {len(matching)} runs of {paper}: {shown}")
+    known = [run.name for run in run_folders(paper)]
+    newest = f" The newest is {known[-1]}." if known else " It has no runs yet."
+    raise RunError(f"no run {text!r} in {folder}.{did_you_mean(text, known) or newest}")
+
+
+def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | None:
+    """The newest run of an experiment that is in one of the statuses."""
+    for folder in reversed(run_folders(paper)):
+        try:
+            record = read_record(folder)
+        except RunError as error:
+            print(f"warning: {error}", file=sys.stderr)
+            continue
+        if record.experiment == experiment and run_status(folder, record) in statuses:
+            return folder
+    return None
+
+
+def run_folders(paper: str) -> list[Path]:
+    """Every run folder of a paper, oldest first."""
+    return sorted(path.parent for path in (get_outputs_dir() / paper).glob(f"[!.]*/{RECORD}"))
+
+
+def run_status(folder: Path, record: RunRecord) -> Status:
+    """The status recorded; interrupted for a run said to be running whose process has died."""
+    if record.status != "running":
+        return record.status
+    try:
+        lock = lock_run(folder, "r", fcntl.LOCK_SH)
+    except FileNotFoundError:  # a copy of the folder
+        return "interrupted"
+    if lock is None:
+        return "running"
+    lock.close()
+    return "interrupted"
+
+
+def lock_run(folder: Path, mode: str, kind: int) -> IO[str] | None:
+    """The lock file, locked and open, or None when another process holds it."""
+    file = (folder / LOCK).open(mode, encoding="utf-8")
+    try:
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
