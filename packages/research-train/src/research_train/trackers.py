@@ -97,7 +97,7 @@ def follow_metrics(folder: Path, config: TrainConfig) -> Iterator[None]:
         yield
         return
     follower = subprocess.Popen(
-        [sys.executable, "-m", "research_train.trackers", str(folder)],
+        [sys.executable, "-P", "-m", "research_train.trackers", str(folder)],
         stdin=subprocess.PIPE,  # closed by the system should this process be killed
         stdout=sys.stderr,
         start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
