@@ -1,7 +1,9 @@
 """Checkpoints alone, as in a notebook."""
 
 import json
+import random
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -49,6 +51,17 @@ def test_model_and_optimizer_go_on_as_if_never_saved(tmp_path, kind):
     stepped(model, optimizer)
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, copy.state_dict()[name]), name
+
+
+def test_every_generator_goes_on_where_it_was(tmp_path):
+    def draw():
+        return random.random(), random.gauss(0, 1), np.random.normal(), torch.rand(1).item()
+
+    draw()  # half of a pair of normal numbers is kept by two of them
+    folder = save_checkpoint(tmp_path / "checkpoint", network())
+    expected = [draw() for _ in range(3)]
+    load_checkpoint(folder, network()).random.restore()
+    assert [draw() for _ in range(3)] == expected
 
 
 def test_weights_open_in_any_reader_under_the_models_own_names(tmp_path):

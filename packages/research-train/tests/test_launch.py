@@ -44,6 +44,36 @@ def test_evaluate_refuses_a_record_changed_by_hand(workspace):
     workspace.run("evaluate", "--paper", "tiny").refused(1, "seal doesn't fit")
 
 
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("metrics.jsonl", "seal doesn't fit"),
+        ("config.yaml", "seal doesn't fit"),
+        ("checkpoints/step-00000020/manifest.json", "seal doesn't fit"),
+        ("checkpoints/step-00000020/model.safetensors", "model.safetensors is damaged"),
+    ],
+)
+def test_evaluate_refuses_what_was_changed_after_the_end(workspace, file, message):
+    run = workspace.train().folder
+    content = (run / file).read_bytes()
+    at = content.index(b"0.01") if file == "config.yaml" else len(content) - 2
+    (run / file).write_bytes(content[:at] + b"7" + content[at + 1 :])
+    workspace.run("evaluate", "--paper", "tiny").refused(1, message)
+    assert not (run / "evaluation.json").exists()
+
+
+def test_evaluate_uses_the_data_that_the_run_was_trained_on_and_verifies_it(workspace):
+    run = workspace.train().folder
+    data = workspace.root / "papers/tiny/paper_tiny/data.py"
+    data.write_text(data.read_text().replace('"seed": 0', '"seed": 1'))
+    result = workspace.run("evaluate", "--paper", "tiny", "--json")
+    recorded = json.loads((run / "run.json").read_text())
+    assert json.loads(result.output)["metrics"] == recorded["metrics"]
+    [file] = workspace.root.glob(f"assets/datasets/*@{recorded['assets']['tiny-points']}/data.*")
+    file.write_bytes(file.read_bytes()[:-1] + b"7")
+    workspace.run("evaluate", "--paper", "tiny").refused(1, str(file.parent), "damaged")
+
+
 def test_evaluate_takes_a_run_by_how_its_name_begins(workspace):
     first, _ = workspace.train("label=one").folder, workspace.train("label=two").folder
     result = workspace.run("evaluate", "--paper", "tiny", "--run", first.name[:19])
@@ -114,6 +144,9 @@ def test_help_works_where_no_paper_is_clear(workspace):
         (["second", "tiny"], ["several experiments"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
         (["device=cuda:99"], ["'cuda:99'"]),
+        (["device=gpu"], ["'gpu'"]),
+        (["seed=-1"], ["'seed' = -1"]),
+        (["seed=18446744073709551616"], ["'seed'"]),
         (["--resume", "seed=1"], ["'seed=1'", "keeps its config"]),
     ],
 )
@@ -121,9 +154,38 @@ def test_wrong_words_are_refused_with_exit_code_2(workspace, words, parts):
     workspace.train(*words).refused(2, *parts)
 
 
-def test_nothing_is_recorded_when_the_config_is_wrong(workspace):
-    workspace.train("steps=many").refused(2)
+@pytest.mark.parametrize("word", ["steps=many", "device=cuda:99"])
+def test_nothing_is_recorded_when_the_config_is_wrong(workspace, word):
+    workspace.train(word).refused(2)
     assert not workspace.outputs.exists()
+
+
+@pytest.mark.parametrize(
+    ("returned", "shown"),
+    [
+        ("float('nan')", None),
+        ("__import__('numpy').float32(0.5)", 0.5),
+        ("__import__('torch').tensor(2.0)", 2.0),
+    ],
+)
+def test_metrics_are_recorded_as_plain_numbers(workspace, returned, shown):
+    return_instead(workspace, f"{{'answer': {returned}}}")
+    result = workspace.train("second", "--json")
+    assert json.loads(result.output)["metrics"] == {"answer": shown}
+    assert workspace.records()[0]["metrics"] == {"answer": shown}
+
+
+@pytest.mark.parametrize("returned", ["None", "{'answer': 'high'}", "{'answer': {}}", "3.0"])
+def test_what_is_no_metrics_is_refused(workspace, returned):
+    return_instead(workspace, returned)
+    workspace.train("second").refused(2, "paper_tiny.second.train returned")
+    assert workspace.records()[0]["status"] == "failed"
+
+
+def return_instead(workspace, returned):
+    train = workspace.root / "papers/tiny/paper_tiny/second/train.py"
+    text = train.read_text()
+    train.write_text(text.replace('{"answer": float(config.answer)}', returned))
 
 
 def test_unknown_paper_lists_those_there_are(workspace):

@@ -80,6 +80,27 @@ def test_a_damaged_checkpoint_is_passed_over(workspace):
     assert (resumed.folder / name).read_bytes() == (whole / name).read_bytes()
 
 
+def test_a_damaged_last_checkpoint_is_written_anew_and_kept_aside(workspace):
+    run = workspace.train().folder
+    last = run / "checkpoints" / "step-00000020"
+    sound = (last / "model.safetensors").read_bytes()
+    (last / "model.safetensors").write_bytes(sound[:-1] + b"7")
+    (run / "checkpoints" / ".step-00000020.x.partial").mkdir()  # as a SIGKILL leaves it
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"status": "failed", "seal": None}))
+    assert workspace.train("--resume").code == 0
+    assert (last / "model.safetensors").read_bytes() == sound
+    names = {path.name for path in (run / "checkpoints").iterdir()}
+    assert names == {"step-00000016", "step-00000020", "damaged-2-step-00000020"}
+    assert workspace.run("evaluate", "--paper", "tiny").code == 0
+
+
+def test_damaged_metrics_are_said(workspace):
+    run = workspace.train().folder
+    (run / "metrics.jsonl").write_text("{nonsense}\n")
+    workspace.train("--resume", run.name, "steps=25").refused(1, "metrics.jsonl", "new run")
+
+
 def test_nothing_to_resume_is_said(workspace):
     workspace.train("--resume").refused(1, "no run of tiny is interrupted or failed")
     done = workspace.train().folder

@@ -193,6 +193,34 @@ def test_the_source_archive_holds_uncommitted_code_and_trains_again(workspace):
     assert workspace.records()[1]["fingerprint"] == record["fingerprint"]
 
 
+def git(workspace, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+    done = subprocess.run(
+        ["git", *identity, *words], cwd=workspace.root, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_the_commit_and_whether_the_tree_differs_from_it_are_recorded(workspace):
+    git(workspace, "init", "-q")
+    (workspace.root / ".gitignore").write_text("/assets\n/papers/*/data\n__pycache__\n")
+    git(workspace, "add", "-A")
+    git(workspace, "commit", "-qm", "all")
+    assert workspace.train("second").code == 0
+    (workspace.root / "papers/tiny/new.txt").write_text("new")
+    assert workspace.train("second").code == 0
+    clean, dirty = (record["git"] for record in workspace.records())
+    commit = git(workspace, "rev-parse", "HEAD")
+    assert clean == {"commit": commit, "dirty": False}
+    assert dirty == {"commit": commit, "dirty": True}
+
+
+def test_a_machine_without_git_records_no_commit(workspace):
+    workspace.environment["PATH"] = str(workspace.root)
+    assert workspace.train("second").code == 0
+    assert workspace.records()[0]["git"] == {"commit": None, "dirty": None}
+
+
 @pytest.mark.parametrize(
     ("mount", "left"),
     [

@@ -1,5 +1,8 @@
 """What a fingerprint notices, and what it doesn't."""
 
+import subprocess
+import tarfile
+
 import pytest
 from research_train import load_config
 from research_train.source import archive_source, fingerprint
@@ -55,6 +58,32 @@ def test_code_counts_and_prose_does_not(identity, experiment, file, counts):
     assert (identity() != before) is counts
 
 
+def test_the_versions_it_depends_on_count(identity, workspace):
+    with (workspace.site / "paper_tiny-0.1.0.dist-info" / "METADATA").open("a") as file:
+        file.write("Requires-Dist: other\n")
+    other = workspace.site / "other-1.0.dist-info" / "METADATA"
+    other.parent.mkdir()
+    other.write_text("Metadata-Version: 2.3\nName: other\nVersion: 1.0\n")
+    before = identity()
+    other.write_text(other.read_text().replace("1.0", "1.1"))
+    assert identity() != before
+
+
+def test_a_module_that_git_ignores_counts_and_is_archived(identity, experiment, tmp_path):
+    root = experiment.member.workspace
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    (root / ".gitignore").write_text("runs/\n")
+    module = experiment.member.folder / "paper_tiny" / "runs" / "__init__.py"
+    module.parent.mkdir()
+    module.write_text("width = 16\n")
+    before = identity()
+    module.write_text("width = 17\n")
+    assert identity() != before
+    name = archive_source(experiment.member, [], tmp_path / "sources")
+    with tarfile.open(tmp_path / "sources" / f"{name}.tar.gz") as archive:
+        assert "papers/tiny/paper_tiny/runs/__init__.py" in archive.getnames()
+
+
 def packages(experiment):
     """Put two shared packages into the workspace; `used` is what the paper may import."""
     root = experiment.member.workspace / "packages"
@@ -104,8 +133,6 @@ def test_equal_code_is_archived_once(experiment, tmp_path):
 
 
 def test_data_and_compiled_files_are_not_archived(experiment, tmp_path):
-    import tarfile
-
     folder = experiment.member.folder
     (folder / "data").symlink_to(tmp_path)
     (folder / "paper_tiny" / "__pycache__").mkdir(exist_ok=True)

@@ -74,11 +74,13 @@ def wandb_history(file):
     return steps
 
 
-def test_trackers_that_fail_do_not_stop_the_training(workspace):
+def test_a_tracker_that_fails_stops_neither_training_nor_the_other(workspace):
     broken = workspace.site / "wandb"
     broken.mkdir()
-    (broken / "__init__.py").write_text("raise OSError('no such service')\n")
-    result = workspace.train("wandb=offline")
+    (broken / "__init__.py").write_text("raise RuntimeError('no such service')\n")
+    result = workspace.train("wandb=offline", "tensorboard=true")
     assert result.code == 0
-    assert "trackers: no such service" in result.errors
-    assert "metrics.jsonl has every metric" in result.errors
+    assert "wandb: RuntimeError: no such service" in result.errors
+    assert "wandb failed; metrics.jsonl has every metric" in result.errors
+    assert "Traceback" not in result.errors
+    same(shown_by_tensorboard(result.folder), recorded(result.folder))

@@ -32,6 +32,9 @@ ALPHA, BETA = "experiments of alpha:", "experiments of beta:"
             ["run", "--package", "paper-alpha", "sh", "-c", "uv run --package paper-beta train -h"],
             BETA,
         ),
+        (".", ["run", "--python-preference", "system", "--package", "paper-alpha", "train"], ALPHA),
+        ("papers/beta", ["run", "-qp", "3", "--package", "Paper_Alpha", "train"], ALPHA),
+        ("papers/beta", ["run", "--package", "paper-alpha", "env", "train"], ALPHA),
         # What follows the command is the command's.
         (".", ["run", "--package", "paper-beta", "sh", "-c", "train -h", "--package", "x"], BETA),
     ],
@@ -83,17 +86,37 @@ def test_the_options_that_take_a_value_are_those_of_this_uv():
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("uv run --package a train", {"--package": ["a"]}),
-        ("/usr/bin/uv run --with --package train", {"--with": ["--package"]}),
+        ("uv run --package a train", {"--package": "a"}),
+        ("/usr/bin/uv run --with x --package a train", {"--package": "a"}),
         ("uv run train --package a", {}),
         ("uv run -- train --package a", {}),
-        ("uv run -v --package=a train", {"-v": [""], "--package": ["a"]}),
-        ("uv --project p run --package a", {"--project": ["p"], "--package": ["a"]}),
-        ("uv sync --package a", None),
-        ("uvx run --package a", None),
-        ("python run --package a", None),
-        ("uv", None),
+        ("uv run -v --package=a train", {"--package": "a"}),
+        ("uv run -qp 3.12 --package a train", {"--package": "a"}),
+        ("uv run -p3.12 --package a train", {"--package": "a"}),
+        ("uv --project p run --package a", {"--project": "p", "--package": "a"}),
+        ("uv sync --package a", {}),
+        ("uvx run --package a", {}),
+        ("python run --package a", {}),
+        ("uv", {}),
     ],
 )
 def test_options_of_a_uv_run_command_line(command, options):
     assert uv_run_options(command.split()) == options
+
+
+@pytest.mark.parametrize(
+    ("command", "child", "options"),
+    [
+        # An option that nobody here has heard of.
+        ("uv run --new x --package a train y=1", "python bin/train y=1", {"--package": "a"}),
+        (
+            "uv run --package a train --package b",
+            "python bin/train --package b",
+            {"--package": "a"},
+        ),
+        ("uv run --package a timeout 60 train", "timeout 60 train", {"--package": "a"}),
+        ("uv run --package a sh -c train", "python bin/train --package b", {"--package": "a"}),
+    ],
+)
+def test_the_child_shows_where_its_command_begins(command, child, options):
+    assert uv_run_options(command.split(), child.split()) == options

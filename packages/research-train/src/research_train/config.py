@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, PositiveInt, ValidationError
+from annotated_types import Interval
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from research_train.errors import ConfigError
@@ -31,6 +33,7 @@ class ConfigSection(BaseModel):
         frozen=True,
         strict=True,
         use_attribute_docstrings=True,
+        ser_json_inf_nan="constants",
         protected_namespaces=(),
     )
 
@@ -41,7 +44,7 @@ class TrainConfig(ConfigSection):
     A Config's own keys have no defaults: their values stand in the experiment's YAML alone.
     """
 
-    seed: NonNegativeInt = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
     """Seed of every random number generator."""
     steps: PositiveInt = 1000
     """Weight updates."""
@@ -138,9 +141,20 @@ def describe_keys(experiment: Experiment) -> list[Key]:
     return list(_describe(config_class(experiment), read_yaml(experiment.config_file), ""))
 
 
+class _Constructor(SafeConstructor):
+    """YAML 1.2's core schema has no dates: `2026-11-24` is text."""
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+
+
 def _parse(text: str, where: str) -> Any:
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return reader.load(text)
+    except RecursionError as error:
+        raise ConfigError(f"{where}: is nested too deeply") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -148,8 +162,6 @@ def _parse(text: str, where: str) -> Any:
         raise ConfigError(f"{where}{place}: {problem}") from error
     except YAMLError as error:
         raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
-    except ValueError as error:  # a date such as 2026-13-45
-        raise ConfigError(f"{where}: {error}") from error
 
 
 def _parse_scalar(value: str, word: str) -> Any:
@@ -178,11 +190,16 @@ def _refuse_unknown(
 ) -> None:
     known = [key.name for key in _describe(model, {}, "")]
     for key, value in _unknown(values, model, ""):
-        place = COMMAND_LINE if any(f"{w}.".startswith(f"{key}.") for w in words) else where
+        place = COMMAND_LINE if _given(key, words) else where
         raise ConfigError(
             f"{place}: unknown key {key!r} = {value!r}.{did_you_mean(key, known)} "
             "`train --help` lists all keys."
         )
+
+
+def _given(key: str, words: Mapping[str, str]) -> bool:
+    """Whether the command line set key, something in it, or what it is in."""
+    return any(f"{w}.".startswith(f"{key}.") or f"{key}.".startswith(f"{w}.") for w in words)
 
 
 def _unknown(
@@ -209,7 +226,11 @@ def _validate(
 ) -> TrainConfig:
     # As JSON and strict: "1" is no number and true no integer, yet a list can become a tuple.
     try:
-        return model.model_validate_json(json.dumps(values, default=str), strict=True)
+        text = json.dumps(values)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ConfigError(f"{where}: is no plain data ({error})") from error
+    try:
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         # Known only now: the key wants text, or a whole number that was written as 1e4.
@@ -223,7 +244,7 @@ def _validate(
         ):
             _set(values, key, int(value))
             return _validate(model, values, where, words)
-        place = COMMAND_LINE if key in words else where
+        place = COMMAND_LINE if _given(key, words) else where
         if problem["type"] == "missing":
             doc = next((k.doc for k in _describe(model, {}, "") if k.name == key), "")
             raise ConfigError(f"{place}: key {key!r} is missing. {doc}".rstrip()) from error

@@ -4,8 +4,14 @@ import platform
 import socket
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
+
+from research_train.errors import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Environment(BaseModel):
@@ -42,6 +48,20 @@ def describe_environment() -> Environment:
         gpu=torch.cuda.get_device_name() if usable else None,
         cuda=torch.version.cuda if usable else None,
     )
+
+
+def find_device(name: str) -> "torch.device":
+    """The device of that name; `auto` is a GPU where there is one. Raises ConfigError."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device = {name!r} can't be used here: {reason}") from error
+    return torch.device(name)
 
 
 def host_name() -> str:

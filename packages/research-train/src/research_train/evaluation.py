@@ -33,12 +33,11 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
         raise MemberError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"
         )
-    checkpoint = run.last_checkpoint()
     content = {
         "schema": 1,
         "run": run.record.id,
         "seal": run.record.seal,
-        "checkpoint": checkpoint.name if checkpoint else None,
+        "checkpoint": next((folder.name for folder in run.checkpoints()[-1:]), None),
         "evaluated": utc_now(),
         **asdict(evaluation),
     }

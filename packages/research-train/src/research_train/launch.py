@@ -6,10 +6,11 @@ uv run --package paper-mnist1d train model=cnn seed=3
 import argparse
 import errno
 import json
+import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,11 +58,7 @@ def train_run(run: "Run", experiment: Experiment) -> None:
     """
     with run.stop.listening(), run.attempt():
         metrics = experiment.function("train")(run.config, run)
-        if not isinstance(metrics, dict):
-            raise MemberError(
-                f"{experiment.module}.train returned {type(metrics).__name__}, not its metrics"
-            )
-        run.record.metrics = metrics
+        run.record.metrics = _final_metrics(experiment, metrics)
 
 
 def new_run(
@@ -135,6 +132,21 @@ def resumed_run(
     return run
 
 
+def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float | None]:
+    """What the paper's train returned, as plain numbers. Raises MemberError when it is none."""
+    if not isinstance(returned, Mapping):
+        raise MemberError(
+            f"{experiment.module}.train returned {type(returned).__name__}, not its metrics"
+        )
+    try:
+        numbers = {str(name): float(value) for name, value in returned.items()}
+    except (TypeError, ValueError) as error:
+        raise MemberError(
+            f"{experiment.module}.train returned a metric that is no number: {error}"
+        ) from error
+    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+
+
 def _train(words: Sequence[str]) -> int:
     parser = train_parser()
     options = parse(parser, words)
@@ -163,7 +175,7 @@ def _train(words: Sequence[str]) -> int:
         print(json.dumps({"run": str(run.folder), "status": "completed", "metrics": metrics}))
     else:
         for name, value in metrics.items():
-            _say(options, f"{name} = {value:.4f}")
+            _say(options, f"{name} = {value}" if value is None else f"{name} = {value:.4f}")
         print(run.folder)
     return 0
 
@@ -174,12 +186,16 @@ def _evaluate(words: Sequence[str]) -> int:
     experiment, overrides = _what_to_do(parser, options)
     if overrides:
         raise UsageError(f"evaluate takes no {KEY_VALUE}: a run is evaluated with its own config")
+    from research_data import verify_asset
+
     from research_train.evaluation import evaluate_run
     from research_train.needs import prepare_assets
     from research_train.run import has_changed, open_run, what_changed
 
     prepare_assets(experiment.member)
     run = open_run(experiment, options.run, ["completed"])
+    for name in run.record.assets:  # its own revisions, which need not be today's
+        verify_asset(run.asset(name))
     _say(options, f"run {run.folder}")
     if has_changed(run, experiment):
         changes = ", ".join(what_changed(run, experiment))

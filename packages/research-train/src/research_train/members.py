@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from urllib.parse import unquote, urlsplit
 
+from packaging.utils import canonicalize_name
 from research_data import find_workspace
 
 from research_train.errors import MemberError
@@ -128,7 +129,10 @@ def find_member(name: str, members: Iterable[Member]) -> Member:
     """The member called name (`mnist1d` or `paper-mnist1d`). Raises MemberError."""
     members = list(members)
     for member in members:
-        if name in (member.name, member.distribution):
+        if canonicalize_name(name) in (
+            canonicalize_name(member.name),
+            canonicalize_name(member.distribution),
+        ):
             return member
     known = [member.name for member in members]
     listed = ", ".join(known) or "none (run `uv sync` in the workspace)"

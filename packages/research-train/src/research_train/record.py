@@ -17,6 +17,7 @@ RECORD, CONFIG, METRICS, CHECKPOINTS = "run.json", "config.yaml", "metrics.jsonl
 
 Status = Literal["running", "completed", "failed", "interrupted"]
 Metrics = dict[str, float]
+RecordedMetrics = dict[str, float | None]  # JSON has no NaN: None says that there was no number
 
 # The fields that make a run evidence; name, note, tags and group are the reader's to change.
 SEALED_FIELDS = frozenset(
@@ -93,7 +94,7 @@ class RunRecord(BaseModel):
     group: str | None = None
     tags: list[str] = []
     note: str | None = None
-    metrics: Metrics = {}
+    metrics: RecordedMetrics = {}
     error: Failure | None = None
     seal: str | None = None
 

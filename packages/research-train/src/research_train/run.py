@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import shutil
 import sys
 import time
 import traceback
@@ -28,8 +29,8 @@ from torch import nn
 
 from research_train.checkpoint import load_checkpoint, verify_checkpoint
 from research_train.config import TrainConfig, dump_yaml, load_config
-from research_train.environment import describe_environment, git_state, host_name
-from research_train.errors import CheckpointError, ConfigError, Interrupted, RunError
+from research_train.environment import describe_environment, find_device, git_state, host_name
+from research_train.errors import CheckpointError, Interrupted, RunError
 from research_train.members import Experiment, did_you_mean
 from research_train.random_state import seed_everything
 from research_train.record import (
@@ -77,15 +78,7 @@ class Run:
     @property
     def device(self) -> torch.device:
         """The device that the config's `device` means here. Raises ConfigError: there is none."""
-        name = self.config.device
-        if name == "auto":
-            return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        try:
-            torch.empty(0, device=name)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            raise ConfigError(f"device = {name!r} can't be used here: {reason}") from error
-        return torch.device(name)
+        return find_device(self.config.device)
 
     def asset(self, name: str) -> Path:
         """The folder of a dataset that the member's pyproject names. Raises RunError."""
@@ -131,23 +124,29 @@ class Run:
     def load_weights(self, model: Model) -> Model:
         """Fill model from the last checkpoint and put it on the run's device, in evaluation mode.
 
-        Raises RunError when there is none, CheckpointError when it is of another model.
+        Raises RunError when there is none, CheckpointError when it is damaged or of another model:
+        an earlier one never stands in for it.
         """
-        checkpoint = self.last_checkpoint()
-        if checkpoint is None:
-            raise RunError(f"{self.folder}: holds no sound checkpoint")
-        load_checkpoint(checkpoint, model)
+        checkpoints = self.checkpoints()
+        if not checkpoints:
+            raise RunError(f"{self.folder}: holds no checkpoint")
+        load_checkpoint(checkpoints[-1], model)
         return model.to(self.device).eval()
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Train in this block: seeds are set, trackers follow, and its outcome is recorded.
 
-        The block sets `record.metrics`. Whatever it raises is recorded and raised again.
+        The block sets `record.metrics`. Whatever it raises is recorded and raised again. Raises
+        RunError when the run was trained already.
         """
-        seed_everything(self.config.seed, self.config.deterministic)
+        if self._lock is None:
+            raise RunError(
+                f"{self.record.id} is {self.record.status}: start a new run, or resume it"
+            )
         with self._held(), follow_metrics(self.folder, self.config):
             try:
+                seed_everything(self.config.seed, self.config.deterministic)
                 yield
             except Interrupted as stop:
                 self._end("interrupted", Failure(type="Interrupted", message=str(stop)))
@@ -217,8 +216,10 @@ def start_run(
     """A new run of an experiment: its folder with record, config and source archive.
 
     assets: name -> revision of the data it uses. Two runs started at once get folders of their own.
-    Raises RequirementError when an internal package isn't of the version required, StorageError.
+    Raises ConfigError when the device isn't there, RequirementError when an internal package isn't
+    of the version required, StorageError.
     """
+    find_device(config.device)
     member = experiment.member
     workspace = member.workspace
     outputs = get_outputs_dir()
@@ -284,12 +285,15 @@ def resume_run(
             "run is then no longer of one code, and stands for none."
         )
     run._hold()
-    record = read_record(run.folder)  # as it is now that nobody else writes it
-    run.record = record
+    record = run.record
+    if read_record(run.folder) != record:
+        run._release()
+        raise RunError(f"{record.id} was changed by another process just now. Look at it again.")
     packages = reached_packages(experiment.member)
     record.fingerprint = None if changed else fingerprint(experiment, config, record.assets)
     record.source = archive_source(experiment.member, packages, get_outputs_dir() / SOURCES)
     record.status, record.ended, record.error, record.seal = "running", None, None, None
+    record.metrics = {}
     before = record.attempts[-1].environment
     record.attempts.append(_attempt(command))
     if (now := record.attempts[-1].environment) != before:
@@ -303,6 +307,7 @@ def resume_run(
         )
     run.config = config
     run.resume_from = run.last_checkpoint()
+    _set_aside(run)
     _cut_metrics(run.folder / METRICS, run.resume_from)
     write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
     run.save()
@@ -340,17 +345,29 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
         for name, then in run.record.packages.items()
         if versions.get(name) != then
     ]
-    return [*files[:10], *moved] or ["a package that it depends on"]
+    return [*files[:10], *moved] or ["its config.yaml, or a package that those it names depend on"]
+
+
+def _set_aside(run: Run) -> None:
+    """Make room where training will write again: damaged checkpoints are renamed, never removed."""
+    sound = run.resume_from
+    for folder in run.checkpoints():
+        if sound is None or folder > sound:
+            folder.rename(folder.with_name(f"damaged-{len(run.record.attempts)}-{folder.name}"))
+    for partial in (run.folder / CHECKPOINTS).glob(".*.partial"):  # of a killed process
+        shutil.rmtree(partial)
 
 
 def _cut_metrics(path: Path, checkpoint: Path | None) -> None:
     """Drop the lines of steps after a checkpoint, and a last line that was cut off."""
-    step = int(checkpoint.name.removeprefix("step-")) if checkpoint else 0
-    kept = [
-        line
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)
-        if line.endswith("\n") and json.loads(line)["step"] <= step
-    ]
+    step = int(checkpoint.name.removeprefix("step-")) if checkpoint else -1
+    kept = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
     write_bytes(path, "".join(kept).encode())
 
 

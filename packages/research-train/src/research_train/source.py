@@ -179,22 +179,24 @@ def _source_files(member: Member, packages: Iterable[str]) -> dict[str, Path]:
 
 def _files(folder: Path) -> list[Path]:
     """The files of a folder that are source: what git tracks or could, no links. Sorted."""
-    listing = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=folder,
-        capture_output=True,
-        check=False,
-    )
-    if listing.returncode == 0 and listing.stdout:
-        names = [name.decode() for name in listing.stdout.split(b"\0") if name]
-    else:  # an unpacked archive or zip, perhaps in a place that some repository ignores
-        names = [
-            path.relative_to(folder).as_posix()
-            for path in folder.rglob("*")
-            if not any(
-                part.startswith(".") or part == "__pycache__"
-                for part in path.relative_to(folder).parts
-            )
-        ]
-    paths = {folder / name for name in names}
+    everything = [
+        path
+        for path in folder.rglob("*")
+        if not any(
+            part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts
+        )
+    ]
+    listed = _listed_by_git(folder)
+    # Without git: an unpacked archive or a zip. With it, Python files count even where ignored: a
+    # module may be called `runs`.
+    paths = {path for path in everything if not listed or path.suffix == ".py"} | listed
     return sorted(path for path in paths if path.is_file() and not path.is_symlink())
+
+
+def _listed_by_git(folder: Path) -> set[Path]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listing = subprocess.run(command, cwd=folder, capture_output=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return set()
+    return {folder / name.decode() for name in listing.stdout.split(b"\0") if name}

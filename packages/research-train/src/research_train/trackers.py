@@ -1,9 +1,9 @@
 """TensorBoard and W&B as sinks of metrics.jsonl, which alone is the truth.
 
-They run in a process of their own that follows the file: the training loop never waits for them,
-and after a kill they still hold every line. On a resume they are written anew from the file.
+Each runs in a process of its own that follows the file: the training loop never waits for it, and
+after a kill it still holds every line. On a resume it is written anew from the file.
 
-    python -m research_train.trackers RUN_FOLDER        (started by a run; ends when its stdin does)
+    python -m research_train.trackers RUN_FOLDER tensorboard    (ends when its stdin does)
 """
 
 import json
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from research_train.config import TrainConfig, read_yaml
-from research_train.errors import RunError
 from research_train.record import CONFIG, METRICS, RunRecord, read_record
 
 POLL = 0.5  # seconds between two looks at the file
@@ -93,46 +92,48 @@ class WandbTracker:
 @contextmanager
 def follow_metrics(folder: Path, config: TrainConfig) -> Iterator[None]:
     """Have the trackers that the config asks for follow the run in folder during this block."""
-    if not config.tensorboard and config.wandb == "disabled":
-        yield
-        return
-    follower = subprocess.Popen(
-        [sys.executable, "-P", "-m", "research_train.trackers", str(folder)],
-        stdin=subprocess.PIPE,  # closed by the system should this process be killed
-        stdout=sys.stderr,
-        start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
-    )
+    names = ["tensorboard"] if config.tensorboard else []
+    names += [] if config.wandb == "disabled" else ["wandb"]
+    followers = {name: _start_follower(folder, name) for name in names}
     try:
         yield
     finally:
-        assert follower.stdin is not None
-        follower.stdin.close()
-        try:
-            state = "failed" if follower.wait(PATIENCE) else ""
-        except subprocess.TimeoutExpired:
-            state = "are still at work"
-        if state:
-            print(f"warning: the trackers {state}; {METRICS} has every metric", file=sys.stderr)
+        for follower in followers.values():
+            assert follower.stdin is not None
+            follower.stdin.close()
+        for name, follower in followers.items():
+            try:
+                state = "failed" if follower.wait(PATIENCE) else ""
+            except subprocess.TimeoutExpired:
+                state = "is still at work"
+            if state:
+                message = f"warning: {name} {state}; {METRICS} has every metric"
+                print(message, file=sys.stderr)
 
 
-def follow(folder: Path, parent: IO[str]) -> None:
-    """Feed the trackers from a run's metrics until parent (a pipe) is closed."""
-    record, config = read_record(folder), read_yaml(folder / CONFIG)
-    trackers: list[Tracker] = []
-    if config["tensorboard"]:
-        trackers.append(TensorBoardTracker(folder))
-    if config["wandb"] != "disabled":
-        trackers.append(WandbTracker(folder, record, config["wandb"]))
+def follow(folder: Path, name: str, parent: IO[str]) -> None:
+    """Feed the tracker of that name from a run's metrics until parent (a pipe) is closed."""
+    tracker: Tracker
+    if name == "tensorboard":
+        tracker = TensorBoardTracker(folder)
+    else:
+        tracker = WandbTracker(folder, read_record(folder), read_yaml(folder / CONFIG)["wandb"])
     with (folder / METRICS).open(encoding="utf-8") as metrics:
         ended = False
         while not ended:
             ended = bool(select.select([parent], [], [], POLL)[0])
             for line in _whole_lines(metrics):
-                step, time, numbers = _parse(line)
-                for tracker in trackers:
-                    tracker.log(step, time, numbers)
-    for tracker in trackers:
-        tracker.close()
+                tracker.log(*_parse(line))
+    tracker.close()
+
+
+def _start_follower(folder: Path, name: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "research_train.trackers", str(folder), name],
+        stdin=subprocess.PIPE,  # closed by the system should this process be killed
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
+    )
 
 
 def _whole_lines(file: IO[str]) -> Iterator[str]:
@@ -154,6 +155,6 @@ def _parse(line: str) -> tuple[int, float, dict[str, float]]:
 
 if __name__ == "__main__":
     try:
-        follow(Path(sys.argv[1]), sys.stdin)
-    except (RunError, OSError) as error:
-        sys.exit(f"trackers: {error}")
+        follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
+    except Exception as error:  # whatever a service's client raises: one line, and no more tracking
+        sys.exit(f"{sys.argv[2]}: {type(error).__name__}: {error}")

@@ -69,11 +69,12 @@ class Trainer(Generic[Batch]):
                 if evaluate is not None and self.step % config.evaluate_every == 0:
                     with evaluation_mode(self.model):
                         run.log(self.step, evaluate())
+                stopping = run.stop.signal  # looked at once: none slips in after the checkpoint
                 due = self.step % config.checkpoint_every == 0 or self.step == config.steps
-                if due or run.stop.signal:
+                if due or stopping:
                     self._save_checkpoint(batches)
                 progress.update(self.step)
-                if run.stop.signal and self.step < config.steps:
+                if stopping and self.step < config.steps:
                     progress.close()
                     run.stop.raise_interrupted()
         progress.close()

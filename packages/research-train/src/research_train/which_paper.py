@@ -6,6 +6,7 @@ apart); the working folder and a `uv run` further up, which must agree; the only
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
@@ -35,11 +36,12 @@ def which_member(named: str | None, members: Sequence[Member]) -> Member:
     """The member a command means. Raises MemberError when none answers, or two disagree."""
     if named:
         return find_member(named, members)
-    ancestors = _ancestors()
-    if ancestors and (member := _member_of_uv_run(ancestors[0], members)):
-        return member
+    lineage = _lineage()
+    named_by = [_member_of_uv_run(process, child, members) for child, process in pairwise(lineage)]
+    if named_by and named_by[0]:
+        return named_by[0]
     here = member_around(Path.cwd(), members)
-    above = next((m for p in ancestors[1:] if (m := _member_of_uv_run(p, members))), None)
+    above = next((member for member in named_by[1:] if member), None)
     if here and above and here != above:
         raise MemberError(
             f"which paper? The working folder is in {here.name} ({here.folder}), but this shell "
@@ -65,38 +67,64 @@ def member_around(folder: Path, members: Sequence[Member]) -> Member | None:
     return next((m for m in members if folder.is_relative_to(m.folder.resolve())), None)
 
 
-def uv_run_options(command: Sequence[str]) -> dict[str, list[str]] | None:
-    """The options of a `uv run` command line that stand before its command; None if it is none.
+def uv_run_options(command: Sequence[str], child: Sequence[str] = ()) -> dict[str, str]:
+    """--package, --project and --directory of a `uv run` command line, before its own command.
 
-    Only those that take a value are returned, each with its values in order.
+    child: the command line of the process that it started. Where that shows how the command ends,
+    nothing need be known of uv's options; else they are read from the front.
     """
     if not command or Path(command[0]).name not in ("uv", "uv.exe"):
-        return None
-    options: dict[str, list[str]] = {}
-    subcommand = None
-    words = iter(command[1:])
-    for word in words:
-        if word.startswith("-") and word != "--":
-            name, equals, value = word.partition("=")
-            if not equals and name in UV_OPTIONS_WITH_VALUE:
-                value = next(words, "")
-            options.setdefault(name, []).append(value)
-        elif subcommand is None:
-            subcommand = word
-            if subcommand != "run":
-                return None
-        else:
+        return {}
+    shared = _shared_end(command, child)
+    words = list(command[1 : len(command) - shared]) if shared else _leading_options(command[1:])
+    if "run" not in words:
+        return {}
+    options: dict[str, str] = {}
+    for word, after in pairwise([*words, ""]):
+        name, equals, value = word.partition("=")
+        if name in ("--package", "--project", "--directory"):
+            options.setdefault(name, value if equals else after)
+    return options
+
+
+def _shared_end(command: Sequence[str], child: Sequence[str]) -> int:
+    """How many words two command lines end with alike: `train x=1` and `.venv/bin/train x=1`."""
+    shared = 0
+    for ours, theirs in zip(reversed(command), reversed(child), strict=False):
+        if ours != theirs and Path(ours).name != Path(theirs).name:
             break
-    return options if subcommand == "run" else None
+        shared += 1
+    return shared
 
 
-def _ancestors() -> list[psutil.Process]:
-    """This process's parent first, without torchrun: it starts what it was told to start."""
+def _leading_options(words: Sequence[str]) -> list[str]:
+    """`run` and the options around it, up to the command."""
+    leading: list[str] = []
+    remaining = iter(words)
+    for word in remaining:
+        if word == "--" or (not word.startswith("-") and "run" in leading):
+            break
+        leading.append(word)
+        if word.startswith("-") and _takes_next_word(word):
+            leading.append(next(remaining, ""))
+    return leading
+
+
+def _takes_next_word(option: str) -> bool:
+    if option.startswith("--"):
+        return option in UV_OPTIONS_WITH_VALUE
+    letters = [f"-{letter}" for letter in option[1:]]  # -qp 3.12 is -q -p 3.12, and -p3.12 is whole
+    first = next((at for at, letter in enumerate(letters) if letter in UV_OPTIONS_WITH_VALUE), None)
+    return first is not None and first == len(letters) - 1
+
+
+def _lineage() -> list[psutil.Process]:
+    """This process, its parent and so on, without torchrun: it starts what it was told to start."""
     try:
-        parents = psutil.Process().parents()
+        process = psutil.Process()
+        return [process, *(p for p in process.parents() if not _is_torchrun(p))]
     except psutil.Error:
         return []
-    return [process for process in parents if not _is_torchrun(process)]
 
 
 def _is_torchrun(process: psutil.Process) -> bool:
@@ -107,17 +135,17 @@ def _is_torchrun(process: psutil.Process) -> bool:
     return "torch.distributed.run" in words or any(Path(word).name == "torchrun" for word in words)
 
 
-def _member_of_uv_run(process: psutil.Process, members: Sequence[Member]) -> Member | None:
+def _member_of_uv_run(
+    process: psutil.Process, child: psutil.Process, members: Sequence[Member]
+) -> Member | None:
     """The member that a `uv run` process names by --package, --project or --directory."""
     try:
-        options = uv_run_options(process.cmdline())
-        if options is None:
-            return None
-        if package := options.get("--package"):  # uv takes it once
-            return find_member(package[0], members)
+        options = uv_run_options(process.cmdline(), child.cmdline())
+        if package := options.get("--package"):
+            return find_member(package, members)
         # uv has gone into --directory already, and takes --project as seen from there.
         if project := options.get("--project"):
-            return member_around(Path(process.cwd(), project[-1]), members)
+            return member_around(Path(process.cwd(), project), members)
         if "--directory" in options:
             return member_around(Path(process.cwd()), members)
     except psutil.Error:
