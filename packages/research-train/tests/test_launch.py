@@ -142,6 +142,7 @@ def test_help_works_where_no_paper_is_clear(workspace):
         (["--steps", "3"], ["--steps", "key=value"]),
         (["secnd"], ["no experiment 'secnd'", "tiny.second"]),
         (["second", "tiny"], ["several experiments"]),
+        (["steps", "=", "10"], ["key=value without spaces"]),
         (["--config", "nowhere.yaml"], ["nowhere.yaml", "cannot be read"]),
         (["device=cuda:99"], ["'cuda:99'"]),
         (["device=gpu"], ["'gpu'"]),
@@ -178,7 +179,7 @@ def test_metrics_are_recorded_as_plain_numbers(workspace, returned, shown):
 @pytest.mark.parametrize("returned", ["None", "{'answer': 'high'}", "{'answer': {}}", "3.0"])
 def test_what_is_no_metrics_is_refused(workspace, returned):
     return_instead(workspace, returned)
-    workspace.train("second").refused(2, "paper_tiny.second.train returned")
+    workspace.train("second").refused(1, "paper_tiny.second.train returned")
     assert workspace.records()[0]["status"] == "failed"
 
 
@@ -190,6 +191,41 @@ def return_instead(workspace, returned):
 
 def test_unknown_paper_lists_those_there_are(workspace):
     workspace.train(paper="tinny").refused(2, "no paper or project 'tinny'", "Did you mean 'tiny'?")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [("def trains(", "defines no function train"), (None, "no module")]
+)
+def test_a_paper_without_train_is_refused_before_a_run_is_born(workspace, change, message):
+    path = workspace.root / "papers/tiny/paper_tiny/train.py"
+    if change:
+        path.write_text(path.read_text().replace("def train(", change))
+    else:
+        path.unlink()
+    workspace.train().refused(1, message)
+    assert not workspace.outputs.exists()
+
+
+def test_evaluate_of_a_run_that_never_ended_says_its_status(workspace):
+    workspace.train("nan_at=2").refused(1)
+    run = workspace.records()[0]["id"]
+    result = workspace.run("evaluate", "--paper", "tiny", "--run", run)
+    result.refused(1, f"{run} is failed", f"--resume {run}")
+
+
+def test_a_closed_pipe_ends_nothing(workspace):
+    train = Path(sys.executable).parent / "train"
+    for words in ("--help", "steps=20"):
+        done = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", f"{train} --paper tiny {words} 2>&1 | head -n 1"],
+            cwd=workspace.root,
+            env=workspace.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+    assert workspace.records()[0]["status"] == "completed"
 
 
 def test_more_than_one_process_is_refused(workspace):

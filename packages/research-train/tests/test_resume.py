@@ -52,7 +52,8 @@ def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_in(workspace):
     process = workspace.start("train", "--paper", "tiny", *SLOW, "checkpoint_every=1000")
     stopped = workspace.stop(process, 6, signal.SIGINT)
     assert "stopping after this step, with a checkpoint" in stopped.errors
-    assert stopped.errors.splitlines()[-1] == "stopped; `train --resume` goes on"
+    again = f"uv run --package paper-tiny train --resume {workspace.records()[0]['id']}"
+    assert stopped.errors.splitlines()[-1] == f"stopped; go on with: {again}"
     [checkpoint] = workspace.outputs.glob("tiny/*/checkpoints/step-*")
     assert 6 <= int(checkpoint.name.removeprefix("step-")) < 60
 
@@ -99,6 +100,13 @@ def test_damaged_metrics_are_said(workspace):
     run = workspace.train().folder
     (run / "metrics.jsonl").write_text("{nonsense}\n")
     workspace.train("--resume", run.name, "steps=25").refused(1, "metrics.jsonl", "new run")
+
+
+def test_resuming_a_run_that_is_not_the_newest_is_said(workspace):
+    process = workspace.start("train", "--paper", "tiny", *SLOW)
+    workspace.stop(process, 3, signal.SIGINT)
+    newer = workspace.train("second").folder
+    assert newer.name in workspace.train("--resume").errors
 
 
 def test_nothing_to_resume_is_said(workspace):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tarfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -84,7 +85,7 @@ def test_metrics_are_lines_of_step_time_and_numbers(experiment):
         "speed/steps_per_second",
         "train/loss",
     ]
-    assert [step for step, names in by_step if names == train] == [3, 6, 9, 12, 15, 18]
+    assert [step for step, names in by_step if names == train] == [3, 6, 9, 12, 15, 18, 20]
     assert [step for step, names in by_step if names == ["test/accuracy"]] == [5, 10, 15, 20]
     assert lines[-1]["test/accuracy"] == run.record.metrics["test/accuracy"]
 
@@ -141,10 +142,25 @@ def test_a_run_is_found_by_id_by_its_beginning_and_by_folder(experiment):
     for text in (run.record.id, run.record.id[:15], str(run.folder)):
         assert find_run("tiny", text) == run.folder
     trained(experiment, "steps=2")
-    with pytest.raises(RunError, match="begins the names of 2 runs"):
+    with pytest.raises(RunError, match="could be any of 2 runs"):
         find_run("tiny", "2")
     with pytest.raises(RunError, match="no run '1999'"):
         find_run("tiny", "1999")
+    named = new_run(experiment, ["steps=2"], name="wider/../next")
+    assert named.folder.parent == run.folder.parent
+    assert find_run("tiny", "wider/../next") == named.folder
+
+
+def test_a_run_is_trained_once(experiment):
+    run = trained(experiment, "steps=2")
+    with pytest.raises(RunError, match="is completed"):
+        train_run(run, experiment)
+
+
+def test_a_run_can_be_trained_outside_the_main_thread(experiment):
+    with ThreadPoolExecutor(1) as pool:
+        run = pool.submit(trained, experiment, "steps=2").result()
+    assert run.record.status == "completed"
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,9 @@ def test_a_folder_and_a_uv_run_further_up_that_disagree_are_refused(uv_workspace
 
 
 def test_several_papers_and_none_named_are_refused_with_their_names(uv_workspace):
-    uv_workspace.uv("run", "train").refused(2, "which paper?", "alpha, beta")
+    uv_workspace.uv("run", "train").refused(
+        2, "which paper?", "alpha (paper-alpha)", "beta (paper-beta)"
+    )
 
 
 def test_a_paper_that_is_not_installed_is_refused(uv_workspace):

@@ -4,6 +4,7 @@ ResearchError
 ├── UsageError               exit code 2
 │   ├── ConfigError          a YAML or a `key=value` is wrong
 │   └── MemberError          no such paper or experiment, or none or several to choose from
+├── ExperimentError          an experiment's own code lacks what a command needs of it
 ├── RequirementError         an internal package is not of the version that a paper requires
 ├── RunError                 no such run, or it can't be resumed or evaluated
 ├── CheckpointError          a checkpoint is damaged or belongs to another model
@@ -22,6 +23,10 @@ class ConfigError(UsageError):
 
 class MemberError(UsageError):
     """No paper or experiment of that name, or it isn't clear which one is meant."""
+
+
+class ExperimentError(ResearchError):
+    """An experiment's module, function or what that returns isn't what a command needs."""
 
 
 class RequirementError(ResearchError):

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from research_data.durable import write_json
 
-from research_train.errors import MemberError, RunError
+from research_train.errors import ExperimentError, RunError
 from research_train.members import Experiment
 from research_train.metrics import Evaluation
 from research_train.record import compute_seal, utc_now
 from research_train.run import Run
+from research_train.run_folders import run_status
 
 EVALUATION = "evaluation.json"
 
@@ -22,7 +23,10 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     into the run's folder. Raises RunError when the run isn't as it was when it ended.
     """
     if run.record.seal is None:
-        raise RunError(f"{run.folder}: has no seal, so it never completed")
+        raise RunError(
+            f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "
+            f"evaluated. `train --resume {run.record.id}` goes on with it."
+        )
     if compute_seal(run.folder, run.record) != run.record.seal:
         raise RunError(
             f"{run.folder}: its seal doesn't fit, so its record, config, metrics or weights were "
@@ -30,7 +34,7 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
         )
     evaluation = experiment.function("evaluate")(run.config, run)
     if not isinstance(evaluation, Evaluation):
-        raise MemberError(
+        raise ExperimentError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"
         )
     content = {

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from research_data import ResearchError, StorageError, UsageError
 
 from research_train.config import COMMAND_LINE, load_config
-from research_train.errors import Interrupted, MemberError, RunError
+from research_train.errors import ExperimentError, Interrupted, MemberError, RunError
 from research_train.members import Experiment, installed_members
+from research_train.progress import say
 from research_train.requirements import reached_packages
 from research_train.usage import (
     KEY_VALUE,
@@ -77,6 +78,7 @@ def new_run(
     Raises ConfigError, DamagedAssetError, RequirementError, StorageError.
     """
     config = load_config(experiment, overrides, config_file)
+    experiment.function("train")  # there at all? Before a run is born that can only fail
     from research_train.needs import link_assets, prepare_assets
     from research_train.run import start_run
 
@@ -110,6 +112,7 @@ def resumed_run(
     from research_train.run import open_run, resume_run
     from research_train.run_folders import run_status
 
+    experiment.function("train")
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)
     then, now = run.config.steps, config.steps
@@ -133,15 +136,15 @@ def resumed_run(
 
 
 def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float | None]:
-    """What the paper's train returned, as plain numbers. Raises MemberError when it is none."""
+    """What the paper's train returned, as plain numbers. Raises ExperimentError when it is none."""
     if not isinstance(returned, Mapping):
-        raise MemberError(
+        raise ExperimentError(
             f"{experiment.module}.train returned {type(returned).__name__}, not its metrics"
         )
     try:
         numbers = {str(name): float(value) for name, value in returned.items()}
     except (TypeError, ValueError) as error:
-        raise MemberError(
+        raise ExperimentError(
             f"{experiment.module}.train returned a metric that is no number: {error}"
         ) from error
     return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
@@ -169,7 +172,15 @@ def _train(words: Sequence[str]) -> int:
         run = resumed_run(experiment, options.resume, overrides, options.any_code, command)
     run.quiet = options.quiet
     _say(options, f"run {run.folder}")
-    train_run(run, experiment)
+    if options.resume == "" and (newer := _newer_runs(run)):
+        _say(options, f"note: this is the last unfinished run; newer ones: {', '.join(newer)}")
+    try:
+        train_run(run, experiment)
+    except Interrupted:
+        again = f"uv run --package {experiment.member.distribution} train"
+        name = "" if experiment.name == experiment.member.name else f" {experiment.name}"
+        _say(options, f"stopped; go on with: {again}{name} --resume {run.record.id}")
+        raise
     metrics = run.record.metrics
     if options.json:
         print(json.dumps({"run": str(run.folder), "status": "completed", "metrics": metrics}))
@@ -178,6 +189,13 @@ def _train(words: Sequence[str]) -> int:
             _say(options, f"{name} = {value}" if value is None else f"{name} = {value:.4f}")
         print(run.folder)
     return 0
+
+
+def _newer_runs(run: "Run") -> list[str]:
+    """The runs of the same paper that were started after this one."""
+    from research_train.run_folders import run_folders
+
+    return [other.name for other in run_folders(run.record.paper) if other.name > run.folder.name]
 
 
 def _evaluate(words: Sequence[str]) -> int:
@@ -221,6 +239,8 @@ def _what_to_do(parser: CommandParser, options: argparse.Namespace) -> tuple[Exp
     """The experiment that is meant and the `key=value` words; `--help` ends here."""
     names = [word for word in options.words if "=" not in word]
     overrides = [word for word in options.words if "=" in word]
+    if names and any(word.startswith("=") or word.endswith("=") for word in overrides):
+        raise UsageError("write key=value without spaces around the =")
     if len(names) > 1:
         raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     try:
@@ -248,7 +268,7 @@ def _refuse_many_processes() -> None:
 
 def _say(options: argparse.Namespace, line: str) -> None:
     if not options.quiet:
-        print(line, file=sys.stderr)
+        say(line)
 
 
 def _at_the_edge(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
@@ -259,10 +279,12 @@ def _at_the_edge(command: Callable[[Sequence[str]], int], words: Sequence[str]) 
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except Interrupted as stop:
-        print("stopped; `train --resume` goes on", file=sys.stderr)
         return 128 + stop.signal
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `train --help | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM):
             traceback.print_exc()

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from packaging.utils import canonicalize_name
 from research_data import find_workspace
 
-from research_train.errors import MemberError
+from research_train.errors import ExperimentError, MemberError
 
 GROUP = "research.experiments"
 
@@ -60,7 +60,7 @@ class Member:
             )
         raise MemberError(
             f"{self.name} has no experiment {name!r}.{did_you_mean(name, known)} "
-            f"It has: {', '.join(known)}"
+            f"It has: {', '.join(known)}. One new in its pyproject.toml is found after `uv sync`."
         )
 
 
@@ -86,21 +86,24 @@ class Experiment:
         )
 
     def load(self, part: str) -> ModuleType:
-        """Import `config`, `train` or `evaluate` of this experiment. Raises MemberError."""
+        """Import `config`, `train` or `evaluate` of this experiment. Raises ExperimentError."""
         name = f"{self.module}.{part}"
         try:
             return import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
                 raise  # something that the module itself imports
-            raise MemberError(f"experiment {self.name} has no module {name}") from error
+            raise ExperimentError(
+                f"experiment {self.name} has no module {name}, where {part} belongs. "
+                "The README of research-train says what a paper provides."
+            ) from error
 
     def function(self, part: str) -> Callable[..., object]:
         """The function `train` of the module `train`, or `evaluate` of `evaluate`."""
         module = self.load(part)
         function = getattr(module, part, None)
         if not callable(function):
-            raise MemberError(f"{module.__file__} defines no function {part}(config, run)")
+            raise ExperimentError(f"{module.__file__} defines no function {part}(config, run)")
         return function
 
 

@@ -2,11 +2,16 @@
 
 import sys
 import time
-
-from tqdm import tqdm
+from contextlib import suppress
 
 PLAIN_INTERVAL = 5.0  # seconds between two plain lines
 BAR_INTERVAL = 0.2
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no training."""
+    with suppress(BrokenPipeError):
+        print(line, file=sys.stderr, flush=True)
 
 
 class Progress:
@@ -21,6 +26,8 @@ class Progress:
         self._start, self._began = start, time.perf_counter()
         self._bar = None
         if not quiet and sys.stderr.isatty():
+            from tqdm import tqdm  # here: launch.py needs only `say`
+
             self._bar = tqdm(total=total, initial=start, unit="step", dynamic_ncols=True)
         self._interval = BAR_INTERVAL if self._bar is not None else PLAIN_INTERVAL
         self._next = self._began + self._interval
@@ -37,10 +44,9 @@ class Progress:
             return
         rate = (step - self._start) / max(time.perf_counter() - self._began, 1e-9)
         left = (self.total - step) / rate
-        print(
+        say(
             f"step {step}/{self.total} ({step / self.total:.0%})  {self._note}  "
-            f"{rate:.0f} steps/s, {left:.0f} s left",
-            file=sys.stderr,
+            f"{rate:.0f} steps/s, {left:.0f} s left"
         )
 
     def note(self, text: str) -> None:

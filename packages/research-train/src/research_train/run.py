@@ -10,7 +10,6 @@ import fcntl
 import json
 import math
 import os
-import re
 import shutil
 import sys
 import time
@@ -48,7 +47,7 @@ from research_train.record import (
     utc_now,
 )
 from research_train.requirements import dependency_closure, reached_packages, requirements_of
-from research_train.run_folders import LOCK, find_run, last_run, lock_run
+from research_train.run_folders import LOCK, find_run, last_run, lock_run, run_label
 from research_train.signals import StopRequest
 from research_train.source import archive_source, changed_files, fingerprint
 from research_train.trackers import follow_metrics
@@ -387,6 +386,6 @@ def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> st
     if experiment.name != experiment.member.name:
         words.append(experiment.name.removeprefix(f"{experiment.member.name}."))
     if name:
-        words.append(re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60])
+        words.append(run_label(name))
     words.append(f"seed{config.seed}")
     return "-".join(words)

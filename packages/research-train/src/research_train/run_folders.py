@@ -4,6 +4,7 @@ A process at work on a run holds the lock of its folder, which the system frees 
 """
 
 import fcntl
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,20 +20,29 @@ LOCK = ".lock"
 
 
 def find_run(paper: str, text: str) -> Path:
-    """The folder of a run given by its id, the beginning of one, or its path. Raises RunError."""
+    """The folder of a run: its id, how that begins, the name it was given, or its path.
+
+    Raises RunError when there is none, or several.
+    """
     if (Path(text) / RECORD).is_file():
         return Path(text).resolve()
     folder = get_outputs_dir() / paper
-    matching = [run for run in run_folders(paper) if run.name.startswith(text)]
+    named = f"-{run_label(text)}-seed"
+    matching = [run for run in run_folders(paper) if run.name.startswith(text) or named in run.name]
     exact = [run for run in matching if run.name == text]
     if len(exact or matching) == 1:
         return (exact or matching)[0]
     if matching:
         shown = ", ".join(run.name for run in matching[:5])
-        raise RunError(f"{text!r} begins the names of {len(matching)} runs of {paper}: {shown}")
+        raise RunError(f"{text!r} could be any of {len(matching)} runs of {paper}: {shown}")
     known = [run.name for run in run_folders(paper)]
     newest = f" The newest is {known[-1]}." if known else " It has no runs yet."
     raise RunError(f"no run {text!r} in {folder}.{did_you_mean(text, known) or newest}")
+
+
+def run_label(name: str) -> str:
+    """A name that a user gave, as part of a run's id: it can't leave the folder."""
+    return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60]
 
 
 def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | None:

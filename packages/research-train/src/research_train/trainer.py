@@ -46,6 +46,7 @@ class Trainer(Generic[Batch]):
         self.step = 0
         self._losses: list[Tensor] = []  # since the last line of metrics, still on the device
         self._logged_at = (0, time.perf_counter())
+        self._examples = 0  # since then
 
     def fit(self, batches: Batches[Batch], evaluate: Callable[[], Metrics] | None = None) -> None:
         """Train from where the run stands (its last checkpoint, if any) to `config.steps`.
@@ -63,18 +64,19 @@ class Trainer(Generic[Batch]):
         with run.stop.deferred():
             for batch in self._remaining(batches):
                 self._losses.append(self.train_step(batch))
+                self._examples += len(batch[0])
                 self.step += 1
-                if self.step % config.log_every == 0:
+                last = self.step == config.steps
+                if last or self.step % config.log_every == 0:
                     progress.note(self._log_training())
-                if evaluate is not None and self.step % config.evaluate_every == 0:
+                if evaluate is not None and (last or self.step % config.evaluate_every == 0):
                     with evaluation_mode(self.model):
                         run.log(self.step, evaluate())
                 stopping = run.stop.signal  # looked at once: none slips in after the checkpoint
-                due = self.step % config.checkpoint_every == 0 or self.step == config.steps
-                if due or stopping:
+                if last or stopping or self.step % config.checkpoint_every == 0:
                     self._save_checkpoint(batches)
                 progress.update(self.step)
-                if stopping and self.step < config.steps:
+                if stopping and not last:
                     progress.close()
                     run.stop.raise_interrupted()
         progress.close()
@@ -103,17 +105,17 @@ class Trainer(Generic[Batch]):
     def _log_training(self) -> str:
         """Log the mean loss and the speed since the last line; returns the loss for display."""
         losses = self._checked_losses()
-        self._losses.clear()
+        if self.step % self.config.log_every == 0:  # the last line may come early: a longer run
+            self._losses.clear()  # goes on with what it had gathered
         step, then = self._logged_at
         now = time.perf_counter()
-        self._logged_at = (self.step, now)
-        rate = (self.step - step) / (now - then)
         metrics = {
             "train/loss": sum(losses) / len(losses),
-            "speed/steps_per_second": rate,
-            "speed/examples_per_second": rate * self.config.batch_size,
+            "speed/steps_per_second": (self.step - step) / (now - then),
+            "speed/examples_per_second": self._examples / (now - then),
             "memory/peak_bytes": self._peak_memory(),
         }
+        self._logged_at, self._examples = (self.step, now), 0
         self.run.log(self.step, metrics)
         return f"loss {metrics['train/loss']:.4g}"
 
@@ -125,7 +127,7 @@ class Trainer(Generic[Batch]):
                 step = self.step - len(losses) + index + 1
                 raise NotFiniteError(
                     f"the loss is {loss} at step {step}. A lower learning rate, or a look at the "
-                    f"data of that step, is where to begin; the last checkpoint is of before it."
+                    "data of that step, is where to begin. No checkpoint was written since."
                 )
         return losses
 

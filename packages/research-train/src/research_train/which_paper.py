@@ -55,9 +55,8 @@ def which_member(named: str | None, members: Sequence[Member]) -> Member:
     if not members:
         raise MemberError("no paper or project is installed. Run `uv sync` in the workspace.")
     raise MemberError(
-        "which paper? Say --paper NAME, or `uv run --package "
-        f"{members[0].distribution} ...`, or go into its folder. "
-        f"Installed: {', '.join(member.name for member in members)}"
+        "which paper? Say --paper NAME or `uv run --package PACKAGE ...`, or go into its folder. "
+        f"Installed: {', '.join(f'{m.name} ({m.distribution})' for m in members)}"
     )
 
 

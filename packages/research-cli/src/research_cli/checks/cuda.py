@@ -50,7 +50,7 @@ def check_cuda() -> Check:
     if listed or report.gpus:
         found = f"{', '.join(listed or report.gpus)}, but torch cannot use it: {report.problem}"
         return Check("CUDA", "fail", found, needs, _fix(report))
-    fix = "nothing where there is none; else install its driver: `nvidia-smi` should list it"
+    fix = "without a GPU, nothing to do; with one, install its driver: `nvidia-smi` should list it"
     return Check("CUDA", "warn", "no GPU, training runs on the CPU", needs, fix)
 
 
