@@ -129,7 +129,7 @@ class UvWorkspace:
         [packages] = root.glob(".venv/lib/python*/site-packages")
         outer = sysconfig.get_path("purelib")
         (packages / "outer.pth").write_text(f"import site; site.addsitedir({outer!r})\n")
-        program = root / ".venv" / "train.py"
+        program = root / ".venv" / "train"
         program.write_text(
             "import sys\n"
             "from research_train.launch import train_command\n"

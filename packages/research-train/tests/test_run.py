@@ -179,6 +179,15 @@ def test_a_damaged_or_newer_record_is_refused(experiment, content, message):
         read_record(run.folder)
 
 
+def test_a_record_from_before_threads_were_recorded_is_read(experiment):
+    run = trained(experiment, "steps=2")
+    content = json.loads((run.folder / "run.json").read_text())
+    for environment in (content["environment"], content["attempts"][0]["environment"]):
+        del environment["threads"]
+    (run.folder / "run.json").write_text(json.dumps(content))
+    assert read_record(run.folder).environment.threads is None
+
+
 def test_fields_of_a_newer_version_are_kept(experiment):
     run = trained(experiment, "steps=2")
     content = json.loads((run.folder / "run.json").read_text())

@@ -61,6 +61,20 @@ def test_evaluation_leaves_the_model_training_and_keeps_no_gradient(run):
     assert seen == [(False, False)] * 5
 
 
+def test_what_an_evaluation_draws_at_random_changes_no_weight(experiment):
+    def weights(*words):
+        run = new_run(experiment, ["steps=25", *words])
+        run.quiet = True
+        with run.attempt():
+            model = nn.Sequential(nn.Dropout(), nn.Linear(4, 2))
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            trainer = Trainer(run, model, optimizer, classification_loss)
+            trainer.fit(Batches(points(), 8), lambda: {"test/x": torch.rand(1).item()})
+        return model[1].weight
+
+    assert torch.equal(weights("evaluate_every=2"), weights("evaluate_every=7"))
+
+
 def test_bfloat16_computes_in_bfloat16_and_keeps_float32_weights(experiment):
     run = new_run(experiment, ["precision=bfloat16", "steps=3"])
     run.quiet = True

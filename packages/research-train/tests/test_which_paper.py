@@ -63,6 +63,15 @@ def test_a_paper_that_is_not_installed_is_refused(uv_workspace):
     result.refused(2, "'alfa'", "Did you mean 'alpha'?")
 
 
+def test_the_project_of_the_environment_is_uvs_too(uv_workspace):
+    uv_workspace.environment["UV_PROJECT"] = str(uv_workspace.root / "papers" / "alpha")
+    try:
+        result = uv_workspace.uv("run", "train", "--help", cwd="papers/beta")
+    finally:
+        del uv_workspace.environment["UV_PROJECT"]
+    assert ALPHA in result.output
+
+
 def test_no_paper_installed_at_all_is_said():
     with pytest.raises(MemberError, match="no paper or project is installed"):
         which_member(None, [])
@@ -96,10 +105,11 @@ def test_the_options_that_take_a_value_are_those_of_this_uv():
         ("uv run -qp 3.12 --package a train", {"--package": "a"}),
         ("uv run -p3.12 --package a train", {"--package": "a"}),
         ("uv --project p run --package a", {"--project": "p", "--package": "a"}),
-        ("uv sync --package a", {}),
-        ("uvx run --package a", {}),
-        ("python run --package a", {}),
-        ("uv", {}),
+        ("uv run --project a --project b train", {"--project": "b"}),
+        ("uv sync --package a", None),
+        ("uvx run --package a", None),
+        ("python run --package a", None),
+        ("uv", None),
     ],
 )
 def test_options_of_a_uv_run_command_line(command, options):
@@ -118,6 +128,7 @@ def test_options_of_a_uv_run_command_line(command, options):
         ),
         ("uv run --package a timeout 60 train", "timeout 60 train", {"--package": "a"}),
         ("uv run --package a sh -c train", "python bin/train --package b", {"--package": "a"}),
+        ("uv run sh wrap --package b x", "python bin/train x", {}),
     ],
 )
 def test_the_child_shows_where_its_command_begins(command, child, options):

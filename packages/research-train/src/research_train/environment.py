@@ -23,7 +23,7 @@ class Environment(BaseModel):
     python: str
     platform: str
     cpu: str
-    threads: int
+    threads: int | None = None
     gpu: str | None
     cuda: str | None
 

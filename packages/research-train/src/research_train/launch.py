@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from research_train.run import Run
 
 # What may differ when a run goes on: how long it is, what it shows, what it keeps.
-RESUMABLE_KEYS = ("checkpoint_every", "keep_checkpoints", "steps", "tensorboard", "wandb")
+RESUMABLE_KEYS = ("keep_checkpoints", "steps", "tensorboard", "wandb")
 
 # run.py and all that it imports need torch, seconds: imported when words and config are right.
 
@@ -93,6 +93,7 @@ def resumed_run(
     run_name: str | None = None,
     overrides: Sequence[str] = (),
     any_code: bool = False,
+    rebuild_data: bool = False,
     command: Sequence[str] = (),
 ) -> "Run":
     """A run that goes on in its folder, ready for `train_run`.
@@ -125,7 +126,7 @@ def resumed_run(
             f"{run.record.id} completed its {then} steps, so there is nothing to resume. "
             "Add steps=N to train it longer."
         )
-    assets = prepare_assets(experiment.member)
+    assets = prepare_assets(experiment.member, rebuild_data)
     if assets != run.record.assets:
         raise RunError(
             f"{run.record.id} was trained on {run.record.assets}, {experiment.member.name} now "
@@ -169,7 +170,14 @@ def _train(words: Sequence[str]) -> int:
     elif options.config or options.name:
         raise UsageError("--resume goes on with the run's own config and name")
     else:
-        run = resumed_run(experiment, options.resume, overrides, options.any_code, command)
+        run = resumed_run(
+            experiment,
+            options.resume,
+            overrides,
+            options.any_code,
+            options.rebuild_data,
+            command,
+        )
     run.quiet = options.quiet
     _say(options, f"run {run.folder}")
     if options.resume == "" and (newer := _newer_runs(run)):
@@ -207,10 +215,8 @@ def _evaluate(words: Sequence[str]) -> int:
     from research_data import verify_asset
 
     from research_train.evaluation import evaluate_run
-    from research_train.needs import prepare_assets
     from research_train.run import has_changed, open_run, what_changed
 
-    prepare_assets(experiment.member)
     run = open_run(experiment, options.run, ["completed"])
     for name in run.record.assets:  # its own revisions, which need not be today's
         verify_asset(run.asset(name))

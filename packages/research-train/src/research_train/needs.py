@@ -38,7 +38,7 @@ def prepare_assets(member: Member, rebuild: bool = False) -> dict[str, str]:
             if not rebuild:
                 raise DamagedAssetError(
                     error.folder,
-                    f"{error.what}. Add --rebuild-data to make it anew, or put the file back.",
+                    f"{error.what}. `train --rebuild-data` makes it anew; or put the file back.",
                 ) from error
             shutil.rmtree(error.folder)
             make_dataset(dataset)

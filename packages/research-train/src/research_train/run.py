@@ -15,10 +15,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TypedDict, TypeVar
 
 import torch
 from packaging.utils import canonicalize_name
@@ -28,9 +28,15 @@ from torch import nn
 
 from research_train.checkpoint import load_checkpoint, verify_checkpoint
 from research_train.config import TrainConfig, dump_yaml, load_config
-from research_train.environment import describe_environment, find_device, git_state, host_name
+from research_train.environment import (
+    GitState,
+    describe_environment,
+    find_device,
+    git_state,
+    host_name,
+)
 from research_train.errors import CheckpointError, Interrupted, RunError
-from research_train.members import Experiment, did_you_mean
+from research_train.members import Experiment, Member, did_you_mean
 from research_train.random_state import seed_everything
 from research_train.record import (
     CHECKPOINTS,
@@ -171,7 +177,8 @@ class Run:
 
     def _end(self, status: Status, failure: Failure | None) -> None:
         if self._metrics is not None:
-            self._metrics.close()
+            with suppress(OSError):  # a full disk again: it was said where the line was written
+                self._metrics.close()
             self._metrics = None
         record = self.record
         record.status = record.attempts[-1].status = status
@@ -220,14 +227,8 @@ def start_run(
     """
     find_device(config.device)
     member = experiment.member
-    workspace = member.workspace
     outputs = get_outputs_dir()
-    packages = reached_packages(member)
-    versions = dependency_closure(member.distribution)
-    requirers = (member.distribution, *packages)
-    main = {canonicalize_name(r.name) for name in requirers for r in requirements_of(name)}
     attempt = _attempt(command)
-    lock = workspace / "uv.lock"
     record = RunRecord(
         id="",
         paper=member.name,
@@ -236,11 +237,8 @@ def start_run(
         started=attempt.time,
         command=list(command),
         seed=config.seed,
-        git=git_state(workspace),
-        source=archive_source(member, packages, outputs / SOURCES),
         fingerprint=fingerprint(experiment, config, assets or {}),
-        lock_sha256=sha256_file(lock) if lock.is_file() else None,
-        packages={k: v for k, v in versions.items() if k in main | {member.distribution}},
+        **_code(member),
         assets=dict(assets or {}),
         environment=attempt.environment,
         attempts=[attempt],
@@ -284,32 +282,11 @@ def resume_run(
             "run is then no longer of one code, and stands for none."
         )
     run._hold()
-    record = run.record
-    if read_record(run.folder) != record:
+    try:
+        _reopen(run, experiment, config, command, changed)
+    except BaseException:
         run._release()
-        raise RunError(f"{record.id} was changed by another process just now. Look at it again.")
-    packages = reached_packages(experiment.member)
-    record.fingerprint = None if changed else fingerprint(experiment, config, record.assets)
-    record.source = archive_source(experiment.member, packages, get_outputs_dir() / SOURCES)
-    record.status, record.ended, record.error, record.seal = "running", None, None, None
-    record.metrics = {}
-    before = record.attempts[-1].environment
-    record.attempts.append(_attempt(command))
-    if (now := record.attempts[-1].environment) != before:
-        differences = ", ".join(
-            f"{name} {then} -> {getattr(now, name)}"
-            for name, then in before
-            if then != getattr(now, name)
-        )
-        print(
-            f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
-        )
-    run.config = config
-    run.resume_from = run.last_checkpoint()
-    _set_aside(run)
-    _cut_metrics(run.folder / METRICS, run.resume_from)
-    write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
-    run.save()
+        raise
 
 
 def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status]) -> Run:
@@ -347,6 +324,37 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
     return [*files[:10], *moved] or ["its config.yaml, or a package that those it names depend on"]
 
 
+def _reopen(
+    run: Run, experiment: Experiment, config: TrainConfig, command: Sequence[str], changed: bool
+) -> None:
+    """Turn the record, held by this process, back into one of a running run."""
+    record = run.record
+    if read_record(run.folder) != record:
+        raise RunError(f"{record.id} was changed by another process just now. Look at it again.")
+    record.fingerprint = None if changed else fingerprint(experiment, config, record.assets)
+    for name, value in _code(experiment.member).items():
+        setattr(record, name, value)
+    record.status, record.ended, record.error, record.seal = "running", None, None, None
+    record.metrics = {}
+    before = record.attempts[-1].environment
+    record.attempts.append(_attempt(command))
+    if (now := record.attempts[-1].environment) != before:
+        differences = ", ".join(
+            f"{name} {then} -> {getattr(now, name)}"
+            for name, then in before
+            if then != getattr(now, name)
+        )
+        print(
+            f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
+        )
+    run.config = config
+    run.resume_from = run.last_checkpoint()
+    _set_aside(run)
+    _cut_metrics(run.folder / METRICS, run.resume_from)
+    write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
+    run.save()
+
+
 def _set_aside(run: Run) -> None:
     """Make room where training will write again: damaged checkpoints are renamed, never removed."""
     sound = run.resume_from
@@ -368,6 +376,29 @@ def _cut_metrics(path: Path, checkpoint: Path | None) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
     write_bytes(path, "".join(kept).encode())
+
+
+class _Code(TypedDict):
+    """The fields of a record that say which code runs."""
+
+    git: GitState
+    source: str
+    lock_sha256: str | None
+    packages: dict[str, str]
+
+
+def _code(member: Member) -> _Code:
+    packages = reached_packages(member)
+    requirers = (member.distribution, *packages)
+    main = {canonicalize_name(r.name) for name in requirers for r in requirements_of(name)}
+    versions = dependency_closure(member.distribution)
+    lock = member.workspace / "uv.lock"
+    return {
+        "git": git_state(member.workspace),
+        "source": archive_source(member, packages, get_outputs_dir() / SOURCES),
+        "lock_sha256": sha256_file(lock) if lock.is_file() else None,
+        "packages": {k: v for k, v in versions.items() if k in main | {member.distribution}},
+    }
 
 
 def _attempt(command: Sequence[str]) -> Attempt:

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Generic, TypeVar
 
 import torch
@@ -59,9 +59,11 @@ class Trainer(Generic[Batch]):
         batches.to(self.device)
         self._restore(batches)
         self._logged_at = (self.step, time.perf_counter())
-        progress = Progress(config.steps, self.step, run.quiet)
         self.model.train()
-        with run.stop.deferred():
+        with (
+            closing(Progress(config.steps, self.step, run.quiet)) as progress,
+            run.stop.deferred(),
+        ):
             for batch in self._remaining(batches):
                 self._losses.append(self.train_step(batch))
                 self._examples += len(batch[0])
@@ -70,16 +72,13 @@ class Trainer(Generic[Batch]):
                 if last or self.step % config.log_every == 0:
                     progress.note(self._log_training())
                 if evaluate is not None and (last or self.step % config.evaluate_every == 0):
-                    with evaluation_mode(self.model):
-                        run.log(self.step, evaluate())
+                    run.log(self.step, self._evaluated(evaluate))
                 stopping = run.stop.signal  # looked at once: none slips in after the checkpoint
                 if last or stopping or self.step % config.checkpoint_every == 0:
                     self._save_checkpoint(batches)
                 progress.update(self.step)
                 if stopping and not last:
-                    progress.close()
                     run.stop.raise_interrupted()
-        progress.close()
 
     def train_step(self, batch: Batch) -> Tensor:
         """One weight update; returns the loss, a detached scalar on the device."""
@@ -89,6 +88,14 @@ class Trainer(Generic[Batch]):
         self.optimizer.step()
         self.optimizer.zero_grad()
         return loss.detach()
+
+    def _evaluated(self, evaluate: Callable[[], Metrics]) -> Metrics:
+        """The evaluation's metrics. What it draws at random changes nothing in the training."""
+        random = RandomState.capture()
+        with evaluation_mode(self.model):
+            metrics = evaluate()
+        random.restore()
+        return metrics
 
     def _remaining(self, batches: Batches[Batch]) -> Iterator[Batch]:
         while self.step < self.config.steps:

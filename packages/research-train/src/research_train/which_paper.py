@@ -5,6 +5,7 @@ apart); the working folder and a `uv run` further up, which must agree; the only
 `uv run --package P` tells its child nothing through the environment, so its command line is read.
 """
 
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -66,23 +67,25 @@ def member_around(folder: Path, members: Sequence[Member]) -> Member | None:
     return next((m for m in members if folder.is_relative_to(m.folder.resolve())), None)
 
 
-def uv_run_options(command: Sequence[str], child: Sequence[str] = ()) -> dict[str, str]:
+def uv_run_options(command: Sequence[str], child: Sequence[str] = ()) -> dict[str, str] | None:
     """--package, --project and --directory of a `uv run` command line, before its own command.
 
     child: the command line of the process that it started. Where that shows how the command ends,
-    nothing need be known of uv's options; else they are read from the front.
+    nothing need be known of uv's options; else they are read from the front. None if it is no
+    `uv run`.
     """
     if not command or Path(command[0]).name not in ("uv", "uv.exe"):
-        return {}
+        return None
     shared = _shared_end(command, child)
-    words = list(command[1 : len(command) - shared]) if shared else _leading_options(command[1:])
+    whole = shared > 0 and shared >= len(child) - 1  # all of it, the interpreter of a script apart
+    words = list(command[1 : len(command) - shared]) if whole else _leading_options(command[1:])
     if "run" not in words:
-        return {}
+        return None
     options: dict[str, str] = {}
     for word, after in pairwise([*words, ""]):
         name, equals, value = word.partition("=")
         if name in ("--package", "--project", "--directory"):
-            options.setdefault(name, value if equals else after)
+            options[name] = value if equals else after  # as with uv, the last one counts
     return options
 
 
@@ -140,10 +143,12 @@ def _member_of_uv_run(
     """The member that a `uv run` process names by --package, --project or --directory."""
     try:
         options = uv_run_options(process.cmdline(), child.cmdline())
+        if options is None:
+            return None
         if package := options.get("--package"):
             return find_member(package, members)
         # uv has gone into --directory already, and takes --project as seen from there.
-        if project := options.get("--project"):
+        if project := options.get("--project") or os.environ.get("UV_PROJECT"):
             return member_around(Path(process.cwd(), project), members)
         if "--directory" in options:
             return member_around(Path(process.cwd()), members)
