@@ -67,3 +67,30 @@ def test_a_disk_that_refuses_is_said_in_one_sentence(tmp_path):
     with pytest.raises(Exception, match=r"cannot write .*Not a directory.*RESEARCH_ASSETS"):
         (tmp_path / "file").write_text("x")
         write_bytes(tmp_path / "file" / "below", b"x")
+
+
+def test_a_disk_that_is_full_while_tensors_are_written_is_said_too(tmp_path):
+    """safetensors has an error of its own for it. The disk: 64 kB in a mount namespace."""
+    program = (
+        "import sys, pathlib, numpy as np\n"
+        "from safetensors.numpy import save_file\n"
+        "from research_data.durable import new_folder\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "try:\n"
+        "    with new_folder(folder / 'a') as partial:\n"
+        "        save_file({'x': np.zeros(100_000)}, partial / 'x.safetensors')\n"
+        "except Exception as error:\n"
+        "    print(type(error).__name__, error)\n"
+        "print(list(folder.iterdir()))\n"
+    )
+    script = 'mount -t tmpfs -o size=64k none "$0" && exec "$1" -c "$2" "$0"'
+    done = subprocess.run(
+        ["unshare", "-Urm", "sh", "-c", script, str(tmp_path), sys.executable, program],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    said, left = done.stdout.splitlines()
+    assert said.startswith("StorageError cannot write")
+    assert "No space left" in said
+    assert left == "[]"

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from research_data.errors import StorageError
 
 
@@ -56,6 +58,8 @@ def new_folder(path: Path) -> Iterator[Path]:
         if path.is_dir() and any(path.iterdir()):
             raise FileExistsError(f"{path} exists") from error
         raise StorageError(path, error) from error
+    except SafetensorError as error:  # how its writer says that the disk is full
+        raise StorageError(path, OSError(0, str(error))) from error
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)
