@@ -61,16 +61,16 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
 
 
 def changed_files(member: Member, packages: Iterable[str], archive: Path) -> list[str]:
-    """The Python files that differ between an archive and the code as it is now, by name."""
+    """The Python files, tests apart, that differ between an archive and the code as it is now."""
     now = {
         name: hashlib.sha256(path.read_bytes()).digest()
         for name, path in _source_files(member, packages).items()
-        if name.endswith(".py")
+        if _is_code(name)
     }
     then: dict[str, bytes] = {}
     with tarfile.open(archive) as stored:
         for entry in stored:
-            content = stored.extractfile(entry) if entry.name.endswith(".py") else None
+            content = stored.extractfile(entry) if _is_code(entry.name) else None
             if content is not None:
                 then[entry.name] = hashlib.sha256(content.read()).digest()
     return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
@@ -106,6 +106,10 @@ def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str
         "assets": dict(assets),
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def _is_code(name: str) -> bool:
+    return name.endswith(".py") and "tests" not in name.split("/")
 
 
 def _member_code(member: Member) -> list[Path]:
