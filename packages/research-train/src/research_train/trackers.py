@@ -7,6 +7,7 @@ after a kill it still holds every line. On a resume it is written anew from the 
 """
 
 import json
+import os
 import select
 import shutil
 import subprocess
@@ -154,6 +155,7 @@ def _parse(line: str) -> tuple[int, float, dict[str, float]]:
 
 
 if __name__ == "__main__":
+    os.nice(10)  # the training's threads come first where both share the cores
     try:
         follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
     except Exception as error:  # whatever a service's client raises: one line, and no more tracking
