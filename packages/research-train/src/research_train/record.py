@@ -116,6 +116,11 @@ def read_record(folder: Path) -> RunRecord:
         raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
 
 
+def checkpoint_folders(folder: Path) -> list[Path]:
+    """The checkpoints in a run's folder, oldest first."""
+    return sorted((folder / CHECKPOINTS).glob("step-*"))
+
+
 def record_as_json(record: RunRecord) -> dict[str, object]:
     """The record as the mapping that run.json holds."""
     return record.model_dump(mode="json", by_alias=True)
@@ -129,7 +134,7 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     """
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
-    manifests = sorted((folder / CHECKPOINTS).glob("step-*/manifest.json"))
+    manifests = [checkpoint / "manifest.json" for checkpoint in checkpoint_folders(folder)]
     for path in [folder / CONFIG, folder / METRICS, *manifests[-1:]]:
         try:
             digest.update(f"{path.relative_to(folder).as_posix()} {sha256_file(path)}\n".encode())

@@ -47,6 +47,7 @@ from research_train.record import (
     Failure,
     RunRecord,
     Status,
+    checkpoint_folders,
     compute_seal,
     read_record,
     record_as_json,
@@ -113,7 +114,7 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """The folders of the checkpoints on disk, oldest first."""
-        return sorted((self.folder / CHECKPOINTS).glob("step-*"))
+        return checkpoint_folders(self.folder)
 
     def last_checkpoint(self) -> Path | None:
         """The newest sound checkpoint; damaged ones are passed over with a warning."""
