@@ -1,15 +1,15 @@
 """The data a paper says it needs: made, verified, linked."""
 
 import pytest
-from research_data import DamagedAssetError
-from research_train import MemberError, link_assets, prepare_assets
+from research_data import AssetError, DamagedAssetError
+from research_train import MemberError, link_needs, prepare_assets
 
 DATA = "assets/datasets"
 
 
 def prepare_and_link(experiment):
     revisions = prepare_assets(experiment.member)
-    link_assets(experiment.member, revisions)
+    link_needs(experiment.member, revisions)
     return revisions
 
 
@@ -48,7 +48,7 @@ def test_a_real_folder_is_never_replaced_by_a_link(experiment):
     data = experiment.member.folder / "data"
     data.mkdir()
     (data / "mine.csv").write_text("1,2\n")
-    with pytest.raises(MemberError, match="is a real folder"):
+    with pytest.raises(AssetError, match="is a real folder"):
         prepare_and_link(experiment)
     assert (data / "mine.csv").read_text() == "1,2\n"
 

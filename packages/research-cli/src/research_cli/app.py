@@ -3,6 +3,7 @@
 Imports of a command's own are made inside it: `research-cli --help` answers at once.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from research_data.errors import ResearchError
 from typer.core import TyperGroup
 
 from research_cli import __version__
+from research_cli.assets import dataset_app, model_app
 
 # Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
 RICH = sys.stdout.isatty()
@@ -19,6 +21,9 @@ EXAMPLES = """\
 Examples:
   research-cli env                  can this machine run the workspace?
   research-cli env --json           the same for a script
+  research-cli dataset pull squad   from the hub into assets, verified
+  research-cli dataset list         what is here, how large, used by whom
+  research-cli model pull bert-base-uncased
 """
 
 
@@ -32,6 +37,12 @@ class Commands(TyperGroup):
         except ResearchError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            print("interrupted; what is whole is kept: type it again to go on", file=sys.stderr)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:  # `... list | head`: the reader has seen enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
 
 
 app = typer.Typer(
@@ -41,6 +52,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # a bug in the code: the plain traceback, complete
     rich_markup_mode="rich" if RICH else None,
 )
+
+
+app.add_typer(dataset_app(Commands, RICH), name="dataset")
+app.add_typer(model_app(Commands, RICH), name="model")
 
 
 def _print_version(wanted: bool) -> None:

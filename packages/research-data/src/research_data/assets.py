@@ -47,8 +47,13 @@ def get_datasets_dir() -> Path:
     return get_assets_dir() / "datasets"
 
 
+def get_models_dir() -> Path:
+    """Where models lie, one folder a revision."""
+    return get_assets_dir() / "models"
+
+
 def dataset_folder(name: str, revision: str) -> Path:
-    """Where a revision of a dataset lies, there or not."""
+    """Where a revision of a generated dataset lies, there or not."""
     return get_datasets_dir() / f"{name}@{revision}"
 
 

@@ -50,10 +50,10 @@ def new_folder(path: Path) -> Iterator[Path]:
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():
-                _fsync(file)
-        _fsync(partial)
+                fsync_file(file)
+        fsync_file(partial)
         partial.rename(path)  # refused by the system when path is a folder with something in it
-        _fsync(path.parent)
+        fsync_file(path.parent)
     except OSError as error:
         if path.is_dir() and any(path.iterdir()):
             raise FileExistsError(f"{path} exists") from error
@@ -83,7 +83,8 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fsync(path: Path) -> None:
+def fsync_file(path: Path) -> None:
+    """Have a file, or a folder's list of names, on the disk and not only with the system."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

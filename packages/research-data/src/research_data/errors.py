@@ -4,6 +4,7 @@
     ├── UsageError            the command line or a config is wrong; exit code 2
     └── AssetError            a dataset or model is not as it should be
         ├── DamagedAssetError a file differs from what its asset.json says
+        ├── HubError          a hub refuses, or can't be reached
         └── StorageError      a file could not be written: no room, no right
 
 research-train adds its own below these.
@@ -49,3 +50,7 @@ class StorageError(AssetError):
             f"cannot write {path}: {reason}. Free some room or make it writable, "
             "or set RESEARCH_ASSETS to a folder that is."
         )
+
+
+class HubError(AssetError):
+    """A hub refuses, can't be reached, or sends what is not what it promised."""

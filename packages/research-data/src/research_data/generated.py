@@ -6,7 +6,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +13,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from research_data.assets import dataset_folder
-from research_data.durable import new_folder, replace_link, sha256_file, write_json
+from research_data.durable import new_folder, replace_link, sha256_file
 from research_data.errors import DamagedAssetError
+from research_data.manifest import FileEntry, Manifest
+from research_data.verify import check_asset
 
 ARRAYS = "data.safetensors"
-MANIFEST = "asset.json"
 
 Argument = str | int | float | bool | None | list[int] | list[float]
 
@@ -78,12 +78,12 @@ def make_dataset(dataset: GeneratedDataset) -> Path:
     """
     folder = dataset.folder
     if folder.exists():
-        verify_asset(folder)
+        check_asset(folder)
     else:
         try:
             _generate(dataset, folder)
         except FileExistsError:  # another process was faster, with the same data
-            verify_asset(folder)
+            check_asset(folder)
     replace_link(folder.with_name(dataset.name), folder.name)
     return folder
 
@@ -96,24 +96,6 @@ def load_arrays(folder: Path) -> dict[str, np.ndarray]:
         raise DamagedAssetError(folder, f"{ARRAYS} cannot be read ({error})") from error
 
 
-def verify_asset(folder: Path) -> None:
-    """Hash every file of an asset against its asset.json. Raises DamagedAssetError."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        files = {name: entry["sha256"] for name, entry in manifest["files"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedAssetError(folder, f"{MANIFEST} is missing or unreadable") from error
-    for name, expected in files.items():
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise DamagedAssetError(folder, f"{MANIFEST} names {name!r}, outside its folder")
-        if not (folder / name).is_file():
-            raise DamagedAssetError(folder, f"{name} is missing")
-        if (seen := sha256_file(folder / name)) != expected:
-            raise DamagedAssetError(
-                folder, f"{name} is damaged: its sha256 is {seen}, {MANIFEST} says {expected}"
-            )
-
-
 def _generate(dataset: GeneratedDataset, folder: Path) -> None:
     arrays = {
         name: np.ascontiguousarray(array)
@@ -122,24 +104,18 @@ def _generate(dataset: GeneratedDataset, folder: Path) -> None:
     with new_folder(folder) as partial:
         save_file(arrays, partial / ARRAYS)
         (partial / ARRAYS).chmod(0o644)  # safetensors makes it private
-        manifest = {
-            "schema": 1,
-            "kind": "dataset",
-            "source": "generated",
-            "repo_id": dataset.name,
-            "configs": [],
-            "generator": dataset.generator,
-            "package": {dataset.package: dataset.version},
-            "arguments": dict(dataset.arguments),
-            "requested_revision": None,
-            "revision": dataset.revision,
-            "licence": dataset.licence,
-            "files": {
-                ARRAYS: {
-                    "size": (partial / ARRAYS).stat().st_size,
-                    "sha256": sha256_file(partial / ARRAYS),
-                }
-            },
-            "pulled_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        write_json(partial / MANIFEST, manifest)
+        entry = FileEntry(
+            size=(partial / ARRAYS).stat().st_size, sha256=sha256_file(partial / ARRAYS)
+        )
+        manifest = Manifest(
+            kind="dataset",
+            source="generated",
+            repo_id=dataset.name,
+            revision=dataset.revision,
+            licence=dataset.licence,
+            generator=dataset.generator,
+            package={dataset.package: dataset.version},
+            arguments=dict(dataset.arguments),
+            files={ARRAYS: entry},
+        )
+        manifest.write(partial)

@@ -23,7 +23,7 @@ from .metrics import Evaluation as Evaluation
 from .metrics import accuracy as accuracy
 from .metrics import classification_loss as classification_loss
 from .metrics import classification_report as classification_report
-from .needs import link_assets as link_assets
+from .needs import link_needs as link_needs
 from .needs import prepare_assets as prepare_assets
 from .record import Metrics as Metrics
 from .record import RunRecord as RunRecord

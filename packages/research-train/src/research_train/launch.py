@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from research_data import ResearchError, StorageError, UsageError
+from research_data.progress import say
 
 from research_train.config import COMMAND_LINE, load_config
 from research_train.errors import ExperimentError, Interrupted, MemberError, RunError
 from research_train.members import Experiment, installed_members
-from research_train.progress import say
 from research_train.requirements import reached_packages
 from research_train.usage import (
     KEY_VALUE,
@@ -69,22 +69,24 @@ def new_run(
     name: str | None = None,
     rebuild_data: bool = False,
     link_data: bool = False,
+    quiet: bool = True,
     command: Sequence[str] = (),
 ) -> "Run":
     """A new run of an experiment, ready for `train_run`: config read, data there, folder made.
 
     overrides: `key=value` words. config_file: a YAML in place of the experiment's. rebuild_data:
-    make damaged data anew. link_data: into the member's folder, as `train` does.
-    Raises ConfigError, DamagedAssetError, RequirementError, StorageError.
+    make damaged data anew. link_data: into the member's folder, as `train` does. quiet: show no
+    progress of what is pulled.
+    Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
     """
     config = load_config(experiment, overrides, config_file)
     experiment.function("train")  # there at all? Before a run is born that can only fail
-    from research_train.needs import link_assets, prepare_assets
+    from research_train.needs import link_needs, prepare_assets
     from research_train.run import start_run
 
-    assets = prepare_assets(experiment.member, rebuild_data)
+    assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
-        link_assets(experiment.member, assets)
+        link_needs(experiment.member, assets)
     return start_run(experiment, config, assets, name, command)
 
 
@@ -165,6 +167,7 @@ def _train(words: Sequence[str]) -> int:
             options.name,
             options.rebuild_data,
             link_data=True,
+            quiet=options.quiet,
             command=command,
         )
     elif options.config or options.name:
@@ -212,14 +215,14 @@ def _evaluate(words: Sequence[str]) -> int:
     experiment, overrides = _what_to_do(parser, options)
     if overrides:
         raise UsageError(f"evaluate takes no {KEY_VALUE}: a run is evaluated with its own config")
-    from research_data import verify_asset
+    from research_data import check_asset
 
     from research_train.evaluation import evaluate_run
     from research_train.run import has_changed, open_run, what_changed
 
     run = open_run(experiment, options.run, ["completed"])
     for name in run.record.assets:  # its own revisions, which need not be today's
-        verify_asset(run.asset(name))
+        check_asset(run.asset(name))
     _say(options, f"run {run.folder}")
     if has_changed(run, experiment):
         changes = ", ".join(what_changed(run, experiment))

@@ -1,37 +1,53 @@
-"""What a member's pyproject says it needs: made or found, verified, and linked into its folder.
+"""What a member's pyproject says it needs: found, pulled or made, verified, linked into its folder.
+
+[tool.research]
+datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # of the hub, by commit
+models = ["bert-base-uncased@86b5e0934494"]                       # the first digits will do
 
 [tool.research.generated]
 mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
 """
 
-import os
+import re
 import shutil
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib import import_module
 
 from research_data import (
+    Asset,
     DamagedAssetError,
     GeneratedDataset,
-    StorageError,
-    dataset_folder,
-    get_assets_dir,
+    asset_folder,
+    link_assets,
     make_dataset,
+    matching_assets,
+    pull_dataset,
+    pull_model,
+    split_name,
 )
-from research_data.durable import replace_link
+from research_data.manifest import Kind
+from research_data.progress import say
 
 from research_train.errors import MemberError
 from research_train.members import Member
 
 
-def prepare_assets(member: Member, rebuild: bool = False) -> dict[str, str]:
-    """Have every dataset that a member needs; returns name -> revision.
+def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) -> dict[str, str]:
+    """Have every dataset and model that a member needs; returns name -> revision.
 
-    rebuild: make a damaged one anew instead of raising DamagedAssetError. Raises MemberError when
-    the pyproject is wrong, StorageError.
+    rebuild: make a damaged generated dataset anew instead of raising DamagedAssetError. Raises
+    MemberError when the pyproject is wrong, HubError when what is missing can't be fetched,
+    StorageError.
     """
+    research = _research_table(member)
     revisions: dict[str, str] = {}
-    for name, dataset in _generated(member).items():
+    for kind, need in _needs_of_hub(member, research):
+        name, asset = _pulled(member, kind, need, quiet)
+        if name in revisions:
+            raise MemberError(f"{member.folder / 'pyproject.toml'}: two needs are named {name!r}")
+        revisions[name] = asset.manifest.revision
+    for name, dataset in _generated(member, research).items():
         try:
             make_dataset(dataset)
         except DamagedAssetError as error:
@@ -46,46 +62,66 @@ def prepare_assets(member: Member, rebuild: bool = False) -> dict[str, str]:
     return revisions
 
 
-def link_assets(member: Member, revisions: Mapping[str, str]) -> None:
-    """Link the datasets into the member's folder: one as `data`, several in a folder `data`.
+def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
+    """Link the assets into the member's folder as `data`. Raises AssetError, StorageError."""
+    link_assets(member.folder, {name: asset_folder(name, rev) for name, rev in revisions.items()})
 
-    Relative links, absolute where the assets lie outside the workspace. Raises MemberError when
-    something that is no link is in the way, StorageError.
-    """
-    data = member.folder / "data"
-    folders = {name: dataset_folder(name, revision) for name, revision in revisions.items()}
-    if len(folders) == 1:
-        links = {data: next(iter(folders.values()))}
-        blocked = data.exists() and not data.is_symlink()
-    else:
-        links = {data / name: folder for name, folder in folders.items()}
-        blocked = any(link.exists() and not link.is_symlink() for link in links)
-        if links and data.is_symlink():
-            data.unlink()
-    if blocked:
+
+def _pulled(member: Member, kind: Kind, need: str, quiet: bool) -> tuple[str, Asset]:
+    """The asset that a need names, at exactly the revision it pins."""
+    name, revision = split_name(need)
+    pyproject = member.folder / "pyproject.toml"
+    if revision is None or not re.fullmatch("[0-9a-f]{7,40}", revision):
+        here = [asset.folder.name for asset in matching_assets(kind, name, None)]
+        hint = f" Here is {', '.join(here)}." if here else ""
         raise MemberError(
-            f"{data} is a real folder, where a link to the data belongs. Move it away: its "
-            "contents are yours, and nothing here removes them."
+            f"{pyproject}: {need!r} must name a commit, as {name}@<sha>: a branch moves, and the "
+            f"paper with it.{hint} `research-cli {kind} pull {name}` fetches the newest and says "
+            "its revision."
         )
-    inside = get_assets_dir().is_relative_to(member.workspace)
-    for link, target in links.items():
-        if link.is_symlink() and link.resolve() == target.resolve():
-            continue
-        try:
-            link.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageError(link, error) from error
-        replace_link(link, os.path.relpath(target, link.parent) if inside else target)
+    if not matching_assets(kind, name, revision) and not quiet:
+        say(f"{member.distribution} needs the {kind} {need}")
+    pull = pull_dataset if kind == "dataset" else pull_model
+    asset = pull(need, quiet=quiet)
+    if not asset.manifest.revision.startswith(revision):
+        raise MemberError(
+            f"{pyproject}: {need!r} is pinned, but {asset.folder.name} is what there is to have"
+        )
+    return name, asset
 
 
-def _generated(member: Member) -> dict[str, GeneratedDataset]:
+def _needs_of_hub(member: Member, research: Mapping[str, object]) -> Iterator[tuple[Kind, str]]:
+    kinds: tuple[tuple[Kind, str], ...] = (("dataset", "datasets"), ("model", "models"))
+    for kind, key in kinds:
+        needs = research.get(key, [])
+        if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+            raise MemberError(
+                f"{member.folder / 'pyproject.toml'}: [tool.research] {key} must be a list of "
+                f'"NAME@REVISION", it is {needs!r}'
+            )
+        for need in needs:
+            yield kind, need
+
+
+def _research_table(member: Member) -> Mapping[str, object]:
     pyproject = member.folder / "pyproject.toml"
     try:
         tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise MemberError(f"{pyproject}: cannot be read ({error})") from error
+    table = tool.get("research", {})
+    if not isinstance(table, dict):
+        raise MemberError(f"{pyproject}: tool.research must be a table, it is {table!r}")
+    return table
+
+
+def _generated(member: Member, research: Mapping[str, object]) -> dict[str, GeneratedDataset]:
+    pyproject = member.folder / "pyproject.toml"
+    table = research.get("generated", {})
+    if not isinstance(table, dict):
+        raise MemberError(f"{pyproject}: tool.research.generated must be a table, it is {table!r}")
     datasets: dict[str, GeneratedDataset] = {}
-    for name, where in tool.get("research", {}).get("generated", {}).items():
+    for name, where in table.items():
         module, _, attribute = str(where).partition(":")
         try:
             dataset = getattr(import_module(module), attribute)

@@ -2,16 +2,11 @@
 
 import sys
 import time
-from contextlib import suppress
+
+from research_data.progress import say
 
 PLAIN_INTERVAL = 5.0  # seconds between two plain lines
 BAR_INTERVAL = 0.2
-
-
-def say(line: str) -> None:
-    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no training."""
-    with suppress(BrokenPipeError):
-        print(line, file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -22,7 +22,7 @@ from typing import IO, TypedDict, TypeVar
 
 import torch
 from packaging.utils import canonicalize_name
-from research_data import ResearchError, StorageError, dataset_folder, get_outputs_dir
+from research_data import ResearchError, StorageError, asset_folder, get_outputs_dir
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
 from torch import nn
 
@@ -87,13 +87,13 @@ class Run:
         return find_device(self.config.device)
 
     def asset(self, name: str) -> Path:
-        """The folder of a dataset that the member's pyproject names. Raises RunError."""
+        """The folder of a dataset or model that the member's pyproject names. Raises RunError."""
         if name not in self.record.assets:
             raise RunError(
-                f"{self.record.paper}: no dataset {name!r} under [tool.research] in its "
+                f"{self.record.paper}: no dataset or model {name!r} under [tool.research] in its "
                 f"pyproject.toml.{did_you_mean(name, self.record.assets)}"
             )
-        return dataset_folder(name, self.record.assets[name])
+        return asset_folder(name, self.record.assets[name])
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl; it is with the system when this returns."""

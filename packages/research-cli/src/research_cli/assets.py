@@ -1,0 +1,548 @@
+"""`research-cli dataset ...` and `research-cli model ...`: the same commands for both kinds."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from research_data.errors import ResearchError, UsageError
+
+if TYPE_CHECKING:
+    from research_data.manifest import Kind
+
+# Imports of a command's own are made inside it, as everywhere in this package.
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME[@REVISION]...", help="`squad`, `org/name`, `squad@v1`.")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME[@REVISION]", help="Name, id or folder's name.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Make no request at all.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+MaxSize = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Fetch nothing when it is more, as `20GB`.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be fetched; fetch nothing.")
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Ask the hub for the newest commit, though one is here.")
+]
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS |= {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
+    """The commands `research-cli dataset`. rich: help is for a terminal."""
+    app = _app("dataset", group, rich)
+
+    @app.command(
+        epilog=_examples(
+            "research-cli dataset pull squad",
+            "research-cli dataset pull squad@7b6d24c440a3 glue",
+            "research-cli dataset pull glue --config sst2 --split train --dry-run",
+            "research-cli dataset pull ./my-rows.csv",
+        )
+    )
+    def pull(
+        names: Names,
+        config: Annotated[
+            list[str] | None, typer.Option(metavar="CONFIG", help="Only this one; may be repeated.")
+        ] = None,
+        split: Annotated[
+            list[str] | None, typer.Option(metavar="SPLIT", help="Only this one; may be repeated.")
+        ] = None,
+        max_size: MaxSize = None,
+        dry_run: DryRun = False,
+        update: Update = False,
+        offline: Offline = False,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Fetch datasets of the hub, or take files of your own, into assets: whole and verified.
+
+        What is here and intact is not fetched again. A pull that was stopped goes on with the
+        files that are missing.
+        """
+        from research_data.pull import Request, pull_dataset
+
+        configs, splits, limit = tuple(config or ()), tuple(split or ()), _bytes(max_size)
+
+        def plan(name: str, revision: str | None) -> Request:
+            return Request("dataset", name, revision, configs, splits)
+
+        def one(name: str) -> Any:
+            return pull_dataset(
+                name, configs, splits, max_size=limit, offline=offline, update=update, quiet=quiet
+            )
+
+        _pull("dataset", names, one, plan, dry_run, offline, quiet, json)
+
+    _add_common(app, "dataset")
+    return app
+
+
+def model_app(group: type[Any], rich: bool) -> typer.Typer:
+    """The commands `research-cli model`. rich: help is for a terminal."""
+    app = _app("model", group, rich)
+
+    @app.command(
+        epilog=_examples(
+            "research-cli model pull bert-base-uncased",
+            "research-cli model pull org/name@v1 --include 'onnx/*'",
+        )
+    )
+    def pull(
+        names: Names,
+        include: Annotated[
+            list[str] | None,
+            typer.Option(metavar="PATTERN", help="Other files to have too; may be repeated."),
+        ] = None,
+        max_size: MaxSize = None,
+        dry_run: DryRun = False,
+        update: Update = False,
+        offline: Offline = False,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Fetch models of the hub into assets: safetensors, config and tokenizer.
+
+        Pickled weights are never pulled: they run code when they are read.
+        """
+        from research_data.pull import Request, pull_model
+
+        patterns, limit = tuple(include or ()), _bytes(max_size)
+
+        def plan(name: str, revision: str | None) -> Request:
+            return Request("model", name, revision, include=patterns)
+
+        def one(name: str) -> Any:
+            return pull_model(
+                name, patterns, max_size=limit, offline=offline, update=update, quiet=quiet
+            )
+
+        _pull("model", names, one, plan, dry_run, offline, quiet, json)
+
+    _add_common(app, "model")
+    return app
+
+
+def _app(kind: "Kind", group: type[Any], rich: bool) -> typer.Typer:
+    what = {
+        "dataset": "Datasets: pulled from the hub or made, verified, linked into papers.",
+        "model": "Models: pulled from the hub, verified, linked into papers.",
+    }[kind]
+    return typer.Typer(
+        cls=group,
+        help=what,
+        no_args_is_help=True,
+        rich_markup_mode="rich" if rich else None,
+    )
+
+
+def _add_common(app: typer.Typer, kind: "Kind") -> None:
+    """The commands that are the same for datasets and models."""
+
+    @app.command(name="list")
+    def list_(json: Json = False) -> None:
+        """Show what is here: name, revision, size, licence, used by which papers, last used."""
+        _list(kind, json)
+
+    @app.command()
+    def info(name: Name, json: Json = False) -> None:
+        """Show all that is known of one: where from, revision, licence, every file."""
+        _info(kind, name, json)
+
+    @app.command(
+        epilog=_examples(
+            f"research-cli {kind} verify --all",
+            f"research-cli {kind} verify squad --repair"
+            if kind == "dataset"
+            else f"research-cli {kind} verify bert-base-uncased --repair",
+        )
+    )
+    def verify(
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="NAME[@REVISION]...", show_default=False)
+        ] = None,
+        all_: Annotated[bool, typer.Option("--all", help=f"Every {kind} that is here.")] = False,
+        repair: Annotated[
+            bool, typer.Option("--repair", help="Fetch what is damaged again, and only that.")
+        ] = False,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Hash every byte against asset.json; exit code 1 and a list where something is damaged."""
+        _verify(kind, names or [], all_, repair, quiet, json)
+
+    @app.command()
+    def remove(
+        names: Names,
+        force: Annotated[bool, typer.Option("--force", help="Though a paper uses it.")] = False,
+        derived: Annotated[
+            bool,
+            typer.Option("--derived", help="Only what was made from it (Arrow files, tokens)."),
+        ] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would free.")] = False,
+        json: Json = False,
+    ) -> None:
+        """Remove from the disk; refuses what a paper links or needs."""
+        _remove(kind, names, force, derived, dry_run, json)
+
+    @app.command(epilog=_examples(f"research-cli {kind} link mnist1d NAME"))
+    def link(
+        paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
+        name: Name,
+        json: Json = False,
+    ) -> None:
+        """Link into a paper's folder as `data`; several are links in a folder `data`."""
+        from research_data import add_link, find_asset, split_name
+
+        asset = find_asset(kind, name)
+        links = add_link(_member_folder(paper), split_name(name)[0], asset.folder)
+        _print({"links": [str(p) for p in links]}, json, [f"{p} -> {p.readlink()}" for p in links])
+
+    @app.command()
+    def unlink(
+        paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
+        name: Annotated[str | None, typer.Argument(help="One of several; else all.")] = None,
+        json: Json = False,
+    ) -> None:
+        """Remove a paper's links; what they link to stays."""
+        from research_data import unlink_assets
+
+        gone = unlink_assets(_member_folder(paper), name)
+        _print({"removed": [str(p) for p in gone]}, json, [f"removed {path}" for path in gone])
+
+    @app.command(
+        name="import",
+        epilog=_examples(
+            f"research-cli {kind} import squad.tar",
+            f"research-cli {kind} import folder --name mine",
+        ),
+    )
+    def import_(
+        path: Annotated[Path, typer.Argument(help="An exported archive, or files of your own.")],
+        name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Take an archive of `export`, or files of your own, into assets; every byte is hashed."""
+        from research_data import import_asset
+
+        asset = import_asset(path, kind, name, quiet=quiet)
+        _print(_described(asset), json, [str(asset.folder)])
+
+    @app.command()
+    def export(
+        name: Name,
+        path: Annotated[
+            Path, typer.Argument(help="The archive to write, or the folder for it.")
+        ] = Path(),
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Write one archive, for a machine without a network: `import` takes it there."""
+        from research_data import export_asset, find_asset
+
+        file = export_asset(find_asset(kind, name), path, quiet=quiet)
+        _print({"file": str(file), "size": file.stat().st_size}, json, [str(file)])
+
+
+def _pull(
+    kind: "Kind",
+    names: list[str],
+    one: Callable[[str], Any],
+    plan: Callable[[str, str | None], Any],
+    dry_run: bool,
+    offline: bool,
+    quiet: bool,
+    as_json: bool,
+) -> None:
+    results: list[dict[str, Any]] = []
+    worst = 0
+    for name in names:
+        try:
+            if _is_path(name):
+                from research_data import import_asset
+
+                asset = import_asset(Path(name), kind, quiet=quiet)
+            elif dry_run:
+                results.append(_show_plan(plan, name, offline, as_json))
+                continue
+            else:
+                asset = one(name)
+        except ResearchError as error:
+            if len(names) == 1:
+                raise
+            print(f"error: {error}", file=sys.stderr)  # and go on with the other names
+            results.append({"name": name, "error": str(error)})
+            worst = max(worst, error.exit_code)
+            continue
+        results.append({"name": name, **_described(asset)})
+        if not as_json:
+            print(asset.folder)
+    if as_json:
+        _print_json({"assets": results})
+    if worst:
+        raise typer.Exit(worst)
+
+
+def _show_plan(
+    plan: Callable[[str, str | None], Any], name: str, offline: bool, as_json: bool
+) -> dict[str, Any]:
+    from research_data import split_name
+    from research_data.progress import shown_size
+    from research_data.pull import plan_pull
+
+    found = plan_pull(plan(*split_name(name)), offline)
+    if not as_json:
+        for file in found.missing:
+            print(f"{shown_size(file.size):>9}  {file.name}")
+        kept = len(found.files) - len(found.missing)
+        print(
+            f"would fetch {len(found.missing)} files, {shown_size(found.missing_size)}, into "
+            f"{found.folder}" + (f"; {kept} are there" if kept else "")
+        )
+    return {
+        "name": name,
+        "repo_id": found.repository.repo_id,
+        "revision": found.repository.revision,
+        "licence": found.repository.licence,
+        "folder": str(found.folder),
+        "size": found.size,
+        "to_fetch": found.missing_size,
+        "files": {file.name: file.size for file in found.missing},
+    }
+
+
+def _list(kind: "Kind", as_json: bool) -> None:
+    from research_data import Asset, list_assets
+    from research_data.catalog import disk_size, kind_folder, users_of
+    from research_data.progress import shown_size
+
+    assets = list_assets(kind)
+    derived = [(a, disk_size(a.derived)) for a in assets if isinstance(a, Asset)]
+    made = [(asset, size) for asset, size in derived if size]
+    if as_json:
+        _print_json(
+            {
+                "folder": str(kind_folder(kind)),
+                "assets": [
+                    {**_described(a), "used_by": users_of(a)}
+                    if isinstance(a, Asset)
+                    else {"folder": str(a.folder), "error": a.reason}
+                    for a in assets
+                ],
+            }
+        )
+        return
+    rows = []
+    for asset in assets:
+        if not isinstance(asset, Asset):
+            rows.append([asset.folder.name, "", "", "", "", f"damaged: {asset.reason}", "", ""])
+            continue
+        manifest = asset.manifest
+        used = asset.last_used
+        rows.append(
+            [
+                ", ".join(asset.names),
+                kind,
+                manifest.revision[:12],
+                shown_size(manifest.size),
+                manifest.licence or "not stated",
+                manifest.repo_id if manifest.source == "hub" else manifest.source,
+                ", ".join(users_of(asset)) or "-",
+                f"{used:%Y-%m-%d}" if used else "-",
+            ]
+        )
+    columns = ["name", "kind", "revision", "size", "licence", "source", "used by", "last used"]
+    if rows:
+        _print_table(columns, rows)
+    total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
+    print(f"{len(assets)} {kind}s, {shown_size(total)}, in {kind_folder(kind)}")
+    if made:
+        print(
+            f"and {shown_size(sum(size for _, size in made))} made from them, to be made again "
+            f"when needed (`research-cli {kind} remove NAME --derived`): "
+            + ", ".join(f"{asset.names[0]} {shown_size(size)}" for asset, size in made)
+        )
+
+
+def _info(kind: "Kind", name: str, as_json: bool) -> None:
+    from research_data import find_asset
+    from research_data.catalog import disk_size, users_of
+    from research_data.progress import shown_size
+
+    asset = find_asset(kind, name)
+    if as_json:
+        _print_json(
+            {**_described(asset), "used_by": users_of(asset), "derived": disk_size(asset.derived)}
+        )
+        return
+    manifest = asset.manifest
+    used = asset.last_used
+    rows = {
+        "name": ", ".join(asset.names),
+        "source": f"{manifest.source} {manifest.endpoint or manifest.generator or ''}".strip(),
+        "id": manifest.repo_id,
+        "revision": manifest.revision,
+        "asked for as": manifest.requested_revision or "the newest",
+        "parts": "; ".join(f"{c}: {', '.join(s)}" for c, s in manifest.configs.items()) or "all",
+        "licence": manifest.licence or "not stated",
+        "pulled at": manifest.pulled_at,
+        "last used": f"{used:%Y-%m-%d %H:%M} UTC" if used else "never",
+        "used by": ", ".join(users_of(asset)) or "no paper",
+        "folder": str(asset.folder),
+        "size": f"{shown_size(manifest.size)} in {len(manifest.files)} files",
+        "derived": shown_size(disk_size(asset.derived)),
+    }
+    for key, value in rows.items():
+        print(f"{key:<13} {value}")
+    for file, entry in manifest.files.items():
+        print(f"  {entry.sha256[:12]}  {shown_size(entry.size):>9}  {file}")
+
+
+def _verify(
+    kind: "Kind", names: list[str], every: bool, repair: bool, quiet: bool, as_json: bool
+) -> None:
+    from research_data import Asset, BrokenAsset, find_asset, list_assets, repair_asset
+    from research_data.progress import BytesProgress, shown_size
+    from research_data.verify import find_damage, take_stamps, write_stamps
+
+    if bool(names) == every:
+        raise UsageError(f"name the {kind}s to verify, or say --all")
+    chosen: list[Asset | BrokenAsset] = (
+        list_assets(kind) if every else [find_asset(kind, name) for name in names]
+    )
+    results: list[dict[str, Any]] = []
+    for asset in chosen:
+        if isinstance(asset, BrokenAsset):
+            results.append({"folder": str(asset.folder), "damaged": {"asset.json": asset.reason}})
+            _say(as_json, f"damaged  {asset.folder.name}: {asset.reason}")
+            continue
+        manifest = asset.manifest
+        with BytesProgress(f"verify {asset.folder.name}", manifest.size, quiet) as progress:
+            stamps = take_stamps(asset.folder, manifest)
+            damage = find_damage(asset.folder, manifest, manifest.files, progress.update)
+        if not damage:
+            write_stamps(asset.folder, stamps)
+        result: dict[str, Any] = {"folder": str(asset.folder), "damaged": damage, "repaired": []}
+        for file, wrong in sorted(damage.items()):
+            _say(as_json, f"damaged  {asset.folder.name}/{file} {wrong}")
+        if damage and repair:
+            result["repaired"] = repair_asset(asset, quiet=quiet)
+            _say(as_json, f"repaired {asset.folder.name}: {', '.join(result['repaired'])}")
+        elif not damage:
+            size = shown_size(manifest.size)
+            _say(as_json, f"ok       {asset.folder.name}  {len(manifest.files)} files, {size}")
+        results.append(result)
+    if as_json:
+        _print_json({"assets": results})
+    left = [r for r in results if r["damaged"] and not r.get("repaired")]
+    if left:
+        if not repair and not as_json:
+            print(f"`research-cli {kind} verify NAME --repair` fetches what is damaged again")
+        raise typer.Exit(1)
+
+
+def _remove(
+    kind: "Kind", names: list[str], force: bool, derived: bool, dry_run: bool, as_json: bool
+) -> None:
+    from research_data import find_asset, remove_asset
+    from research_data.catalog import disk_size, remove_derived
+    from research_data.progress import shown_size
+
+    assets = [find_asset(kind, name) for name in names]  # all of them, before the first goes
+    removed = []
+    for asset in assets:
+        if dry_run:
+            freed = disk_size(asset.derived) + (0 if derived else disk_size(asset.folder))
+        else:
+            freed = remove_derived(asset) if derived else remove_asset(asset, force)
+        removed.append({"folder": str(asset.folder), "freed": freed})
+        what = f"what was made from {asset.folder.name}" if derived else asset.folder.name
+        verb = "would remove" if dry_run else "removed"
+        _say(as_json, f"{verb} {what}: {shown_size(freed)}")
+    if as_json:
+        _print_json({"removed": removed, "dry_run": dry_run})
+
+
+def _described(asset: Any) -> dict[str, Any]:
+    manifest = asset.manifest
+    used = asset.last_used
+    return {
+        "names": asset.names,
+        "kind": manifest.kind,
+        "source": manifest.source,
+        "repo_id": manifest.repo_id,
+        "revision": manifest.revision,
+        "requested_revision": manifest.requested_revision,
+        "configs": {config: list(splits) for config, splits in manifest.configs.items()},
+        "licence": manifest.licence,
+        "folder": str(asset.folder),
+        "size": manifest.size,
+        "files": {name: entry.model_dump() for name, entry in manifest.files.items()},
+        "pulled_at": manifest.pulled_at,
+        "last_used": used.isoformat(timespec="seconds") if used else None,
+    }
+
+
+def _member_folder(paper: str) -> Path:
+    from research_train import find_member, installed_members
+
+    return find_member(paper, installed_members()).folder
+
+
+def _is_path(name: str) -> bool:
+    return name.startswith((".", "/", "~")) or Path(name).is_file()
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
+    if not found:
+        raise UsageError(f"--max-size {text!r}: write a size as 500MB or 20GB")
+    return int(float(found.group(1)) * UNITS[found.group(2)])
+
+
+def _examples(*lines: str) -> str:
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+def _say(as_json: bool, line: str) -> None:
+    if not as_json:
+        print(line)
+
+
+def _print(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    if as_json:
+        _print_json(value)
+    else:
+        for line in lines:
+            print(line)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def _print_table(columns: list[str], rows: list[list[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    with suppress(BrokenPipeError):
+        console.print(table)

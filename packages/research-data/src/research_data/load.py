@@ -1,0 +1,245 @@
+"""Reading assets with the libraries people know: `datasets` for data, `transformers` for models.
+
+squad = download_dataset("squad")                   # a datasets.DatasetDict, mapped from assets
+bert = AutoModel.from_pretrained(download_model("bert-base-uncased"))
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, overload
+
+from research_data.catalog import Asset
+from research_data.derived import Shards, key_of, open_or_make
+from research_data.errors import AssetError, StorageError, UsageError
+from research_data.pull import pull_dataset, pull_model
+from research_data.verify import check_asset
+
+if TYPE_CHECKING:
+    from datasets import Dataset, DatasetDict
+
+
+@overload
+def download_dataset(
+    name: str, config: str | None = None, *, split: None = None, offline: bool = False
+) -> "DatasetDict": ...
+@overload
+def download_dataset(
+    name: str, config: str | None = None, *, split: str, offline: bool = False
+) -> "Dataset": ...
+def download_dataset(
+    name: str, config: str | None = None, *, split: str | None = None, offline: bool = False
+) -> "DatasetDict | Dataset":
+    """A dataset of the hub, `NAME[@REVISION]`, pulled where it isn't here, mapped into memory.
+
+    config: which of several the dataset has. split: that one alone, as a `Dataset`. What is
+    returned is the library's own; its Arrow files lie in assets, made once. Raises what
+    pull_dataset and open_dataset raise.
+    """
+    asset = pull_dataset(name, offline=offline)
+    opened = open_dataset(asset.folder, config)
+    return _one_split(opened, asset, split) if split else opened
+
+
+def download_model(
+    name: str, include: Sequence[str] = (), *, offline: bool = False, quiet: bool = False
+) -> Path:
+    """The folder of a model of the hub, `NAME[@REVISION]`, pulled where it isn't here.
+
+    Any `from_pretrained` takes it, offline too. Raises what pull_model raises.
+    """
+    return pull_model(name, include, offline=offline, quiet=quiet).folder
+
+
+def open_dataset(folder: Path, config: str | None = None) -> "DatasetDict":
+    """The dataset in an asset's folder, as `datasets` reads it, without a look at any network.
+
+    Raises UsageError for a config that isn't there or isn't named where there are several,
+    DamagedAssetError, AssetError when `datasets` can't read its files, StorageError.
+    """
+    asset = Asset(folder, check_asset(folder))
+    if asset.manifest.source == "generated":
+        raise AssetError(f"{folder.name} was generated: read it with research_data.load_arrays")
+    asset.mark_used()
+    view = asset.derived / "files"
+    data_files = _chosen_files(asset, config)
+    identity = {
+        "files": {name: entry.sha256 for name, entry in asset.manifest.files.items()},
+        "config": config,
+        "data_files": data_files,
+        "view": str(view),  # the Arrow files of images and sounds name them by their path
+    }
+
+    def make(partial: Path) -> Shards:
+        _make_view(asset, view)
+        return _build(asset, view, config, data_files, partial)
+
+    return open_or_make(asset.derived / (config or "default"), identity, make)
+
+
+def tokenize_dataset(
+    dataset: str,
+    tokenizer: str,
+    columns: Sequence[str],
+    *,
+    config: str | None = None,
+    keep: Sequence[str] = (),
+    offline: bool = False,
+    **options: object,
+) -> "DatasetDict":
+    """A dataset's text as tokens of a model's tokenizer; done once, then mapped from assets.
+
+    dataset, tokenizer: `NAME[@REVISION]` of a dataset and of a model. columns: one of text, or two
+    for pairs. keep: columns to have beside the tokens. options: the tokenizer's own, such as
+    max_length=384, truncation=True. The result is kept under a key of both revisions, the options
+    and the tokenizers' version. Raises UsageError for a column that isn't there.
+    """
+    data = pull_dataset(dataset, offline=offline)
+    model = pull_model(tokenizer, offline=offline)
+    identity = {
+        "dataset": [data.manifest.repo_id, data.manifest.revision, config],
+        "tokenizer": [model.manifest.repo_id, model.manifest.revision],
+        "columns": list(columns),
+        "keep": list(keep),
+        "options": options,
+        "versions": {name: version(name) for name in ("tokenizers", "transformers")},
+    }
+
+    def make(partial: Path) -> Shards:
+        try:
+            from transformers import AutoTokenizer
+        except ImportError as error:
+            raise AssetError(
+                "tokenising needs transformers: `uv add --package ... transformers`, or depend on "
+                "research-data[text]"
+            ) from error
+        opened = open_dataset(data.folder, config)
+        tokenize = AutoTokenizer.from_pretrained(model.folder)
+        shards = {}
+        for split, rows in opened.items():
+            if missing := {*columns, *keep} - set(rows.column_names):
+                raise UsageError(
+                    f"{data.folder.name} has no column {', '.join(sorted(missing))}. It has "
+                    f"{', '.join(rows.column_names)}."
+                )
+            file = f"{split}.arrow"
+            rows.map(
+                lambda batch: dict(tokenize(*(batch[name] for name in columns), **options)),
+                batched=True,
+                remove_columns=[name for name in rows.column_names if name not in keep],
+                cache_file_name=str(partial / file),
+                desc=f"tokenize {split}",
+            )
+            shards[str(split)] = [file]
+        return shards
+
+    with _bars_at_a_terminal():
+        return open_or_make(data.derived / f"tokens-{key_of(identity)}", identity, make)
+
+
+def _chosen_files(asset: Asset, config: str | None) -> dict[str, list[str]] | None:
+    """Of a dataset that was pulled in part: the files of each split of the config."""
+    configs = asset.manifest.configs
+    if not configs:
+        return None
+    if config is None and len(configs) > 1:
+        raise UsageError(f"{asset.folder.name}: which config? Here are {', '.join(configs)}.")
+    name = config if config is not None else next(iter(configs))
+    if name not in configs:
+        raise UsageError(
+            f"{asset.folder.name}: config {name!r} isn't here, only {', '.join(configs)}. "
+            f"`research-cli dataset pull {asset.manifest.repo_id} --config {name}` adds it."
+        )
+    return configs[name]
+
+
+def _make_view(asset: Asset, view: Path) -> None:
+    """A folder of links to the asset's own files alone: asset.json is not data."""
+    shutil.rmtree(view, ignore_errors=True)
+    try:
+        for name in asset.manifest.files:
+            link = view / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(os.path.relpath(asset.folder / name, link.parent))
+    except OSError as error:
+        raise StorageError(view, error) from error
+
+
+def _build(
+    asset: Asset,
+    view: Path,
+    config: str | None,
+    data_files: Mapping[str, list[str]] | None,
+    partial: Path,
+) -> Shards:
+    """Have `datasets` write the Arrow files of a config into partial; returns them by split."""
+    from datasets import load_dataset_builder
+
+    work, made = partial / "work", partial / "arrow"
+    with _readable(asset), _bars_at_a_terminal():
+        builder = load_dataset_builder(
+            str(view),
+            config if config or not data_files else next(iter(asset.manifest.configs)),
+            data_files=dict(data_files) if data_files else None,
+            cache_dir=str(work),
+        )
+        # Every byte was hashed: what a card says of sizes is often out of date.
+        builder.download_and_prepare(str(made), verification_mode="no_checks")
+    shutil.rmtree(work, ignore_errors=True)
+    for lock in partial.glob("*.lock"):
+        lock.unlink()
+    shards: dict[str, list[str]] = {}
+    for split, info in builder.info.splits.items():
+        lengths = info.shard_lengths or [info.num_examples]
+        stem = f"{builder.dataset_name}-{split}"
+        count = len(lengths)
+        shards[str(split)] = (
+            [f"{made.name}/{stem}.arrow"]
+            if count == 1
+            else [f"{made.name}/{stem}-{index:05d}-of-{count:05d}.arrow" for index in range(count)]
+        )
+    return shards
+
+
+@contextmanager
+def _readable(asset: Asset) -> Iterator[None]:
+    """What `datasets` says of files it can't read, as sentences of ours."""
+    try:
+        yield
+    except (AssetError, UsageError):
+        raise
+    except OSError as error:
+        if error.errno is not None:
+            raise StorageError(asset.derived, error) from error
+        raise AssetError(f"{asset.folder.name} can't be read by `datasets`: {error}") from error
+    except Exception as error:  # ValueError, its own, and those of pyarrow and pandas
+        text = str(error)
+        if "config" in text.casefold() and "available" in text.casefold():
+            raise UsageError(f"{asset.folder.name}: {' '.join(text.split())}") from error
+        cause = f": {error.__cause__}" if error.__cause__ else ""
+        what = f"{type(error).__name__}: {text}{cause}"
+        raise AssetError(f"{asset.folder.name} can't be read by `datasets` ({what})") from error
+
+
+@contextmanager
+def _bars_at_a_terminal() -> Iterator[None]:
+    """`datasets` draws its progress bars into pipes as well, unless told not to."""
+    from datasets import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
+
+    hide = is_progress_bar_enabled() and not os.isatty(2)
+    if hide:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if hide:
+            enable_progress_bars()
+
+
+def _one_split(opened: "DatasetDict", asset: Asset, split: str) -> "Dataset":
+    if split not in opened:
+        raise UsageError(f"{asset.folder.name} has no split {split!r}. It has {', '.join(opened)}.")
+    return opened[split]

@@ -1,0 +1,123 @@
+"""Is an asset intact? Every byte hashed, or, of a file nothing touched since, its stamp looked at.
+
+A stamp is size, time of change and inode of a file as they were when it was last hashed; they lie
+in `.verified.json` in the asset's folder and mean nothing on another machine.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from research_data.durable import write_bytes
+from research_data.errors import DamagedAssetError, StorageError
+from research_data.manifest import MANIFEST, Manifest, read_manifest
+
+STAMPS = ".verified.json"
+CHUNK = 1 << 20
+
+Stamps = dict[str, list[int]]
+OnBytes = Callable[[int], None]
+
+
+def check_asset(folder: Path) -> Manifest:
+    """The manifest of an asset that is intact; hashes only what changed since it was last hashed.
+
+    Raises DamagedAssetError.
+    """
+    manifest = read_manifest(folder)
+    known, stamps = _read_stamps(folder), take_stamps(folder, manifest)
+    changed = [name for name, stamp in stamps.items() if stamp != known.get(name)]
+    if changed:
+        _raise_if_damaged(folder, find_damage(folder, manifest, changed))
+        write_stamps(folder, stamps)
+    return manifest
+
+
+def verify_asset(folder: Path, on_bytes: OnBytes = lambda count: None) -> Manifest:
+    """Hash every file of an asset against its asset.json, files in parallel; returns the manifest.
+
+    on_bytes: called with the number of bytes hashed, from several threads. Raises
+    DamagedAssetError, which names the damaged files.
+    """
+    manifest = read_manifest(folder)
+    stamps = take_stamps(folder, manifest)  # before: what changes meanwhile is hashed next time
+    _raise_if_damaged(folder, find_damage(folder, manifest, manifest.files, on_bytes))
+    write_stamps(folder, stamps)
+    return manifest
+
+
+def find_damage(
+    folder: Path,
+    manifest: Manifest,
+    names: Iterable[str],
+    on_bytes: OnBytes = lambda count: None,
+) -> dict[str, str]:
+    """What is wrong with the named files of an asset, by name; hashes them in parallel."""
+    largest_first = sorted(names, key=lambda name: -manifest.files[name].size)
+
+    def look(name: str) -> str | None:
+        path, entry = folder / name, manifest.files[name]
+        if path.is_symlink() or not path.is_file():
+            return "is missing" if not os.path.lexists(path) else "is no plain file"
+        if (size := path.stat().st_size) != entry.size:
+            return f"has {size} bytes, {MANIFEST} says {entry.size}"
+        if (seen := sha256_of(path, on_bytes)) != entry.sha256:
+            return f"is damaged: its sha256 is {seen}, {MANIFEST} says {entry.sha256}"
+        return None
+
+    with ThreadPoolExecutor(_cores()) as pool:
+        found = zip(largest_first, pool.map(look, largest_first), strict=True)
+        return {name: wrong for name, wrong in found if wrong is not None}
+
+
+def sha256_of(path: Path, on_bytes: OnBytes = lambda count: None) -> str:
+    """The sha256 of a file's bytes, in hex; hashing lets other threads run."""
+    digest = hashlib.sha256()
+    buffer = memoryview(bytearray(CHUNK))
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            digest.update(buffer[:count])
+            on_bytes(count)
+    return digest.hexdigest()
+
+
+def take_stamps(folder: Path, manifest: Manifest) -> Stamps:
+    """The stamp of every file of an asset as it is now."""
+    return {name: _stamp(folder / name) for name in manifest.files}
+
+
+def write_stamps(folder: Path, stamps: Stamps) -> None:
+    """Remember stamps of files that were found intact; a read-only folder goes without."""
+    with suppress(StorageError):
+        write_bytes(folder / STAMPS, json.dumps(stamps).encode())
+
+
+def _read_stamps(folder: Path) -> Stamps:
+    try:
+        stamps = json.loads((folder / STAMPS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return stamps if isinstance(stamps, dict) else {}
+
+
+def _stamp(path: Path) -> list[int]:
+    try:
+        status = path.lstat()
+    except OSError:
+        return [-1, 0, 0]  # equal to no stamp of a file
+    return [status.st_size, status.st_mtime_ns, status.st_ino]
+
+
+def _raise_if_damaged(folder: Path, damage: dict[str, str]) -> None:
+    if damage:
+        what = "; ".join(f"{name} {wrong}" for name, wrong in sorted(damage.items())[:10])
+        more = f"; and {len(damage) - 10} more files" if len(damage) > 10 else ""
+        raise DamagedAssetError(folder, what + more)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
