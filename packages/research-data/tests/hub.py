@@ -5,7 +5,8 @@ Repositories are plain folders, read anew for every request, so a test may chang
 
     ROOT/<models|datasets>/<org>/<name>/<40 hex commit>/...files
     ROOT/<kind>/<org>/<name>/refs.json        {"main": sha, "v1": sha, "refs/convert/parquet": sha}
-    ROOT/<kind>/<org>/<name>/repo.json        gated, private, aliases, tags, lfs_threshold, ...
+    ROOT/<kind>/<org>/<name>/repo.json        gated, gated_status, private, aliases, tags,
+                                              lfs_threshold
     ROOT/<kind>/<org>/<name>/extra_tree.json  raw tree entries for names no disk would hold
     ROOT/<kind>/<org>/<name>/commits.json     parents and dates, written by ``add_repo``
 
@@ -449,10 +450,11 @@ class Handler(BaseHTTPRequestHandler):
         return repo
 
     def api(self, repo: Repo, verb: str | None, revision: str, below: str) -> None:
-        sha = repo.commit(revision)
         if verb == "refs":
             self.answer_json(repo.listed_refs(self.flag("include_prs")))
-        elif verb == "commits":
+            return
+        sha = repo.commit(revision)
+        if verb == "commits":
             self.answer_pages(list(repo.history(sha)), EXPANDED_PAGE)
         elif verb in ("tree", "paths-info"):
             form = parse_qs(self.body.decode())
@@ -471,7 +473,8 @@ class Handler(BaseHTTPRequestHandler):
     def resolve(self, repo: Repo, revision: str, path: str) -> None:
         gated = repo.settings.get("gated", False)
         if gated and not self.authorized():
-            # The listing of a gated repository is open, its files aren't.
+            # The listing of a gated repository is open, its files aren't. (Without any token the
+            # real hub is said to answer 401 with the same code: set gated_status for that.)
             message = (
                 f"Access to {repo.kind[:-1]} {repo.repo_id} is restricted and you are not in the "
                 f"authorized list. Visit https://huggingface.co/{repo.repo_id} to ask for access."
@@ -527,10 +530,8 @@ class Handler(BaseHTTPRequestHandler):
         self, value: Any, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
         content = json.dumps(value).encode()
-        kind = {"Content-Type": "application/json; charset=utf-8"}
-        self.answer_body(
-            status, {**kind, **(headers or {})}, io.BytesIO(content), (0, len(content))
-        )
+        headers = {"Content-Type": "application/json; charset=utf-8", **(headers or {})}
+        self.answer_body(status, headers, io.BytesIO(content), (0, len(content)))
 
     def answer_pages(self, entries: list[dict[str, Any]], size: int) -> None:
         size = min(size, int(self.query.get("limit", size)))
@@ -565,7 +566,7 @@ class Handler(BaseHTTPRequestHandler):
     ) -> None:
         """Send the bytes of that span, or what a fault leaves of them."""
         fault, (start, stop) = None, span
-        if self.command != "HEAD" and status < 400 and self.raw_path not in CONTROL:
+        if self.command != "HEAD" and status in (200, 206) and self.raw_path not in CONTROL:
             fault = self.state.take_fault(self.path, IN_BODY)
         kind, options = (fault.kind, fault.options) if fault else ("", {})
         if kind == "short":
@@ -652,7 +653,8 @@ class Hub:
         """Make requests go wrong whose path (as sent, with its query) contains the pattern.
 
         status(status, retry_after, code, message), hang(seconds), down(), and for bodies
-        cut(after), slow(bytes_per_second), flip(byte), short(bytes).
+        cut(after), slow(bytes_per_second), flip(byte), short(bytes). A large file has its name
+        both in the path that redirects and in the signed address, which begins with /_cdn/.
         """
         if kind not in BEFORE_ANSWER | IN_BODY:
             raise ValueError(f"no fault is called {kind!r}")

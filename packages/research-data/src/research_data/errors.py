@@ -53,4 +53,11 @@ class StorageError(AssetError):
 
 
 class HubError(AssetError):
-    """A hub refuses, can't be reached, or sends what is not what it promised."""
+    """A hub refuses, can't be reached, or sends what is not what it promised.
+
+    transient: whether the same request may well succeed a moment later.
+    """
+
+    def __init__(self, message: str, transient: bool = False):
+        super().__init__(message)
+        self.transient = transient

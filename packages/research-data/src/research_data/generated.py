@@ -5,6 +5,7 @@ import importlib.metadata
 import inspect
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from research_data.assets import dataset_folder
-from research_data.durable import new_folder, replace_link, sha256_file
+from research_data.catalog import Asset, name_asset
+from research_data.durable import new_folder, sha256_file
 from research_data.errors import DamagedAssetError
 from research_data.manifest import FileEntry, Manifest
 from research_data.verify import check_asset
@@ -77,14 +79,12 @@ def make_dataset(dataset: GeneratedDataset) -> Path:
     file differs from its manifest (remove the folder to have it made anew), StorageError.
     """
     folder = dataset.folder
-    if folder.exists():
-        check_asset(folder)
-    else:
-        try:
+    if not folder.exists():
+        with suppress(FileExistsError):  # another process was faster, with the same data
             _generate(dataset, folder)
-        except FileExistsError:  # another process was faster, with the same data
-            check_asset(folder)
-    replace_link(folder.with_name(dataset.name), folder.name)
+    asset = Asset(folder, check_asset(folder))
+    name_asset(asset, dataset.name)
+    asset.mark_used()
     return folder
 
 

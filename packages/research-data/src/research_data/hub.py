@@ -8,11 +8,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from research_data.errors import AssetError, HubError, StorageError, UsageError
 from research_data.manifest import Kind
@@ -20,6 +22,8 @@ from research_data.verify import CHUNK, OnBytes
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
+
+Result = TypeVar("Result")
 
 ATTEMPTS = 3  # at one file whose bytes are not those that were promised
 METADATA_TIMEOUT = 10.0  # seconds until a hub that doesn't answer counts as down
@@ -62,20 +66,21 @@ def find_repository(kind: Kind, name: str, revision: str | None) -> HubRepositor
     there is no such name or revision, HubError when the hub refuses or can't be reached.
     """
     api = _client()
-    with client_errors(kind, name, revision):
-        commit = revision
-        if revision and re.fullmatch("[0-9a-f]{7,39}", revision):
-            commit = _whole_commit(api, kind, name, revision)
-        info = api.repo_info(name, revision=commit, repo_type=kind, timeout=METADATA_TIMEOUT)
-        sha = str(info.sha)
-        if not COMMIT.fullmatch(sha):  # it becomes part of a path
-            raise HubError(f"{api.endpoint} names {sha[:60]!r} as a commit of {name}")
-        tree = api.list_repo_tree(info.id, recursive=True, revision=sha, repo_type=kind)
-        # The raw size and hashes: for a large file those of its content, not of git's pointer.
-        files = [
-            HubFile(entry.path, *_content(entry)) for entry in tree if hasattr(entry, "blob_id")
-        ]
-    return HubRepository(kind, info.id, api.endpoint, sha, _licence(info), tuple(files))
+
+    def ask() -> HubRepository:
+        with client_errors(kind, name, revision):
+            commit = revision
+            if revision and re.fullmatch("[0-9a-f]{7,39}", revision):
+                commit = _whole_commit(api, kind, name, revision)
+            info = api.repo_info(name, revision=commit, repo_type=kind, timeout=METADATA_TIMEOUT)
+            sha = str(info.sha)
+            if not COMMIT.fullmatch(sha):  # it becomes part of a path
+                raise HubError(f"{api.endpoint} names {sha[:60]!r} as a commit of {name}")
+            tree = api.list_repo_tree(info.id, recursive=True, revision=sha, repo_type=kind)
+            files = tuple(_hub_file(entry) for entry in tree if hasattr(entry, "blob_id"))
+            return HubRepository(kind, info.id, api.endpoint, sha, _licence(info), files)
+
+    return _patiently(ask)
 
 
 def download_file(repository: HubRepository, file: HubFile, folder: Path, on_bytes: OnBytes) -> str:
@@ -99,7 +104,7 @@ def download_file(repository: HubRepository, file: HubFile, folder: Path, on_byt
         seen += more
         on_bytes(more)
 
-    for attempt in range(ATTEMPTS):
+    def fetch(force: bool = False) -> None:
         with client_errors(repository.kind, repository.repo_id, repository.revision, path):
             hf_hub_download(
                 repository.repo_id,
@@ -109,13 +114,16 @@ def download_file(repository: HubRepository, file: HubFile, folder: Path, on_byt
                 endpoint=repository.endpoint,
                 local_dir=folder,
                 etag_timeout=METADATA_TIMEOUT,
-                force_download=attempt > 0,  # at first its own cache will do: it is hashed here
+                force_download=force,
                 tqdm_class=_counting(count),
             )
+
+    for attempt in range(ATTEMPTS):
+        _patiently(partial(fetch, force=attempt > 0))  # at first the client's own cache will do
         if sha256 := _right_sha256(path, file):
             on_bytes(file.size - seen)
             return sha256
-        path.unlink(missing_ok=True)
+        path.unlink()
         on_bytes(-seen)
         seen = 0
     raise HubError(
@@ -140,6 +148,7 @@ def redact(text: str) -> str:
     """Text without tokens, passwords in addresses, and the queries that sign an address."""
     text = re.sub(r"(https?://)[^/\s@'\"]*@", r"\1", text)
     text = re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]+", r"\1", text)
+    text = re.sub(r"[^\s(]*=[^\s)]*&[^\s)]*", "***", text)  # the end of one, as the client cuts it
     text = re.sub(r"(?i)(bearer|authorization:?)\s+\S+", r"\1 ***", text)
     return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_***", text)
 
@@ -203,14 +212,17 @@ def _translated(
         status = response.status_code
         return HubError(
             f"{endpoint} answered {status} for {name}: "
-            f"{reason.get(status, 'that is its own trouble; try again later')}"
+            f"{reason.get(status, 'that is its own trouble; try again later')}",
+            transient=status >= 500 or status == 429,
         )
     if isinstance(error, OSError) and error.errno is not None and path is not None:
         return StorageError(path, error)
-    what = redact(f"{type(error).__name__}: {error}".splitlines()[0])
+    cause = error.__cause__ or error  # the client wraps what happened in a guess
+    what = redact(f"{type(cause).__name__}: {cause}".splitlines()[0])
     return HubError(
         f"{name}: {endpoint} can't be reached, or broke off ({what}). Every file that arrived "
-        "whole is kept: pull again."
+        "whole is kept: pull again.",
+        transient=True,  # a connection, a length, an answer cut off in the middle of its JSON
     )
 
 
@@ -243,11 +255,26 @@ def _whole_commit(api: "HfApi", kind: Kind, name: str, digits: str) -> str:
     return found[0] if found else digits
 
 
-def _content(entry: object) -> tuple[int, str | None, str]:
-    lfs = getattr(entry, "lfs", None)
-    if lfs is None:
-        return int(entry.size), None, str(entry.blob_id)  # type: ignore[attr-defined]
-    return int(lfs.size), str(lfs.sha256), str(entry.blob_id)  # type: ignore[attr-defined]
+def _hub_file(entry: Any) -> HubFile:
+    if entry.lfs is None:
+        return HubFile(entry.path, int(entry.size), None, str(entry.blob_id))
+    # Size and hash of the content, not of the pointer that git holds in its place.
+    return HubFile(entry.path, int(entry.lfs.size), str(entry.lfs.sha256), str(entry.blob_id))
+
+
+def _patiently(action: Callable[[], Result]) -> Result:
+    """The result of action, which is tried again a moment after a transient HubError.
+
+    The client itself does so only when a connection breaks in the middle of a file.
+    """
+    for attempt in range(1, ATTEMPTS):
+        try:
+            return action()
+        except HubError as error:
+            if not error.transient:
+                raise
+            time.sleep(attempt)
+    return action()
 
 
 def _licence(info: object) -> str | None:

@@ -89,8 +89,8 @@ class Request:
         if not manifest.configs:
             return True
         return bool(self.configs) and all(
-            config in manifest.whole_configs
-            or (self.splits and set(self.splits) <= manifest.configs.get(config, {}).keys())
+            (self.splits or config in manifest.whole_configs)
+            and set(self.splits) <= manifest.configs.get(config, {}).keys()
             for config in self.configs
         )
 

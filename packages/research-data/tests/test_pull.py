@@ -1,0 +1,403 @@
+"""Pulling from a hub: the real clients against a real server, whatever that server does."""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from research_data import (
+    AssetError,
+    DamagedAssetError,
+    HubError,
+    UsageError,
+    find_asset,
+    pull_dataset,
+    pull_model,
+    repair_asset,
+    verify_asset,
+)
+from research_data.pull import Request, plan_pull
+
+
+def visible(folder):
+    """Everything in a folder but what is hidden."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
+def flip(path, at=10):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_dataset_lies_under_its_id_and_commit_with_its_files_verbatim(hub):
+    asset = pull_dataset("squad", quiet=True)
+    assert asset.folder == hub.assets / "datasets" / f"rajpurkar--squad@{hub.squad[:12]}"
+    assert (hub.assets / "datasets" / "squad").readlink().name == asset.folder.name
+    source = hub.root / "datasets" / "rajpurkar" / "squad" / hub.squad
+    files = {p.relative_to(source).as_posix(): p for p in source.rglob("*") if p.is_file()}
+    manifest = json.loads((asset.folder / "asset.json").read_text())
+    assert manifest["files"].keys() == files.keys()
+    for name, path in files.items():
+        content = (asset.folder / name).read_bytes()
+        assert content == path.read_bytes()
+        assert manifest["files"][name]["size"] == len(content)
+        assert manifest["files"][name]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert manifest["repo_id"] == "rajpurkar/squad"
+    assert manifest["revision"] == hub.squad
+    assert manifest["licence"] == "cc-by-sa-4.0"
+    assert manifest["schema"] == 1
+
+
+def test_one_copy_is_on_disk_and_nothing_is_left_of_the_client(hub, tmp_path):
+    asset = pull_dataset("squad", quiet=True)
+    stored = asset.manifest.size
+    on_disk = sum(p.lstat().st_size for p in hub.assets.rglob("*") if p.is_file())
+    assert on_disk - stored < 10_000  # the manifest and the stamps
+    cached = [p for p in (tmp_path / "hf-home").rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in cached) == 0
+    assert visible(asset.folder) == {"README.md", "plain_text", "short", "asset.json"}
+    assert not (asset.folder / ".cache").exists()
+
+
+def test_a_second_pull_makes_no_request(hub):
+    first = pull_dataset("squad", quiet=True)
+    hub.server.clear()
+    for name in ("squad", "rajpurkar/squad", f"squad@{hub.squad[:8]}", first.folder.name):
+        assert pull_dataset(name, quiet=True).folder == first.folder
+    assert hub.requests() == []
+
+
+def test_a_touched_file_is_hashed_and_a_damaged_one_fetched_alone(hub, capfd):
+    asset = pull_dataset("squad", quiet=True)
+    hub.server.clear()
+    (asset.folder / "README.md").touch()
+    pull_dataset("squad", quiet=True)
+    assert hub.requests() == []
+    file = asset.folder / "short" / "train-00000-of-00001.parquet"
+    sound = file.read_bytes()
+    flip(file)
+    pull_dataset("squad")
+    assert file.read_bytes() == sound
+    assert "train-00000-of-00001.parquet is damaged" in capfd.readouterr().err
+    fetched = [path for method, path in hub.requests() if method == "GET" and "_cdn" in path]
+    assert len(fetched) == 1
+    verify_asset(asset.folder)
+
+
+def test_two_revisions_live_side_by_side_and_the_name_is_on_the_last_asked_for(hub):
+    old = pull_dataset("squad", quiet=True)
+    new_commit = hub.add(
+        "datasets", "rajpurkar/squad", {"README.md": b"new", "rows.csv": b"a\n1\n"}
+    )
+    assert pull_dataset("squad", quiet=True).folder == old.folder  # it is here
+    new = pull_dataset("squad", update=True, quiet=True)
+    assert new.manifest.revision == new_commit
+    assert (hub.assets / "datasets" / "squad").resolve() == new.folder
+    again = pull_dataset(f"squad@{hub.squad}", quiet=True)
+    assert again.folder == old.folder
+    assert (hub.assets / "datasets" / "squad").resolve() == old.folder
+    assert find_asset("dataset", f"squad@{new_commit[:9]}").folder == new.folder
+
+
+def test_a_branch_a_tag_and_the_first_digits_of_a_commit(hub):
+    hub.add("datasets", "rajpurkar/squad", {"rows.csv": b"a\n1\n"}, branch="v1")
+    tagged = pull_dataset("squad@v1", quiet=True)
+    assert set(tagged.manifest.files) == {"rows.csv"}
+    assert tagged.manifest.requested_revision == "v1"
+    main = pull_dataset(f"squad@{hub.squad[:7]}", quiet=True)
+    assert main.manifest.revision == hub.squad
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("squid", ["no dataset 'squid'", "private"]),
+        ("squad@v9", ["no revision 'v9'", "main"]),
+        ("squad@abcdef12345", ["no revision", "main"]),
+        ("../squad", ["no name of a dataset"]),
+        ("squad@", ["NAME@REVISION"]),
+        ("a/b/c", ["no name of a dataset"]),
+        ("n" * 300, ["long"]),
+    ],
+)
+def test_what_does_not_exist_is_said_and_nothing_is_left(hub, name, words):
+    with pytest.raises(UsageError) as caught:
+        pull_dataset(name, quiet=True)
+    for word in words:
+        assert word in str(caught.value)
+    assert not hub.assets.exists() or visible(hub.assets / "datasets") == set()
+
+
+def test_a_part_is_pulled_and_the_rest_added(hub):
+    code = """
+    import sys
+    from research_data import pull_dataset, open_dataset, UsageError
+    part = pull_dataset("squad", ["short"], quiet=True)
+    assert set(part.manifest.files) == {"README.md", "short/train-00000-of-00001.parquet"}
+    assert open_dataset(part.folder)["train"]["z"][:] == [1.5, 2.5]
+    for config, split, words in (("long", None, "plain_text, short"),
+                                 ("short", "test", "It has train")):
+        try:
+            pull_dataset("squad", [config], [split] if split else [], quiet=True)
+        except UsageError as error:
+            assert words in str(error), error
+        else:
+            raise AssertionError(config)
+    one = pull_dataset("squad", ["plain_text"], ["validation"], quiet=True)
+    assert one.folder == part.folder
+    assert list(open_dataset(one.folder, "plain_text")) == ["validation"]
+    assert len(open_dataset(one.folder, "short")["train"]) == 2
+    whole = pull_dataset("squad", quiet=True)
+    assert whole.manifest.configs == {}
+    assert len(open_dataset(whole.folder, "plain_text")["train"]) == 80
+    print("done")
+    """
+    result = hub.python(code)
+    assert result.stdout == "done\n", result.stderr
+    assert result.stderr == ""
+
+
+def test_a_model_comes_without_pickles(hub):
+    asset = pull_model("bert", quiet=True)
+    assert set(asset.manifest.files) == {
+        "README.md", "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json"
+    }  # fmt: skip
+    assert asset.folder.parent == hub.assets / "models"
+    more = pull_model("bert", ["onnx/*"], quiet=True)
+    assert more.folder == asset.folder
+    assert "onnx/model.onnx" in more.manifest.files
+    for pattern in ("*.bin", "pytorch_model*", "*"):
+        with pytest.raises(UsageError, match="run code when"):
+            pull_model("bert", [pattern], quiet=True)
+    with pytest.raises(UsageError, match="no file of google/bert"):
+        pull_model("bert", ["*.gguf"], quiet=True)
+
+
+def test_a_model_of_pickles_alone_is_refused(hub):
+    hub.add("models", "org/old", {"config.json": b"{}", "pytorch_model.bin": b"x"})
+    with pytest.raises(AssetError, match=r"no weights in safetensors, only pytorch_model\.bin"):
+        pull_model("org/old", quiet=True)
+    assert not (hub.assets / "models").exists()
+
+
+def test_a_dataset_that_needs_code_is_refused(hub):
+    hub.add("datasets", "org/coded", {"coded.py": b"raise SystemExit", "rows.zip": b"x"})
+    with pytest.raises(AssetError, match=r"needs remote code \(coded\.py\)"):
+        pull_dataset("org/coded", quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("../x", "out of its folder"),
+        ("/etc/x", "absolute"),
+        ("a/../../x", "out of its folder"),
+        ("a\\..\\x", "another system"),
+        ("C:x", "another system"),
+        ("n" * 300, "255 bytes"),
+        ("readme.MD", "differ only by case"),
+        ("README.md/x", "is a file, and a folder"),
+        ("asset.json", "keeps for itself"),
+        ("a\nb", "control characters"),
+        ("", "empty"),
+    ],
+)
+def test_hostile_file_names_are_refused_before_anything_is_written(hub, extra, words):
+    hub.add("datasets", "org/evil", {"README.md": b"x", "rows.csv": b"a\n1\n"})
+    entry = {"type": "file", "path": extra, "size": 3, "oid": "0" * 40}
+    listing = hub.root / "datasets" / "org" / "evil" / "extra_tree.json"
+    listing.write_text(json.dumps([entry]))
+    with pytest.raises(AssetError, match=words):
+        pull_dataset("org/evil", quiet=True)
+    assert not hub.assets.exists()
+
+
+def test_gated_says_what_to_do_and_a_token_opens_it(hub, monkeypatch, capfd):
+    hub.add("datasets", "org/gated", {"rows.csv": b"a\n1\n"}, gated="manual")
+    with pytest.raises(HubError) as caught:
+        pull_dataset("org/gated", quiet=True)
+    assert f"{hub.server.url}/datasets/org/gated" in str(caught.value)
+    assert "hf auth login" in str(caught.value)
+    monkeypatch.setenv("HF_TOKEN", "hf_testtokentesttokentesttoken00")
+    asset = pull_dataset("org/gated")
+    texts = [p.read_text(errors="replace") for p in hub.assets.rglob("*") if p.is_file()]
+    for text in (*texts, *capfd.readouterr()):
+        assert "hf_testtoken" not in text
+    assert asset.manifest.files.keys() == {"rows.csv"}
+
+
+def test_a_private_repository_without_a_token(hub):
+    hub.add("datasets", "org/private", {"rows.csv": b"a\n1\n"}, private=True)
+    with pytest.raises(UsageError, match="or it is private"):
+        pull_dataset("org/private", quiet=True)
+
+
+def test_offline_makes_no_request(hub, monkeypatch):
+    asset = pull_dataset("squad", quiet=True)
+    hub.server.clear()
+    assert pull_dataset("squad", offline=True, quiet=True).folder == asset.folder
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert pull_dataset(f"squad@{hub.squad}", quiet=True).folder == asset.folder
+    other = "a" * 40
+    with pytest.raises(HubError) as caught:
+        pull_dataset(f"squad@{other}", quiet=True)
+    assert asset.folder.name in str(caught.value)
+    with pytest.raises(HubError, match="export"):
+        pull_dataset("glue", quiet=True)
+    flip(asset.folder / "README.md")
+    with pytest.raises(DamagedAssetError, match=r"README\.md is damaged"):
+        pull_dataset("squad", quiet=True)
+    assert hub.requests() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "options"),
+    [
+        ("cut", {"after": 300}),
+        ("status", {"status": 500}),
+        ("status", {"status": 503}),
+        ("status", {"status": 429, "retry_after": 1}),
+        ("flip", {"byte": 20}),
+        ("short", {}),
+    ],
+)
+@pytest.mark.parametrize("pattern", ["_cdn/", "resolve/", "/api/datasets/.*tree"])
+def test_a_fault_that_passes_is_survived(hub, fault, options, pattern):
+    hub.server.fault(pattern, fault, times=1, **options)
+    asset = pull_dataset("squad", quiet=True)
+    verify_asset(asset.folder)
+    assert len(asset.manifest.files) == 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault", "options", "words"),
+    [
+        ("_cdn/", "flip", {"byte": 20}, "other bytes than"),
+        ("_cdn/", "status", {"status": 403}, "403"),
+        ("resolve/.*README", "flip", {"byte": 20}, "other bytes than"),
+        ("/api/datasets", "status", {"status": 500}, "500"),
+        ("/api/datasets", "down", {}, "can't be reached"),
+    ],
+)
+def test_a_fault_that_stays_ends_the_pull_with_a_sentence(hub, pattern, fault, options, words):
+    hub.server.fault(pattern, fault, **options)
+    with pytest.raises(HubError) as caught:
+        pull_dataset("squad", quiet=True)
+    message = str(caught.value)
+    assert words in message
+    assert "SECRET-SIGNATURE" not in message
+    assert visible(hub.assets / "datasets") == set() if hub.assets.exists() else True
+    hub.server.clear_faults()
+    verify_asset(pull_dataset("squad", quiet=True).folder)
+
+
+def test_no_signed_address_in_what_is_printed(hub, capfd):
+    hub.server.fault("_cdn/", "cut", times=2, after=300)
+    pull_dataset("squad")
+    printed = "".join(capfd.readouterr())
+    assert "SECRET-SIGNATURE" not in printed
+
+
+def test_an_interrupted_pull_keeps_the_files_it_finished(hub):
+    validation = hub.root / "datasets/rajpurkar/squad" / hub.squad / "plain_text"
+    sha256 = hashlib.sha256(
+        (validation / "validation-00000-of-00001.parquet").read_bytes()
+    ).hexdigest()
+    hub.server.fault(f"_cdn/{sha256}", "status", status=403)
+    with pytest.raises(HubError):
+        pull_dataset("squad", quiet=True)
+    assert visible(hub.assets / "datasets") == set()
+    hub.server.clear_faults()
+    hub.server.clear()
+    asset = pull_dataset("squad", quiet=True)
+    fetched = [path for method, path in hub.requests() if method == "GET" and "_cdn" in path]
+    kept = 4 - len(fetched)
+    assert kept >= 1
+    verify_asset(asset.folder)
+    assert not list((hub.assets / "datasets").glob(".*.partial"))
+
+
+PULL = "from research_data import pull_dataset; pull_dataset('squad', quiet=True)"
+
+
+def test_several_processes_end_with_one_sound_copy(hub):
+    hub.server.fault("_cdn/", "slow", bytes_per_second=4000)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", PULL], env=os.environ.copy()) for _ in range(4)
+    ]
+    assert [process.wait(120) for process in processes] == [0] * 4
+    assert visible(hub.assets / "datasets") == {"squad", f"rajpurkar--squad@{hub.squad[:12]}"}
+    verify_asset(find_asset("dataset", "squad").folder)
+    fetched = [path for method, path in hub.requests() if method == "GET" and "_cdn" in path]
+    assert len(fetched) == 4  # once each, by whoever was first
+
+
+@pytest.mark.parametrize("after", [0.0, 0.15, 0.3, 0.6, 1.0])
+def test_a_killed_pull_leaves_nothing_that_looks_whole_and_goes_on(hub, after):
+    hub.server.fault("_cdn/", "slow", bytes_per_second=700)
+    process = subprocess.Popen([sys.executable, "-c", PULL], env=os.environ.copy())
+    datasets = hub.assets / "datasets"
+    while not list(datasets.glob(".*.partial")):  # past the imports
+        assert process.poll() is None
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(after)
+    process.kill()
+    process.wait()
+    assert visible(datasets) == set()
+    hub.server.clear_faults()
+    verify_asset(pull_dataset("squad", quiet=True).folder)
+    assert not list(datasets.glob(".*.partial"))
+
+
+def test_repair_fetches_only_what_is_damaged(hub):
+    asset = pull_dataset("squad", quiet=True)
+    assert repair_asset(asset, quiet=True) == []
+    file = asset.folder / "short" / "train-00000-of-00001.parquet"
+    sound = file.read_bytes()
+    flip(file)
+    (asset.folder / "README.md").unlink()
+    hub.server.clear()
+    names = repair_asset(asset, quiet=True)
+    assert names == ["README.md", "short/train-00000-of-00001.parquet"]
+    assert file.read_bytes() == sound
+    assert len([p for m, p in hub.requests() if m == "GET" and ("_cdn" in p or "README" in p)]) == 2
+
+
+def test_a_truncated_file_and_a_missing_manifest(hub):
+    asset = pull_dataset("squad", quiet=True)
+    file = asset.folder / "short" / "train-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(DamagedAssetError, match=r"bytes, asset\.json says"):
+        verify_asset(asset.folder)
+    (asset.folder / "asset.json").unlink()
+    with pytest.raises(DamagedAssetError, match=r"asset\.json is missing"):
+        verify_asset(asset.folder)
+    verify_asset(pull_dataset("squad", quiet=True).folder)
+
+
+def test_a_manifest_of_a_newer_version_is_refused(hub):
+    asset = pull_dataset("squad", quiet=True)
+    path = asset.folder / "asset.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 9'))
+    with pytest.raises(AssetError, match="schema 9"):
+        verify_asset(asset.folder)
+
+
+def test_size_limits_and_a_plan(hub):
+    with pytest.raises(AssetError, match=r"more than the 1\.0 kB allowed"):
+        pull_dataset("squad", max_size=1000, quiet=True)
+    plan = plan_pull(Request("dataset", "squad"))
+    assert plan.missing_size == plan.size > 1000
+    assert not hub.assets.exists()
+    pull_dataset("squad", max_size=plan.size, quiet=True)
+    assert plan_pull(Request("dataset", "squad")).missing == ()
+
+
+def test_names_that_differ_only_by_case(hub):
+    pull_dataset("squad", quiet=True)
+    hub.add("datasets", "org/other", {"rows.csv": b"a\n1\n"}, aliases=["SQuAD"])
+    with pytest.raises(UsageError, match="differ only by case"):
+        pull_dataset("SQuAD", quiet=True)
