@@ -11,10 +11,10 @@ import fnmatch
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from research_data.catalog import (
@@ -357,34 +357,28 @@ def _download(
     repository: HubRepository, files: Sequence[HubFile], folder: Path, quiet: bool
 ) -> dict[str, FileEntry]:
     """Download files in parallel; stops the others when one fails or Ctrl-C comes."""
-    stop = threading.Event()
-
-    def passing(update: Callable[[int], None]) -> Callable[[int], None]:
-        def on_bytes(count: int) -> None:
-            if stop.is_set():
-                raise KeyboardInterrupt  # of a worker: leaves the client's own loop at once
-            update(count)
-
-        return on_bytes
-
-    def one(file: HubFile, on_bytes: Callable[[int], None]) -> FileEntry:
-        sha256 = download_file(repository, file, folder, on_bytes)
-        fsync_file(folder / file.name)
-        return FileEntry(size=file.size, sha256=sha256)
-
-    fetched: dict[str, FileEntry] = {}
+    stopping = threading.Event()
     label = f"{repository.repo_id}@{repository.revision[:12]}"
-    pool = ThreadPoolExecutor(WORKERS)
+    fetched: dict[str, FileEntry] = {}
     with BytesProgress(f"pull {label}", sum(f.size for f in files), quiet) as progress:
-        try:
-            largest_first = sorted(files, key=lambda file: -file.size)
-            on_bytes = passing(progress.update)
-            futures = {pool.submit(one, file, on_bytes): file for file in largest_first}
-            for future in as_completed(futures):
-                fetched[futures[future].name] = future.result()
-        finally:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
+
+        def on_bytes(count: int) -> None:
+            if stopping.is_set():
+                raise HubError("stopped")  # out of the client's loop; nobody is told
+            progress.update(count)
+
+        def one(file: HubFile) -> tuple[str, FileEntry]:
+            sha256 = download_file(repository, file, folder, on_bytes)
+            fsync_file(folder / file.name)
+            return file.name, FileEntry(size=file.size, sha256=sha256)
+
+        # Its threads end with the process: Ctrl-C need not wait for a server that says nothing.
+        with ThreadPool(WORKERS) as pool:
+            try:
+                largest_first = sorted(files, key=lambda file: -file.size)
+                fetched.update(pool.imap_unordered(one, largest_first))
+            finally:
+                stopping.set()
     return fetched
 
 
