@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,7 @@ def at_a_terminal() -> Callable[..., str]:
 
     def run(*command: str | Path) -> str:
         ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (40, 100))
         child = subprocess.Popen(
             command,
             stdin=theirs,

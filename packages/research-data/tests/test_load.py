@@ -1,0 +1,162 @@
+"""Reading assets with `datasets` and `transformers`: mapped, built once, without a network."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from research_data import (
+    Asset,
+    AssetError,
+    GeneratedDataset,
+    UsageError,
+    check_asset,
+    download_dataset,
+    download_model,
+    import_asset,
+    make_dataset,
+    open_dataset,
+    pull_dataset,
+    remove_asset,
+    tokenize_dataset,
+)
+from research_data.catalog import remove_derived
+from safetensors.numpy import save
+
+
+def test_a_dataset_is_the_librarys_own_and_mapped_from_assets(hub):
+    from datasets import DatasetDict
+
+    squad = download_dataset("squad", "plain_text")
+    assert isinstance(squad, DatasetDict)
+    assert {split: len(rows) for split, rows in squad.items()} == {"train": 80, "validation": 1}
+    assert squad["train"][41] == {"q": "What is 1?", "a": 1}
+    for rows in squad.values():
+        for file in rows.cache_files:
+            assert file["filename"].startswith(str(hub.assets))
+    assert len(download_dataset("squad", "short", split="train")) == 2
+
+
+def test_arrow_files_are_made_once_and_again_when_removed(hub):
+    rows = download_dataset("squad", "short")["train"]
+    [file] = [cached["filename"] for cached in rows.cache_files]
+    before = json.loads((hub.assets / "datasets").joinpath("squad", "asset.json").read_text())
+    made = Path(file).stat()
+    hub.server.clear()
+    again = download_dataset("squad", "short")["train"]
+    assert Path(file).stat().st_mtime_ns == made.st_mtime_ns
+    assert again["z"][:] == rows["z"][:]
+    asset = pull_dataset("squad", quiet=True)
+    assert remove_derived(asset) > 0
+    assert download_dataset("squad", "short")["train"]["z"][:] == [1.5, 2.5]
+    assert hub.requests() == []
+    assert json.loads((asset.folder / "asset.json").read_text()) == before
+    hidden = {path.name for path in asset.derived.rglob("*") if path.name.endswith(".lock")}
+    assert hidden == set()
+
+
+def test_configs_and_splits_that_are_not_there(hub):
+    with pytest.raises(UsageError, match=r"plain_text.*short"):
+        download_dataset("squad")
+    with pytest.raises(UsageError, match="'long' not found"):
+        download_dataset("squad", "long")
+    with pytest.raises(UsageError, match=r"no split 'test'\. It has train"):
+        download_dataset("squad", "short", split="test")
+
+
+def test_a_file_that_datasets_cannot_read(hub):
+    hub.add("datasets", "org/broken", {"rows.parquet": b"PAR1 is not this"})
+    with pytest.raises(AssetError, match=r"org--broken@\w+ can't be read"):
+        download_dataset("org/broken")
+    hub.add("datasets", "org/empty", {"README.md": b"# Nothing\n"})
+    with pytest.raises(AssetError, match="can't be read"):
+        download_dataset("org/empty")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("rows.csv", "a,b\n1,x\n2,y\n", [1, 2]),
+        ("rows.json", '[{"a": 1}, {"a": 2}]', [1, 2]),
+        ("rows.jsonl", '{"a": 1}\n{"a": 2}\n', [1, 2]),
+    ],
+)
+def test_own_files_are_read_and_asset_json_is_not_data(tmp_path, name, content, expected):
+    (tmp_path / name).write_text(content)
+    asset = import_asset(tmp_path / name, quiet=True)
+    assert open_dataset(asset.folder)["train"]["a"][:] == expected
+
+
+def test_generated_data_is_read_another_way(tmp_path):
+    dataset = GeneratedDataset("ones", lambda: {"x": np.ones(3)}, {}, "numpy", "CC0-1.0")
+    with pytest.raises(AssetError, match="load_arrays"):
+        open_dataset(make_dataset(dataset))
+
+
+def words_model():
+    """A tokenizer of whole words, and weights to go with it."""
+    from tokenizers import Tokenizer
+    from tokenizers.models import WordLevel
+    from tokenizers.pre_tokenizers import Whitespace
+
+    vocabulary = {"[UNK]": 0, "[PAD]": 1, "What": 2, "is": 3, "?": 4, "Why": 5}
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = Whitespace()
+    settings = {"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "[UNK]"}
+    return {
+        "config.json": b'{"model_type": "bert"}',
+        "model.safetensors": save({"w": np.zeros(2, np.float32)}),
+        "tokenizer.json": tokenizer.to_str().encode(),
+        "tokenizer_config.json": json.dumps(settings).encode(),
+    }
+
+
+def test_a_model_loads_from_its_folder_with_the_hub_gone(hub, monkeypatch):
+    hub.add("models", "org/words", words_model())
+    folder = download_model("org/words", quiet=True)
+    code = f"""
+    from transformers import AutoTokenizer, AutoConfig
+    assert AutoConfig.from_pretrained({str(folder)!r}).model_type == "bert"
+    tokens = AutoTokenizer.from_pretrained({str(folder)!r})("What is ?")["input_ids"]
+    print(tokens)
+    """
+    hub.server.clear()
+    result = hub.python(code, HF_HUB_OFFLINE="1")
+    assert result.stdout == "[2, 3, 4]\n", result.stderr
+    assert hub.requests() == []
+
+
+def test_text_is_tokenised_once_for_each_of_its_options(hub):
+    hub.add("models", "org/words", words_model())
+    tokens = tokenize_dataset("squad", "org/words", ["q"], config="plain_text", keep=["a"])
+    assert tokens["train"].column_names == ["a", "input_ids", "attention_mask"]
+    assert tokens["validation"][0]["input_ids"] == [5, 4]
+    [file] = {cached["filename"] for cached in tokens["train"].cache_files}
+    hub.server.clear()
+    again = tokenize_dataset("squad", "org/words", ["q"], config="plain_text", keep=["a"])
+    assert {cached["filename"] for cached in again["train"].cache_files} == {file}
+    shorter = tokenize_dataset(
+        "squad", "org/words", ["q"], config="plain_text", truncation=True, max_length=1
+    )
+    assert shorter["train"][0]["input_ids"] == [2]
+    assert hub.requests() == []
+    with pytest.raises(UsageError, match="no column question"):
+        tokenize_dataset("squad", "org/words", ["question"], config="plain_text")
+
+
+def test_what_is_derived_survives_read_only_and_goes_with_its_asset(hub):
+    asset = pull_dataset("squad", quiet=True)
+    download_dataset("squad", "short")
+    assert asset.derived.exists()
+    shutil.rmtree(asset.derived / "files")  # only needed to make the Arrow files
+    assert len(download_dataset("squad", "short")["train"]) == 2
+    remove_asset(asset)
+    assert not asset.derived.exists()
+
+
+def test_use_is_remembered(hub):
+    asset = pull_dataset("squad", quiet=True)
+    (asset.folder / ".used").unlink()
+    download_dataset("squad", "short")
+    assert Asset(asset.folder, check_asset(asset.folder)).last_used is not None
