@@ -46,13 +46,14 @@ from research_data.manifest import (
 from research_data.progress import BytesProgress, say, shown_size
 from research_data.verify import (
     check_asset,
+    count_cores,
     find_damage,
     take_stamps,
     verify_asset,
     write_stamps,
 )
 
-WORKERS = 8  # downloads at once
+WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
 ALWAYS = ("README.md", "LICENSE*", "LICENCE*", "*.yaml")  # with any part of a dataset
 MODEL_FILES = (
     "*.safetensors",

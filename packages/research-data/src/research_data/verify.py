@@ -69,7 +69,7 @@ def find_damage(
             return f"is damaged: its sha256 is {seen}, {MANIFEST} says {entry.sha256}"
         return None
 
-    with ThreadPoolExecutor(_cores()) as pool:
+    with ThreadPoolExecutor(count_cores()) as pool:
         found = zip(largest_first, pool.map(look, largest_first), strict=True)
         return {name: wrong for name, wrong in found if wrong is not None}
 
@@ -119,5 +119,6 @@ def _raise_if_damaged(folder: Path, damage: dict[str, str]) -> None:
         raise DamagedAssetError(folder, what + more)
 
 
-def _cores() -> int:
+def count_cores() -> int:
+    """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

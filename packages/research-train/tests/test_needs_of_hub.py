@@ -1,0 +1,118 @@
+"""A paper's pinned datasets and models: `train` fetches, links and records them."""
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+HUB = Path(__file__).parents[2] / "research-data" / "tests" / "hub.py"
+MODEL = {"config.json": b"{}", "model.safetensors": b"\x02\x00\x00\x00\x00\x00\x00\x00{}"}
+
+
+@pytest.fixture(scope="module")
+def hub_module():
+    spec = importlib.util.spec_from_file_location("research_test_hub", HUB)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def hub_server(hub_module, tmp_path_factory):
+    root = tmp_path_factory.mktemp("hub")
+    with hub_module.running_hub(root) as server:
+        yield server, root
+
+
+class Hub:
+    def __init__(self, module, server, root):
+        self.module, self.server, self.root = module, server, root
+
+    def add(self, kind, repo_id, files, **settings):
+        return self.module.add_repo(self.root, kind, repo_id, files, **settings)
+
+
+@pytest.fixture
+def hub(hub_module, hub_server, workspace, tmp_path):
+    server, root = hub_server
+    server.clear()
+    workspace.environment |= {
+        "HF_ENDPOINT": server.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+    }
+    world = Hub(hub_module, server, root)
+    world.rows = world.add("datasets", "org/rows", {"rows.csv": b"a\n1\n"}, aliases=["rows"])
+    world.net = world.add("models", "org/net", MODEL)
+    return world
+
+
+def need(workspace, text):
+    """Write needs into the paper's pyproject."""
+    pyproject = workspace.root / "papers" / "tiny" / "pyproject.toml"
+    old = "[tool.research.generated]"
+    pyproject.write_text(pyproject.read_text().replace(old, f"[tool.research]\n{text}\n{old}"))
+
+
+def test_what_is_needed_is_fetched_linked_and_recorded(workspace, hub):
+    need(workspace, f'datasets = ["rows@{hub.rows[:12]}"]\nmodels = ["org/net@{hub.net}"]')
+    result = workspace.train()
+    record = json.loads((result.folder / "run.json").read_text())
+    assert record["assets"]["rows"] == hub.rows
+    assert record["assets"]["org/net"] == hub.net
+    data = workspace.root / "papers" / "tiny" / "data"
+    assert {path.name for path in data.iterdir()} == {"rows", "org--net", "tiny-points"}
+    assert (data / "rows" / "rows.csv").read_bytes() == b"a\n1\n"
+    assert "needs the dataset rows@" in result.errors
+    assert "SECRET" not in result.errors
+    hub.server.clear()
+    again = workspace.train()
+    assert "needs the dataset" not in again.errors
+    assert hub.server.requests() == []
+    evaluated = workspace.run("evaluate", "--paper", "tiny")
+    assert evaluated.code == 0, evaluated.errors
+
+
+def test_two_papers_pin_two_revisions_of_one_dataset(workspace, hub):
+    workspace.add_paper("other")
+    newer = hub.add("datasets", "org/rows", {"rows.csv": b"a\n2\n"})
+    need(workspace, f'datasets = ["rows@{hub.rows}"]')
+    pyproject = workspace.root / "papers" / "other" / "pyproject.toml"
+    text = pyproject.read_text()
+    pyproject.write_text(text + f'\n[tool.research]\ndatasets = ["rows@{newer}"]\n')
+    for paper, commit in (("tiny", hub.rows), ("other", newer), ("tiny", hub.rows)):
+        result = workspace.train(paper=paper)
+        assert json.loads((result.folder / "run.json").read_text())["assets"]["rows"] == commit
+        linked = workspace.root / "papers" / paper / "data" / "rows"
+        assert linked.resolve().name == f"org--rows@{commit[:12]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "code", "parts"),
+    [
+        ('datasets = ["rows"]', 2, ["'rows' must name a commit"]),
+        ('datasets = ["rows@main"]', 2, ["'rows@main' must name a commit"]),
+        ('datasets = "rows"', 2, ["must be a list"]),
+        ('datasets = ["rows@0123456789"]', 2, ["rows has no revision '0123456789'"]),
+        ('models = ["org/none@0123456789"]', 2, ["no model 'org/none'"]),
+    ],
+)
+def test_a_need_that_cannot_be_met_starts_no_run(workspace, hub, text, code, parts):
+    need(workspace, text)
+    workspace.train().refused(code, *parts)
+    assert workspace.records() == []
+
+
+def test_offline_another_revision_is_never_taken_instead(workspace, hub):
+    need(workspace, f'datasets = ["rows@{hub.rows}"]')
+    assert workspace.train().code == 0
+    pyproject = workspace.root / "papers" / "tiny" / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace(hub.rows, "f" * 40))
+    workspace.environment["HF_HUB_OFFLINE"] = "1"
+    hub.server.clear()
+    workspace.train().refused(1, f"rows@{'f' * 40} is not here", hub.rows[:12], "pull")
+    assert hub.server.requests() == []
+    assert len(workspace.records()) == 1
