@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
@@ -41,15 +40,6 @@ def test_help_imports_nothing_heavy() -> None:
     )
     child = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert child.stderr == "[] True\n"
-
-
-def test_help_takes_at_most_300_ms(research_cli: Run) -> None:
-    def seconds() -> float:
-        began = time.perf_counter()
-        research_cli("--help")
-        return time.perf_counter() - began
-
-    assert min(seconds() for _ in range(5)) < 0.3  # the best of five: others may use this machine
 
 
 def test_version(research_cli: Run) -> None:

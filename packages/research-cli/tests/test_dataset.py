@@ -81,7 +81,9 @@ def cli(hub_server: tuple[SimpleNamespace, Path], tmp_path: Path) -> Cli:
 def test_pull_list_verify_repair_remove(cli: Cli) -> None:
     folder = Path(cli("dataset", "pull", "rows").strip())
     assert folder == cli.assets / "datasets" / f"org--rows@{cli.commit[:12]}"
-    assert cli.errors == ""
+    assert "2 files, 2.0 kB in" in cli.errors and "licence mit" in cli.errors
+    cli("dataset", "pull", "rows")
+    assert "rows is here since" in cli.errors
     listed = cli("dataset", "list")
     for part in ("rows", cli.commit[:12], "2.0 kB", "mit", "org/rows"):
         assert part in listed
@@ -111,7 +113,7 @@ def test_everything_in_json(cli: Cli) -> None:
     assert json.loads(cli("model", "list", "--json"))["assets"] == []
     file = json.loads(cli("dataset", "export", "rows", str(cli.assets), "--json"))["file"]
     assert json.loads(cli("dataset", "remove", "rows", "--json"))["removed"][0]["freed"] > 2000
-    assert json.loads(cli("dataset", "import", file, "--json"))["names"] == ["org--rows"]
+    assert json.loads(cli("dataset", "import", file, "--json"))["names"] == ["org/rows"]
 
 
 def test_a_dry_run_fetches_nothing(cli: Cli) -> None:

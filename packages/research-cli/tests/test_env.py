@@ -33,7 +33,7 @@ def here(
 def broken(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """`env --json` on another machine: a second virtual environment made of links into this one.
 
-    tensorboard and datasets are not installed; pandas can't be imported; research-viz is no
+    tensorboard and transformers are not installed; pandas can't be imported; research-viz is no
     editable install and requires a matplotlib that does not exist; uv and git are not on the PATH;
     a GPU is listed but hidden from torch; assets lie on a read-only disk of 1 MB.
     """
@@ -42,7 +42,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProc
     (site_packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     for entry in SITE_PACKAGES.iterdir():
         distribution = entry.name.split("-")[0]
-        if distribution not in ("datasets", "tensorboard", "research_viz", "__pycache__"):
+        if distribution not in ("transformers", "tensorboard", "research_viz", "__pycache__"):
             (site_packages / entry.name).symlink_to(entry)
 
     (viz,) = SITE_PACKAGES.glob("research_viz-*.dist-info")
@@ -139,7 +139,7 @@ def test_a_package_missing_for_training_fails(broken) -> None:
 
 
 def test_a_package_missing_for_notebooks_alone_warns(broken) -> None:
-    check = row(broken, "datasets")
+    check = row(broken, "transformers")
     assert (check.status, check.found, check.fix) == ("warn", "not installed", "`uv sync`")
     assert check.needs.startswith(">=")
 

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -266,6 +267,7 @@ def _pull(
 ) -> None:
     results: list[dict[str, Any]] = []
     worst = 0
+    began = datetime.now(UTC).isoformat(timespec="milliseconds")
     for name in names:
         try:
             if _is_path(name):
@@ -285,6 +287,9 @@ def _pull(
             worst = max(worst, error.exit_code)
             continue
         results.append({"name": name, **_described(asset)})
+        if asset.manifest.pulled_at < began and not quiet:
+            since = asset.manifest.pulled_at[:10]
+            print(f"{name} is here since {since}, intact; --update asks for more", file=sys.stderr)
         if not as_json:
             print(asset.folder)
     if as_json:
@@ -365,7 +370,8 @@ def _list(kind: "Kind", as_json: bool) -> None:
     if rows:
         _print_table(columns, rows)
     total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
-    print(f"{len(assets)} {kind}s, {shown_size(total)}, in {kind_folder(kind)}")
+    many = "" if len(assets) == 1 else "s"
+    print(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
     if made:
         print(
             f"and {shown_size(sum(size for _, size in made))} made from them, to be made again "

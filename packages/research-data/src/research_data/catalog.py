@@ -40,12 +40,13 @@ class Asset:
     @property
     def names(self) -> list[str]:
         """What it is called: the names of the links to it, else its id."""
+        repo_id = self.manifest.repo_id
         found = sorted(
-            path.name
+            repo_id if path.name == repo_id.replace("/", "--") else path.name
             for path in self.folder.parent.iterdir()
             if path.is_symlink() and path.readlink() == Path(self.folder.name)
         )
-        return found or [self.manifest.repo_id]
+        return found or [repo_id]
 
     @property
     def last_used(self) -> datetime | None:

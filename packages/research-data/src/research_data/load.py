@@ -176,6 +176,7 @@ def _build(
     partial: Path,
 ) -> Shards:
     """Have `datasets` write the Arrow files of a config into partial; returns them by split."""
+    import pyarrow
     from datasets import load_dataset_builder
 
     work, made = partial / "work", partial / "arrow"
@@ -188,6 +189,7 @@ def _build(
         )
         # Every byte was hashed: what a card says of sizes is often out of date.
         builder.download_and_prepare(str(made), verification_mode="no_checks")
+    pyarrow.default_memory_pool().release_unused()  # it keeps what reading took, for ever
     shutil.rmtree(work, ignore_errors=True)
     for lock in partial.glob("*.lock"):
         lock.unlink()

@@ -55,7 +55,7 @@ class Manifest(BaseModel):
     package: dict[str, str] | None = None
     arguments: dict[str, object] | None = None
     files: dict[str, FileEntry]
-    pulled_at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
+    pulled_at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
 
     @field_validator("configs", mode="before")
     @classmethod

@@ -10,7 +10,9 @@ the manifest.
 import fnmatch
 import os
 import shutil
+import tempfile
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -264,7 +266,15 @@ def _pull(
         licence=plan.repository.licence,
         files={},
     )
+    began = time.perf_counter()
     asset = Asset(plan.folder, _fetch(plan, manifest, quiet))
+    if not quiet:
+        seconds = time.perf_counter() - began
+        say(
+            f"{asset.folder.name}: {len(plan.missing)} files, {shown_size(missing)} in "
+            f"{seconds:.1f} s ({shown_size(missing / seconds)}/s); licence "
+            f"{asset.manifest.licence or 'not stated'}"
+        )
     _name_as_asked(asset, request)
     asset.mark_used()
     return asset
@@ -437,8 +447,8 @@ def _model_files(repository: HubRepository, include: Sequence[str]) -> list[HubF
 def _refuse_pickles(name: str, patterns: Sequence[str], chosen: Sequence[str]) -> None:
     if pickled := [file for file in chosen if _matches(file, PICKLES)]:
         raise UsageError(
-            f"{name}: --include {' '.join(patterns)} asks for {', '.join(pickled[:5])}: pickled "
-            "files run code when they are read, so they are never pulled. The safetensors weights "
+            f"{name}: --include {' '.join(patterns)} means {', '.join(pickled[:5])}, and pickled "
+            "files run code when they are read: they are never pulled. The safetensors weights "
             "come without --include."
         )
 
@@ -458,30 +468,32 @@ def _data_files(repository: HubRepository, request: Request) -> dict[str, dict[s
     os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
     import datasets
 
-    datasets.disable_progress_bars()
     repo_id, revision = repository.repo_id, repository.revision
-    with client_errors("dataset", repo_id, revision):
-        known = datasets.get_dataset_config_names(repo_id, revision=revision)
-    for config in request.configs:
-        if config not in known:
-            raise UsageError(f"{repo_id} has no config {config!r}. It has {', '.join(known)}.")
+    prefix = f"hf://datasets/{repo_id}@{revision}/"
     found: dict[str, dict[str, list[str]]] = {}
-    for config in request.configs or known:
-        with client_errors("dataset", repo_id, revision):
-            builder = datasets.load_dataset_builder(repo_id, config, revision=revision)
-        files = {str(split): list(paths) for split, paths in builder.config.data_files.items()}
-        for split in request.splits:
-            if split not in files:
-                raise UsageError(
-                    f"{repo_id}, config {config!r}, has no split {split!r}. It has "
-                    f"{', '.join(files)}."
-                )
-        prefix = f"hf://datasets/{repo_id}@{revision}/"
-        found[config] = {
-            split: [path.removeprefix(prefix) for path in paths]
-            for split, paths in files.items()
-            if not request.splits or split in request.splits
-        }
+    with (
+        tempfile.TemporaryDirectory() as scratch,  # it keeps the card there, which is pulled anyway
+        client_errors("dataset", repo_id, revision),
+    ):
+        settings = datasets.DownloadConfig(cache_dir=scratch)
+        known = datasets.get_dataset_config_names(
+            repo_id, revision=revision, download_config=settings
+        )
+        for config in request.configs or known:
+            if config not in known:
+                raise UsageError(f"{repo_id} has no config {config!r}. It has {', '.join(known)}.")
+            builder = datasets.load_dataset_builder(
+                repo_id, config, revision=revision, cache_dir=scratch, download_config=settings
+            )
+            files = {str(split): list(paths) for split, paths in builder.config.data_files.items()}
+            for split in request.splits or files:
+                if split not in files:
+                    raise UsageError(
+                        f"{repo_id}, config {config!r}, has no split {split!r}. It has "
+                        f"{', '.join(files)}."
+                    )
+                paths = [path.removeprefix(prefix) for path in files[split]]
+                found.setdefault(config, {})[split] = paths
     return found
 
 
