@@ -113,7 +113,7 @@ def test_everything_in_json(cli: Cli) -> None:
     assert json.loads(cli("model", "list", "--json"))["assets"] == []
     file = json.loads(cli("dataset", "export", "rows", str(cli.assets), "--json"))["file"]
     assert json.loads(cli("dataset", "remove", "rows", "--json"))["removed"][0]["freed"] > 2000
-    assert json.loads(cli("dataset", "import", file, "--json"))["names"] == ["org/rows"]
+    assert json.loads(cli("dataset", "import", file, "--json"))["names"] == ["rows"]
 
 
 def test_a_dry_run_fetches_nothing(cli: Cli) -> None:

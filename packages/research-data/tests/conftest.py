@@ -5,6 +5,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -39,6 +40,7 @@ CLIENT = {  # the clients look at these when they are imported
     "HF_HUB_DOWNLOAD_TIMEOUT": "5",
 }
 os.environ.update(CLIENT)
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf-home-")  # not the cache of whoever runs this
 
 
 def _load_hub():

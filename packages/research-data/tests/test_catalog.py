@@ -25,7 +25,7 @@ from research_data import (
     unlink_assets,
     verify_asset,
 )
-from research_data.catalog import disk_size, users_of
+from research_data.catalog import disk_size, find_broken, users_of
 from research_data.manifest import check_file_names
 from research_data.verify import sha256_of
 
@@ -38,6 +38,10 @@ def rows(tmp_path):
     (folder / "a.csv").write_text("x,y\n1,2\n")
     (folder / "sub" / "b.csv").write_text("x,y\n3,4\n")
     return import_asset(folder, name="rows", quiet=True)
+
+
+def visible(folder):
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
 
 
 def edit_manifest(asset, **changes):
@@ -71,7 +75,7 @@ def test_own_files_are_an_asset_keyed_by_their_content(rows, tmp_path):
 
 
 def test_a_name_that_is_not_here_names_the_nearest(rows):
-    with pytest.raises(UsageError, match=r"no dataset 'rosw' here. Nearest: rows"):
+    with pytest.raises(UsageError, match=r"no dataset 'rosw' here. Nearest here: rows"):
         find_asset("dataset", "rosw")
     with pytest.raises(UsageError, match="other revisions: rows@"):
         find_asset("dataset", "rows@0000000")
@@ -114,7 +118,7 @@ def test_a_symlink_in_place_of_a_file_is_damage(rows, tmp_path):
 def test_removing_frees_what_it_says_and_takes_the_name_along(rows):
     size = disk_size(rows.folder)
     assert remove_asset(rows) == size
-    assert list(rows.folder.parent.iterdir()) == []
+    assert visible(rows.folder.parent) == set()
 
 
 def test_a_name_goes_on_to_the_revision_that_is_left(rows, tmp_path):
@@ -127,7 +131,7 @@ def test_a_name_goes_on_to_the_revision_that_is_left(rows, tmp_path):
 def test_what_a_paper_uses_is_removed_only_by_force(rows, tmp_path, monkeypatch):
     folder = paper(tmp_path, monkeypatch)
     link_assets(folder, {"rows": rows.folder})
-    assert users_of(rows) == ["squad"]
+    assert users_of([rows.folder]) == {rows.folder: ["squad"]}
     with pytest.raises(UsageError, match="is used by squad"):
         remove_asset(rows)
     assert rows.folder.exists()
@@ -138,7 +142,7 @@ def test_what_a_paper_uses_is_removed_only_by_force(rows, tmp_path, monkeypatch)
 def test_a_need_counts_as_use_without_a_link(rows, tmp_path, monkeypatch):
     key = rows.manifest.revision[:12]
     paper(tmp_path, monkeypatch, needs=f'datasets = ["rows@{key}"]')
-    assert users_of(rows) == ["squad"]
+    assert users_of([rows.folder]) == {rows.folder: ["squad"]}
 
 
 def test_links_one_two_and_none(rows, tmp_path, monkeypatch):
@@ -229,9 +233,9 @@ def test_an_archive_with_more_than_its_manifest_lists_is_refused(
     archive = export_asset(rows, tmp_path, quiet=True)
     _with_member(archive, name.replace("ROOT", rows.folder.name), kind=kind, link="/etc/passwd")
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "another"))
-    with pytest.raises(AssetError, match="doesn't list as a file"):
+    with pytest.raises(AssetError, match="doesn't list as such"):
         import_asset(archive, quiet=True)
-    assert not list((tmp_path / "another" / "datasets").iterdir())
+    assert visible(tmp_path / "another" / "datasets") == set()
     assert not Path("/tmp/evil-of-a-test").exists()
 
 
@@ -245,7 +249,7 @@ def test_an_archive_with_one_byte_flipped_or_cut_is_refused(rows, tmp_path, monk
     archive.write_bytes(content[: content.rindex(b"x,y\n3,4\n") - 512])
     with pytest.raises(AssetError):
         import_asset(archive, quiet=True)
-    assert not list((tmp_path / "another" / "datasets").iterdir())
+    assert visible(tmp_path / "another" / "datasets") == set()
 
 
 def test_a_model_archive_is_no_dataset(rows, tmp_path):
@@ -284,3 +288,101 @@ def test_listing_tells_assets_from_links_and_leftovers(rows):
     (rows.folder.parent / "notes.txt").write_text("mine")
     assert [asset.folder for asset in list_assets("dataset")] == [rows.folder]
     assert isinstance(list_assets("dataset")[0], Asset)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"repo_id": ".."},
+        {"repo_id": "x\u0000y"},
+        {"repo_id": "n" * 300},
+        {"configs": {"a": {"train": ["/etc/passwd"]}}},
+        {"revision": "../../x"},
+    ],
+)
+def test_a_manifest_that_leads_elsewhere_is_damage(rows, changes):
+    edit_manifest(rows, **changes)
+    with pytest.raises(DamagedAssetError):
+        verify_asset(rows.folder)
+
+
+def test_a_folder_that_became_a_link_is_damage(rows, tmp_path):
+    (rows.folder / "sub").rename(tmp_path / "sub")
+    (rows.folder / "sub").symlink_to(tmp_path / "sub")
+    with pytest.raises(DamagedAssetError, match="no plain file of this folder"):
+        verify_asset(rows.folder)
+
+
+def test_own_links_are_refused(tmp_path):
+    folder = tmp_path / "linked"
+    folder.mkdir()
+    (folder / "rows.csv").write_text("a\n1\n")
+    (folder / "secret.csv").symlink_to("/etc/passwd")
+    with pytest.raises(AssetError, match="is a link"):
+        import_asset(folder, quiet=True)
+
+
+def test_a_name_is_never_taken_from_another(rows, tmp_path):
+    (tmp_path / "other.csv").write_text("a\n1\n")
+    with pytest.raises(UsageError, match="is the name of rows@"):
+        import_asset(tmp_path / "other.csv", name="rows", quiet=True)
+    assert find_asset("dataset", "rows").folder == rows.folder
+    (rows.folder.parent / "notes").write_text("mine")
+    with pytest.raises(UsageError, match="is a file of somebody's"):
+        import_asset(tmp_path / "other.csv", name="notes", quiet=True)
+    with pytest.raises(UsageError, match="differ only by case"):
+        import_asset(tmp_path / "other.csv", name="Rows", quiet=True)
+    assert visible(rows.folder.parent) == {"rows", rows.folder.name, "notes"}
+
+
+def test_a_link_of_ones_own_is_kept(rows, tmp_path, monkeypatch):
+    folder = paper(tmp_path, monkeypatch)
+    (folder / "data").mkdir()
+    (folder / "data" / "raw").symlink_to(tmp_path)
+    with pytest.raises(AssetError, match="real folder"):
+        add_link(folder, "rows", rows.folder)
+    (tmp_path / "mine" / "a.csv").write_text("x\n9\n")
+    other = import_asset(tmp_path / "mine", name="other", quiet=True)
+    link_assets(folder, {"rows": rows.folder, "other": other.folder})
+    link_assets(folder, {"rows": rows.folder, "third": other.folder})
+    assert {path.name for path in (folder / "data").iterdir()} == {"raw", "rows", "third"}
+    unlink_assets(folder)
+    assert [path.name for path in (folder / "data").iterdir()] == ["raw"]
+    (folder / "data" / "raw").unlink()
+    with pytest.raises(AssetError, match="real folder"):  # an empty one may be of use to someone
+        link_assets(folder, {"rows": rows.folder})
+    (folder / "data").rmdir()
+    (folder / "data").symlink_to(tmp_path / "gone")
+    with pytest.raises(AssetError, match="link of your own"):
+        link_assets(folder, {"rows": rows.folder})
+
+
+def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatch):
+    archive = export_asset(rows, tmp_path, quiet=True)
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "another"))
+    content = archive.read_bytes()
+    archive.write_bytes(b"x" + content[1:])
+    with pytest.raises(AssetError, match="no whole archive"):
+        import_asset(archive, quiet=True)
+    sparse = tmp_path / "sparse.tar"
+    with tarfile.open(archive.with_name("good.tar"), "w") as good, tarfile.open(sparse, "w") as bad:
+        for opened in (good, bad):
+            for name in ("asset.json", "a.csv", "sub/b.csv"):
+                body = (rows.folder / name).read_bytes()
+                info = tarfile.TarInfo(f"{rows.folder.name}/{name}")
+                info.size = len(body)
+                if opened is bad and name == "a.csv":
+                    body = bytes(100_000)
+                    info.size = len(body)
+                opened.addfile(info, io.BytesIO(body))
+    with pytest.raises(AssetError, match="doesn't list as such"):
+        import_asset(sparse, quiet=True)
+    assert visible(tmp_path / "another" / "datasets") == set()
+    assert import_asset(archive.with_name("good.tar"), quiet=True).names == ["rows"]
+
+
+def test_what_cannot_be_read_is_removed_by_name(rows):
+    (rows.folder / "asset.json").write_text("{")
+    broken = find_broken("dataset", "rows", None)
+    remove_asset(broken)
+    assert visible(rows.folder.parent) == set()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +41,7 @@ def test_a_dataset_is_the_librarys_own_and_mapped_from_assets(hub):
 
 
 def test_arrow_files_are_made_once_and_again_when_removed(hub):
+    asset = pull_dataset("squad", quiet=True)
     rows = download_dataset("squad", "short")["train"]
     [file] = [cached["filename"] for cached in rows.cache_files]
     before = json.loads((hub.assets / "datasets").joinpath("squad", "asset.json").read_text())
@@ -47,7 +50,6 @@ def test_arrow_files_are_made_once_and_again_when_removed(hub):
     again = download_dataset("squad", "short")["train"]
     assert Path(file).stat().st_mtime_ns == made.st_mtime_ns
     assert again["z"][:] == rows["z"][:]
-    asset = pull_dataset("squad", quiet=True)
     assert remove_derived(asset) > 0
     assert download_dataset("squad", "short")["train"]["z"][:] == [1.5, 2.5]
     assert hub.requests() == []
@@ -59,7 +61,9 @@ def test_arrow_files_are_made_once_and_again_when_removed(hub):
 def test_configs_and_splits_that_are_not_there(hub):
     with pytest.raises(UsageError, match=r"plain_text.*short"):
         download_dataset("squad")
-    with pytest.raises(UsageError, match="'long' not found"):
+    with pytest.raises(UsageError, match="BuilderConfig 'long' not found"):
+        open_dataset("squad", "long")
+    with pytest.raises(UsageError, match="no config 'long'"):
         download_dataset("squad", "long")
     with pytest.raises(UsageError, match=r"no split 'test'\. It has train"):
         download_dataset("squad", "short", split="test")
@@ -148,8 +152,8 @@ def test_text_is_tokenised_once_for_each_of_its_options(hub):
 def test_what_is_derived_survives_read_only_and_goes_with_its_asset(hub):
     asset = pull_dataset("squad", quiet=True)
     download_dataset("squad", "short")
-    assert asset.derived.exists()
-    shutil.rmtree(asset.derived / "files")  # only needed to make the Arrow files
+    [view] = asset.derived.glob("files-*")
+    shutil.rmtree(view)  # only needed to make the Arrow files
     assert len(download_dataset("squad", "short")["train"]) == 2
     remove_asset(asset)
     assert not asset.derived.exists()
@@ -160,3 +164,57 @@ def test_use_is_remembered(hub):
     (asset.folder / ".used").unlink()
     download_dataset("squad", "short")
     assert Asset(asset.folder, check_asset(asset.folder)).last_used is not None
+
+
+@pytest.mark.parametrize("config", ["/tmp", "../..", "files", "..", ""])
+def test_a_config_is_never_a_path(hub, tmp_path, config):
+    asset = pull_dataset("squad", quiet=True)
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "thesis.txt").write_text("years of work")
+    for name in (config, str(mine)):
+        with pytest.raises((UsageError, AssetError)):
+            open_dataset(asset.folder, name)
+    assert (mine / "thesis.txt").exists()
+    assert len(open_dataset(asset.folder, "short")["train"]) == 2
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../../../../x.csv", "hf://datasets/org/o/x.csv"])
+def test_a_card_that_leads_out_of_its_dataset_is_not_followed(hub, path):
+    card = f"---\nconfigs:\n- config_name: a\n  data_files: {path}\n---\n"
+    hub.add("datasets", "org/leads", {"README.md": card.encode(), "rows.csv": b"a\n1\n"})
+    asset = pull_dataset("org/leads", quiet=True)
+    hub.server.clear()
+    with pytest.raises(AssetError, match="outside the dataset"):
+        open_dataset(asset.folder)
+    assert hub.requests() == []
+
+
+def test_a_part_is_read_offline(hub):
+    download_dataset("squad", "short", split="train")
+    hub.server.clear()
+    assert len(download_dataset("squad", "short", split="train", offline=True)) == 2
+    assert hub.requests() == []
+
+
+def test_several_processes_open_one_dataset_at_once(tmp_path):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for index in range(300):
+        (folder / f"{index:03d}.csv").write_text(f"a\n{index}\n")
+    asset = import_asset(folder, quiet=True)
+    code = f"""
+from pathlib import Path
+from research_data import open_dataset
+print(sum(open_dataset(Path({str(asset.folder)!r}))["train"]["a"][:]))
+"""
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert [process.communicate()[0] for process in processes] == [f"{sum(range(300))}\n"] * 3
+
+
+def test_own_files_by_their_path(tmp_path):
+    (tmp_path / "rows.csv").write_text("a\n5\n")
+    assert download_dataset(str(tmp_path / "rows.csv"), split="train")["a"][:] == [5]

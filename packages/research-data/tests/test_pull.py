@@ -3,23 +3,33 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 
 import pytest
 from research_data import (
+    Asset,
     AssetError,
     DamagedAssetError,
     HubError,
     UsageError,
+    check_asset,
     find_asset,
+    import_asset,
     pull_dataset,
     pull_model,
+    remove_asset,
     repair_asset,
     verify_asset,
 )
+from research_data.catalog import leftovers, remove_leftovers
+from research_data.hub import redact
+from research_data.manifest import read_manifest
 from research_data.pull import Request, plan_pull
+
+from .conftest import squad_files
 
 
 def visible(folder):
@@ -82,7 +92,7 @@ def test_a_touched_file_is_hashed_and_a_damaged_one_fetched_alone(hub, capfd):
     flip(file)
     pull_dataset("squad")
     assert file.read_bytes() == sound
-    assert "train-00000-of-00001.parquet is damaged" in capfd.readouterr().err
+    assert "fetched again: short/train-00000-of-00001.parquet" in capfd.readouterr().err
     fetched = [path for method, path in hub.requests() if method == "GET" and "_cdn" in path]
     assert len(fetched) == 1
     verify_asset(asset.folder)
@@ -278,12 +288,14 @@ def test_a_fault_that_passes_is_survived(hub, fault, options, pattern):
     [
         ("_cdn/", "flip", {"byte": 20}, "other bytes than"),
         ("_cdn/", "status", {"status": 403}, "403"),
-        ("resolve/.*README", "flip", {"byte": 20}, "other bytes than"),
+        ("resolve/.*rows.csv", "flip", {"byte": 2}, "other bytes than"),
         ("/api/datasets", "status", {"status": 500}, "500"),
         ("/api/datasets", "down", {}, "can't be reached"),
     ],
 )
 def test_a_fault_that_stays_ends_the_pull_with_a_sentence(hub, pattern, fault, options, words):
+    files = {"rows.csv": b"a\n1\n", **squad_files()}
+    hub.add("datasets", "rajpurkar/squad", files)
     hub.server.fault(pattern, fault, **options)
     with pytest.raises(HubError) as caught:
         pull_dataset("squad", quiet=True)
@@ -365,7 +377,7 @@ def test_repair_fetches_only_what_is_damaged(hub):
     names = repair_asset(asset, quiet=True)
     assert names == ["README.md", "short/train-00000-of-00001.parquet"]
     assert file.read_bytes() == sound
-    assert len([p for m, p in hub.requests() if m == "GET" and ("_cdn" in p or "README" in p)]) == 2
+    assert len([p for m, p in hub.requests() if m == "GET" and "_cdn" in p]) == 1
 
 
 def test_a_truncated_file_and_a_missing_manifest(hub):
@@ -395,7 +407,8 @@ def test_size_limits_and_a_plan(hub):
     assert plan.missing_size == plan.size > 1000
     assert not hub.assets.exists()
     pull_dataset("squad", max_size=plan.size, quiet=True)
-    assert plan_pull(Request("dataset", "squad")).missing == ()
+    assert isinstance(plan_pull(Request("dataset", "squad")), Asset)
+    assert plan_pull(Request("dataset", "squad"), update=True).missing == ()
 
 
 def test_names_that_differ_only_by_case(hub):
@@ -403,3 +416,140 @@ def test_names_that_differ_only_by_case(hub):
     hub.add("datasets", "org/other", {"rows.csv": b"a\n1\n"}, aliases=["SQuAD"])
     with pytest.raises(UsageError, match="differ only by case"):
         pull_dataset("SQuAD", quiet=True)
+
+
+def test_a_narrower_pull_of_a_damaged_whole_mends_all_of_it(hub):
+    whole = pull_dataset("squad", quiet=True)
+    flip(whole.folder / "plain_text" / "train-00000-of-00002.parquet")
+    asset = pull_dataset("squad", ["short"], quiet=True)
+    assert asset.manifest.files.keys() == whole.manifest.files.keys()
+    assert asset.manifest.configs == {}
+    verify_asset(asset.folder)
+
+
+def test_parts_add_up_and_answer_again_without_a_request(hub):
+    pull_dataset("squad", ["short"], quiet=True)
+    both = pull_dataset("squad", splits=["train"], quiet=True)
+    assert both.manifest.whole_configs == ["short"]
+    hub.server.clear()
+    pull_dataset("squad", splits=["train"], quiet=True)
+    pull_dataset("squad", ["short"], quiet=True)
+    pull_dataset("squad", ["plain_text"], ["train"], offline=True, quiet=True)
+    assert hub.requests() == []
+    with pytest.raises(HubError, match="not here as asked for"):
+        pull_dataset("squad", ["plain_text"], offline=True, quiet=True)
+
+
+def test_a_config_or_split_that_a_whole_dataset_lacks(hub):
+    pull_dataset("squad", quiet=True)
+    with pytest.raises(UsageError, match=r"no config 'shrot'. It has plain_text, short"):
+        pull_dataset("squad", ["shrot"], quiet=True)
+    with pytest.raises(UsageError, match=r"no split 'test'. It has train"):
+        pull_dataset("squad", ["short"], ["test"], quiet=True)
+
+
+def test_a_file_damaged_during_a_pull_is_not_certified_by_it(hub):
+    asset = pull_dataset("squad", ["short"], quiet=True)
+    hub.server.fault("_cdn/", "slow", bytes_per_second=2000)
+    code = "from research_data import pull_dataset; pull_dataset('squad', quiet=True)"
+    process = subprocess.Popen([sys.executable, "-c", code], env=os.environ.copy())
+    while not list((hub.assets / "datasets").glob(".*.partial/.cache/**/*.incomplete")):
+        assert process.poll() is None
+    flip(asset.folder / "short" / "train-00000-of-00001.parquet")
+    assert process.wait(60) == 0
+    with pytest.raises(DamagedAssetError):
+        check_asset(asset.folder)
+
+
+def test_removing_waits_for_a_pull_of_the_same(hub):
+    asset = pull_dataset("squad", ["short"], quiet=True)
+    hub.server.fault("_cdn/", "slow", bytes_per_second=2000)
+    process = subprocess.Popen([sys.executable, "-c", PULL], env=os.environ.copy())
+    while not list((hub.assets / "datasets").glob(".*.partial/.cache/**/*.incomplete")):
+        assert process.poll() is None
+    remove_asset(asset)
+    assert process.wait(60) == 0
+    assert visible(hub.assets / "datasets") == set()
+
+
+def test_the_revision_a_name_is_on_is_the_one_that_is_mended(hub):
+    hub.add("datasets", "rajpurkar/squad", {"rows.csv": b"a\n1\n"}, branch="v1")
+    old = pull_dataset("squad@v1", quiet=True)
+    flip(old.folder / "rows.csv", 0)
+    assert pull_dataset("squad", quiet=True).folder == old.folder
+    (old.folder / "asset.json").write_text("{")
+    assert pull_dataset("squad", quiet=True).folder == old.folder
+    shutil.rmtree(old.folder)
+    assert pull_dataset("squad", quiet=True).folder == old.folder
+    verify_asset(old.folder)
+
+
+def test_what_is_local_never_comes_from_a_hub(hub, tmp_path):
+    (tmp_path / "rows.csv").write_text("a\n1\n")
+    asset = import_asset(tmp_path / "rows.csv", quiet=True)
+    hub.add("datasets", "stranger/rows", {"rows.csv": b"a\n9\n"}, aliases=["rows"])
+    flip(asset.folder / "rows.csv", 2)
+    hub.server.clear()
+    with pytest.raises(DamagedAssetError, match=r"rows\.csv is damaged"):
+        pull_dataset("rows", quiet=True)
+    assert hub.requests() == []
+    with pytest.raises(UsageError, match="is the name of"):
+        pull_dataset("rows", update=True, quiet=True)
+
+
+def test_a_password_in_the_address_of_a_hub_is_not_recorded(hub, monkeypatch):
+    monkeypatch.setenv("HF_ENDPOINT", hub.server.url.replace("http://", "http://me:secret@"))
+    asset = pull_dataset("squad", quiet=True)
+    assert asset.manifest.endpoint == hub.server.url
+    with pytest.raises(UsageError) as caught:
+        pull_dataset("none", quiet=True)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "hidden"),
+    [
+        ("GET https://cdn/x?Expires=1&Signature=SECRET failed", "SECRET"),
+        ("file (...nature=SECRET&Key-Pair-Id=K).", "SECRET"),
+        ("token hf_abcdefghijklmnop is bad", "abcdefgh"),
+        ("Authorization: Bearer SECRET", "SECRET"),
+        ("https://user:SECRET@host/x", "SECRET"),
+    ],
+)
+def test_secrets_are_taken_out_of_texts(text, hidden):
+    assert hidden not in redact(text)
+
+
+def test_in_a_run_only_what_its_paper_pins_is_read(hub, monkeypatch):
+    newer = hub.add("datasets", "rajpurkar/squad", {"rows.csv": b"a\n1\n"})
+    pinned = pull_dataset(f"squad@{hub.squad}", quiet=True)
+    pull_dataset(f"squad@{newer}", quiet=True)
+    monkeypatch.setenv("RESEARCH_RUN_ASSETS", json.dumps({"squad": hub.squad}))
+    assert pull_dataset("squad", quiet=True).folder == pinned.folder
+    for name in (f"squad@{newer}", "rajpurkar/squad", "glue"):
+        with pytest.raises(UsageError, match=r"tool\.research"):
+            pull_dataset(name, quiet=True)
+
+
+def test_a_repair_without_the_hubs_file_keeps_what_is_there(hub):
+    asset = pull_dataset("squad", quiet=True)
+    flip(asset.folder / "README.md")
+    card = hub.root / "datasets" / "rajpurkar" / "squad" / hub.squad / "README.md"
+    content = card.read_bytes()
+    card.unlink()
+    try:
+        with pytest.raises(AssetError, match=r"README\.md would be lost"):
+            repair_asset(asset, quiet=True)
+    finally:
+        card.write_bytes(content)
+    assert "README.md" in read_manifest(asset.folder).files
+
+
+def test_leftovers_are_seen_and_removed(hub):
+    hub.server.fault("_cdn/", "status", status=403)
+    with pytest.raises(HubError):
+        pull_dataset("squad", quiet=True)
+    [left] = leftovers("dataset")
+    assert left.name == f".rajpurkar--squad@{hub.squad[:12]}.partial"
+    remove_leftovers("dataset")
+    assert leftovers("dataset") == []

@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -82,7 +83,7 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
                 name, configs, splits, max_size=limit, offline=offline, update=update, quiet=quiet
             )
 
-        _pull("dataset", names, one, plan, dry_run, offline, quiet, json)
+        _pull("dataset", names, one, plan, dry_run, offline, update, quiet, json)
 
     _add_common(app, "dataset")
     return app
@@ -127,7 +128,7 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
                 name, patterns, max_size=limit, offline=offline, update=update, quiet=quiet
             )
 
-        _pull("model", names, one, plan, dry_run, offline, quiet, json)
+        _pull("model", names, one, plan, dry_run, offline, update, quiet, json)
 
     _add_common(app, "model")
     return app
@@ -183,17 +184,27 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
 
     @app.command()
     def remove(
-        names: Names,
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="NAME[@REVISION]...", show_default=False)
+        ] = None,
         force: Annotated[bool, typer.Option("--force", help="Though a paper uses it.")] = False,
         derived: Annotated[
             bool,
             typer.Option("--derived", help="Only what was made from it (Arrow files, tokens)."),
         ] = False,
+        leftovers: Annotated[
+            bool, typer.Option("--leftovers", help="What stopped pulls and imports left.")
+        ] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would free.")] = False,
         json: Json = False,
     ) -> None:
         """Remove from the disk; refuses what a paper links or needs."""
-        _remove(kind, names, force, derived, dry_run, json)
+        if bool(names) == leftovers:
+            raise UsageError("name what to remove, or say --leftovers")
+        if leftovers:
+            _remove_leftovers(kind, dry_run, json)
+        else:
+            _remove(kind, names or [], force, derived, dry_run, json)
 
     @app.command(epilog=_examples(f"research-cli {kind} link mnist1d NAME"))
     def link(
@@ -262,20 +273,23 @@ def _pull(
     plan: Callable[[str, str | None], Any],
     dry_run: bool,
     offline: bool,
+    update: bool,
     quiet: bool,
     as_json: bool,
 ) -> None:
+    from research_data.transfer import import_asset, is_path
+
     results: list[dict[str, Any]] = []
     worst = 0
     began = datetime.now(UTC).isoformat(timespec="milliseconds")
     for name in names:
         try:
-            if _is_path(name):
-                from research_data import import_asset
-
+            if is_path(name):
+                if dry_run:
+                    raise UsageError(f"{name} are files of yours: nothing is fetched, so no plan")
                 asset = import_asset(Path(name), kind, quiet=quiet)
             elif dry_run:
-                results.append(_show_plan(plan, name, offline, as_json))
+                results.append(_show_plan(plan, name, offline, update, as_json))
                 continue
             else:
                 asset = one(name)
@@ -299,13 +313,16 @@ def _pull(
 
 
 def _show_plan(
-    plan: Callable[[str, str | None], Any], name: str, offline: bool, as_json: bool
+    plan: Callable[[str, str | None], Any], name: str, offline: bool, update: bool, as_json: bool
 ) -> dict[str, Any]:
-    from research_data import split_name
+    from research_data import Asset, split_name
     from research_data.progress import shown_size
     from research_data.pull import plan_pull
 
-    found = plan_pull(plan(*split_name(name)), offline)
+    found = plan_pull(plan(*split_name(name)), offline, update)
+    if isinstance(found, Asset):
+        _say(as_json, f"{name} is here, intact: nothing to fetch ({found.folder})")
+        return {"name": name, **_described(found), "to_fetch": 0}
     if not as_json:
         for file in found.missing:
             print(f"{shown_size(file.size):>9}  {file.name}")
@@ -328,10 +345,12 @@ def _show_plan(
 
 def _list(kind: "Kind", as_json: bool) -> None:
     from research_data import Asset, list_assets
-    from research_data.catalog import disk_size, kind_folder, users_of
+    from research_data.catalog import disk_size, kind_folder, leftovers, users_of
     from research_data.progress import shown_size
 
     assets = list_assets(kind)
+    users = users_of([asset.folder for asset in assets])
+    left = sum(disk_size(path) for path in leftovers(kind))
     derived = [(a, disk_size(a.derived)) for a in assets if isinstance(a, Asset)]
     made = [(asset, size) for asset, size in derived if size]
     if as_json:
@@ -339,7 +358,7 @@ def _list(kind: "Kind", as_json: bool) -> None:
             {
                 "folder": str(kind_folder(kind)),
                 "assets": [
-                    {**_described(a), "used_by": users_of(a)}
+                    {**_described(a), "used_by": users[a.folder]}
                     if isinstance(a, Asset)
                     else {"folder": str(a.folder), "error": a.reason}
                     for a in assets
@@ -350,7 +369,8 @@ def _list(kind: "Kind", as_json: bool) -> None:
     rows = []
     for asset in assets:
         if not isinstance(asset, Asset):
-            rows.append([asset.folder.name, "", "", "", "", f"damaged: {asset.reason}", "", ""])
+            users_shown = ", ".join(users[asset.folder]) or "-"
+            rows.append([asset.folder.name, kind, "damaged", "", "", "", users_shown, ""])
             continue
         manifest = asset.manifest
         used = asset.last_used
@@ -362,7 +382,7 @@ def _list(kind: "Kind", as_json: bool) -> None:
                 shown_size(manifest.size),
                 manifest.licence or "not stated",
                 manifest.repo_id if manifest.source == "hub" else manifest.source,
-                ", ".join(users_of(asset)) or "-",
+                ", ".join(users[asset.folder]) or "-",
                 f"{used:%Y-%m-%d}" if used else "-",
             ]
         )
@@ -372,6 +392,14 @@ def _list(kind: "Kind", as_json: bool) -> None:
     total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
     many = "" if len(assets) == 1 else "s"
     print(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
+    for asset in assets:
+        if not isinstance(asset, Asset):
+            print(f"damaged: {asset.folder.name}: {asset.reason}")
+    if left:
+        print(
+            f"{shown_size(left)} left by what was stopped: a pull goes on with it, "
+            f"`research-cli {kind} remove --leftovers` removes it"
+        )
     if made:
         print(
             f"and {shown_size(sum(size for _, size in made))} made from them, to be made again "
@@ -386,10 +414,9 @@ def _info(kind: "Kind", name: str, as_json: bool) -> None:
     from research_data.progress import shown_size
 
     asset = find_asset(kind, name)
+    users = users_of([asset.folder])[asset.folder]
     if as_json:
-        _print_json(
-            {**_described(asset), "used_by": users_of(asset), "derived": disk_size(asset.derived)}
-        )
+        _print_json({**_described(asset), "used_by": users, "derived": disk_size(asset.derived)})
         return
     manifest = asset.manifest
     used = asset.last_used
@@ -398,12 +425,12 @@ def _info(kind: "Kind", name: str, as_json: bool) -> None:
         "source": f"{manifest.source} {manifest.endpoint or manifest.generator or ''}".strip(),
         "id": manifest.repo_id,
         "revision": manifest.revision,
-        "asked for as": manifest.requested_revision or "the newest",
+        "asked for as": ", ".join(manifest.asked_as) or manifest.repo_id,
         "parts": "; ".join(f"{c}: {', '.join(s)}" for c, s in manifest.configs.items()) or "all",
         "licence": manifest.licence or "not stated",
         "pulled at": manifest.pulled_at,
         "last used": f"{used:%Y-%m-%d %H:%M} UTC" if used else "never",
-        "used by": ", ".join(users_of(asset)) or "no paper",
+        "used by": ", ".join(users) or "no paper",
         "folder": str(asset.folder),
         "size": f"{shown_size(manifest.size)} in {len(manifest.files)} files",
         "derived": shown_size(disk_size(asset.derived)),
@@ -417,54 +444,64 @@ def _info(kind: "Kind", name: str, as_json: bool) -> None:
 def _verify(
     kind: "Kind", names: list[str], every: bool, repair: bool, quiet: bool, as_json: bool
 ) -> None:
-    from research_data import Asset, BrokenAsset, find_asset, list_assets, repair_asset
-    from research_data.progress import BytesProgress, shown_size
-    from research_data.verify import find_damage, take_stamps, write_stamps
+    from research_data import examine, list_assets
+    from research_data.progress import shown_size
 
     if bool(names) == every:
         raise UsageError(f"name the {kind}s to verify, or say --all")
-    chosen: list[Asset | BrokenAsset] = (
-        list_assets(kind) if every else [find_asset(kind, name) for name in names]
-    )
-    results: list[dict[str, Any]] = []
+    chosen = list_assets(kind) if every else [_find(kind, name) for name in names]
+    healths = []
     for asset in chosen:
-        if isinstance(asset, BrokenAsset):
-            results.append({"folder": str(asset.folder), "damaged": {"asset.json": asset.reason}})
-            _say(as_json, f"damaged  {asset.folder.name}: {asset.reason}")
-            continue
-        manifest = asset.manifest
-        with BytesProgress(f"verify {asset.folder.name}", manifest.size, quiet) as progress:
-            stamps = take_stamps(asset.folder, manifest)
-            damage = find_damage(asset.folder, manifest, manifest.files, progress.update)
-        if not damage:
-            write_stamps(asset.folder, stamps)
-        result: dict[str, Any] = {"folder": str(asset.folder), "damaged": damage, "repaired": []}
-        for file, wrong in sorted(damage.items()):
-            _say(as_json, f"damaged  {asset.folder.name}/{file} {wrong}")
-        if damage and repair:
-            result["repaired"] = repair_asset(asset, quiet=quiet)
-            _say(as_json, f"repaired {asset.folder.name}: {', '.join(result['repaired'])}")
-        elif not damage:
-            size = shown_size(manifest.size)
-            _say(as_json, f"ok       {asset.folder.name}  {len(manifest.files)} files, {size}")
-        results.append(result)
+        health = examine(asset, repair, quiet=quiet)
+        healths.append(health)
+        name = asset.folder.name
+        for file, wrong in sorted(health.damaged.items()):
+            _say(as_json, f"damaged  {name}/{file} {wrong}")
+        if health.repaired:
+            _say(as_json, f"repaired {name}: {', '.join(health.repaired)}")
+        if health.trouble:
+            _say(as_json, f"not repaired: {health.trouble}")
+        if not health.damaged:
+            manifest = asset.manifest  # type: ignore[union-attr]  # it can be read
+            _say(as_json, f"ok       {name}  {_files(manifest)}, {shown_size(manifest.size)}")
     if as_json:
-        _print_json({"assets": results})
-    left = [r for r in results if r["damaged"] and not r.get("repaired")]
-    if left:
+        _print_json({"assets": [{**asdict(h), "folder": str(h.folder)} for h in healths]})
+    if not all(health.sound for health in healths):
         if not repair and not as_json:
-            print(f"`research-cli {kind} verify NAME --repair` fetches what is damaged again")
+            print(f"`research-cli {kind} verify NAME --repair` fetches again what came from a hub")
         raise typer.Exit(1)
+
+
+def _files(manifest: Any) -> str:
+    count = len(manifest.files)
+    return f"{count} file{'' if count == 1 else 's'}"
+
+
+def _find(kind: "Kind", name: str) -> Any:
+    """The asset of that name, also one that can't be read."""
+    from research_data import DamagedAssetError, find_asset, split_name
+    from research_data.catalog import find_broken
+
+    try:
+        return find_asset(kind, name)
+    except DamagedAssetError:
+        broken = find_broken(kind, *split_name(name))
+        if broken is None:
+            raise
+        return broken
 
 
 def _remove(
     kind: "Kind", names: list[str], force: bool, derived: bool, dry_run: bool, as_json: bool
 ) -> None:
-    from research_data import find_asset, remove_asset
-    from research_data.catalog import disk_size, remove_derived
+    from research_data import remove_asset
+    from research_data.catalog import disk_size, refuse_used, remove_derived
     from research_data.progress import shown_size
 
-    assets = [find_asset(kind, name) for name in names]  # all of them, before the first goes
+    assets = [_find(kind, name) for name in names]  # all of them, before the first goes
+    if not derived:
+        for asset in assets:
+            refuse_used(asset, force)
     removed = []
     for asset in assets:
         if dry_run:
@@ -477,6 +514,17 @@ def _remove(
         _say(as_json, f"{verb} {what}: {shown_size(freed)}")
     if as_json:
         _print_json({"removed": removed, "dry_run": dry_run})
+
+
+def _remove_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
+    from research_data.catalog import disk_size, leftovers, remove_leftovers
+    from research_data.progress import shown_size
+
+    freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
+    verb = "would remove" if dry_run else "removed"
+    _say(as_json, f"{verb} what stopped pulls and imports left: {shown_size(freed)}")
+    if as_json:
+        _print_json({"freed": freed, "dry_run": dry_run})
 
 
 def _described(asset: Any) -> dict[str, Any]:
@@ -503,10 +551,6 @@ def _member_folder(paper: str) -> Path:
     from research_train import find_member, installed_members
 
     return find_member(paper, installed_members()).folder
-
-
-def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or Path(name).is_file()
 
 
 def _bytes(text: str | None) -> int | None:

@@ -5,6 +5,7 @@ from .assets import get_datasets_dir as get_datasets_dir
 from .assets import get_models_dir as get_models_dir
 from .assets import get_outputs_dir as get_outputs_dir
 from .assets import this_workspace as this_workspace
+from .batch_source import BatchSource as BatchSource
 from .batches import Batches as Batches
 from .catalog import Asset as Asset
 from .catalog import BrokenAsset as BrokenAsset
@@ -33,9 +34,12 @@ from .load import download_dataset as download_dataset
 from .load import download_model as download_model
 from .load import open_dataset as open_dataset
 from .load import tokenize_dataset as tokenize_dataset
+from .loader import StatefulDataLoader as StatefulDataLoader
 from .pull import pull_dataset as pull_dataset
 from .pull import pull_model as pull_model
-from .pull import repair_asset as repair_asset
+from .repair import Health as Health
+from .repair import examine as examine
+from .repair import repair_asset as repair_asset
 from .transfer import export_asset as export_asset
 from .transfer import import_asset as import_asset
 from .verify import check_asset as check_asset

@@ -1,29 +1,36 @@
-"""Batches of data that fits in memory, whose position can be saved and restored exactly."""
+"""Batches of tensors, or of Arrow's columns where they lie; their position is saved exactly."""
 
-from collections.abc import Iterator
-from typing import Generic, TypedDict, TypeVar, cast
+import hashlib
+from collections import namedtuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from research_data.batch_source import BatchesState as BatchesState
+from research_data.batch_source import BatchSource, Order
+
+if TYPE_CHECKING:
+    import pyarrow
+    from datasets import Dataset
+
+    from research_data.arrow import ArrowColumn
+
 Fields = TypeVar("Fields", bound=tuple[Tensor, ...])
 
-
-class BatchesState(TypedDict):
-    """Where in the data a Batches stands: all that a resume needs."""
-
-    epoch: int
-    position: int
-    examples: int
+SAMPLED_ROWS = 16
 
 
-class Batches(Generic[Fields]):
+class Batches(BatchSource[Fields], Generic[Fields]):
     """Iterate over a tuple of tensors in batches, one epoch an iteration.
 
     data: a tuple or named tuple of tensors, each (examples, ...); batches have the same type.
     batch_size: examples a batch; the last batch of an epoch may be smaller, unless drop_last.
     shuffle: a new order every epoch, which depends on seed and the epoch's number alone.
+    rank, world_size: of several processes, each is given its part of every batch; batch_size, order
+    and state are those of one process alone (see `shard`, and `weight` for uneven parts).
 
     An iteration begun after `load_state_dict` yields what was left of that epoch.
     """
@@ -36,69 +43,157 @@ class Batches(Generic[Fields]):
         shuffle: bool = False,
         seed: int = 0,
         drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         examples = {len(field) for field in data}
         if len(examples) != 1:
             raise ValueError(f"the fields of data differ in length: {sorted(examples)}")
+        super().__init__(
+            examples.pop(),
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            rank=rank,
+            world_size=world_size,
+        )
         self.data = data
-        self.examples = examples.pop()
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be positive, got {batch_size}")
-        if self.examples == 0 or (drop_last and self.examples < batch_size):
-            raise ValueError(f"{self.examples} examples make no batch of {batch_size}")
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-        self.seed = seed
-        self.drop_last = drop_last
-        self.epoch = 0
-        self.position = 0
+        self._fingerprint = _fingerprint(data)
+        self._streamed_to: torch.device | None = None
 
-    def __len__(self) -> int:
-        """Batches an epoch."""
-        whole, rest = divmod(self.examples, self.batch_size)
-        return whole if self.drop_last or not rest else whole + 1
+    @overload
+    @classmethod
+    def from_arrow(
+        cls,
+        dataset: "Dataset | pyarrow.Table",
+        columns: type[Fields],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> "Batches[Fields]": ...
+    @overload
+    @classmethod
+    def from_arrow(
+        cls,
+        dataset: "Dataset | pyarrow.Table",
+        columns: Sequence[str],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> "Batches[tuple[Tensor, ...]]": ...
+    @classmethod
+    def from_arrow(
+        cls,
+        dataset: "Dataset | pyarrow.Table",
+        columns: type[Fields] | Sequence[str],
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> "Batches[Fields] | Batches[tuple[Tensor, ...]]":
+        """Batches of a `datasets.Dataset`'s columns, read from the mapped file row by row.
+
+        columns: their names, or a NamedTuple class with a field for each; batches are named tuples.
+
+        A column holds numbers, or lists of one length of them, nested ones too; its tensors have
+        its own type. Rows are read as they lie in Arrow, after `select` and `shuffle`; formats and
+        transforms are not applied. Raises ValueError, naming the column, for any other content.
+        """
+        from research_data.arrow import open_columns  # pyarrow: only who has it here pays for it
+
+        names: Sequence[str]
+        if isinstance(columns, type):
+            names, kind = getattr(columns, "_fields", ()), columns
+        else:
+            names = [columns] if isinstance(columns, str) else columns
+            kind = cast(type[Fields], namedtuple("Batch", names, rename=True))
+        if not names:
+            raise ValueError("name the columns to read, or a NamedTuple with a field for each")
+        opened = cast(list[Tensor], open_columns(dataset, names))  # tensors as far as batches need
+        return Batches(
+            cast(Fields, kind(*opened)),
+            batch_size,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+            rank=rank,
+            world_size=world_size,
+        )
 
     def __iter__(self) -> Iterator[Fields]:
         """Yield the batches that the current epoch still holds, then move on to the next."""
-        order = self._order()
+        order: Order | Tensor | None = self._order()
+        if order is not None and isinstance(self.data[0], Tensor):
+            order = torch.from_numpy(order).to(self.data[0].device)
         while self.position < len(self):
-            start = self.position * self.batch_size
-            rows = slice(start, start + self.batch_size)
-            # Counted before it is handed out: a checkpoint taken after its step is past it.
-            self.position += 1
-            if order is None:
-                yield self._rebuild([field[rows] for field in self.data])
-            else:
-                yield self._rebuild([field[order[rows]] for field in self.data])
-        self.epoch += 1
-        self.position = 0
+            part = self._hand_out()
+            rows = part if order is None else order[part]
+            yield self._rebuild([self._placed(_rows(field, rows)) for field in self.data])
+        self._end_epoch()
 
-    def to(self, device: torch.device) -> "Batches[Fields]":
-        """Hold the data on device from now on; returns self."""
+    def to(self, device: torch.device) -> Self:
+        """Hold the data on device from now on; returns self.
+
+        Arrow's columns stay mapped on a CPU. They are copied to a GPU whole where they fill half of
+        its free memory at most; else each batch is copied as it is handed out.
+        """
+        self._streamed_to = None
+        mapped = [field for field in self.data if not isinstance(field, Tensor)]
+        if mapped and device.type == "cpu":
+            return self
+        if mapped and not _fits(sum(field.nbytes for field in mapped), device):
+            self._streamed_to = device
+            return self
         self.data = self._rebuild([field.to(device) for field in self.data])
         return self
 
     def state_dict(self) -> BatchesState:
-        """The position, after the batches handed out so far."""
-        return {"epoch": self.epoch, "position": self.position, "examples": self.examples}
+        """The position, after the batches handed out so far; the same on every rank."""
+        return {**super().state_dict(), "data": self._fingerprint}
 
-    def load_state_dict(self, state: BatchesState) -> None:
-        """Go to a saved position. Raises ValueError when it belongs to data of another length."""
-        if state["examples"] != self.examples:
-            raise ValueError(
-                f"the saved position is in {state['examples']} examples, here are {self.examples}"
-            )
-        self.epoch = state["epoch"]
-        self.position = state["position"]
-
-    def _order(self) -> Tensor | None:
-        if not self.shuffle:
-            return None
-        order = np.random.default_rng([self.seed, self.epoch]).permutation(self.examples)
-        return torch.from_numpy(order).to(self.data[0].device)
+    def _placed(self, rows: Tensor) -> Tensor:
+        if self._streamed_to is None:
+            return rows
+        if self._streamed_to.type == "cuda":
+            rows = rows.pin_memory()
+        return rows.to(self._streamed_to, non_blocking=True)
 
     def _rebuild(self, fields: list[Tensor]) -> Fields:
-        make = getattr(
-            type(self.data), "_make", type(self.data)
-        )  # a named tuple's, or tuple itself
+        kind = type(self.data)
+        make: Callable[[Iterable[Tensor]], tuple[Tensor, ...]] = getattr(kind, "_make", kind)
         return cast(Fields, make(fields))
+
+
+def _rows(field: "Tensor | ArrowColumn", rows: "slice | Order | Tensor") -> Tensor:
+    if isinstance(rows, Tensor):
+        return cast(Tensor, field).index_select(0, rows)  # indexing takes twice as long
+    return field[rows]
+
+
+def _fits(size: int, device: torch.device) -> bool:
+    return device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 2
+
+
+def _fingerprint(data: "tuple[Tensor | ArrowColumn, ...]") -> str:
+    """A hash of the fields' types, shapes, and of a few rows from first to last."""
+    digest = hashlib.sha256()
+    for field in data:
+        digest.update(f"{field.dtype} {tuple(field.shape)}".encode())
+        # A tensor of floats was often computed, and its last bits are the machine's.
+        if isinstance(field, Tensor) and (field.is_floating_point() or field.is_complex()):
+            continue
+        rows = np.linspace(0, len(field) - 1, SAMPLED_ROWS).astype(np.int64)
+        digest.update(field[rows].flatten().view(torch.uint8).cpu().numpy().tobytes())
+    return digest.hexdigest()[:16]

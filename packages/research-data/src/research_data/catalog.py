@@ -1,7 +1,8 @@
 """The assets on this disk: found by name, listed, measured, removed.
 
 A folder `datasets/rajpurkar--squad@7b6d24c440a3` is one revision of a dataset; the link `squad`
-beside it is the name it was asked for by, on the revision last asked for.
+beside it is the name it was asked for by, on the revision last asked for. asset.json keeps every
+name and revision that an asset was asked for by, so that it is found without the link.
 """
 
 import difflib
@@ -9,8 +10,8 @@ import os
 import re
 import shutil
 import tomllib
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,13 @@ from pathlib import Path
 from research_data.assets import get_assets_dir, this_workspace
 from research_data.durable import replace_link
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.manifest import LONGEST_NAME, Kind, Manifest, folder_name, read_manifest
+from research_data.manifest import Kind, Manifest, read_manifest, why_no_name
+from research_data.progress import say
 
+KINDS: tuple[Kind, ...] = ("dataset", "model")
 DERIVED = ".derived"  # beside the assets of a kind: what is made from them and may be removed
 USED = ".used"  # in an asset's folder; its time of change says when it was last used
-COMMIT_DIGITS = re.compile("[0-9a-f]{7,64}")
+COMMIT_DIGITS = re.compile("[0-9a-f]{4,64}")
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,11 @@ class Asset:
 
     @property
     def names(self) -> list[str]:
-        """What it is called: the names of the links to it, else its id."""
+        """What it is called here: the names of the links to it, else its id."""
         repo_id = self.manifest.repo_id
         found = sorted(
-            repo_id if path.name == repo_id.replace("/", "--") else path.name
-            for path in self.folder.parent.iterdir()
-            if path.is_symlink() and path.readlink() == Path(self.folder.name)
+            repo_id if link.name == repo_id.replace("/", "--") else link.name
+            for link in _links_to(self.folder)
         )
         return found or [repo_id]
 
@@ -75,6 +77,16 @@ class BrokenAsset:
     kind: Kind
     reason: str
 
+    @property
+    def derived(self) -> Path:
+        """Where what was made from it lies, there or not."""
+        return self.folder.parent / DERIVED / self.folder.name
+
+    @property
+    def pullable(self) -> str | None:
+        """The NAME@REVISION that a hub would know it by; None for what came from no hub."""
+        return _pullable(self.folder.name)
+
 
 def kind_folder(kind: Kind) -> Path:
     """Where the assets of a kind lie."""
@@ -84,22 +96,13 @@ def kind_folder(kind: Kind) -> Path:
 def split_name(text: str) -> tuple[str, str | None]:
     """`squad@v1` -> ("squad", "v1"); without a revision ("squad", None). Raises UsageError."""
     name, at, revision = text.partition("@")
+    if "://" in text:
+        raise UsageError(f"{text!r} is an address; write what follows the hub's name, `org/name`")
     if not name or (at and not revision):
         raise UsageError(f"{text!r}: write NAME or NAME@REVISION")
-    check_name(name)
+    if reason := why_no_name(name):
+        raise UsageError(f"{name[:80]!r} is no name of a dataset or model: it {reason}")
     return name, revision or None
-
-
-def check_name(name: str) -> None:
-    """Refuse a name of an asset that could not be a folder's. Raises UsageError."""
-    if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name, re.ASCII) or ".." in name:
-        raise UsageError(
-            f"{name[:80]!r} is no name of a dataset or model: letters, digits and . _ - with at "
-            "most one / between owner and name"
-        )
-    longest = LONGEST_NAME - len(f".{folder_name('', '0' * 12)}.partial.lock")
-    if len(name) + 1 > longest:
-        raise UsageError(f"{name[:40]}... is {len(name)} long, a file system takes {longest - 1}")
 
 
 def find_asset(kind: Kind, text: str) -> Asset:
@@ -107,28 +110,43 @@ def find_asset(kind: Kind, text: str) -> Asset:
 
     Raises UsageError when none or several are meant, naming the nearest; DamagedAssetError.
     """
-    found = matching_assets(kind, *split_name(text))
+    name, revision = split_name(text)
+    found = matching_assets(kind, name, revision)
     if len(found) == 1:
         return found[0]
     if found:
         names = ", ".join(asset.folder.name for asset in found)
         raise UsageError(f"{text}: several revisions are here: {names}. Name one.")
-    present = [asset for asset in list_assets(kind) if isinstance(asset, Asset)]
-    broken = [asset for asset in list_assets(kind) if isinstance(asset, BrokenAsset)]
-    name = split_name(text)[0]
-    for other in broken:
-        if other.folder.name == text or _linked(kind, name) == other.folder:
-            raise DamagedAssetError(other.folder, other.reason)
-    if others := _revisions_of(kind, name):
+    if broken := find_broken(kind, name, revision):
+        raise DamagedAssetError(broken.folder, broken.reason)
+    if others := revisions_of(kind, name):
         revisions = ", ".join(other.folder.name for other in others)
         raise UsageError(f"no {kind} {text} here; its other revisions: {revisions}")
-    known = {called for asset in present for called in (*asset.names, asset.manifest.repo_id)}
-    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
-    hint = f" Nearest: {', '.join(near)}." if near else ""
     raise UsageError(
-        f"no {kind} {text!r} here.{hint} `research-cli {kind} list` shows what there is, "
-        f"`research-cli {kind} pull {text}` fetches it."
+        f"no {kind} {text!r} here.{nearest(kind, name)} `research-cli {kind} list` shows what "
+        f"there is, `research-cli {kind} pull {text}` fetches it."
     )
+
+
+def nearest(kind: Kind, name: str) -> str:
+    """A hint at the names here that are like name; empty where none is."""
+    assets = [asset for asset in list_assets(kind) if isinstance(asset, Asset)]
+    known = {called for asset in assets for called in (*asset.names, asset.manifest.repo_id)}
+    near = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.5)
+    return f" Nearest here: {', '.join(near)}." if near else ""
+
+
+def find_broken(kind: Kind, name: str, revision: str | None) -> BrokenAsset | None:
+    """A folder of that name that should be an asset and isn't."""
+    linked = linked_folder(kind, name)
+    stem = name.replace("/", "--")
+    for other in list_assets(kind):
+        if isinstance(other, BrokenAsset):
+            its_stem, _, its_revision = other.folder.name.rpartition("@")
+            named = other.folder == linked or stem == its_stem
+            if named and (revision is None or its_revision.startswith(revision[:12])):
+                return other
+    return None
 
 
 def matching_assets(kind: Kind, name: str, revision: str | None) -> list[Asset]:
@@ -136,18 +154,35 @@ def matching_assets(kind: Kind, name: str, revision: str | None) -> list[Asset]:
 
     revision: a commit or its first digits, or the branch or tag it was asked for by.
     """
-    if revision is None and (linked := _linked(kind, name)):
+    if revision is None and (linked := linked_folder(kind, name)):
         with suppress(AssetError):
             return [Asset(linked, read_manifest(linked))]
         return []
-    newest_first = [
-        asset
-        for asset in _revisions_of(kind, name)
-        if revision is None or _is_revision(asset.manifest, revision)
-    ]
-    is_commit = revision is not None and COMMIT_DIGITS.fullmatch(revision)
+    newest_first = revisions_of(kind, name)
+    if revision is None:
+        return newest_first
+    if COMMIT_DIGITS.fullmatch(revision) and (
+        exact := [a for a in newest_first if a.manifest.revision.startswith(revision)]
+    ):
+        return exact
     # A branch moves: of the commits it was pulled at the latest is meant.
-    return newest_first[:1] if revision is not None and not is_commit else newest_first
+    return [a for a in newest_first if revision in _asked_revisions(a.manifest)][:1]
+
+
+def revisions_of(kind: Kind, name: str) -> list[Asset]:
+    """Every revision here of what has that name or id, the newest pulled first."""
+    stem, linked = name.replace("/", "--"), linked_folder(kind, name)
+    stems = {stem} | ({linked.name.rpartition("@")[0]} if linked else set())
+    found = [
+        asset
+        for asset in list_assets(kind)
+        if isinstance(asset, Asset)
+        and (
+            asset.folder.name.rpartition("@")[0] in stems
+            or name in {asked.partition("@")[0] for asked in asset.manifest.asked_as}
+        )
+    ]
+    return sorted(found, key=lambda asset: asset.manifest.pulled_at, reverse=True)
 
 
 def asset_folder(name: str, revision: str) -> Path:
@@ -155,8 +190,7 @@ def asset_folder(name: str, revision: str) -> Path:
 
     Raises UsageError when it isn't here.
     """
-    kinds: tuple[Kind, ...] = ("dataset", "model")
-    for kind in kinds:
+    for kind in KINDS:
         for asset in matching_assets(kind, name, revision):
             return asset.folder
     raise UsageError(
@@ -181,78 +215,124 @@ def asset_folders(kind: Kind) -> Iterator[Path]:
     """The folders of a kind that are assets, or should be."""
     with suppress(FileNotFoundError):
         for path in sorted(kind_folder(kind).iterdir()):
-            if "@" in path.name and not path.name.startswith(".") and not path.is_symlink():
+            hidden = path.name.startswith(".")
+            if "@" in path.name and not hidden and path.is_dir() and not path.is_symlink():
                 yield path
 
 
-def name_asset(asset: Asset, name: str) -> None:
-    """Link name to an asset, beside it. Raises UsageError when a name differs only by case."""
-    link = asset.folder.with_name(name.replace("/", "--"))
-    for other in asset.folder.parent.iterdir():
-        if other.name != link.name and other.name.casefold() == link.name.casefold():
+def refuse_name(folder: Path, name: str) -> None:
+    """Refuse a name for an asset's folder, there or not, that means something else already.
+
+    Raises UsageError: it is another asset's, or differs from another's only by case.
+    """
+    link = folder.with_name(name.replace("/", "--"))
+    if not folder.parent.is_dir():
+        return
+    for other in folder.parent.iterdir():
+        shown = other.name.rpartition("@")[0] or other.name
+        if shown != link.name and shown.casefold() == link.name.casefold():
             raise UsageError(
-                f"{name!r} and {other.name!r}, which is here, differ only by case: they would be "
-                f"one on some machines. Use {other.name!r}."
+                f"{name!r} and {shown!r}, which is here, differ only by case: they would be one "
+                f"on some machines. Use {shown!r}, or another --name."
             )
+    if os.path.lexists(link) and not link.is_symlink():
+        raise UsageError(f"{link} is a file of somebody's, where the name {name!r} belongs")
+    held = link.readlink().name if link.is_symlink() else ""
+    if held and held.rpartition("@")[0] != folder.name.rpartition("@")[0]:
+        raise UsageError(
+            f"{name!r} is the name of {held}. Use another --name, or `remove {name}` first."
+        )
+
+
+def name_asset(asset: Asset, name: str) -> None:
+    """Link name to an asset, beside it. Raises as refuse_name does, StorageError."""
+    refuse_name(asset.folder, name)
+    link = asset.folder.with_name(name.replace("/", "--"))
     if not link.is_symlink() or link.readlink() != Path(asset.folder.name):
         replace_link(link, asset.folder.name)
 
 
-def remove_asset(asset: Asset, force: bool = False) -> int:
+def remove_asset(asset: Asset | BrokenAsset, force: bool = False) -> int:
     """Remove an asset, what was derived from it and the names that link to it; returns bytes freed.
 
-    Raises UsageError when a paper links or needs it, unless force; StorageError.
+    A name goes on to the newest revision that is left. Raises UsageError when a paper links or
+    needs it, unless force; StorageError.
     """
-    if (users := users_of(asset)) and not force:
+    refuse_used(asset, force)
+    with locked(asset.folder):
+        freed = disk_size(asset.folder) + disk_size(asset.derived)
+        others = [
+            other
+            for other in list_assets("model" if asset.folder.parent.name == "models" else "dataset")
+            if isinstance(other, Asset)
+            and other.folder != asset.folder
+            and other.folder.name.rpartition("@")[0] == asset.folder.name.rpartition("@")[0]
+        ]
+        newest = max(others, key=lambda other: other.manifest.pulled_at, default=None)
+        try:
+            for link in _links_to(asset.folder):
+                if newest:
+                    replace_link(link, newest.folder.name)
+                else:
+                    link.unlink()
+        except OSError as error:
+            raise StorageError(asset.folder, error) from error
+        for folder in (asset.derived, asset.folder):
+            remove_folder(folder)
+    return freed
+
+
+def refuse_used(asset: Asset | BrokenAsset, force: bool = False) -> None:
+    """Raise UsageError when a paper links or needs an asset, unless force."""
+    if (users := users_of([asset.folder])[asset.folder]) and not force:
         raise UsageError(
             f"{asset.folder.name} is used by {', '.join(users)}. --force removes it all the same; "
-            "their data can be pulled or made again."
+            "`train` fetches or makes it again."
         )
-    freed = disk_size(asset.folder) + disk_size(asset.derived)
-    others = [
-        other
-        for other in _revisions_of(asset.kind, asset.manifest.repo_id)
-        if other.folder != asset.folder
-    ]
-    for path in list(asset.folder.parent.iterdir()):
-        if path.is_symlink() and path.readlink() == Path(asset.folder.name):
-            if others:  # the name goes on to the newest revision that is left
-                replace_link(path, others[0].folder.name)
-            else:
-                path.unlink()
-    remove_derived(asset)
-    _remove_folder(asset.folder)
-    for lock in asset.folder.parent.glob(f".{asset.folder.name}.lock"):
-        lock.unlink()
-    return freed
 
 
-def remove_derived(asset: Asset) -> int:
+def remove_derived(asset: Asset | BrokenAsset) -> int:
     """Remove what was made from an asset; it is made again when needed. Returns bytes freed."""
     freed = disk_size(asset.derived)
-    if asset.derived.exists():
-        _remove_folder(asset.derived)
+    remove_folder(asset.derived)
     return freed
 
 
-def users_of(asset: Asset) -> list[str]:
-    """The papers and projects of the workspace that link or need an asset."""
-    return [member for member, folders in _links_and_needs() if asset.folder in folders]
+def leftovers(kind: Kind) -> list[Path]:
+    """What killed pulls, imports and removals left: a pull goes on with it, nothing else does."""
+    with suppress(FileNotFoundError):
+        hidden = sorted(kind_folder(kind).glob(".*@*"))
+        return [path for path in hidden if path.name.endswith((".partial", ".removed"))]
+    return []
 
 
-def needs_of(pyproject: Path) -> dict[Kind, list[str]]:
-    """The datasets and models that a member's pyproject names under [tool.research]."""
-    try:
-        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-        research = tool.get("research", {})
-        kinds: tuple[tuple[Kind, str], ...] = (("dataset", "datasets"), ("model", "models"))
-        return {kind: [str(need) for need in research.get(key, [])] for kind, key in kinds}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}  # said where the member is used
+def remove_leftovers(kind: Kind) -> int:
+    """Remove the leftovers that no process is at work on; returns bytes freed."""
+    freed = 0
+    for path in leftovers(kind):
+        folder = path.with_name(path.name[1:].rpartition(".")[0])
+        with suppress(BlockingIOError), locked(folder, wait=False):
+            freed += disk_size(path)
+            shutil.rmtree(path, ignore_errors=True)
+    return freed
+
+
+def users_of(folders: Iterable[Path]) -> dict[Path, list[str]]:
+    """For each asset's folder, the papers and projects of the workspace that link or need it."""
+    users: dict[Path, list[str]] = {folder: [] for folder in folders}
+    workspace = this_workspace()
+    if workspace is None:
+        return users
+    real = {folder.resolve(): folder for folder in users}
+    for place in ("papers", "projects"):
+        for pyproject in sorted((workspace / place).glob("*/pyproject.toml")):
+            for folder in real.keys() & _used_by(pyproject):
+                users[real[folder]].append(pyproject.parent.name)
+    return users
 
 
 def disk_size(folder: Path) -> int:
-    """Bytes of the files below a folder, hard links and symbolic links counted once or not."""
+    """Bytes of the files below a folder; hard links count once, symbolic links what they take."""
     seen: dict[tuple[int, int], int] = {}
     for root, _, files in os.walk(folder):
         for name in files:
@@ -262,57 +342,99 @@ def disk_size(folder: Path) -> int:
     return sum(seen.values())
 
 
-def _links_and_needs() -> Sequence[tuple[str, set[Path]]]:
-    workspace = this_workspace()
-    if workspace is None:
-        return []
-    found = []
-    for pyproject in sorted(workspace.glob("p*/*/pyproject.toml")):
-        if pyproject.parts[-3] not in ("papers", "projects"):
-            continue
-        data = pyproject.parent / "data"
-        links = [data] if data.is_symlink() else sorted(data.glob("*"))
-        folders = {link.resolve() for link in links if link.is_symlink()}
-        for kind, needs in needs_of(pyproject).items():
-            for need in needs:
-                with suppress(UsageError):
-                    folders |= {
-                        a.folder.resolve() for a in matching_assets(kind, *split_name(need))
-                    }
-        found.append((pyproject.parent.name, folders))
-    return found
-
-
-def _revisions_of(kind: Kind, name: str) -> list[Asset]:
-    """Every revision here of what name is the id of, or links to; the newest pulled first."""
-    found = [a for a in list_assets(kind) if isinstance(a, Asset) and _is_called(a, name)]
-    return sorted(found, key=lambda asset: asset.manifest.pulled_at, reverse=True)
-
-
-def _linked(kind: Kind, name: str) -> Path | None:
+def linked_folder(kind: Kind, name: str) -> Path | None:
+    """The folder that a name links to, there or not."""
     link = kind_folder(kind) / name.replace("/", "--")
     return link.parent / link.readlink() if link.is_symlink() else None
 
 
-def _is_called(asset: Asset, name: str) -> bool:
-    """Whether name is the asset's id, or links to a revision, this or another, of the same."""
-    link = _linked(asset.kind, name)
-    stem = link.name.rpartition("@")[0] if link else name.replace("/", "--")
-    return asset.folder.name.rpartition("@")[0] == stem
+def pullable_link(kind: Kind, name: str) -> str | None:
+    """What a name links to as NAME@REVISION for a hub, where that came from one."""
+    folder = linked_folder(kind, name)
+    return _pullable(folder.name) if folder else None
 
 
-def _is_revision(manifest: Manifest, revision: str) -> bool:
-    if COMMIT_DIGITS.fullmatch(revision) and manifest.revision.startswith(revision):
-        return True
-    return revision == manifest.requested_revision
+@contextmanager
+def locked(folder: Path, quiet: bool = True, wait: bool = True) -> Iterator[None]:
+    """Hold the lock that only one process has for an asset's folder; its file always stays.
+
+    Raises StorageError, BlockingIOError when another process holds it and wait is False.
+    """
+    import filelock
+
+    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        if not wait:
+            raise BlockingIOError(f"{folder}: another process is at work on it") from None
+        if not quiet:
+            say(f"{folder.name}: another process is at work on it; waiting")
+        lock.acquire()
+    except OSError as error:
+        raise StorageError(folder, error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Out of sight in one step, so that a kill leaves no half asset; then file by file."""
     going = folder.with_name(f".{folder.name}.removed")
     try:
-        shutil.rmtree(going, ignore_errors=True)
-        folder.rename(going)
-        shutil.rmtree(going)
+        if going.exists():
+            shutil.rmtree(going)
+        if folder.exists():
+            folder.rename(going)
+            shutil.rmtree(going)
     except OSError as error:
         raise StorageError(folder, error) from error
+
+
+def _used_by(pyproject: Path) -> set[Path]:
+    """The asset folders that a member links, or names in its pyproject."""
+    data = pyproject.parent / "data"
+    links = [data] if data.is_symlink() else list(data.glob("*"))
+    folders = {link.resolve() for link in links if link.is_symlink()}
+    for kind, needs in _needs_of(pyproject).items():
+        for need in needs:
+            with suppress(UsageError):
+                folders |= {a.folder.resolve() for a in matching_assets(kind, *split_name(need))}
+    return folders
+
+
+def _needs_of(pyproject: Path) -> Mapping[Kind, list[str]]:
+    """The datasets and models that a member's pyproject names; what is wrong there `train` says."""
+    try:
+        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
+        research = tool.get("research", {})
+        needs: dict[Kind, list[str]] = {"dataset": list(research.get("generated", {})), "model": []}
+        for kind in KINDS:
+            for need in research.get(f"{kind}s", []):
+                needs[kind].append(str(need["name"] if isinstance(need, dict) else need))
+    except (OSError, ValueError, AttributeError, TypeError, KeyError):
+        return {}
+    return needs
+
+
+def _links_to(folder: Path) -> list[Path]:
+    with suppress(FileNotFoundError):
+        return [
+            path
+            for path in sorted(folder.parent.iterdir())
+            if path.is_symlink() and path.readlink() == Path(folder.name)
+        ]
+    return []
+
+
+def _asked_revisions(manifest: Manifest) -> set[str]:
+    asked = {text.partition("@")[2] for text in manifest.asked_as}
+    return {*asked, manifest.requested_revision or ""} - {""}
+
+
+def _pullable(name: str) -> str | None:
+    stem, _, revision = name.rpartition("@")
+    owner, double, rest = stem.partition("--")
+    return f"{owner}/{rest}@{revision}" if double else None

@@ -1,18 +1,21 @@
 """Arrow files made from an asset: read by mapping them into memory, made again when they are gone.
 
-    datasets/.derived/rajpurkar--squad@7b6d24c440a3/plain_text/    index.json, *.arrow
-                                                    files/         links to the asset's files
+    datasets/.derived/rajpurkar--squad@7b6d24c440a3/plain_text-<key>/    index.json, *.arrow
+                                                    files-<key>/         links to the asset's files
 
 A folder here appears whole or not at all, and reading it takes no lock and writes nothing.
 """
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from research_data.catalog import locked
 from research_data.durable import new_folder, write_json
 from research_data.errors import StorageError
 
@@ -30,35 +33,36 @@ def key_of(identity: object) -> str:
     return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
-def open_or_make(folder: Path, identity: object, make: Callable[[Path], Shards]) -> "DatasetDict":
-    """The dataset in folder, made there first when it is missing or was made from something else.
+def open_or_make(
+    parent: Path, label: str, identity: object, make: Callable[[Path], Shards]
+) -> "DatasetDict":
+    """The dataset made from identity, in a folder of parent; made there first where it is missing.
 
-    identity: what it is made from and how, as JSON. make: writes Arrow files into the folder it is
-    given and returns split -> their names. Raises StorageError.
+    label: what a person calls it. identity: what it is made from and how, as JSON; its key is part
+    of the folder's name. make: writes Arrow files into the folder it is given and returns split ->
+    their names. Raises StorageError.
     """
-    key = key_of(identity)
-    if (shards := _shards(folder, key)) is None:
-        if folder.exists():
-            shutil.rmtree(folder)
-        try:
-            with new_folder(folder) as partial:
-                write_json(
-                    partial / INDEX, {"key": key, "of": identity, "splits": dict(make(partial))}
-                )
-        except FileExistsError:  # another process made the same
-            pass
-        shards = _shards(folder, key)
+    words = re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[:40]
+    folder = parent / f"{words}-{key_of(identity)}"
+    if (shards := _shards(folder)) is None:
+        with locked(folder):  # it takes long: not twice, and never two into one
+            if folder.exists() and _shards(folder) is None:
+                shutil.rmtree(folder)
+            with suppress(FileExistsError), new_folder(folder) as partial:
+                index = {"of": identity, "splits": dict(make(partial))}
+                write_json(partial / INDEX, json.loads(json.dumps(index, default=str)))
+        shards = _shards(folder)
     if shards is None:
         raise StorageError(folder, OSError(0, "another process changed it just now"))
     return _open(folder, shards)
 
 
-def _shards(folder: Path, key: str) -> Shards | None:
+def _shards(folder: Path) -> Shards | None:
     try:
         index = json.loads((folder / INDEX).read_bytes())
         shards: Shards = index["splits"]
         whole = all((folder / name).is_file() for names in shards.values() for name in names)
-        return shards if index["key"] == key and whole else None
+        return shards if whole else None
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 

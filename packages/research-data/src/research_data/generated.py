@@ -113,6 +113,7 @@ def _generate(dataset: GeneratedDataset, folder: Path) -> None:
             repo_id=dataset.name,
             revision=dataset.revision,
             licence=dataset.licence,
+            asked_as=[dataset.name],
             generator=dataset.generator,
             package={dataset.package: dataset.version},
             arguments=dict(dataset.arguments),

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from research_data.errors import AssetError, HubError, StorageError, UsageError
 from research_data.manifest import Kind
@@ -171,6 +171,7 @@ def client_errors(
     except (AssetError, UsageError):
         raise
     except Exception as error:  # the client's own, and those of the HTTP library it uses by now
+        error.__context__ = None  # it would carry signed addresses into a traceback
         raise _translated(error, kind, name, revision, path) from None
     finally:
         for handler in handlers:
@@ -178,9 +179,9 @@ def client_errors(
 
 
 class _RedactingFilter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> Literal[True]:
+    def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None
-        return True
+        return record.levelno >= logging.ERROR  # what it tries again is no news to anyone
 
 
 def _translated(
@@ -206,7 +207,8 @@ def _translated(
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
         return HubError(f"{name}: HF_HUB_OFFLINE is set, so nothing is asked of {endpoint}")
-    response = getattr(error, "response", None)
+    cause = error.__cause__ or error  # the client wraps what happened in a guess
+    response = getattr(error, "response", None) or getattr(cause, "response", None)
     if response is not None:
         reason = {401: "who you are is not known there: `hf auth login`", 403: "not allowed"}
         status = response.status_code
@@ -217,16 +219,20 @@ def _translated(
         )
     if isinstance(error, OSError) and error.errno is not None and path is not None:
         return StorageError(path, error)
-    cause = error.__cause__ or error  # the client wraps what happened in a guess
+    if "Consistency check failed" in str(error):
+        return HubError(f"{name}: {path} arrived with another size than promised", transient=True)
     what = redact(f"{type(cause).__name__}: {cause}".splitlines()[0])
     return HubError(
-        f"{name}: {endpoint} can't be reached, or broke off ({what}). Every file that arrived "
-        "whole is kept: pull again.",
+        f"{name}: {endpoint} can't be reached, or broke off ({what}). What arrived whole is "
+        "kept: pull again.",
         transient=True,  # a connection, a length, an answer cut off in the middle of its JSON
     )
 
 
 def _client() -> "HfApi":
+    # Asked by no one who pulls here; and files of Xet storage come over plain HTTP as well.
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "HF_HUB_DISABLE_XET"):
+        os.environ.setdefault(name, "1")
     from huggingface_hub import HfApi
 
     # Given, and not left to the client: it looks only when it is imported.

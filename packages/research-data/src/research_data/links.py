@@ -2,6 +2,8 @@
 
 papers/squad/data -> ../../assets/datasets/rajpurkar--squad@7b6d24c440a3      one: `data` itself
 papers/glue/data/{sst2,bert} -> ...                                           several: a folder
+
+What is no link into assets is a person's own: it is never replaced and never removed.
 """
 
 import os
@@ -19,72 +21,96 @@ def link_assets(member: Path, assets: Mapping[str, Path]) -> list[Path]:
     """Have a member's `data` link to exactly these assets, by name; returns the links.
 
     Relative links, absolute where the assets lie outside the member's workspace. Raises AssetError
-    when something that is no link is in the way, StorageError where no link can be made.
+    when something that is no link into assets is in the way, StorageError where no link can be
+    made.
     """
     data = member / DATA
     if len(assets) == 1:
         links = {data: next(iter(assets.values()))}
     else:
         links = {data / name.replace("/", "--"): folder for name, folder in assets.items()}
-    if len(assets) > 1 and data.is_symlink():
-        data.unlink()
-    elif len(assets) == 1 and _only_links(data):
-        for link in data.iterdir():
-            link.unlink()
-        data.rmdir()
-    for link, target in links.items():
-        _refuse_in_the_way(link)
-        if link.is_symlink() and link.resolve() == target.resolve():
-            continue
-        try:
+    _refuse_in_the_way(data, links)
+    try:
+        for link in _our_links(data):
+            if link not in links:
+                link.unlink()
+        if data in links and data.is_dir() and not data.is_symlink():
+            data.rmdir()  # it held links of ours alone
+        for link, target in links.items():
             link.parent.mkdir(exist_ok=True)
-        except OSError as error:
-            raise StorageError(link, error) from error
-        try:
-            replace_link(link, _target(link, target, member))
-        except StorageError as error:
-            raise _without_links(error, target) from error
+            if not link.is_symlink() or link.resolve() != target.resolve():
+                replace_link(link, _target(link, target, member))
+    except (OSError, StorageError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise AssetError(
+            f"{data} can't be made a link ({reason}). Where a file system has no symbolic links "
+            "none are needed: training finds its data without (run.asset), and it lies at "
+            f"{', '.join(map(str, links.values()))}."
+        ) from error
     return sorted(links)
 
 
 def add_link(member: Path, name: str, folder: Path) -> list[Path]:
     """Link one more asset into a member's `data`; returns all links. Raises as link_assets does."""
-    return link_assets(member, {**linked_assets(member), name: folder})
+    others = {n: f for n, f in linked_assets(member).items() if f.resolve() != folder.resolve()}
+    return link_assets(member, {**others, name: folder})
 
 
 def unlink_assets(member: Path, name: str | None = None) -> list[Path]:
     """Remove a member's links to assets, or the one of that name; returns what was removed.
 
-    Raises UsageError when there is none such.
+    Raises UsageError when there is none such, StorageError.
     """
     data = member / DATA
-    found = [data] if data.is_symlink() else [path for path in data.glob("*") if path.is_symlink()]
-    if name is not None:
-        key = name.replace("/", "--")
-        found = [
-            link
-            for link in found
-            if link.name == key
-            or link.readlink().name.split("@")[0] in (key, name)
-            or _names_same(link, key)
-        ]
+    key = (name or "").replace("/", "--")
+    found = [link for link in _our_links(data) if name is None or _is_called(link, key)]
     if not found:
         raise UsageError(f"{data} links to no {name or 'asset'}")
-    for link in found:
-        link.unlink()
-    if data.is_dir() and not data.is_symlink() and not any(data.iterdir()):
-        data.rmdir()
+    try:
+        for link in found:
+            link.unlink()
+        if data.is_dir() and not data.is_symlink() and not any(data.iterdir()):
+            data.rmdir()
+    except OSError as error:
+        raise StorageError(data, error) from error
     return found
 
 
 def linked_assets(member: Path) -> dict[str, Path]:
     """The assets that a member's `data` links to, by name; also those that are gone."""
     data = member / DATA
-    if data.is_symlink():
-        target = data.readlink()
-        return {target.name.split("@")[0]: _absolute(data, target)}
-    links = sorted(path for path in data.glob("*") if path.is_symlink())
-    return {link.name: _absolute(link, link.readlink()) for link in links}
+    links = _our_links(data)
+    if links == [data]:
+        return {_name_of(_target_of(data)): _target_of(data)}
+    return {link.name: _target_of(link) for link in links}
+
+
+def _our_links(data: Path) -> list[Path]:
+    """The links into assets that `data` is or holds."""
+    links = [data] if data.is_symlink() else sorted(p for p in data.glob("*") if p.is_symlink())
+    return [link for link in links if _is_asset(_target_of(link))]
+
+
+def _is_asset(target: Path) -> bool:
+    """Whether a path is, or was, that of an asset, of these assets or of some before a move."""
+    return "@" in target.name and target.parent.name in ("datasets", "models")
+
+
+def _refuse_in_the_way(data: Path, links: Mapping[Path, Path]) -> None:
+    ours = set(_our_links(data))
+    in_the_way = [link for link in links if os.path.lexists(link) and link not in ours]
+    if data in links and in_the_way and data.is_dir() and not data.is_symlink():
+        if ours and ours == set(data.iterdir()):
+            in_the_way = []  # a folder of links of ours alone may become a link
+    elif links and data not in links and data not in ours and os.path.lexists(data):
+        folder = data.is_dir() and not data.is_symlink()
+        in_the_way = in_the_way if folder else [data]
+    if in_the_way:
+        kind = "link of your own" if in_the_way[0].is_symlink() else "real folder or file"
+        raise AssetError(
+            f"{in_the_way[0]} is a {kind}, where a link to the data belongs. Move it away: it is "
+            "yours, and nothing here removes it."
+        )
 
 
 def _target(link: Path, target: Path, member: Path) -> Path | str:
@@ -94,34 +120,24 @@ def _target(link: Path, target: Path, member: Path) -> Path | str:
     return target
 
 
-def _absolute(link: Path, target: Path) -> Path:
+def _target_of(link: Path) -> Path:
+    target = link.readlink()
     return target if target.is_absolute() else Path(os.path.normpath(link.parent / target))
 
 
-def _names_same(link: Path, key: str) -> bool:
-    """Whether a link goes where the name beside its asset goes."""
-    target = _absolute(link, link.readlink())
-    return (target.parent / key).is_symlink() and (target.parent / key).readlink() == Path(
-        target.name
-    )
+def _is_called(link: Path, key: str) -> bool:
+    """Whether a link, or the asset it goes to, has that name; or the name beside it goes there."""
+    target = _target_of(link)
+    beside = target.with_name(key) if key else target
+    linked = beside.is_symlink() and beside.readlink() == Path(target.name)
+    return key in (link.name, target.name, target.name.rpartition("@")[0]) or linked
 
 
-def _only_links(data: Path) -> bool:
-    real = data.is_dir() and not data.is_symlink()
-    return real and all(path.is_symlink() for path in data.iterdir())
-
-
-def _refuse_in_the_way(link: Path) -> None:
-    for path in (link.parent, link) if link.parent.name == DATA else (link,):
-        if path == link and path.exists() and not path.is_symlink():
-            raise AssetError(
-                f"{path} is a real folder, where a link to the data belongs. Move it away: its "
-                "contents are yours, and nothing here removes them."
-            )
-
-
-def _without_links(error: StorageError, target: Path) -> AssetError:
-    return AssetError(
-        f"{error} If this file system has no symbolic links: nothing needs them. Training finds "
-        f"its data without (run.asset), and the data is at {target}."
-    )
+def _name_of(folder: Path) -> str:
+    """What an asset is called here: the name of a link beside it, else its id."""
+    stem = folder.name.rpartition("@")[0]
+    if folder.parent.is_dir():
+        beside = sorted(p for p in folder.parent.iterdir() if p.is_symlink())
+        names = [p.name for p in beside if p.readlink() == Path(folder.name)]
+        return next((name for name in names if name != stem), stem)
+    return stem

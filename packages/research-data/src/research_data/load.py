@@ -4,19 +4,24 @@ squad = download_dataset("squad")                   # a datasets.DatasetDict, ma
 bert = AutoModel.from_pretrained(download_model("bert-base-uncased"))
 """
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from research_data.catalog import Asset
+from research_data.catalog import Asset, find_asset
 from research_data.derived import Shards, key_of, open_or_make
+from research_data.durable import new_folder
 from research_data.errors import AssetError, StorageError, UsageError
-from research_data.pull import pull_dataset, pull_model
+from research_data.pull import card_configs, pull_dataset, pull_model
+from research_data.transfer import import_asset, is_path
 from research_data.verify import check_asset
+
+NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
@@ -35,11 +40,16 @@ def download_dataset(
 ) -> "DatasetDict | Dataset":
     """A dataset of the hub, `NAME[@REVISION]`, pulled where it isn't here, mapped into memory.
 
-    config: which of several the dataset has. split: that one alone, as a `Dataset`. What is
-    returned is the library's own; its Arrow files lie in assets, made once. Raises what
-    pull_dataset and open_dataset raise.
+    name: files of one's own as well, `./rows.csv`. config: which of several the dataset has.
+    split: that one alone, as a `Dataset`. Only what is asked for is pulled. What is returned is
+    the library's own; its Arrow files lie in assets, made once. Raises what pull_dataset and
+    open_dataset raise.
     """
-    asset = pull_dataset(name, offline=offline)
+    if is_path(name):
+        asset = import_asset(Path(name))
+    else:
+        configs, splits = [config] if config else [], [split] if split else []
+        asset = pull_dataset(name, configs, splits, offline=offline)
     opened = open_dataset(asset.folder, config)
     return _one_split(opened, asset, split) if split else opened
 
@@ -54,20 +64,25 @@ def download_model(
     return pull_model(name, include, offline=offline, quiet=quiet).folder
 
 
-def open_dataset(folder: Path, config: str | None = None) -> "DatasetDict":
+def open_dataset(folder: Path | str, config: str | None = None) -> "DatasetDict":
     """The dataset in an asset's folder, as `datasets` reads it, without a look at any network.
 
-    Raises UsageError for a config that isn't there or isn't named where there are several,
-    DamagedAssetError, AssetError when `datasets` can't read its files, StorageError.
+    folder: or the name of a dataset that is here. Raises UsageError for a config that isn't there
+    or isn't named where there are several, DamagedAssetError, AssetError when `datasets` can't
+    read its files or they lie elsewhere, StorageError.
     """
+    if isinstance(folder, str):
+        folder = find_asset("dataset", folder).folder
     asset = Asset(folder, check_asset(folder))
     if asset.manifest.source == "generated":
         raise AssetError(f"{folder.name} was generated: read it with research_data.load_arrays")
     asset.mark_used()
-    view = asset.derived / "files"
+    card_configs(folder)  # refuses a card that leads elsewhere
+    files = {name: entry.sha256 for name, entry in asset.manifest.files.items()}
+    view = asset.derived / f"files-{key_of(files)}"
     data_files = _chosen_files(asset, config)
     identity = {
-        "files": {name: entry.sha256 for name, entry in asset.manifest.files.items()},
+        "files": files,
         "config": config,
         "data_files": data_files,
         "view": str(view),  # the Arrow files of images and sounds name them by their path
@@ -77,7 +92,7 @@ def open_dataset(folder: Path, config: str | None = None) -> "DatasetDict":
         _make_view(asset, view)
         return _build(asset, view, config, data_files, partial)
 
-    return open_or_make(asset.derived / (config or "default"), identity, make)
+    return open_or_make(asset.derived, config or "default", identity, make)
 
 
 def tokenize_dataset(
@@ -97,10 +112,12 @@ def tokenize_dataset(
     max_length=384, truncation=True. The result is kept under a key of both revisions, the options
     and the tokenizers' version. Raises UsageError for a column that isn't there.
     """
-    data = pull_dataset(dataset, offline=offline)
+    columns = [columns] if isinstance(columns, str) else list(columns)
+    data = pull_dataset(dataset, [config] if config else [], offline=offline)
     model = pull_model(tokenizer, offline=offline)
     identity = {
         "dataset": [data.manifest.repo_id, data.manifest.revision, config],
+        "files": sorted(data.manifest.files),
         "tokenizer": [model.manifest.repo_id, model.manifest.revision],
         "columns": list(columns),
         "keep": list(keep),
@@ -117,7 +134,11 @@ def tokenize_dataset(
                 "research-data[text]"
             ) from error
         opened = open_dataset(data.folder, config)
-        tokenize = AutoTokenizer.from_pretrained(model.folder)
+        try:
+            tokenize = AutoTokenizer.from_pretrained(model.folder)
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise AssetError(f"{model.folder.name} has no tokenizer: {reason}") from error
         shards = {}
         for split, rows in opened.items():
             if missing := {*columns, *keep} - set(rows.column_names):
@@ -137,7 +158,7 @@ def tokenize_dataset(
         return shards
 
     with _bars_at_a_terminal():
-        return open_or_make(data.derived / f"tokens-{key_of(identity)}", identity, make)
+        return open_or_make(data.derived, "tokens", identity, make)
 
 
 def _chosen_files(asset: Asset, config: str | None) -> dict[str, list[str]] | None:
@@ -158,14 +179,13 @@ def _chosen_files(asset: Asset, config: str | None) -> dict[str, list[str]] | No
 
 def _make_view(asset: Asset, view: Path) -> None:
     """A folder of links to the asset's own files alone: asset.json is not data."""
-    shutil.rmtree(view, ignore_errors=True)
-    try:
+    if view.is_dir():
+        return
+    with suppress(FileExistsError), new_folder(view) as partial:
         for name in asset.manifest.files:
-            link = view / name
+            link = partial / name
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(os.path.relpath(asset.folder / name, link.parent))
-    except OSError as error:
-        raise StorageError(view, error) from error
 
 
 def _build(
@@ -187,6 +207,7 @@ def _build(
             data_files=dict(data_files) if data_files else None,
             cache_dir=str(work),
         )
+        _refuse_others(asset, view, builder.config.data_files)
         # Every byte was hashed: what a card says of sizes is often out of date.
         builder.download_and_prepare(str(made), verification_mode="no_checks")
     pyarrow.default_memory_pool().release_unused()  # it keeps what reading took, for ever
@@ -206,6 +227,14 @@ def _build(
     return shards
 
 
+def _refuse_others(asset: Asset, view: Path, data_files: Mapping[str, Sequence[str]]) -> None:
+    """Refuse data that is not the asset's own, verified: `datasets` follows what a card says."""
+    own = {str(view.resolve() / name) for name in asset.manifest.files}
+    for path in (path for paths in (data_files or {}).values() for path in paths):
+        if os.path.abspath(path) not in own:  # noqa: PTH100  # resolve() would follow the link
+            raise AssetError(f"{asset.folder.name} leads to {path}, which is not its own: not read")
+
+
 @contextmanager
 def _readable(asset: Asset) -> Iterator[None]:
     """What `datasets` says of files it can't read, as sentences of ours."""
@@ -213,16 +242,22 @@ def _readable(asset: Asset) -> Iterator[None]:
         yield
     except (AssetError, UsageError):
         raise
-    except OSError as error:
-        if error.errno is not None:
-            raise StorageError(asset.derived, error) from error
-        raise AssetError(f"{asset.folder.name} can't be read by `datasets`: {error}") from error
     except Exception as error:  # ValueError, its own, and those of pyarrow and pandas
+        chain: list[BaseException] = [error]
+        while cause := chain[-1].__cause__ or chain[-1].__context__:
+            chain.append(cause)
+        for each in chain:
+            if isinstance(each, OSError) and each.errno in (
+                errno.ENOSPC,
+                errno.EROFS,
+                errno.EDQUOT,
+            ):
+                raise StorageError(asset.derived, each) from error
         text = str(error)
         if "config" in text.casefold() and "available" in text.casefold():
             raise UsageError(f"{asset.folder.name}: {' '.join(text.split())}") from error
-        cause = f": {error.__cause__}" if error.__cause__ else ""
-        what = f"{type(error).__name__}: {text}{cause}"
+        what = f"{type(error).__name__}: {text}"
+        what += f": {error.__cause__}" if error.__cause__ else ""
         raise AssetError(f"{asset.folder.name} can't be read by `datasets` ({what})") from error
 
 

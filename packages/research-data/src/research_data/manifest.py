@@ -7,14 +7,24 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from research_data.durable import write_bytes
 from research_data.errors import AssetError, DamagedAssetError
 
 MANIFEST = "asset.json"
+OWN_FILES = (MANIFEST, ".verified.json", ".used", ".cache")  # beside the files of an asset
 SCHEMA = 1
-LONGEST_NAME = 255  # bytes, of one component of a path, on every file system in use
+LONGEST_PART = 255  # bytes of one component of a path, on every file system in use
+LONGEST_NAME = 160  # characters of an asset's: a revision and the clients' suffixes come on top
+NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # of an asset, with or without an owner
 
 Kind = Literal["dataset", "model"]
 
@@ -32,10 +42,11 @@ class Manifest(BaseModel):
     """The content of asset.json.
 
     source: where it comes from. repo_id: its id on the hub, or its name where it is from no hub.
-    configs: of a dataset of which only a part was pulled: config -> split -> files. whole_configs:
-    those with every split. include: patterns asked for beside the usual files of a model.
-    revision: the hub's commit, or the key of what was generated or imported. files: path below
-    the folder -> size and sha256.
+    asked_as: every NAME or NAME@REVISION that it answers to. configs: of a dataset of which only
+    a part was pulled: config -> split -> files. whole_configs: those with every split.
+    whole_splits: those with every config. include: patterns asked for beside the usual files of a
+    model. revision: the hub's commit, or the key of what was generated or imported. files: path
+    below the folder -> size and sha256.
     """
 
     model_config = ConfigDict(extra="ignore", populate_by_name=True)
@@ -45,8 +56,10 @@ class Manifest(BaseModel):
     source: Literal["hub", "local", "generated"]
     repo_id: str
     endpoint: str | None = None
+    asked_as: list[str] = []
     configs: dict[str, dict[str, list[str]]] = {}
     whole_configs: list[str] = []
+    whole_splits: list[str] = []
     include: list[str] = []
     requested_revision: str | None = None
     revision: Annotated[str, Field(pattern="^[0-9a-f]{12,64}$")]
@@ -55,12 +68,21 @@ class Manifest(BaseModel):
     package: dict[str, str] | None = None
     arguments: dict[str, object] | None = None
     files: dict[str, FileEntry]
-    pulled_at: str = Field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    pulled_at: str = Field(default_factory=lambda: _now())
 
     @field_validator("configs", mode="before")
     @classmethod
     def _as_mapping(cls, value: object) -> object:
         return {} if value == [] else value  # as the first manifests had it
+
+    @model_validator(mode="after")
+    def _stays_in_its_folder(self) -> "Manifest":
+        if reason := why_no_name(self.repo_id):
+            raise ValueError(f"repo_id {self.repo_id[:80]!r} {reason}")
+        paths = (p for splits in self.configs.values() for ps in splits.values() for p in ps)
+        if self.files and (strange := set(paths) - self.files.keys()):
+            raise ValueError(f"configs names {min(strange)[:80]!r}, which files doesn't")
+        return self
 
     @property
     def size(self) -> int:
@@ -88,6 +110,11 @@ def read_manifest(folder: Path) -> Manifest:
         content = (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise DamagedAssetError(folder, f"{MANIFEST} is missing or unreadable") from error
+    return parse_manifest(content, folder)
+
+
+def parse_manifest(content: bytes, folder: Path) -> Manifest:
+    """The manifest in content; errors, as those of read_manifest, say that it is of folder."""
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
@@ -106,9 +133,22 @@ def read_manifest(folder: Path) -> Manifest:
     return manifest
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 def folder_name(repo_id: str, revision: str) -> str:
     """What the folder of a revision of an asset is called."""
     return f"{repo_id.replace('/', '--')}@{revision[:12]}"
+
+
+def why_no_name(name: str) -> str | None:
+    """Why name can be no asset's, for a sentence that begins with it; None when it can."""
+    if not NAME.fullmatch(name) or ".." in name:
+        return "must be letters, digits and . _ - with at most one / between owner and name"
+    if len(name) > LONGEST_NAME:
+        return f"is {len(name)} characters long, {LONGEST_NAME} is the most"
+    return None
 
 
 def check_file_names(names: Iterable[str]) -> None:
@@ -157,12 +197,12 @@ def _why_unsafe(name: str) -> str | None:
         return "is a path of another system"
     if any(ord(character) < 32 or ord(character) == 127 for character in name):
         return "holds control characters"
-    if any(len(part.encode(errors="surrogatepass")) > LONGEST_NAME for part in parts):
-        return f"is longer than the {LONGEST_NAME} bytes a file system takes"
+    if any(len(part.encode(errors="surrogatepass")) > LONGEST_PART for part in parts):
+        return f"is longer than the {LONGEST_PART} bytes a file system takes"
     try:
         name.encode()
     except UnicodeEncodeError:
         return "is no valid Unicode"
-    if parts[0] in (MANIFEST, ".verified.json", ".cache"):
+    if parts[0].casefold() in OWN_FILES:
         return "is one that this package keeps for itself"
     return None

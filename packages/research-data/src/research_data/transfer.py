@@ -1,19 +1,18 @@
 """Assets in and out without a hub: archives for machines without a network, and people's own files.
 
-An archive is a plain tar of the asset's folder, asset.json first: `tar tf` shows what it holds.
+An archive is a plain tar of the asset's folder, asset.json first: `tar tf` shows what it holds. It
+is as trustworthy as whoever made it: what it says of itself is checked, not who said it.
 """
 
 import hashlib
 import io
 import shutil
 import tarfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from research_data.catalog import Asset, check_name, kind_folder, name_asset
-from research_data.durable import new_folder
+from research_data.catalog import Asset, kind_folder, name_asset, refuse_name
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
 from research_data.manifest import (
     MANIFEST,
@@ -21,29 +20,39 @@ from research_data.manifest import (
     Kind,
     Manifest,
     check_file_names,
-    folder_name,
+    parse_manifest,
     read_manifest,
+    why_no_name,
 )
 from research_data.progress import BytesProgress
-from research_data.verify import (
-    CHUNK,
-    OnBytes,
-    check_asset,
-    take_stamps,
-    verify_asset,
-    write_stamps,
-)
+from research_data.publish import publication, refuse_full_disk
+from research_data.selection import is_pickle
+from research_data.verify import CHUNK, OnBytes, sha256_of
+
+LARGEST_MANIFEST = 256 << 20  # bytes; a million files
+SUFFIXES = (".csv", ".json", ".jsonl", ".parquet", ".arrow", ".txt", ".tar")
+
+Fill = Callable[[Path, dict[str, FileEntry], OnBytes], None]
+
+
+def is_path(text: str) -> bool:
+    """Whether text means files on this disk, and no name: `./rows`, `/data`, `rows.csv`."""
+    return text.startswith((".", "/", "~")) or (
+        Path(text).suffix in SUFFIXES and Path(text).is_file()
+    )
 
 
 def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
     """Write an asset as one tar archive; path is the file, or the folder for it. Returns the file.
 
-    Every file is hashed on the way. Raises UsageError when the file exists, DamagedAssetError,
-    StorageError.
+    Every file is hashed on the way. Raises UsageError when the file exists or its folder doesn't,
+    DamagedAssetError, StorageError.
     """
     file = path / f"{asset.folder.name}.tar" if path.is_dir() else path
     if file.exists():
         raise UsageError(f"{file} exists; export to another name")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file.parent} is no folder to write to")
     manifest = read_manifest(asset.folder)
     beside = file.with_name(f".{file.name}.partial")
     label = f"export {asset.folder.name}"
@@ -71,199 +80,190 @@ def import_asset(
     """Take an exported archive, an asset's folder, or files of one's own (csv, json, parquet, a
     folder of them) into assets; every file is hashed, and nothing half is left.
 
-    name: what to call it; by default as the archive or file is called. Raises UsageError when
-    path isn't there, AssetError for an archive that is damaged or names files outside its folder,
-    StorageError.
+    name: what to call it; by default what the archive's was asked for by, or the file is called.
+    Hidden files of a folder are left out. Raises UsageError when path isn't there or the name is
+    another's, AssetError for an archive that is damaged or holds what it shouldn't, StorageError.
     """
+    path = path.expanduser()
     if not path.exists():
         raise UsageError(f"{path} doesn't exist")
-    if path.is_file() and tarfile.is_tarfile(path):
+    if path.suffix == ".tar" or (path.is_file() and tarfile.is_tarfile(path)):
         return _from_archive(path, kind, name, quiet)
     if path.is_dir() and (path / MANIFEST).exists():
-        manifest = verify_asset(path)
-        return _from_files(path, manifest, name, quiet)
+        manifest = read_manifest(path)
+        return _publish(manifest, name, quiet, _copying({n: path / n for n in manifest.files}))
     return _from_own_files(path, kind, name, quiet)
 
 
 def _from_archive(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:
     try:
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:") as archive:
             first = archive.next()
-            if first is None or Path(first.name).name != MANIFEST:
+            if first is None or Path(first.name).name != MANIFEST or not first.isreg():
                 raise AssetError(f"{path} is no exported asset: {MANIFEST} isn't its first file")
-            manifest = _manifest_in(archive, first, path)
+            if first.size > LARGEST_MANIFEST or first.issparse():
+                raise AssetError(f"{path}: its {MANIFEST} has {first.size} bytes, which is absurd")
+            opened = archive.extractfile(first)
+            assert opened is not None  # a regular file
+            try:
+                manifest = parse_manifest(opened.read(), path)
+            except DamagedAssetError as error:
+                raise AssetError(f"{path}: {error.what}") from error
             if manifest.kind != kind:
                 raise UsageError(f"{path} holds a {manifest.kind}: `{manifest.kind} import`")
             root = Path(first.name).parent.as_posix()
-            with _published(manifest, name) as (partial, fresh):
-                if fresh:
-                    _unpack(archive, root, manifest, partial, path, quiet)
-    except tarfile.TarError as error:
-        raise AssetError(f"{path} is damaged: {error}") from error
-    return _named(manifest, name)
 
+            def unpack(partial: Path, wanted: dict[str, FileEntry], on_bytes: OnBytes) -> None:
+                _unpack(archive, root, manifest, wanted, partial, path, on_bytes)
 
-def _manifest_in(archive: tarfile.TarFile, first: tarfile.TarInfo, path: Path) -> Manifest:
-    opened = archive.extractfile(first)
-    content = opened.read() if opened else b""
-    with new_scratch() as folder:
-        (folder / MANIFEST).write_bytes(content)
-        try:
-            return read_manifest(folder)
-        except DamagedAssetError as error:
-            raise AssetError(f"{path}: {error.what}") from error
-        except AssetError as error:
-            raise AssetError(str(error).replace(str(folder), str(path))) from error
-
-
-@contextmanager
-def new_scratch() -> Iterator[Path]:
-    """A folder for a moment."""
-    import tempfile
-
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
+            return _publish(manifest, name, quiet, unpack)
+    except (tarfile.TarError, EOFError) as error:
+        raise AssetError(f"{path} is no whole archive of `export`: {error}") from error
 
 
 def _unpack(
     archive: tarfile.TarFile,
     root: str,
     manifest: Manifest,
+    wanted: dict[str, FileEntry],
     partial: Path,
     path: Path,
-    quiet: bool,
+    on_bytes: OnBytes,
 ) -> None:
-    """Write the files that the manifest lists, and only those, comparing every byte."""
+    """Write the files that are wanted, comparing every byte; refuse what isn't in the manifest."""
     left = dict(manifest.files)
-    with BytesProgress(f"import {manifest.folder_name}", manifest.size, quiet) as progress:
-        while (member := archive.next()) is not None:
-            name = member.name.removeprefix(f"{root}/")
-            entry = left.pop(name, None)
-            if entry is None or not member.isreg():
-                raise AssetError(
-                    f"{path} holds {member.name!r}, which its {MANIFEST} doesn't list as a file. "
-                    "Nothing was imported."
-                )
-            source = archive.extractfile(member)
-            assert source is not None  # a regular file
-            target = partial / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("wb") as written:
-                sha256 = _copy(source, written, progress.update)
-            if sha256 != entry.sha256 or target.stat().st_size != entry.size:
-                raise AssetError(
-                    f"{path} is damaged: {name} has the sha256 {sha256}, {MANIFEST} says "
-                    f"{entry.sha256}. Nothing was imported."
-                )
+    while (member := archive.next()) is not None:
+        name = member.name.removeprefix(f"{root}/")
+        entry = left.pop(name, None)
+        if entry is None or not member.isreg() or member.issparse() or member.size != entry.size:
+            raise AssetError(
+                f"{path} holds {member.name!r}, which its {MANIFEST} doesn't list as such a file. "
+                "Nothing was imported."
+            )
+        if name not in wanted:
+            continue
+        source = archive.extractfile(member)
+        assert source is not None  # a regular file
+        if (sha256 := _write(source, partial / name, on_bytes)) != entry.sha256:
+            raise AssetError(
+                f"{path} is damaged: {name} has the sha256 {sha256}, {MANIFEST} says "
+                f"{entry.sha256}. Nothing was imported."
+            )
     if left:
         raise AssetError(f"{path} ends before {', '.join(sorted(left)[:5])}. Nothing was imported.")
 
 
-def _from_files(folder: Path, manifest: Manifest, name: str | None, quiet: bool) -> Asset:
-    with (
-        _published(manifest, name) as (partial, fresh),
-        BytesProgress(f"import {manifest.folder_name}", manifest.size, quiet) as progress,
-    ):
-        if fresh:
-            for file, entry in manifest.files.items():
-                _take(folder / file, partial / file, entry, progress.update)
-    return _named(manifest, name)
-
-
 def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:
-    called = name or path.name.partition(".")[0]
-    check_name(called)
-    sources = (
-        {path.name: path}
-        if path.is_file()
-        else {
-            file.relative_to(path).as_posix(): file
-            for file in sorted(path.rglob("*"))
-            if file.is_file() and not any(p.startswith(".") for p in file.relative_to(path).parts)
-        }
-    )
+    called = name or path.resolve().name.partition(".")[0]
+    if reason := why_no_name(called):
+        raise UsageError(f"{called[:80]!r} can be no name: it {reason}. Say another with --name.")
+    below = [path] if path.is_file() else sorted(path.rglob("*"))
+    top = path.parent if path.is_file() else path
+    seen = [p for p in below if not any(x.startswith(".") for x in p.relative_to(top).parts)]
+    if links := [p for p in seen if p.is_symlink()]:
+        raise AssetError(
+            f"{links[0]} is a link: what it goes to may change or lie elsewhere. Put the file "
+            "itself there. Nothing was imported."
+        )
+    sources = {p.relative_to(top).as_posix(): p for p in seen if p.is_file()}
     if not sources:
         raise UsageError(f"{path} has no files in it")
     check_file_names(sources)
     size = sum(file.stat().st_size for file in sources.values())
     entries: dict[str, FileEntry] = {}
     with BytesProgress(f"hash {path.name}", size, quiet) as progress:
-        from research_data.verify import sha256_of
-
         for file, source in sources.items():
             sha256 = sha256_of(source, progress.update)
             entries[file] = FileEntry(size=source.stat().st_size, sha256=sha256)
-    key = hashlib.sha256(
-        "".join(f"{file}\0{entry.sha256}\n" for file, entry in entries.items()).encode()
-    ).hexdigest()
+    listing = "".join(f"{file}\0{entry.sha256}\n" for file, entry in entries.items())
     manifest = Manifest(
-        kind=kind, source="local", repo_id=called, revision=key, licence=None, files=entries
+        kind=kind,
+        source="local",
+        repo_id=called,
+        asked_as=[called],
+        revision=hashlib.sha256(listing.encode()).hexdigest(),
+        files=entries,
     )
+    return _publish(manifest, called, quiet, _copying(sources))
+
+
+def _publish(manifest: Manifest, name: str | None, quiet: bool, fill: Fill) -> Asset:
+    """Have what is missing of an asset written by fill, and name it."""
+    if manifest.kind == "model" and (pickled := [f for f in manifest.files if is_pickle(f)]):
+        raise AssetError(f"{pickled[0]} is pickled, and would run code when read: not imported")
+    folder = kind_folder(manifest.kind) / manifest.folder_name
+    names = [name] if name else _plain_names(manifest)
+    for called in names[:1]:
+        refuse_name(folder, called)
+    refuse_full_disk(folder, manifest.size, manifest.folder_name)
     with (
-        _published(manifest, called) as (partial, fresh),
-        BytesProgress(f"import {manifest.folder_name}", size, quiet) as progress,
+        publication(folder, quiet) as opened,
+        BytesProgress(f"import {manifest.folder_name}", manifest.size, quiet) as progress,
     ):
-        if fresh:
-            for file, entry in entries.items():
-                _take(sources[file], partial / file, entry, progress.update)
-    return _named(manifest, called)
-
-
-@contextmanager
-def _published(manifest: Manifest, name: str | None) -> Iterator[tuple[Path, bool]]:
-    """A folder to fill that becomes the asset's, or the asset's own where it is here, intact."""
-    if name:
-        check_name(name)
-    folder = kind_folder(manifest.kind) / folder_name(manifest.repo_id, manifest.revision)
-    if folder.exists():
-        check_asset(folder)
-        yield folder, False
-        return
-    try:
-        with new_folder(folder) as partial:
-            yield partial, True
-            manifest.write(partial)
-    except FileExistsError:  # another process brought the same
-        check_asset(folder)
-    else:
-        write_stamps(folder, take_stamps(folder, manifest))
-
-
-def _named(manifest: Manifest, name: str | None) -> Asset:
-    folder = kind_folder(manifest.kind) / folder_name(manifest.repo_id, manifest.revision)
-    asset = Asset(folder, manifest)
-    name_asset(asset, name or manifest.repo_id)
+        wanted = {n: e for n, e in manifest.files.items() if n not in opened.present.files}
+        try:
+            fill(opened.partial, wanted, progress.update)
+            asked_as = sorted({*manifest.asked_as, *([name] if name else [])})
+            given = manifest.model_copy(update={"asked_as": asked_as})
+            asset = Asset(folder, opened.publish(given, wanted))
+        finally:
+            shutil.rmtree(opened.partial, ignore_errors=True)  # an import begins anew
+    for called in names:
+        try:
+            name_asset(asset, called)
+        except UsageError:  # here that name means something else already
+            if called == name:
+                raise
     return asset
+
+
+def _plain_names(manifest: Manifest) -> list[str]:
+    """The names an asset was asked for by, where it came from; else its id."""
+    asked = {text.partition("@")[0] for text in manifest.asked_as}
+    return sorted(n for n in asked if not why_no_name(n)) or [manifest.repo_id]
+
+
+def _copying(sources: dict[str, Path]) -> Fill:
+    def fill(partial: Path, wanted: dict[str, FileEntry], on_bytes: OnBytes) -> None:
+        for name, entry in wanted.items():
+            try:
+                with sources[name].open("rb") as source:
+                    sha256 = _write(source, partial / name, on_bytes)
+            except FileNotFoundError as error:
+                raise AssetError(f"{sources[name]} is missing; nothing was imported") from error
+            if sha256 != entry.sha256:
+                raise AssetError(f"{sources[name]} is damaged: its sha256 is {sha256}")
+
+    return fill
 
 
 def _add(
     archive: tarfile.TarFile, folder: Path, name: str, entry: FileEntry, on_bytes: OnBytes
 ) -> None:
-    info = archive.gettarinfo(folder / name, f"{folder.name}/{name}")
-    if not info.isreg():  # a hard link to one already added
-        info.type, info.size = tarfile.REGTYPE, entry.size
-    with (folder / name).open("rb") as file:
+    try:
+        file = (folder / name).open("rb")
+    except OSError as error:
+        raise DamagedAssetError(folder, f"{name} can't be read: {error.strerror}") from error
+    with file:
+        info = tarfile.TarInfo(f"{folder.name}/{name}")
+        info.size, info.mtime, info.mode = entry.size, int((folder / name).stat().st_mtime), 0o644
         counted = _Hashing(file, on_bytes)
         try:
             archive.addfile(info, counted)
         except OSError as error:
-            raise DamagedAssetError(folder, f"{name} ends early ({error})") from error
+            if (folder / name).stat().st_size != entry.size:
+                raise DamagedAssetError(folder, f"{name} ends early") from error
+            raise
     if counted.sha256.hexdigest() != entry.sha256:
         raise DamagedAssetError(folder, f"{name} is damaged: its sha256 is not {MANIFEST}'s")
 
 
-def _take(source: Path, target: Path, entry: FileEntry, on_bytes: OnBytes) -> None:
-    """Copy a file, and refuse it when its bytes are not the entry's."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as read, target.open("wb") as written:
-        sha256 = _copy(read, written, on_bytes)
-    if sha256 != entry.sha256:
-        raise AssetError(f"{source} changed while it was read; nothing was imported")
-
-
-def _copy(source: IO[bytes], target: IO[bytes], on_bytes: OnBytes) -> str:
+def _write(source: IO[bytes], target: Path, on_bytes: OnBytes) -> str:
+    """Copy source to a new file; returns its sha256."""
     hashing = _Hashing(source, on_bytes)
-    shutil.copyfileobj(hashing, target, CHUNK)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("wb") as written:
+        shutil.copyfileobj(hashing, written, CHUNK)
     return hashing.sha256.hexdigest()
 
 

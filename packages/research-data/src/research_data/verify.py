@@ -29,10 +29,9 @@ def check_asset(folder: Path) -> Manifest:
     Raises DamagedAssetError.
     """
     manifest = read_manifest(folder)
-    known, stamps = _read_stamps(folder), take_stamps(folder, manifest)
-    changed = [name for name, stamp in stamps.items() if stamp != known.get(name)]
-    if changed:
-        _raise_if_damaged(folder, find_damage(folder, manifest, changed))
+    stamps = take_stamps(folder, manifest.files)  # before: see verify_asset
+    if touched := touched_files(folder, manifest):
+        _raise_if_damaged(folder, find_damage(folder, manifest, touched))
         write_stamps(folder, stamps)
     return manifest
 
@@ -44,7 +43,7 @@ def verify_asset(folder: Path, on_bytes: OnBytes = lambda count: None) -> Manife
     DamagedAssetError, which names the damaged files.
     """
     manifest = read_manifest(folder)
-    stamps = take_stamps(folder, manifest)  # before: what changes meanwhile is hashed next time
+    stamps = take_stamps(folder, manifest.files)  # before: a change is hashed later
     _raise_if_damaged(folder, find_damage(folder, manifest, manifest.files, on_bytes))
     write_stamps(folder, stamps)
     return manifest
@@ -61,12 +60,18 @@ def find_damage(
 
     def look(name: str) -> str | None:
         path, entry = folder / name, manifest.files[name]
-        if path.is_symlink() or not path.is_file():
-            return "is missing" if not os.path.lexists(path) else "is no plain file"
-        if (size := path.stat().st_size) != entry.size:
-            return f"has {size} bytes, {MANIFEST} says {entry.size}"
-        if (seen := sha256_of(path, on_bytes)) != entry.sha256:
-            return f"is damaged: its sha256 is {seen}, {MANIFEST} says {entry.sha256}"
+        if not os.path.lexists(path):
+            return "is missing"
+        way = [path, *(folder / parent for parent in Path(name).parents[:-1])]
+        if any(step.is_symlink() for step in way) or not path.is_file():
+            return "is no plain file of this folder"
+        try:
+            if (size := path.stat().st_size) != entry.size:
+                return f"has {size} bytes, {MANIFEST} says {entry.size}"
+            if (seen := sha256_of(path, on_bytes)) != entry.sha256:
+                return f"is damaged: its sha256 is {seen}, {MANIFEST} says {entry.sha256}"
+        except OSError as error:
+            return f"can't be read: {error.strerror}"
         return None
 
     with ThreadPoolExecutor(count_cores()) as pool:
@@ -85,9 +90,19 @@ def sha256_of(path: Path, on_bytes: OnBytes = lambda count: None) -> str:
     return digest.hexdigest()
 
 
-def take_stamps(folder: Path, manifest: Manifest) -> Stamps:
-    """The stamp of every file of an asset as it is now."""
-    return {name: _stamp(folder / name) for name in manifest.files}
+def touched_files(folder: Path, manifest: Manifest) -> list[str]:
+    """The files of an asset that are not as they were when they were last hashed."""
+    known = _read_stamps(folder)
+    return [
+        name
+        for name, stamp in take_stamps(folder, manifest.files).items()
+        if stamp != known.get(name)
+    ]
+
+
+def take_stamps(folder: Path, names: Iterable[str]) -> Stamps:
+    """The stamp of each file as it is now."""
+    return {name: _stamp(folder / name) for name in names}
 
 
 def write_stamps(folder: Path, stamps: Stamps) -> None:

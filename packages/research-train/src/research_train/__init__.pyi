@@ -33,6 +33,17 @@ from .run import open_run as open_run
 from .run import start_run as start_run
 from .run_folders import find_run as find_run
 from .run_folders import last_run as last_run
+from .run_table import RunComparison as RunComparison
+from .run_table import RunSummary as RunSummary
+from .run_table import compare_runs as compare_runs
+from .run_table import draw_curves as draw_curves
+from .run_table import find_any_run as find_any_run
+from .run_table import follow_run as follow_run
+from .run_table import note_run as note_run
+from .run_table import read_metrics as read_metrics
+from .run_table import remove_runs as remove_runs
+from .run_table import runs as runs
+from .run_table import tag_run as tag_run
 from .trainer import Trainer as Trainer
 
 __version__: str

@@ -2,12 +2,14 @@
 
 step-00001000/model.safetensors      parameters and buffers under the model's own names
               optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`
+              ema.safetensors        averaged parameters, where a training keeps them
               state.json             everything else: see TrainState
               manifest.json          size and sha256 of each file above
 """
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +26,11 @@ from research_train.errors import CheckpointError
 from research_train.random_state import RandomState
 
 FORMAT = 1
-MODEL, OPTIMIZER, STATE, MANIFEST = (
-    "model.safetensors",
-    "optimizer.safetensors",
-    "state.json",
-    "manifest.json",
-)
+MODEL, OPTIMIZER, EMA = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
+STATE, MANIFEST = "state.json", "manifest.json"
 SHOWN_DIFFERENCES = 10
+
+Optimizers = Optimizer | Mapping[str, Optimizer]  # several, where a training steps several
 
 
 @dataclass
@@ -38,39 +38,65 @@ class TrainState:
     """All that a checkpoint holds besides tensors of model and optimizer.
 
     step: weight updates done. data: position in the data, None for a loader without one.
-    random: every generator. losses: of the steps since the last line of metrics.
+    random: every generator. losses: of the steps since the last line of metrics. scaler: of the
+    gradients in float16. best: the best value of the metric that is watched, and its step;
+    evaluations: how many there were since.
     """
 
     step: int = 0
     data: BatchesState | None = None
     random: RandomState = field(default_factory=RandomState.capture)
     losses: list[float] = field(default_factory=list)
+    scaler: dict[str, Any] | None = None
+    best: tuple[float, int] | None = None
+    evaluations: int = 0
+
+
+@dataclass
+class Snapshot:
+    """What a checkpoint holds: tensors by file and name, and the content of state.json."""
+
+    tensors: dict[str, dict[str, Tensor]]
+    content: dict[str, Any]
 
 
 def save_checkpoint(
     folder: Path | str,
     model: nn.Module,
-    optimizer: Optimizer | None = None,
+    optimizer: Optimizers | None = None,
     state: TrainState | None = None,
 ) -> Path:
     """Write a checkpoint to folder, which must not exist, in one step; returns it.
 
     Raises FileExistsError, StorageError. Tied parameters are stored once, under their first name.
     """
-    folder = Path(folder)
+    return write_snapshot(Path(folder), view_snapshot(model, optimizer, state or TrainState()))
+
+
+def view_snapshot(
+    model: nn.Module,
+    optimizer: Optimizers | None,
+    state: TrainState,
+    ema: nn.Module | None = None,
+) -> Snapshot:
+    """What a checkpoint of these holds now; its tensors are theirs, not copies."""
+    tensors, settings = _optimizer_parts(optimizer) if optimizer else ({}, None)
+    content = {"format": FORMAT, "optimizer": settings, **dataclasses.asdict(state)}
+    files = {MODEL: _model_tensors(model), OPTIMIZER: tensors}
+    if ema is not None:
+        files[EMA] = _model_tensors(ema)
+    return Snapshot(files, content)
+
+
+def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
+    """Write a snapshot as the checkpoint folder, in one step. Raises as save_checkpoint does."""
     with new_folder(folder) as partial:
-        save_file(_model_tensors(model), partial / MODEL)
-        tensors, settings = _optimizer_parts(optimizer) if optimizer else ({}, None)
-        save_file(tensors, partial / OPTIMIZER)
-        content = {
-            "format": FORMAT,
-            "optimizer": settings,
-            **dataclasses.asdict(state or TrainState()),
-        }
+        for name, tensors in snapshot.tensors.items():
+            save_file(tensors, partial / name)
         # In one line: indented, every word of a generator's state would stand on its own.
-        write_bytes(partial / STATE, json.dumps(content).encode())
+        write_bytes(partial / STATE, json.dumps(snapshot.content).encode())
         files = {}
-        for name in (MODEL, OPTIMIZER, STATE):
+        for name in (*snapshot.tensors, STATE):
             (partial / name).chmod(0o644)  # safetensors makes its files private
             size = (partial / name).stat().st_size
             files[name] = {"size": size, "sha256": sha256_file(partial / name)}
@@ -79,9 +105,12 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    folder: Path | str, model: nn.Module, optimizer: Optimizer | None = None
+    folder: Path | str,
+    model: nn.Module,
+    optimizer: Optimizers | None = None,
+    ema: nn.Module | None = None,
 ) -> TrainState:
-    """Fill model, and optimizer if given, from a checkpoint's folder; returns the rest of it.
+    """Fill model, and optimizer and ema if given, from a checkpoint's folder; returns the rest.
 
     The generators are not touched: `state.random.restore()` does that. Raises CheckpointError when
     the folder is no checkpoint, is damaged, or its names and shapes aren't the model's; the model
@@ -96,15 +125,22 @@ def load_checkpoint(
         settings = content.pop("optimizer")
         content.pop("format")
         state = TrainState(**{**content, "random": RandomState(**content["random"])})
+        averaged = load_file(folder / EMA) if ema is not None else {}
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{folder}: holds no averaged parameters ({EMA})") from error
     except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{folder}: cannot be read ({error})") from error
     own = _named_tensors(model)
     _refuse_differences(folder, tensors, own)
+    own_averaged = _named_tensors(ema) if ema is not None else {}
+    _refuse_differences(folder, averaged, own_averaged)
     if optimizer is not None:
         _fill_optimizer(folder, optimizer, optimizer_tensors, settings)
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
+        for name, tensor in averaged.items():
+            own_averaged[name].copy_(tensor)
     return state
 
 
@@ -125,7 +161,7 @@ def verify_checkpoint(folder: Path) -> None:
         ) from error
     if version != FORMAT:
         raise CheckpointError(f"{folder}: format {version}, this version reads {FORMAT}")
-    if set(files) != {MODEL, OPTIMIZER, STATE}:
+    if set(files) - {EMA} != {MODEL, OPTIMIZER, STATE}:
         raise CheckpointError(f"{folder}: {MANIFEST} names {sorted(files)}")
     for name, entry in files.items():
         try:
@@ -169,10 +205,17 @@ def _refuse_differences(folder: Path, stored: dict[str, Tensor], own: dict[str, 
         )
 
 
-def _optimizer_parts(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The optimizer's tensors by `<parameter index>.<name>`, and the rest of it as JSON."""
+def _optimizer_parts(optimizer: Optimizers) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The optimizer's tensors by `<parameter index>.<name>`, and the rest of it as JSON.
+
+    Of several, each tensor's name begins with `<optimizer's name>/`.
+    """
+    if isinstance(optimizer, Mapping):
+        parts = {name: _optimizer_parts(each) for name, each in optimizer.items()}
+        tensors = {f"{name}/{key}": t for name, (ts, _) in parts.items() for key, t in ts.items()}
+        return tensors, {"several": {name: settings for name, (_, settings) in parts.items()}}
     content = optimizer.state_dict()
-    tensors: dict[str, Tensor] = {}
+    tensors = {}
     scalars: dict[str, dict[str, Any]] = {}
     for index, values in content["state"].items():
         for name, value in values.items():
@@ -189,11 +232,21 @@ def _optimizer_parts(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str,
 
 
 def _fill_optimizer(
-    folder: Path, optimizer: Optimizer, tensors: dict[str, Tensor], settings: dict[str, Any] | None
+    folder: Path, optimizer: Optimizers, tensors: dict[str, Tensor], settings: dict[str, Any] | None
 ) -> None:
+    if isinstance(optimizer, Mapping):
+        several = (settings or {}).get("several", {})
+        if several.keys() != optimizer.keys():
+            raise CheckpointError(
+                f"{folder}: holds the optimizers {sorted(several)}, not {sorted(optimizer)}"
+            )
+        for name, each in optimizer.items():
+            own = {k.removeprefix(f"{name}/"): t for k, t in tensors.items() if k.startswith(f"{name}/")}
+            _fill_optimizer(folder, each, own, several[name])
+        return
     kind = type(optimizer).__name__
-    if settings is None or settings["kind"] != kind:
-        held = settings["kind"] if settings else "no optimizer"
+    if settings is None or settings.get("kind") != kind:
+        held = settings.get("kind", "several optimizers") if settings else "no optimizer"
         raise CheckpointError(f"{folder}: holds the state of {held}, not of {kind}")
     state: dict[int, dict[str, Any]] = {int(k): dict(v) for k, v in settings["state"].items()}
     for name, tensor in tensors.items():

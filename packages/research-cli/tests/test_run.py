@@ -1,0 +1,223 @@
+"""`research-cli run ...` as a user types it, over real runs of a tiny paper."""
+
+import importlib.util
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+PACKAGES = Path(__file__).parents[2]
+COMMAND = Path(sys.executable).with_name("research-cli")
+
+
+def load_workspaces() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "research_test_workspaces", PACKAGES / "research-train" / "tests" / "conftest.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+workspaces = load_workspaces()
+
+
+class Runs:
+    """A workspace with the runs `first` and `second` of tiny; commands typed in it."""
+
+    def __init__(self, folder: Path):
+        self.workspace = workspaces.Workspace(folder / "workspace")
+        self.workspace.add_paper()
+        words = ("--quiet", "--name")
+        self.first: Path = self.workspace.train(*words, "first").folder
+        self.second: Path = self.workspace.train(
+            *words, "second", "seed=1", "optimizer.learning_rate=1e-1"
+        ).folder
+
+    def __call__(self, *words: str, code: int = 0) -> str:
+        done = self.workspace.run("research-cli", "run", *words)
+        assert done.code == code, done.output + done.errors
+        assert "Traceback" not in done.errors
+        self.errors = done.errors
+        return done.output
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self(*words, "--json"))
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    """Shared by the tests, each of which leaves it as it was."""
+    return Runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def sleeping(runs: Runs) -> Iterator["subprocess.Popen[str]"]:
+    """A run of tiny that takes its time, once it has logged its first steps."""
+    words = ("--name", "slow", "sleep=0.2", "steps=2000", "log_every=1", "evaluate_every=2000")
+    process = runs.workspace.start("train", "--paper", "tiny", "--quiet", *words)
+    try:
+        deadline = time.monotonic() + 60
+        while not list(runs.workspace.outputs.glob("tiny/[!.]*-slow-*/metrics.jsonl")) or (
+            runs.workspace.last_step() < 2
+        ):
+            assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+        for folder in runs.workspace.outputs.glob("tiny/[!.]*-slow-*"):
+            shutil.rmtree(folder)
+
+
+def test_list_and_show(runs: Runs) -> None:
+    rows = runs("list").splitlines()
+    assert rows[0].split() == ["run", "name", "status", "when", "took", "seed", "metrics"]
+    assert runs.second.name in rows[1] and runs.first.name in rows[2]
+    assert "completed" in rows[1] and "test/accuracy" in rows[1]
+    assert rows[3] == f"2 runs in {runs.workspace.outputs}"
+    chosen = runs("list", "--where", "learning_rate>0.05", "--sort", "test/accuracy")
+    assert runs.second.name in chosen and runs.first.name not in chosen
+    [listed] = runs.json("list", "--where", "seed=1", "--limit", "3")["runs"]
+    assert (listed["name"], listed["status"], listed["problem"]) == ("second", "completed", None)
+    assert set(listed["metrics"]) == {"test/accuracy"} and listed["seconds"] > 0
+    shown = runs("show", "first")
+    for part in (
+        str(runs.first),
+        "fits: ",
+        "optimizer.learning_rate",
+        "step-00000020",
+        "paper-tiny",
+    ):
+        assert part in shown
+    value = runs.json("show", runs.second.name[:20])
+    assert value["config"]["optimizer.betas"] == [0.9, 0.99]
+    assert value["record"]["seal"] and value["bytes"] > sum(value["checkpoints"].values()) > 0
+
+
+def test_compare_shows_what_differs_and_draws(runs: Runs, tmp_path: Path) -> None:
+    shown = runs("compare", "first", "second")
+    assert shown.splitlines()[0].split() == ["first", "second", "difference"]
+    assert shown.splitlines()[1].split() == ["run", runs.first.name, runs.second.name]
+    assert "optimizer.learning_rate  0.01" in shown and "test/accuracy" in shown
+    assert "batch_size" not in shown and "torch" not in shown
+    compared = runs.json("compare", "first", "second", "--plot", str(tmp_path / "curves.png"))
+    assert compared["differences"]["config"]["seed"] == [0, 1]
+    assert compared["changed_files"] == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.png", "curves.svg"]
+    assert "train/loss" in (tmp_path / "curves.svg").read_text()
+    [png, _] = runs.json("compare", "first", "--plot", "second", "--metric", "test/accuracy")[
+        "figures"
+    ]
+    assert Path(png).read_bytes().startswith(b"\x89PNG")
+    assert len(runs("list").splitlines()) == 4  # a folder of figures is no run
+
+
+def test_changed_code_is_named(runs: Runs) -> None:
+    code = runs.workspace.root / "papers" / "tiny" / "paper_tiny" / "train.py"
+    before = code.read_text()
+    code.write_text(before + "# changed\n")
+    third = runs.workspace.train("--quiet").folder
+    code.write_text(before)
+    try:
+        shown = runs("compare", runs.first.name, third.name)
+        assert "files of the code that differ: papers/tiny/paper_tiny/train.py" in shown
+        assert "source" in shown and "one experiment" not in shown
+        record = json.loads((third / "run.json").read_text())
+        archive = runs.workspace.outputs / ".sources" / f"{record['source']}.tar.gz"
+        would = runs("remove", third.name)
+        assert "would remove" in would and "say --yes" in would and third.exists()
+        assert f"removed {archive}, code that no other run has" in runs(
+            "remove", third.name, "--yes"
+        )
+        assert not third.exists() and not archive.exists() and runs.first.exists()
+    finally:
+        shutil.rmtree(third, ignore_errors=True)
+
+
+def test_tags_and_notes_leave_the_evidence_sealed(runs: Runs) -> None:
+    assert runs.json("tag", "first", "good", "table-1")["tags"] == ["good", "table-1"]
+    runs("note", "first", "the loss jumps")
+    assert runs.first.name in runs("list", "--tag", "good")
+    assert "the loss jumps" in runs("show", "first")
+    evaluated = runs.workspace.run("evaluate", "--paper", "tiny", "--run", runs.first.name)
+    assert evaluated.code == 0, evaluated.errors
+    assert runs.json("tag", "first", "good", "table-1", "--remove")["tags"] == []
+    runs("note", "first", "")
+    assert runs.json("show", "first")["note"] is None
+
+
+def test_a_running_run_is_watched_and_let_alone(
+    runs: Runs, sleeping: "subprocess.Popen[str]"
+) -> None:
+    slow = next(runs.workspace.outputs.glob("tiny/[!.]*-slow-*"))
+    assert runs.json("list", "--status", "running")["runs"][0]["id"] == slow.name
+    for words in (["tag", "slow", "x"], ["note", "slow", "x"], ["remove", "slow", "--yes"]):
+        runs(*words, code=1)
+        assert f"{slow.name} is running (process " in runs.errors
+    watch = runs.workspace.start("research-cli", "run", "watch")
+    assert watch.stdout is not None
+    assert watch.stdout.readline() == f"{slow} (running)\n"
+    assert watch.stdout.readline().startswith("step 1  train/loss ")
+    watch.send_signal(signal.SIGINT)
+    _, errors = watch.communicate(timeout=20)
+    assert watch.returncode == 130 and errors == f"no longer watching; {slow.name} goes on\n"
+    assert sleeping.poll() is None
+    watch = runs.workspace.start("research-cli", "run", "watch", "slow", "--json")
+    sleeping.kill()
+    lines = [json.loads(line) for line in watch.communicate(timeout=20)[0].splitlines()]
+    assert [point["step"] for point in lines[:3]] == [1, 2, 3]
+    assert lines[-1]["status"] == "interrupted"
+
+
+def test_watch_at_a_terminal(
+    runs: Runs, at_a_terminal: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in runs.workspace.environment.items():
+        monkeypatch.setenv(name, value)
+    shown = at_a_terminal(COMMAND, "run", "watch", "second")
+    assert "step 20 of 20" in shown and "train/loss" in shown and "▁" in shown
+    assert f"{runs.second.name} is completed" in shown
+
+
+def test_one_message_and_the_exit_code(runs: Runs) -> None:
+    shutil.copytree(runs.first, runs.workspace.outputs / "other" / "foreign")
+    damaged = runs.workspace.outputs / "tiny" / "damaged"
+    shutil.copytree(runs.first, damaged)
+    (damaged / "run.json").write_text("{")
+    record = runs.workspace.outputs / "other" / "foreign" / "run.json"
+    record.write_text(record.read_text().replace('"paper": "tiny"', '"paper": "other"'))
+    try:
+        for words, code, message in (
+            (["list", "--where", "optimizer.learning_rat>1"], 2, "'optimizer.learning_rate'"),
+            (["list", "--paper", "tinny"], 2, "Did you mean 'tiny'?"),
+            (["show", "nothing"], 1, "no run 'nothing'"),
+            (["show", "20"], 1, "could be any of 2 runs: tiny/"),
+            (["compare", "first"], 2, "two or more"),
+            (["compare", "first", "foreign"], 2, "--any-paper"),
+            (["compare", "first", "damaged"], 1, "run.json: damaged"),
+            (["compare", "first", "second", "--plot", "--metric", "trane/loss"], 2, "train/loss"),
+            (["compare", "first", "second", "--metric", "train/loss"], 2, "--plot"),
+            (["tag", "damaged", "x"], 1, "run.json: damaged"),
+        ):
+            runs(*words, code=code)
+            assert runs.errors.count("error: ") == 1
+            assert message in runs.errors
+        listed = runs("list")
+        assert "unreadable" in listed and "damaged (Expecting" in listed
+        assert "copied by hand: its record is of" in listed
+        assert "problem      damaged" in runs("show", "damaged")
+    finally:
+        shutil.rmtree(damaged)
+        shutil.rmtree(runs.workspace.outputs / "other")

@@ -1,0 +1,169 @@
+"""What every source of batches has: an order that seed and epoch decide, and a place in it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from typing import Generic, NotRequired, Self, TypedDict, TypeVar, cast
+
+import numpy as np
+import torch
+
+Batch = TypeVar("Batch")
+Order = np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+class BatchesState(TypedDict):
+    """Where in the data a source stands: all that a resume needs, on any number of processes.
+
+    epoch, position: epochs gone by, and batches handed out in this one. The others say what they
+    are a place in, and must be the same where they are restored; data is a short hash of its
+    content. States written before those were kept have examples alone.
+    """
+
+    epoch: int
+    position: int
+    examples: int
+    batch_size: NotRequired[int]
+    shuffle: NotRequired[bool]
+    seed: NotRequired[int]
+    drop_last: NotRequired[bool]
+    data: NotRequired[str]
+
+
+class BatchSource(ABC, Generic[Batch]):
+    """Batches of a known number of examples, one epoch an iteration; see Batches for the arguments.
+
+    weight: what this rank's mean over the batch last handed out counts in a mean over ranks, 1.0
+    where every rank's part is equally large.
+    """
+
+    def __init__(
+        self,
+        examples: int,
+        batch_size: int,
+        *,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+        rank: int,
+        world_size: int,
+    ):
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be positive, got {batch_size}")
+        if examples == 0 or (drop_last and examples < batch_size):
+            raise ValueError(f"{examples} examples make no batch of {batch_size}")
+        self.examples = examples
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.drop_last = drop_last
+        self.epoch = 0
+        self.position = 0
+        self.shard(rank, world_size)
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield the batches that the current epoch still holds, then move on to the next."""
+
+    @abstractmethod
+    def to(self, device: torch.device) -> Self:
+        """Hand out batches on device from now on; returns self."""
+
+    def __len__(self) -> int:
+        """Batches an epoch, the same on every rank."""
+        whole, rest = divmod(self.examples, self.batch_size)
+        return whole if self.drop_last or not rest else whole + 1
+
+    def shard(self, rank: int, world_size: int) -> Self:
+        """Hand out this rank's part of every batch from now on; returns self.
+
+        A batch is cut into consecutive parts that differ by one example at most. Raises ValueError
+        where one has too few examples for every rank to get any.
+        """
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank must be from 0 to {world_size - 1}, got {rank}")
+        smallest = self._count(len(self) - 1)
+        if smallest < world_size:
+            which = "a batch" if smallest == self.batch_size else "the last batch of an epoch"
+            way_on = "a larger batch_size" if smallest == self.batch_size else "drop_last=True"
+            raise ValueError(
+                f"{which} has {smallest} of the {self.examples} examples, too few for {world_size} "
+                f"processes: take {way_on}, or fewer processes"
+            )
+        self.rank, self.world_size, self.weight = rank, world_size, 1.0
+        return self
+
+    def state_dict(self) -> BatchesState:
+        """The position, after the batches handed out so far; the same on every rank."""
+        return {
+            "epoch": self.epoch,
+            "position": self.position,
+            "examples": self.examples,
+            "batch_size": self.batch_size,
+            "shuffle": self.shuffle,
+            "seed": self.seed,
+            "drop_last": self.drop_last,
+        }
+
+    def load_state_dict(self, state: BatchesState) -> None:
+        """Go to a saved position; nothing is read to get there.
+
+        Raises ValueError, and stays where it is, when the position is one in other data or in
+        another order, saying what differs.
+        """
+        saved, own = (
+            cast(Mapping[str, object], state),
+            cast(Mapping[str, object], self.state_dict()),
+        )
+        if missing := {"epoch", "position", "examples"} - saved.keys():
+            raise ValueError(f"the saved position has no {', '.join(sorted(missing))}")
+        if state["examples"] != self.examples:
+            raise ValueError(
+                f"the saved position is in {state['examples']} examples, here are {self.examples}"
+            )
+        differing = [
+            f"{name} was {saved[name]!r}, is {own[name]!r}"
+            for name in own
+            if name not in ("epoch", "position") and saved.get(name, own[name]) != own[name]
+        ]
+        if differing:
+            raise ValueError(
+                "the saved position is in other data or in another order: " + "; ".join(differing)
+            )
+        if state["epoch"] < 0 or not 0 <= state["position"] <= len(self):
+            raise ValueError(
+                f"the saved position is batch {state['position']} of epoch {state['epoch']}, "
+                f"an epoch here has {len(self)}"
+            )
+        self.epoch = state["epoch"]
+        self.position = state["position"]
+
+    def _order(self) -> Order | None:
+        """The examples of this epoch in turn, None for the order that they have."""
+        if not self.shuffle:
+            return None
+        return np.random.default_rng([self.seed, self.epoch]).permutation(self.examples)
+
+    def _part(self, position: int) -> slice:
+        """This rank's part of a batch, as a range of the epoch's order."""
+        start, count = position * self.batch_size, self._count(position)
+        if self.world_size == 1:
+            return slice(start, start + count)
+        return slice(
+            start + count * self.rank // self.world_size,
+            start + count * (self.rank + 1) // self.world_size,
+        )
+
+    def _count(self, position: int) -> int:
+        return min(self.batch_size, self.examples - position * self.batch_size)
+
+    def _hand_out(self) -> slice:
+        """The next batch's part, counted before its step: a checkpoint after that is past it."""
+        part = self._part(self.position)
+        if self.world_size > 1:
+            self.weight = (part.stop - part.start) * self.world_size / self._count(self.position)
+        self.position += 1
+        return part
+
+    def _end_epoch(self) -> None:
+        self.epoch += 1
+        self.position = 0

@@ -1,0 +1,149 @@
+"""The one way into assets: whoever holds an asset's lock fills a hidden folder, and what is whole
+takes its place with the manifest last.
+
+The hidden folder, `.NAME@REVISION.partial`, survives a kill: the next to come goes on with it.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from research_data.catalog import locked
+from research_data.durable import fsync_file
+from research_data.errors import AssetError, DamagedAssetError, StorageError
+from research_data.manifest import FileEntry, Manifest, read_manifest
+from research_data.progress import shown_size
+from research_data.verify import (
+    Stamps,
+    find_damage,
+    take_stamps,
+    touched_files,
+    write_stamps,
+)
+
+
+@dataclass(frozen=True)
+class Present:
+    """What an asset's folder holds: its manifest, the files that are intact, and their stamps."""
+
+    manifest: Manifest | None
+    files: Mapping[str, FileEntry]
+    stamps: Stamps
+
+    @property
+    def damaged(self) -> set[str]:
+        """The files that its manifest lists and that are not intact."""
+        return set(self.manifest.files) - set(self.files) if self.manifest else set()
+
+
+class Publication:
+    """An asset being filled, by the one process that holds its lock.
+
+    present: what is there already. partial: the hidden folder for the rest.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.partial = partial_folder(folder)
+        self.present = look_at(folder)
+        self.stamps: Stamps = dict(self.present.stamps)
+
+    def publish(self, manifest: Manifest, fetched: Mapping[str, FileEntry]) -> Manifest:
+        """Put what was fetched into partial in its place; returns the manifest of the whole.
+
+        A file that is in neither is not listed: raises AssetError when an earlier manifest had it.
+        """
+        files = dict(sorted({**self.present.files, **fetched}.items()))
+        if lost := self.present.damaged - files.keys():
+            raise AssetError(f"{self.folder}: {', '.join(sorted(lost)[:5])} would be lost")
+        merged = merge_manifests(manifest, self.present.manifest, files)
+        for path in sorted(self.partial.rglob("*"), reverse=True):  # left by one that was killed
+            if path.is_dir():
+                with suppress(OSError):  # it has files in it
+                    path.rmdir()
+            elif path.relative_to(self.partial).as_posix() not in fetched:
+                path.unlink()
+        self.stamps.update(take_stamps(self.partial, fetched))
+        for name in fetched:
+            fsync_file((self.partial / name).parent)
+        if self.folder.exists():
+            for name in fetched:
+                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (self.partial / name).replace(self.folder / name)
+                fsync_file((self.folder / name).parent)
+            merged.write(self.folder)
+            shutil.rmtree(self.partial)
+        else:
+            merged.write(self.partial)
+            self.partial.rename(self.folder)
+        fsync_file(self.folder.parent)
+        write_stamps(self.folder, self.stamps)
+        return merged
+
+
+@contextmanager
+def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
+    """Hold the lock of an asset's folder and make room to fill it. Raises StorageError."""
+    with locked(folder, quiet):
+        opened = Publication(folder)
+        try:
+            opened.partial.mkdir(exist_ok=True)
+            yield opened
+        except OSError as error:
+            raise StorageError(folder, error) from error
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where an asset is filled."""
+    return folder.with_name(f".{folder.name}.partial")
+
+
+def look_at(folder: Path) -> Present:
+    """What an asset's folder holds now; hashes what was touched since it was last hashed."""
+    try:
+        manifest = read_manifest(folder)
+    except DamagedAssetError:
+        return Present(None, {}, {})
+    stamps = take_stamps(folder, manifest.files)  # before: what changes meanwhile is hashed again
+    damage = find_damage(folder, manifest, touched_files(folder, manifest))
+    intact = {name: entry for name, entry in manifest.files.items() if name not in damage}
+    return Present(manifest, intact, {name: stamps[name] for name in intact})
+
+
+def merge_manifests(
+    new: Manifest, before: Manifest | None, files: Mapping[str, FileEntry]
+) -> Manifest:
+    """The manifest of a folder that holds what both list: parts of a dataset add up."""
+    if before is None:
+        return new.model_copy(update={"files": dict(files)})
+    changes: dict[str, object] = {
+        "files": dict(files),
+        "include": sorted({*new.include, *before.include}),
+        "asked_as": sorted({*new.asked_as, *before.asked_as}),
+    }
+    if new.configs and before.configs:
+        names = sorted({*new.configs, *before.configs})
+        changes["configs"] = {
+            name: {**before.configs.get(name, {}), **new.configs.get(name, {})} for name in names
+        }
+        changes["whole_configs"] = sorted({*new.whole_configs, *before.whole_configs})
+        changes["whole_splits"] = sorted({*new.whole_splits, *before.whole_splits})
+    else:  # one of them has all of it
+        changes |= {"configs": {}, "whole_configs": [], "whole_splits": []}
+    return new.model_copy(update=changes)
+
+
+def refuse_full_disk(folder: Path, needed: int, what: str) -> None:
+    """Raise AssetError when the disk has no room for so many bytes more."""
+    place = folder.parent
+    while not place.exists():
+        place = place.parent
+    here = sum(p.stat().st_size for p in partial_folder(folder).rglob("*") if p.is_file())
+    free = shutil.disk_usage(place).free
+    if needed - here > free:
+        raise AssetError(
+            f"{what} needs {shown_size(needed)}, {place} has {shown_size(free)} left. Free some "
+            "room, or set RESEARCH_ASSETS to a larger disk. Nothing was fetched."
+        )

@@ -1,0 +1,295 @@
+"""The table of runs over folders as they may lie on a disk: sound, copied, damaged, of tomorrow."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from research_data import UsageError
+from research_train import (
+    ConfigError,
+    RunError,
+    RunRecord,
+    compare_runs,
+    find_any_run,
+    follow_run,
+    remove_runs,
+    runs,
+    tag_run,
+)
+from research_train.config import dump_yaml, read_yaml
+from research_train.environment import Environment, GitState
+from research_train.record import Attempt, record_as_json, utc_now
+from research_train.run_table import plan_removal, read_flat_config
+
+HERE = Environment(python="3.11.7", platform="Linux", cpu="fast", gpu=None, cuda=None)
+
+
+class Outputs:
+    """Makes run folders of the papers `one` and `two`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def add(
+        self,
+        id_: str,
+        paper: str = "one",
+        config: dict[str, Any] | None = None,
+        lines: int = 0,
+        **fields: Any,
+    ) -> Path:
+        folder = self.folder / paper / id_
+        folder.mkdir(parents=True)
+        started = f"2026-11-24T08:00:{len(list(self.folder.glob('*/*'))):02}.000Z"
+        record = {
+            "id": id_,
+            "paper": paper,
+            "experiment": paper,
+            "status": "completed",
+            "started": started,
+            "command": ["train"],
+            "seed": 0,
+            "git": GitState(commit=None, dirty=None),
+            "source": "a" * 64,
+            "fingerprint": "f" * 64,
+            "lock_sha256": None,
+            "packages": {"torch": "2.10.0"},
+            "assets": {},
+            "environment": HERE,
+            "attempts": [
+                Attempt(time=started, end=utc_now(), command=[], host="h", environment=HERE)
+            ],
+        }
+        content = record_as_json(RunRecord.model_validate(record | fields))
+        (folder / "run.json").write_text(json.dumps(content))
+        (folder / "config.yaml").write_text(dump_yaml(config or {}))
+        (folder / ".lock").touch()
+        (folder / "metrics.jsonl").write_text(
+            "".join(
+                f'{{"step": {n}, "time": 1.5, "train/loss": {1 / n}}}\n' for n in range(1, lines)
+            )
+        )
+        return folder
+
+    def add_source(self, letter: str) -> Path:
+        path = self.folder / ".sources" / f"{letter * 64}.tar.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"code")
+        return path
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outputs:
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path))
+    return Outputs(tmp_path / "outputs")
+
+
+def ids(*words: str, **options: Any) -> list[str]:
+    return [run.id for run in runs(*words, **options)]
+
+
+def test_runs_are_listed_newest_first_and_chosen_by_what_their_records_say(
+    outputs: Outputs,
+) -> None:
+    outputs.add("a", tags=["good"])
+    outputs.add("b", paper="two", experiment="two.second", status="failed")
+    outputs.add("c", experiment="one.second")
+    assert ids() == ["c", "b", "a"]
+    assert ids("one") == ["c", "a"]
+    assert ids(tag="good") == ["a"]
+    assert ids(status="failed") == ["b"]
+    assert ids("one", experiment="second") == ids(experiment="one.second") == ["c"]
+    assert ids(experiment="second", limit=1) == ["c"]
+    with pytest.raises(UsageError, match="running, completed, failed, interrupted, unreadable"):
+        runs(status="done")
+    with pytest.raises(UsageError, match="no paper or project 'three'"):
+        runs("three")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "expected"),
+    [
+        (["optimizer.lr>1e-3"], "b"),
+        (["lr <= 0.001"], "a"),
+        (["model=cnn"], "ac"),
+        (["model!=cnn"], "b"),
+        (["flag=true"], "a"),
+        (["flag=1"], ""),  # true is no number
+        (["width=8"], "ac"),
+        (["width=8.0"], "ac"),
+        (["betas=[0.9, 0.99]"], "a"),
+        (["label=010"], "a"),  # text that looks like a number
+        (["test/accuracy>0.9"], "b"),  # the NaN of c is no number
+        (["accuracy>0.1", "lr<1"], "ab"),
+    ],
+)
+def test_conditions_compare_as_the_type_of_the_value_wants(
+    outputs: Outputs, conditions: list[str], expected: str
+) -> None:
+    flag = {"flag": True, "label": "010", "betas": [0.9, 0.99]}
+    outputs.add(
+        "a",
+        config={"model": "cnn", "width": 8, "optimizer": {"lr": 1e-3}} | flag,
+        metrics={"test/accuracy": 0.5},
+    )
+    outputs.add(
+        "b",
+        config={"model": "mlp", "optimizer": {"lr": 0.1}},
+        metrics={"test/accuracy": 0.95},
+    )
+    outputs.add("c", config={"model": "cnn", "width": 8}, metrics={"test/accuracy": None})
+    assert "".join(sorted(ids(where=conditions))) == expected
+
+
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ("lerning_rate>1", "final metric 'lerning_rate'. Did you mean 'learning_rate'"),
+        ("loss>1", "'loss' could be any of test/loss, train/loss"),
+        ("learning_rate", "is no condition"),
+        ("model>cnn", "only numbers have an order"),
+    ],
+)
+def test_a_condition_that_means_nothing_is_refused(
+    outputs: Outputs, condition: str, message: str
+) -> None:
+    outputs.add("a", config={"learning_rate": 1}, metrics={"train/loss": 1, "test/loss": 1})
+    with pytest.raises(UsageError, match=message):
+        runs(where=[condition])
+
+
+def test_sort_puts_the_best_first_and_runs_without_it_last(outputs: Outputs) -> None:
+    for name, loss, accuracy in (("a", 2.0, 0.9), ("b", 1.0, 0.8), ("c", 3.0, 0.95)):
+        outputs.add(name, config={"lr": loss}, metrics={"loss": loss, "accuracy": accuracy})
+    outputs.add("d")
+    assert ids(sort="loss") == ids(sort="lr") == ["b", "a", "c", "d"]
+    assert ids(sort="accuracy", limit=2) == ["c", "a"]
+    assert ids(sort="loss", reverse=True) == ["c", "a", "b", "d"]
+
+
+def test_what_cant_be_read_and_what_was_copied_is_listed_and_marked(outputs: Outputs) -> None:
+    sound = outputs.add("sound")
+    shutil.copytree(sound, outputs.folder / "two" / "copy")
+    (outputs.folder / "two" / "copy" / ".lock").unlink()
+    outputs.add("died", status="running")
+    newer = outputs.add("newer") / "run.json"
+    newer.write_text(newer.read_text().replace('"schema": 1', '"schema": 9'))
+    (outputs.add("cut") / "run.json").write_text('{"schema": 1, "id"')
+    (outputs.add("odd") / "run.json").write_text("[]")
+    (outputs.add("bytes") / "run.json").write_bytes(b"\xff\xfe")
+    found = {run.id: run for run in runs()}
+    assert len(found) == 7
+    assert found["died"].status == "interrupted"
+    assert "schema 9, this version reads up to 1" in (found["newer"].problem or "")
+    for name in ("newer", "cut", "odd", "bytes"):
+        assert found[name].status == "unreadable" and found[name].problem
+    assert found["copy"].remarks == (
+        "copied by hand: its record is of sound",
+        "lies among the runs of two",
+        "copied by hand: no lock file",
+    )
+    assert "copy" in ids("one") and "copy" in ids("two")
+    assert set(ids(status="unreadable")) == {"newer", "cut", "odd", "bytes"}
+
+
+def test_a_run_is_found_by_id_beginning_name_or_folder(outputs: Outputs) -> None:
+    folder = outputs.add("20261124-1-first-try-seed0", name="first try")
+    outputs.add("20261124-2-seed0", name="first")
+    outputs.add("20261124-2-seed0", paper="two")
+    for text in ("20261124-1-first-try-seed0", "20261124-1", "first try", str(folder)):
+        assert find_any_run(text).folder == folder
+    assert find_any_run("first").id == "20261124-2-seed0"
+    assert find_any_run("two/20261124-2").paper == "two"
+    with pytest.raises(RunError, match=r"any of 2 runs: one/20261124-2.*, two/20261124-2"):
+        find_any_run("20261124-2-seed0")
+    with pytest.raises(RunError, match=r"no run 'x' .* The newest is 20261124-2-seed0"):
+        find_any_run("x")
+
+
+def test_only_differences_are_compared(outputs: Outputs) -> None:
+    outputs.add("a", config={"lr": 0.1, "n": 1}, metrics={"loss": 1.0})
+    outputs.add("b", config={"lr": 0.2, "n": 1}, packages={"torch": "2.9.0"}, fingerprint="e" * 64)
+    outputs.add("c", paper="two")
+    one, other, foreign = map(find_any_run, "abc")
+    comparison = compare_runs([one, other])
+    assert {k: v for k, v in comparison.differences.items() if v} == {
+        "config": {"lr": [0.1, 0.2]},
+        "packages": {"torch": ["2.10.0", "2.9.0"]},
+    }
+    assert comparison.metrics == {"loss": [1.0, None]}
+    assert not comparison.same_experiment
+    with pytest.raises(UsageError, match="c is of two"):
+        compare_runs([one, foreign])
+    assert compare_runs([one, foreign], any_paper=True).differences["config"]["n"] == [1, None]
+    with pytest.raises(UsageError, match="two or more different runs"):
+        compare_runs([one, one])
+
+
+def test_an_archive_goes_with_its_last_run(outputs: Outputs) -> None:
+    shared, own = outputs.add_source("a"), outputs.add_source("b")
+    first, second, third = outputs.add("a"), outputs.add("b"), outputs.add("c", source="b" * 64)
+    assert remove_runs([find_any_run("a"), find_any_run("c")]).archives == {own: 4}
+    assert not first.exists() and not third.exists() and not own.exists() and shared.exists()
+    damaged = outputs.add("d")
+    (damaged / "run.json").write_text('{"sou')
+    plan = plan_removal([find_any_run("b")])
+    assert plan.archives == {} and "damaged" in (plan.kept or "")
+    remove_runs([find_any_run("d"), find_any_run("b")])
+    assert not second.exists() and not damaged.exists() and not shared.exists()
+    assert not list(outputs.folder.glob("*/.*.removed"))
+
+
+def test_a_tag_keeps_what_a_newer_version_wrote(outputs: Outputs) -> None:
+    path = outputs.add("a") / "run.json"
+    content = json.loads(path.read_text()) | {"later": {"x": 1}}
+    content["attempts"][0]["also"] = 2
+    path.write_text(json.dumps(content))
+    assert tag_run(find_any_run("a"), ["x", "y", "x"]) == ["x", "y"]
+    assert tag_run(find_any_run("a"), ["x"], remove=True) == ["y"]
+    assert json.loads(path.read_text()) == content | {"tags": ["y"]}
+    with pytest.raises(UsageError, match=r"a has no tag 'x'\. It has: y"):
+        tag_run(find_any_run("a"), ["x"], remove=True)
+
+
+def test_following_an_ended_run_gives_its_whole_lines(outputs: Outputs) -> None:
+    folder = outputs.add("a", lines=4)
+    with (folder / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "tra')  # as a kill leaves it
+    assert [point["step"] for point in follow_run(folder)] == [1, 2, 3]
+
+
+def flattened(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+PLAIN = st.one_of(
+    st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=90), st.just("off")
+)
+KEYS = st.from_regex(r"[a-z_][a-z_0-9]{0,6}", fullmatch=True)
+VALUES = st.recursive(
+    PLAIN, lambda v: st.lists(v, max_size=3) | st.dictionaries(KEYS, v, max_size=3), max_leaves=6
+)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5))
+def test_a_config_is_read_as_the_yaml_parser_reads_it(
+    tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
+) -> None:
+    folder = tmp_path_factory.mktemp("run", numbered=True)
+    (folder / "config.yaml").write_text(dump_yaml(config))
+    try:
+        expected = dict(flattened(read_yaml(folder / "config.yaml"), ""))
+    except ConfigError:
+        return
+    # repr: NaN differs from itself, and 1 from 1.0 and True here
+    assert repr(read_flat_config(folder)) == repr(expected)
