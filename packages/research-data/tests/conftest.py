@@ -3,6 +3,7 @@
 import importlib.util
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,17 @@ def _load_hub():
 
 
 hub_module = _load_hub()
+
+# One hub for all tests of a process: `datasets` takes its address when it is imported.
+_hub = hub_module.running_hub(ROOT := Path(tempfile.mkdtemp(prefix="hub-")))
+SERVER = _hub.__enter__()
+os.environ["HF_ENDPOINT"] = SERVER.url
+
+
+def pytest_unconfigure():
+    _hub.__exit__(None, None, None)
+    for folder in (ROOT, os.environ["HF_HOME"]):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def parquet(**columns):
@@ -114,22 +126,14 @@ def assets(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture(scope="module")
-def hub_server(tmp_path_factory):
-    root = tmp_path_factory.mktemp("hub")
-    with hub_module.running_hub(root) as server:
-        yield server, root
-
-
 @pytest.fixture
-def hub(hub_server, tmp_path, monkeypatch):
-    server, root = hub_server
-    server.clear_faults()
-    monkeypatch.setenv("HF_ENDPOINT", server.url)
+def hub(tmp_path, monkeypatch):
+    SERVER.clear_faults()
+    monkeypatch.setenv("HF_ENDPOINT", SERVER.url)
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf-home"))
     monkeypatch.delenv("HF_TOKEN", raising=False)
-    world = HubWorld(server, root, tmp_path / "assets")
+    world = HubWorld(SERVER, ROOT, tmp_path / "assets")
     world.squad = world.add("datasets", "rajpurkar/squad", squad_files(), aliases=["squad"])
     world.bert = world.add("models", "google/bert", bert_files(), aliases=["bert"])
-    server.clear()
+    SERVER.clear()
     return world

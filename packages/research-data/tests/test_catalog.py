@@ -25,7 +25,7 @@ from research_data import (
     unlink_assets,
     verify_asset,
 )
-from research_data.catalog import disk_size, find_broken, users_of
+from research_data.catalog import disk_size, find_broken, name_asset, users_of
 from research_data.manifest import check_file_names
 from research_data.verify import sha256_of
 
@@ -324,15 +324,17 @@ def test_own_links_are_refused(tmp_path):
 
 def test_a_name_is_never_taken_from_another(rows, tmp_path):
     (tmp_path / "other.csv").write_text("a\n1\n")
+    other = import_asset(tmp_path / "other.csv", quiet=True)
     with pytest.raises(UsageError, match="is the name of rows@"):
-        import_asset(tmp_path / "other.csv", name="rows", quiet=True)
+        name_asset(other, "rows")
     assert find_asset("dataset", "rows").folder == rows.folder
     (rows.folder.parent / "notes").write_text("mine")
     with pytest.raises(UsageError, match="is a file of somebody's"):
         import_asset(tmp_path / "other.csv", name="notes", quiet=True)
     with pytest.raises(UsageError, match="differ only by case"):
         import_asset(tmp_path / "other.csv", name="Rows", quiet=True)
-    assert visible(rows.folder.parent) == {"rows", rows.folder.name, "notes"}
+    shown = {"rows", rows.folder.name, "notes", "other", other.folder.name}
+    assert visible(rows.folder.parent) == shown
 
 
 def test_a_link_of_ones_own_is_kept(rows, tmp_path, monkeypatch):

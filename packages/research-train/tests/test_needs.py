@@ -55,7 +55,7 @@ def test_a_real_folder_is_never_replaced_by_a_link(experiment):
 
 def test_a_link_whose_target_is_gone_is_renewed(experiment, tmp_path):
     data = experiment.member.folder / "data"
-    data.symlink_to(tmp_path / "gone")
+    data.symlink_to(tmp_path / "datasets" / "gone@0123456789ab")
     prepare_and_link(experiment)
     assert (data / "asset.json").is_file()
 

@@ -76,6 +76,23 @@ def test_what_is_needed_is_fetched_linked_and_recorded(workspace, hub):
     assert evaluated.code == 0, evaluated.errors
 
 
+def test_what_is_not_pinned_is_not_read(workspace, hub):
+    newer = hub.add("datasets", "org/rows", {"rows.csv": b"a\n2\n"})
+    need(workspace, f'datasets = ["rows@{hub.rows}"]')
+    code = workspace.root / "papers" / "tiny" / "paper_tiny" / "train.py"
+    ask = "    from research_data import pull_dataset\n    print(pull_dataset('{}').folder)\n"
+    before = code.read_text()
+
+    def asking(name):
+        line = "    data = load(run)\n"
+        code.write_text(before.replace(line, ask.format(name) + line))
+        return workspace.train()
+
+    assert f"org--rows@{hub.rows[:12]}" in asking("rows").output
+    asking(f"rows@{newer}").refused(2, f"rows@{hub.rows[:12]}", "[tool.research]")
+    asking("org/rows").refused(2, "[tool.research]")
+
+
 def test_two_papers_pin_two_revisions_of_one_dataset(workspace, hub):
     workspace.add_paper("other")
     newer = hub.add("datasets", "org/rows", {"rows.csv": b"a\n2\n"})
@@ -96,6 +113,7 @@ def test_two_papers_pin_two_revisions_of_one_dataset(workspace, hub):
         ('datasets = ["rows"]', 2, ["'rows' must name a commit"]),
         ('datasets = ["rows@main"]', 2, ["'rows@main' must name a commit"]),
         ('datasets = "rows"', 2, ["must be a list"]),
+        ('datasets = [{ name = "rows@0123456", split = ["x"] }]', 2, ["must be a list"]),
         ('datasets = ["rows@0123456789"]', 2, ["rows has no revision '0123456789'"]),
         ('models = ["org/none@0123456789"]', 2, ["no model 'org/none'"]),
     ],

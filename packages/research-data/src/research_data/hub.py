@@ -149,7 +149,7 @@ def redact(text: str) -> str:
     text = re.sub(r"(https?://)[^/\s@'\"]*@", r"\1", text)
     text = re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]+", r"\1", text)
     text = re.sub(r"[^\s(]*=[^\s)]*&[^\s)]*", "***", text)  # the end of one, as the client cuts it
-    text = re.sub(r"(?i)(bearer|authorization:?)\s+\S+", r"\1 ***", text)
+    text = re.sub(r"(?i)\b(bearer|basic|authorization:)(\s+(bearer|basic))?\s+\S+", r"\1 ***", text)
     return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_***", text)
 
 
@@ -254,8 +254,8 @@ def _whole_commit(api: "HfApi", kind: Kind, name: str, digits: str) -> str:
         return digits
     found = [
         commit.commit_id
-        for branch in refs.branches
-        for commit in api.list_repo_commits(name, repo_type=kind, revision=branch.name)
+        for ref in (*refs.branches, *refs.tags)
+        for commit in api.list_repo_commits(name, repo_type=kind, revision=ref.name)
         if commit.commit_id.startswith(digits)
     ]
     return found[0] if found else digits

@@ -10,8 +10,8 @@ import json
 import os
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -142,6 +142,20 @@ def pull_model(
     refuse_pickles(name, include, include)
     request = Request("model", *split_name(name), include=tuple(include))
     return _pull(_pinned(request), max_size, offline, update, quiet)
+
+
+@contextmanager
+def pinned_assets(revisions: Mapping[str, str]) -> Iterator[None]:
+    """In this block, child processes included, only these assets can be had: name -> revision."""
+    before = os.environ.get(RUN_ASSETS)
+    os.environ[RUN_ASSETS] = json.dumps(dict(revisions))
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RUN_ASSETS]
+        else:
+            os.environ[RUN_ASSETS] = before
 
 
 def plan_pull(request: Request, offline: bool = False, update: bool = False) -> Plan | Asset:

@@ -241,7 +241,11 @@ def _fill_optimizer(
                 f"{folder}: holds the optimizers {sorted(several)}, not {sorted(optimizer)}"
             )
         for name, each in optimizer.items():
-            own = {k.removeprefix(f"{name}/"): t for k, t in tensors.items() if k.startswith(f"{name}/")}
+            own = {
+                k.removeprefix(f"{name}/"): t
+                for k, t in tensors.items()
+                if k.startswith(f"{name}/")
+            }
             _fill_optimizer(folder, each, own, several[name])
         return
     kind = type(optimizer).__name__

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
+from research_data import pinned_assets
 from research_data.durable import write_json
 
 from research_train.errors import ExperimentError, RunError
@@ -32,7 +33,8 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
             f"{run.folder}: its seal doesn't fit, so its record, config, metrics or weights were "
             "changed after it ended. It is no evidence; train again."
         )
-    evaluation = experiment.function("evaluate")(run.config, run)
+    with pinned_assets(run.record.assets):
+        evaluation = experiment.function("evaluate")(run.config, run)
     if not isinstance(evaluation, Evaluation):
         raise ExperimentError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"

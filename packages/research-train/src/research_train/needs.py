@@ -3,6 +3,7 @@
 [tool.research]
 datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # of the hub, by commit
 models = ["bert-base-uncased@86b5e0934494"]                       # the first digits will do
+# of a large one only a part: datasets = [{ name = "nyu-mll/glue@bcdcba79d07b", configs = ["sst2"] }]
 
 [tool.research.generated]
 mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
@@ -42,8 +43,8 @@ def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) ->
     """
     research = _research_table(member)
     revisions: dict[str, str] = {}
-    for kind, need in _needs_of_hub(member, research):
-        name, asset = _pulled(member, kind, need, quiet)
+    for kind, need, parts in _needs_of_hub(member, research):
+        name, asset = _pulled(member, kind, need, parts, quiet)
         if name in revisions:
             raise MemberError(f"{member.folder / 'pyproject.toml'}: two needs are named {name!r}")
         revisions[name] = asset.manifest.revision
@@ -67,8 +68,10 @@ def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
     link_assets(member.folder, {name: asset_folder(name, rev) for name, rev in revisions.items()})
 
 
-def _pulled(member: Member, kind: Kind, need: str, quiet: bool) -> tuple[str, Asset]:
-    """The asset that a need names, at exactly the revision it pins."""
+def _pulled(
+    member: Member, kind: Kind, need: str, parts: Mapping[str, list[str]], quiet: bool
+) -> tuple[str, Asset]:
+    """The asset that a need names, at exactly the revision it pins. parts: of a dataset."""
     name, revision = split_name(need)
     pyproject = member.folder / "pyproject.toml"
     if revision is None or not re.fullmatch("[0-9a-f]{7,40}", revision):
@@ -81,8 +84,10 @@ def _pulled(member: Member, kind: Kind, need: str, quiet: bool) -> tuple[str, As
         )
     if not matching_assets(kind, name, revision) and not quiet:
         say(f"{member.distribution} needs the {kind} {need}")
-    pull = pull_dataset if kind == "dataset" else pull_model
-    asset = pull(need, quiet=quiet)
+    if kind == "dataset":
+        asset = pull_dataset(need, parts.get("configs", ()), parts.get("splits", ()), quiet=quiet)
+    else:
+        asset = pull_model(need, quiet=quiet)
     if not asset.manifest.revision.startswith(revision):
         raise MemberError(
             f"{pyproject}: {need!r} is pinned, but {asset.folder.name} is what there is to have"
@@ -90,17 +95,34 @@ def _pulled(member: Member, kind: Kind, need: str, quiet: bool) -> tuple[str, As
     return name, asset
 
 
-def _needs_of_hub(member: Member, research: Mapping[str, object]) -> Iterator[tuple[Kind, str]]:
+def _needs_of_hub(
+    member: Member, research: Mapping[str, object]
+) -> Iterator[tuple[Kind, str, Mapping[str, list[str]]]]:
     kinds: tuple[tuple[Kind, str], ...] = (("dataset", "datasets"), ("model", "models"))
     for kind, key in kinds:
         needs = research.get(key, [])
-        if not isinstance(needs, list) or not all(isinstance(need, str) for need in needs):
+        if not isinstance(needs, list) or not all(_is_need(need, kind) for need in needs):
+            table = ', or { name = "NAME@REVISION", configs = [...], splits = [...] }'
             raise MemberError(
                 f"{member.folder / 'pyproject.toml'}: [tool.research] {key} must be a list of "
-                f'"NAME@REVISION", it is {needs!r}'
+                f'"NAME@REVISION"{table if kind == "dataset" else ""}; it is {needs!r}'
             )
         for need in needs:
-            yield kind, need
+            parts = dict(need) if isinstance(need, dict) else {"name": need}
+            yield kind, parts.pop("name"), parts
+
+
+def _is_need(need: object, kind: Kind) -> bool:
+    if isinstance(need, dict) and kind == "dataset":
+        parts = {key: value for key, value in need.items() if key != "name"}
+        return (
+            isinstance(need.get("name"), str)
+            and parts.keys() <= {"configs", "splits"}
+            and all(
+                isinstance(v, list) and all(isinstance(x, str) for x in v) for v in parts.values()
+            )
+        )
+    return isinstance(need, str)
 
 
 def _research_table(member: Member) -> Mapping[str, object]:

@@ -22,7 +22,13 @@ from typing import IO, TypedDict, TypeVar
 
 import torch
 from packaging.utils import canonicalize_name
-from research_data import ResearchError, StorageError, asset_folder, get_outputs_dir
+from research_data import (
+    ResearchError,
+    StorageError,
+    asset_folder,
+    get_outputs_dir,
+    pinned_assets,
+)
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
 from torch import nn
 
@@ -150,7 +156,8 @@ class Run:
             raise RunError(
                 f"{self.record.id} is {self.record.status}: start a new run, or resume it"
             )
-        with self._held(), follow_metrics(self.folder, self.config):
+        assets = pinned_assets(self.record.assets)  # whatever the code asks for by name
+        with self._held(), assets, follow_metrics(self.folder, self.config):
             try:
                 seed_everything(self.config.seed, self.config.deterministic)
                 yield
