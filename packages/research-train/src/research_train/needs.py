@@ -3,7 +3,7 @@
 [tool.research]
 datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # of the hub, by commit
 models = ["bert-base-uncased@86b5e0934494"]                       # the first digits will do
-# of a large one only a part: datasets = [{ name = "nyu-mll/glue@bcdcba79d07b", configs = ["sst2"] }]
+# of a large one a part: datasets = [{ name = "nyu-mll/glue@bcdcba79d07b", configs = ["sst2"] }]
 
 [tool.research.generated]
 mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
@@ -113,16 +113,15 @@ def _needs_of_hub(
 
 
 def _is_need(need: object, kind: Kind) -> bool:
-    if isinstance(need, dict) and kind == "dataset":
-        parts = {key: value for key, value in need.items() if key != "name"}
-        return (
-            isinstance(need.get("name"), str)
-            and parts.keys() <= {"configs", "splits"}
-            and all(
-                isinstance(v, list) and all(isinstance(x, str) for x in v) for v in parts.values()
-            )
-        )
-    return isinstance(need, str)
+    if not isinstance(need, dict) or kind != "dataset":
+        return isinstance(need, str)
+    parts = [value for key, value in need.items() if key != "name"]
+    return (
+        isinstance(need.get("name"), str)
+        and need.keys() <= {"name", "configs", "splits"}
+        and all(isinstance(part, list) for part in parts)
+        and all(isinstance(word, str) for part in parts for word in part)
+    )
 
 
 def _research_table(member: Member) -> Mapping[str, object]:
