@@ -121,9 +121,9 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
         if newer := re.search(rb'"schema"\s*:\s*(\d+)', content[:200]):
             _refuse_newer(folder, int(newer.group(1)))
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
+        where = "".join(f"{part}: " for part in first["loc"])
         raise DamagedAssetError(
-            folder, f"{MANIFEST} can't be understood: {where}: {first['msg']}"
+            folder, f"{MANIFEST} can't be understood: {where}{first['msg']}"
         ) from error
     _refuse_newer(folder, manifest.schema_)
     try:

@@ -172,7 +172,9 @@ def plan_pull(request: Request, offline: bool = False, update: bool = False) -> 
     try:
         repository = find_repository(request.kind, request.name, request.revision)
     except UsageError as error:
-        raise UsageError(f"{error}{nearest(request.kind, request.name)}") from None
+        known = matching_assets(request.kind, request.name, None)
+        hint = "" if known else nearest(request.kind, request.name)
+        raise UsageError(f"{error}{hint}") from None
     check_file_names(file.name for file in repository.files)
     folder = kind_folder(request.kind) / folder_name(repository.repo_id, repository.revision)
     if request.kind == "model":
