@@ -9,6 +9,7 @@ from .errors import ConfigError as ConfigError
 from .errors import Interrupted as Interrupted
 from .errors import MemberError as MemberError
 from .errors import NotFiniteError as NotFiniteError
+from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import RequirementError as RequirementError
 from .errors import RunError as RunError
 from .evaluation import evaluate_run as evaluate_run
@@ -25,6 +26,8 @@ from .metrics import classification_loss as classification_loss
 from .metrics import classification_report as classification_report
 from .needs import link_needs as link_needs
 from .needs import prepare_assets as prepare_assets
+from .optimizers import fused as fused
+from .optimizers import parameter_groups as parameter_groups
 from .record import Metrics as Metrics
 from .record import RunRecord as RunRecord
 from .record import read_record as read_record
@@ -44,6 +47,12 @@ from .run_table import read_metrics as read_metrics
 from .run_table import remove_runs as remove_runs
 from .run_table import runs as runs
 from .run_table import tag_run as tag_run
+from .schedules import Schedule as Schedule
+from .schedules import constant as constant
+from .schedules import cosine as cosine
+from .schedules import linear as linear
+from .schedules import steps_down as steps_down
+from .schedules import warm_up as warm_up
 from .trainer import Trainer as Trainer
 
 __version__: str

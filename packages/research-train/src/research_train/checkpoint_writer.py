@@ -11,26 +11,27 @@ from research_train.checkpoint import Snapshot, write_snapshot
 
 
 class CheckpointWriter:
-    """Writes one checkpoint at a time; the loop waits only while tensors are copied.
+    """Writes one checkpoint at a time; the loop waits only while tensors are copied."""
 
-    after: called, in the writing thread, when a checkpoint is published.
-    """
-
-    def __init__(self, after: Callable[[Path], None] = lambda folder: None):
-        self._after = after
+    def __init__(self) -> None:
         self._buffers: dict[str, dict[str, Tensor]] = {}
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
 
-    def write(self, folder: Path, snapshot: Snapshot) -> None:
-        """Begin to write a checkpoint. Raises what went wrong with the one before."""
+    def write(
+        self, folder: Path, snapshot: Snapshot, then: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin to write a checkpoint. Raises what went wrong with the one before.
+
+        then: called, in the writing thread, when it is published.
+        """
         self.wait()
         copied = Snapshot(
             {name: self._copy(name, tensors) for name, tensors in snapshot.tensors.items()},
             snapshot.content,
         )
         # Not a daemon: a process that ends in peace ends with its checkpoint whole.
-        self._thread = threading.Thread(target=self._write, args=(folder, copied))
+        self._thread = threading.Thread(target=self._write, args=(folder, copied, then))
         self._thread.start()
 
     def wait(self) -> None:
@@ -42,10 +43,16 @@ class CheckpointWriter:
             error, self._error = self._error, None
             raise error
 
-    def _write(self, folder: Path, snapshot: Snapshot) -> None:
+    def close(self) -> None:
+        """Wait for what is being written; an error there is not the news any more."""
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+
+    def _write(self, folder: Path, snapshot: Snapshot, then: Callable[[], None]) -> None:
         try:
             write_snapshot(folder, snapshot)
-            self._after(folder)
+            then()
         except Exception as error:  # raised where the loop waits
             self._error = error
 

@@ -10,7 +10,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from annotated_types import Interval
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PositiveInt,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
@@ -52,8 +59,12 @@ class TrainConfig(ConfigSection):
     """Examples an update."""
     device: str = "auto"
     """auto (a GPU where there is one), cpu, cuda, cuda:1, mps."""
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of the forward pass; bfloat16 is autocast, weights stay float32."""
+    accumulate: PositiveInt = 1
+    """Parts that a batch is split into, to need less memory; the update is the same."""
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    """Arithmetic of the forward pass; the others are autocast, weights stay float32."""
+    compile: bool = False
+    """Compile the model with torch.compile."""
     deterministic: bool = False
     """Only kernels that give the same bits every time, where a GPU would otherwise not."""
     log_every: PositiveInt = 50
@@ -64,6 +75,16 @@ class TrainConfig(ConfigSection):
     """Steps between two checkpoints; one is always written at the end and on a stop."""
     keep_checkpoints: PositiveInt = 2
     """How many of the newest checkpoints stay on disk."""
+    keep_every: NonNegativeInt = 0
+    """The checkpoint of every so many steps stays as well; 0: none."""
+    keep_best: Annotated[str, Field(pattern=r"^((min|max):\S+)?$")] = ""
+    """The best one by a metric stays as well: max:test/accuracy, min:test/loss."""
+    patience: NonNegativeInt = 0
+    """End after so many evaluations without a better keep_best; 0: never."""
+    checkpoint_failure: Literal["stop", "continue"] = "stop"
+    """What a checkpoint that can't be written does to the training."""
+    init_from: str = ""
+    """A run whose last weights to start from: its id, or PAPER/ID."""
     tensorboard: bool = True
     """Write TensorBoard event files beside the metrics."""
     wandb: Literal["disabled", "offline", "online"] = "disabled"

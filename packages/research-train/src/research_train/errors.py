@@ -8,7 +8,8 @@ ResearchError
 ├── RequirementError         an internal package is not of the version that a paper requires
 ├── RunError                 no such run, or it can't be resumed or evaluated
 ├── CheckpointError          a checkpoint is damaged or belongs to another model
-└── NotFiniteError           the loss became NaN or infinite
+├── NotFiniteError           the loss became NaN or infinite
+└── OutOfMemoryError         a step needs more memory than there is
 
 KeyboardInterrupt
 └── Interrupted              a signal asked the run to stop
@@ -43,6 +44,10 @@ class CheckpointError(ResearchError):
 
 class NotFiniteError(ResearchError):
     """The loss became NaN or infinite: a lower learning rate or clipped gradients may help."""
+
+
+class OutOfMemoryError(ResearchError):
+    """A step needs more memory than the device has."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -37,7 +37,14 @@ if TYPE_CHECKING:
     from research_train.run import Run
 
 # What may differ when a run goes on: how long it is, what it shows, what it keeps.
-RESUMABLE_KEYS = ("keep_checkpoints", "steps", "tensorboard", "wandb")
+RESUMABLE_KEYS = (
+    "checkpoint_failure",
+    "keep_checkpoints",
+    "keep_every",
+    "steps",
+    "tensorboard",
+    "wandb",
+)
 
 # run.py and all that it imports need torch, seconds: imported when words and config are right.
 

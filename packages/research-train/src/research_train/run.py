@@ -133,6 +133,19 @@ class Run:
                 return folder
         return None
 
+    def init_weights(self) -> Path | None:
+        """The checkpoint that `init_from` says to start from; None where it says nothing.
+
+        Raises RunError when that run, or a sound checkpoint of it, isn't there.
+        """
+        if not self.config.init_from:
+            return None
+        folder = find_parent(self.record.paper, self.config.init_from)
+        checkpoints = checkpoint_folders(folder)
+        if not checkpoints:
+            raise RunError(f"init_from: {folder} holds no checkpoint")
+        return checkpoints[-1]
+
     def load_weights(self, model: Model) -> Model:
         """Fill model from the last checkpoint and put it on the run's device, in evaluation mode.
 
@@ -251,6 +264,8 @@ def start_run(
         environment=attempt.environment,
         attempts=[attempt],
     )
+    if config.init_from:
+        record.parent = read_record(find_parent(member.name, config.init_from)).id
     while True:
         record.id = _run_id(experiment, config, name)
         folder = outputs / member.name / record.id
@@ -330,6 +345,14 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
         if versions.get(name) != then
     ]
     return [*files[:10], *moved] or ["its config.yaml, or a package that those it names depend on"]
+
+
+def find_parent(paper: str, text: str) -> Path:
+    """The folder of the run that `init_from` names: an id of the same paper, or PAPER/ID."""
+    other, slash, name = text.rpartition("/")
+    if slash and not (Path(text) / RECORD).is_file():
+        return find_run(other, name)
+    return find_run(paper, text)
 
 
 def _reopen(

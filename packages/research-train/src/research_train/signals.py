@@ -10,7 +10,7 @@ from types import FrameType
 
 from research_train.errors import Interrupted
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # USR1: a cluster's warning
 SECOND_SIGNAL_AFTER = 1.0  # seconds; Ctrl-C can reach us twice, from the terminal and from uv
 
 
@@ -24,7 +24,7 @@ class StopRequest:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take SIGINT and SIGTERM: each raises Interrupted, at once or when `deferred` says."""
+        """Take the STOPPING signals: each raises Interrupted, at once or when `deferred` says."""
         if threading.current_thread() is not threading.main_thread():
             yield  # Python hands signals to the main thread alone
             return

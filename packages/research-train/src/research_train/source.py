@@ -31,7 +31,16 @@ LARGEST_FILE = (
 # Keys that cannot change what is computed. The seed is left out as well: runs that differ only in
 # it are the same experiment, and the record holds it beside the fingerprint.
 NEUTRAL_KEYS = frozenset(
-    {"seed", "log_every", "checkpoint_every", "keep_checkpoints", "tensorboard", "wandb"}
+    {
+        "seed",
+        "log_every",
+        "checkpoint_every",
+        "checkpoint_failure",
+        "keep_checkpoints",
+        "keep_every",
+        "tensorboard",
+        "wandb",
+    }
 )
 
 

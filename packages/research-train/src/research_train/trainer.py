@@ -4,22 +4,27 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Generic, TypeVar
 
 import torch
-from research_data.batches import Batches
+from research_data.batch_source import BatchSource
+from research_data.errors import StorageError
+from research_data.progress import say
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from research_train.checkpoint import TrainState, load_checkpoint, save_checkpoint
-from research_train.errors import NotFiniteError, RunError
+from research_train.checkpoint import Optimizers, TrainState, load_checkpoint, view_snapshot
+from research_train.checkpoint_writer import CheckpointWriter
+from research_train.errors import NotFiniteError, OutOfMemoryError, RunError
 from research_train.metrics import evaluation_mode
 from research_train.progress import Progress
 from research_train.random_state import RandomState
 from research_train.record import Metrics
 from research_train.run import Run
+from research_train.schedules import Schedule
 
 Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
 
@@ -27,15 +32,24 @@ Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
 class Trainer(Generic[Batch]):
     """Trains a model for the steps its run's config says, and records what happens.
 
-    loss: (model, batch) -> scalar loss. The model is moved to the run's device.
+    loss: (model, batch) -> scalar loss, a mean over the batch's examples. The model is moved to the
+    run's device. schedule: step -> factor for every learning rate (schedules.py). clip_norm: the
+    largest norm of all gradients together. ema_decay: of an exponential moving average of the
+    parameters, kept in `ema` as a model. step: replaces `train_step`, for a training whose update
+    is another: (trainer, batch) -> loss. optimizer: one, or several by name for such a step.
     """
 
     def __init__(
         self,
         run: Run,
         model: nn.Module,
-        optimizer: Optimizer,
+        optimizer: Optimizers,
         loss: Callable[[nn.Module, Batch], Tensor],
+        *,
+        schedule: Schedule | None = None,
+        clip_norm: float | None = None,
+        ema_decay: float | None = None,
+        step: "Callable[[Trainer[Batch], Batch], Tensor] | None" = None,
     ):
         self.run = run
         self.config = run.config
@@ -43,17 +57,41 @@ class Trainer(Generic[Batch]):
         self.model = model.to(self.device)
         self.optimizer = optimizer
         self.loss = loss
+        self.schedule = schedule
+        self.clip_norm = clip_norm
+        self.ema = _averaged(model, ema_decay) if ema_decay is not None else None
         self.step = 0
+        self._update = step or Trainer.train_step
+        # What the loss calls; `model` stays what is saved, under its own names.
+        self._called: nn.Module = (
+            torch.compile(self.model)  # type: ignore[assignment]  # a module, says torch
+            if self.config.compile
+            else self.model
+        )
+        self._optimizers: list[Optimizer] = (
+            list(optimizer.values()) if isinstance(optimizer, Mapping) else [optimizer]
+        )
+        self._rates = [group["lr"] for each in self._optimizers for group in each.param_groups]
+        self._scaler = torch.amp.GradScaler(
+            self.device.type, enabled=self.config.precision == "float16"
+        )
+        self._norm: Tensor | None = None  # of the gradients, of the step that is logged next
         self._losses: list[Tensor] = []  # since the last line of metrics, still on the device
         self._logged_at = (0, time.perf_counter())
         self._examples = 0  # since then
+        self._best: tuple[float, int] | None = None
+        self._evaluations = 0  # since the best one
+        self._writer = CheckpointWriter()
 
-    def fit(self, batches: Batches[Batch], evaluate: Callable[[], Metrics] | None = None) -> None:
+    def fit(
+        self, batches: BatchSource[Batch], evaluate: Callable[[], Metrics] | None = None
+    ) -> None:
         """Train from where the run stands (its last checkpoint, if any) to `config.steps`.
 
         evaluate: called every `evaluate_every` steps, in evaluation mode; its metrics are logged.
-        Raises NotFiniteError at the first step whose loss is NaN or infinite, Interrupted when a
-        signal came, with a checkpoint written.
+        Raises NotFiniteError at the first step whose loss is NaN or infinite, OutOfMemoryError,
+        StorageError when a checkpoint can't be written, Interrupted when a signal came, with a
+        checkpoint written.
         """
         config, run = self.config, self.run
         batches.to(self.device)
@@ -63,41 +101,112 @@ class Trainer(Generic[Batch]):
         with (
             closing(Progress(config.steps, self.step, run.quiet)) as progress,
             run.stop.deferred(),
+            closing(self._writer),
         ):
             for batch in self._remaining(batches):
-                self._losses.append(self.train_step(batch))
+                self._losses.append(self._stepped(batch))
                 self._examples += len(batch[0])
                 self.step += 1
                 last = self.step == config.steps
                 if last or self.step % config.log_every == 0:
                     progress.note(self._log_training())
+                better = False
                 if evaluate is not None and (last or self.step % config.evaluate_every == 0):
-                    run.log(self.step, self._evaluated(evaluate))
+                    better = self._evaluate(evaluate)
+                    last = last or 0 < config.patience <= self._evaluations
                 stopping = run.stop.signal  # looked at once: none slips in after the checkpoint
-                if last or stopping or self.step % config.checkpoint_every == 0:
-                    self._save_checkpoint(batches)
+                if last or stopping or better or self.step % config.checkpoint_every == 0:
+                    self._save_checkpoint(batches, must=bool(last or stopping))
                 progress.update(self.step)
                 if stopping and not last:
                     run.stop.raise_interrupted()
+                if last:
+                    return
 
     def train_step(self, batch: Batch) -> Tensor:
         """One weight update; returns the loss, a detached scalar on the device."""
-        with self._autocast():
-            loss = self.loss(self.model, batch)
-        loss.backward()
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        return loss.detach()
+        loss = self.backward(batch)
+        self.update()
+        return loss
 
-    def _evaluated(self, evaluate: Callable[[], Metrics]) -> Metrics:
-        """The evaluation's metrics. What it draws at random changes nothing in the training."""
+    def backward(self, batch: Batch) -> Tensor:
+        """Add the gradients of the batch's loss, in `accumulate` parts; returns the loss."""
+        if self.config.accumulate == 1:
+            with self._autocast():
+                loss = self.loss(self._called, batch)
+            self._scaler.scale(loss).backward()
+            return loss.detach()
+        total = torch.zeros((), device=self.device)
+        size = -(-len(batch[0]) // self.config.accumulate)
+        parts = zip(*(field.split(size) for field in batch), strict=True)
+        for fields in parts:
+            part = _like(batch, fields)
+            with self._autocast():
+                loss = self.loss(self._called, part) * (len(fields[0]) / len(batch[0]))
+            self._scaler.scale(loss).backward()
+            total += loss.detach()
+        return total
+
+    def update(self) -> None:
+        """Step every optimizer on the gradients there are, and clear them."""
+        if self.schedule is not None:
+            factor = self.schedule(self.step)
+            groups = (group for each in self._optimizers for group in each.param_groups)
+            for group, rate in zip(groups, self._rates, strict=True):
+                group["lr"] = rate * factor
+        logged = (self.step + 1) % self.config.log_every == 0
+        if self.clip_norm is not None or logged:
+            for optimizer in self._optimizers:
+                self._scaler.unscale_(optimizer)
+            self._norm = self._clipped()
+        for optimizer in self._optimizers:
+            self._scaler.step(optimizer)
+            optimizer.zero_grad()
+        self._scaler.update()
+        if self.ema is not None:
+            self.ema.update_parameters(self.model)  # type: ignore[operator]
+
+    def _clipped(self) -> Tensor:
+        """The norm of all gradients, which are then no longer than clip_norm."""
+        if self.clip_norm is not None:
+            return clip_grad_norm_(self.model.parameters(), self.clip_norm)
+        return get_total_norm([p.grad for p in self.model.parameters() if p.grad is not None])
+
+    def _stepped(self, batch: Batch) -> Tensor:
+        try:
+            return self._update(self, batch)
+        except RuntimeError as error:  # torch.OutOfMemoryError, or the CPU's allocator's words
+            if not isinstance(error, torch.OutOfMemoryError) and "alloc" not in str(error):
+                raise
+            raise OutOfMemoryError(
+                f"out of memory at step {self.step + 1}: {self._peak_memory() / 1e9:.2f} GB at the "
+                f"peak, batch_size {self.config.batch_size} in {self.config.accumulate} parts. Try "
+                f"accumulate={self.config.accumulate * 2} (the update is the same), "
+                "precision=bfloat16, or a smaller batch_size."
+            ) from error
+
+    def _evaluate(self, evaluate: Callable[[], Metrics]) -> bool:
+        """Evaluate and log. What it draws at random changes nothing; returns: is it the best?"""
         random = RandomState.capture()
         with evaluation_mode(self.model):
             metrics = evaluate()
         random.restore()
-        return metrics
+        self.run.log(self.step, metrics)
+        kind, _, name = self.config.keep_best.partition(":")
+        if not name:
+            return False
+        if name not in metrics:
+            raise RunError(
+                f"keep_best: no metric {name!r} was evaluated; there are {', '.join(metrics)}"
+            )
+        value = metrics[name] if kind == "max" else -metrics[name]
+        if self._best is None or value > self._best[0]:
+            self._best, self._evaluations = (value, self.step), 0
+            return True
+        self._evaluations += 1
+        return False
 
-    def _remaining(self, batches: Batches[Batch]) -> Iterator[Batch]:
+    def _remaining(self, batches: BatchSource[Batch]) -> Iterator[Batch]:
         while self.step < self.config.steps:
             for batch in batches:
                 yield batch
@@ -107,17 +216,21 @@ class Trainer(Generic[Batch]):
     def _autocast(self) -> AbstractContextManager[object]:
         if self.config.precision == "float32":
             return nullcontext()
-        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        dtype = torch.bfloat16 if self.config.precision == "bfloat16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)
 
     def _log_training(self) -> str:
-        """Log the mean loss and the speed since the last line; returns the loss for display."""
+        """Log what happened since the last line; returns the loss for display."""
         losses = self._checked_losses()
         if self.step % self.config.log_every == 0:  # the last line may come early: a longer run
             self._losses.clear()  # goes on with what it had gathered
         step, then = self._logged_at
         now = time.perf_counter()
-        metrics = {
-            "train/loss": sum(losses) / len(losses),
+        metrics = {"train/loss": sum(losses) / len(losses)}
+        if self._norm is not None:
+            metrics["train/gradient_norm"] = self._norm.item()
+        metrics |= {
+            "train/learning_rate": self._optimizers[0].param_groups[0]["lr"],
             "speed/steps_per_second": (self.step - step) / (now - then),
             "speed/examples_per_second": self._examples / (now - then),
             "memory/peak_bytes": self._peak_memory(),
@@ -145,25 +258,49 @@ class Trainer(Generic[Batch]):
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
-    def _save_checkpoint(self, batches: Batches[Batch]) -> None:
+    def _save_checkpoint(self, batches: BatchSource[Batch], must: bool) -> None:
+        """Have a checkpoint written; wait for it where it must be there."""
         folder = self.run.checkpoint_folder(self.step)
-        if folder.exists():
-            return
-        state = TrainState(
-            step=self.step,
-            data=batches.state_dict(),
-            random=RandomState.capture(),
-            losses=self._checked_losses(),
-        )
-        save_checkpoint(folder, self.model, self.optimizer, state)
-        for old in self.run.checkpoints()[: -self.config.keep_checkpoints]:
-            shutil.rmtree(old)
+        self._wait_for_checkpoint(self.config.checkpoint_failure == "stop")  # the one before
+        if not folder.exists():
+            state = TrainState(
+                step=self.step,
+                data=batches.state_dict(),
+                random=RandomState.capture(),
+                losses=self._checked_losses(),
+                scaler=self._scaler.state_dict() or None,
+                best=self._best,
+                evaluations=self._evaluations,
+            )
+            snapshot = view_snapshot(self.model, self.optimizer, state, self.ema)
+            best = self._best[1] if self._best else None
+            self._writer.write(folder, snapshot, lambda: self._forget_checkpoints(best))
+        if must:
+            self._wait_for_checkpoint(raising=True)
 
-    def _restore(self, batches: Batches[Batch]) -> None:
+    def _wait_for_checkpoint(self, raising: bool) -> None:
+        try:
+            self._writer.wait()
+        except StorageError as error:
+            if raising:
+                raise
+            say(f"warning: {error} Training goes on without that checkpoint.")
+
+    def _forget_checkpoints(self, best: int | None) -> None:
+        """Remove the checkpoints that nothing keeps: neither new, nor round, nor the best."""
+        every = self.config.keep_every
+        for folder in self.run.checkpoints()[: -self.config.keep_checkpoints]:
+            step = int(folder.name.removeprefix("step-"))
+            if step != best and not (every and step % every == 0):
+                shutil.rmtree(folder)
+
+    def _restore(self, batches: BatchSource[Batch]) -> None:
         checkpoint = self.run.resume_from
         if checkpoint is None:
+            if (start := self.run.init_weights()) is not None:
+                load_checkpoint(start, self.model)
             return
-        state = load_checkpoint(checkpoint, self.model, self.optimizer)
+        state = load_checkpoint(checkpoint, self.model, self.optimizer, self.ema)
         if state.data is None:
             raise RunError(f"{checkpoint}: holds no position in the data")
         try:
@@ -172,4 +309,20 @@ class Trainer(Generic[Batch]):
             raise RunError(f"{checkpoint}: {error}") from error
         self.step = state.step
         self._losses = [torch.tensor(loss, device=self.device) for loss in state.losses]
+        if state.scaler:
+            self._scaler.load_state_dict(state.scaler)
+        self._best = (state.best[0], state.best[1]) if state.best else None
+        self._evaluations = state.evaluations
         state.random.restore()
+
+
+def _averaged(model: nn.Module, decay: float) -> nn.Module:
+    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _like(batch: Batch, fields: tuple[Tensor, ...]) -> Batch:
+    """Fields as a tuple of the batch's own type, named or not."""
+    make = getattr(type(batch), "_make", type(batch))
+    return make(fields)
