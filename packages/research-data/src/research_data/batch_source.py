@@ -146,8 +146,6 @@ class BatchSource(ABC, Generic[Batch]):
     def _part(self, position: int) -> slice:
         """This rank's part of a batch, as a range of the epoch's order."""
         start, count = position * self.batch_size, self._count(position)
-        if self.world_size == 1:
-            return slice(start, start + count)
         return slice(
             start + count * self.rank // self.world_size,
             start + count * (self.rank + 1) // self.world_size,
@@ -158,9 +156,12 @@ class BatchSource(ABC, Generic[Batch]):
 
     def _hand_out(self) -> slice:
         """The next batch's part, counted before its step: a checkpoint after that is past it."""
+        if self.world_size == 1:
+            start = self.position * self.batch_size
+            self.position += 1
+            return slice(start, min(start + self.batch_size, self.examples))
         part = self._part(self.position)
-        if self.world_size > 1:
-            self.weight = (part.stop - part.start) * self.world_size / self._count(self.position)
+        self.weight = (part.stop - part.start) * self.world_size / self._count(self.position)
         self.position += 1
         return part
 

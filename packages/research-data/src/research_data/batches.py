@@ -137,10 +137,14 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         order: Order | Tensor | None = self._order()
         if order is not None and isinstance(self.data[0], Tensor):
             order = torch.from_numpy(order).to(self.data[0].device)
-        while self.position < len(self):
+        count, fields = len(self), self.data
+        while self.position < count:
             part = self._hand_out()
+            if order is None and self._streamed_to is None:  # next to nothing, for small models
+                yield self._rebuild([field[part] for field in fields])
+                continue
             rows = part if order is None else order[part]
-            yield self._rebuild([self._placed(_rows(field, rows)) for field in self.data])
+            yield self._rebuild([self._placed(_rows(field, rows)) for field in fields])
         self._end_epoch()
 
     def to(self, device: torch.device) -> Self:

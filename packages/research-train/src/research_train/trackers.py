@@ -160,3 +160,4 @@ if __name__ == "__main__":
         follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
     except Exception as error:  # whatever a service's client raises: one line, and no more tracking
         sys.exit(f"{sys.argv[2]}: {type(error).__name__}: {error}")
+    os._exit(0)  # everything is written, and the training waits for nothing else

@@ -75,10 +75,10 @@ class Trainer(Generic[Batch]):
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.config.precision == "float16"
         )
+        self._plain = self.config.precision == "float32" and self.config.accumulate == 1
         self._norm: Tensor | None = None  # of the gradients, of the step that is logged next
         self._losses: list[Tensor] = []  # since the last line of metrics, still on the device
         self._logged_at = (0, time.perf_counter())
-        self._examples = 0  # since then
         self._best: tuple[float, int] | None = None
         self._evaluations = 0  # since the best one
         self._writer = CheckpointWriter()
@@ -94,6 +94,8 @@ class Trainer(Generic[Batch]):
         checkpoint written.
         """
         config, run = self.config, self.run
+        steps, log_every = config.steps, config.log_every
+        evaluate_every, checkpoint_every = config.evaluate_every, config.checkpoint_every
         batches.to(self.device)
         self._restore(batches)
         self._logged_at = (self.step, time.perf_counter())
@@ -105,19 +107,17 @@ class Trainer(Generic[Batch]):
         ):
             for batch in self._remaining(batches):
                 self._losses.append(self._stepped(batch))
-                self._examples += len(batch[0])
-                self.step += 1
-                last = self.step == config.steps
-                if last or self.step % config.log_every == 0:
+                step = self.step = self.step + 1
+                last, better = step == steps, False
+                if last or step % log_every == 0:
                     progress.note(self._log_training())
-                better = False
-                if evaluate is not None and (last or self.step % config.evaluate_every == 0):
+                if evaluate is not None and (last or step % evaluate_every == 0):
                     better = self._evaluate(evaluate)
                     last = last or 0 < config.patience <= self._evaluations
                 stopping = run.stop.signal  # looked at once: none slips in after the checkpoint
-                if last or stopping or better or self.step % config.checkpoint_every == 0:
+                if last or stopping or better or step % checkpoint_every == 0:
                     self._save_checkpoint(batches, must=bool(last or stopping))
-                progress.update(self.step)
+                progress.update(step)
                 if stopping and not last:
                     run.stop.raise_interrupted()
                 if last:
@@ -131,10 +131,9 @@ class Trainer(Generic[Batch]):
 
     def backward(self, batch: Batch) -> Tensor:
         """Add the gradients of the batch's loss, in `accumulate` parts; returns the loss."""
-        if self.config.accumulate == 1:
-            with self._autocast():
-                loss = self.loss(self._called, batch)
-            self._scaler.scale(loss).backward()
+        if self._plain:  # nothing between the loss and its gradient: a small model feels it
+            loss = self.loss(self._called, batch)
+            loss.backward()
             return loss.detach()
         total = torch.zeros((), device=self.device)
         size = -(-len(batch[0]) // self.config.accumulate)
@@ -160,9 +159,13 @@ class Trainer(Generic[Batch]):
                 self._scaler.unscale_(optimizer)
             self._norm = self._clipped()
         for optimizer in self._optimizers:
-            self._scaler.step(optimizer)
+            if self._plain:
+                optimizer.step()
+            else:
+                self._scaler.step(optimizer)
             optimizer.zero_grad()
-        self._scaler.update()
+        if not self._plain:
+            self._scaler.update()
         if self.ema is not None:
             self.ema.update_parameters(self.model)  # type: ignore[operator]
 
@@ -232,10 +235,10 @@ class Trainer(Generic[Batch]):
         metrics |= {
             "train/learning_rate": self._optimizers[0].param_groups[0]["lr"],
             "speed/steps_per_second": (self.step - step) / (now - then),
-            "speed/examples_per_second": self._examples / (now - then),
+            "speed/examples_per_second": (self.step - step) * self.config.batch_size / (now - then),
             "memory/peak_bytes": self._peak_memory(),
         }
-        self._logged_at, self._examples = (self.step, now), 0
+        self._logged_at = (self.step, now)
         self.run.log(self.step, metrics)
         return f"loss {metrics['train/loss']:.4g}"
 
