@@ -49,7 +49,8 @@ class Workspace:
             f"Metadata-Version: 2.3\nName: paper-{name}\nVersion: 0.1.0\n"
         )
         (information / "entry_points.txt").write_text(
-            f"[research.experiments]\n{name} = paper_{name}\n{name}.second = paper_{name}.second\n"
+            f"[research.experiments]\n{name} = paper_{name}\n"
+            + "".join(f"{name}.{other} = paper_{name}.{other}\n" for other in ("second", "full"))
         )
         (information / "direct_url.json").write_text(
             json.dumps({"url": folder.as_uri(), "dir_info": {"editable": True}})

@@ -1,0 +1,103 @@
+"""What the Trainer costs a small GPT: 2 layers of 128, 32 tokens, batches of 32, one thread.
+
+    uv run python packages/research-train/benchmarks/gpt.py [--repeats 5] [--steps 300]
+
+As bare_loop.py: in turn in one process, everything on, weights equal to the bit.
+"""
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+
+import torch
+from research_data import Batches
+from research_train import (
+    Trainer,
+    find_member,
+    installed_members,
+    load_config,
+    prepare_assets,
+    start_run,
+)
+from research_train.random_state import seed_everything
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+VOCABULARY, LENGTH, WIDTH = 256, 32, 128
+
+
+class GPT(nn.Module):
+    """A decoder of two pre-norm layers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(VOCABULARY, WIDTH)
+        self.positions = nn.Parameter(torch.zeros(LENGTH, WIDTH))
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, 4, 4 * WIDTH, dropout=0.0, activation="gelu", batch_first=True, norm_first=True
+        )
+        self.layers = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False)
+        self.head = nn.Linear(WIDTH, VOCABULARY)
+        self.register_buffer("mask", nn.Transformer.generate_square_subsequent_mask(LENGTH))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens: (batch, LENGTH). Returns (batch, LENGTH, VOCABULARY)."""
+        hidden = self.tokens(tokens) + self.positions
+        return self.head(self.layers(hidden, mask=self.mask, is_causal=True))
+
+
+def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+    tokens, targets = batch
+    return cross_entropy(model(tokens).flatten(0, 1), targets.flatten())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=300)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    text = torch.randint(VOCABULARY, (3200, LENGTH + 1))
+    data = text[:, :-1].contiguous(), text[:, 1:].contiguous()
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["RESEARCH_ASSETS"] = folder
+        experiment = find_member("mnist1d", installed_members()).experiment()  # any will do
+        words = ["batch_size=32", "checkpoint_every=100", f"steps={options.steps}"]
+        config = load_config(experiment, words)
+        assets = prepare_assets(experiment.member)
+        ratios = []
+        for repeat in range(options.repeats + 1):
+            pair = {}
+            run = start_run(experiment, config, assets)
+            for side in ("ours", "bare")[:: -1 if repeat % 2 else 1]:
+                seed_everything(0)
+                model = GPT()
+                optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+                began = time.perf_counter()
+                if side == "ours":
+                    with run.attempt():
+                        Trainer(run, model, optimizer, loss).fit(Batches(data, 32))
+                else:
+                    for step in range(options.steps):
+                        rows = slice(step % 100 * 32, step % 100 * 32 + 32)
+                        loss(model, (data[0][rows], data[1][rows])).backward()
+                        optimizer.step()
+                        optimizer.zero_grad()
+                pair[side] = time.perf_counter() - began, model
+            for a, b in zip(*(model.parameters() for _, model in pair.values()), strict=True):
+                assert torch.equal(a, b)
+            ratio = pair["ours"][0] / pair["bare"][0]
+            label = f"repeat {repeat}" if repeat else "warm-up "
+            print(f"{label}: Trainer {pair['ours'][0]:.2f} s, ratio {ratio:.3f}")
+            if repeat:
+                ratios.append(ratio)
+    print(
+        f"GPT 2x128, {options.steps} steps, one thread: median ratio "
+        f"{statistics.median(ratios):.3f} (min {min(ratios):.3f}, max {max(ratios):.3f})"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""A run killed at any place, any number of times, ends with the bytes of one never stopped.
+
+KILLS=20 tries that many histories of kills instead of a few.
+"""
+
+import json
+import os
+import random
+
+import pytest
+
+PLACES = {  # place -> how often a process that begins anew may come by it
+    "step": 72,  # two parts a batch
+    "evaluation": 5,
+    "checkpoint begins": 9,
+    "before model.safetensors": 9,
+    "before optimizer.safetensors": 9,
+    "before ema.safetensors": 9,
+    "before manifest.json": 9,
+    "checkpoint published": 9,
+}
+FILES = ("model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json")
+HISTORIES = int(os.environ.get("KILLS", "2"))
+KILLS = 6  # in one history
+
+
+def comparable(folder):
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    machine = ("time", "speed/", "memory/")
+    return [{k: v for k, v in line.items() if not k.startswith(machine)} for line in lines]
+
+
+def last_checkpoint(folder):
+    return sorted((folder / "checkpoints").glob("step-*"))[-1]
+
+
+@pytest.mark.parametrize("source", ["memory", "workers"])
+@pytest.mark.parametrize("history", range(HISTORIES))
+def test_killed_anywhere_it_ends_as_one_never_stopped(workspace, source, history):
+    words = ["full", f"source={source}", f"seed={history}"]
+    whole = workspace.train(*words).folder
+    draw = random.Random(f"{source} {history}")
+    record = workspace.root / "killed"
+    workspace.environment["KILLED"] = str(record)
+    run = None
+    for _ in range(KILLS):
+        place = draw.choice(list(PLACES))
+        workspace.environment["KILL"] = f"{place}:{draw.randint(1, PLACES[place])}"
+        command = [*words] if run is None else ["full", "--resume", run]
+        result = workspace.train(*command)
+        run = next(r["id"] for r in workspace.records() if r["id"] != whole.name)
+        if result.code == 0:
+            break
+        assert result.code == -9, result.errors
+        assert record.read_text().splitlines()[-1] == place  # it was there that it died
+    del workspace.environment["KILL"]
+    if result.code != 0:
+        result = workspace.train("full", "--resume", run)
+    assert result.code == 0, result.errors
+    resumed = result.folder
+    assert resumed.name == run
+    for name in FILES:
+        ours, theirs = last_checkpoint(resumed) / name, last_checkpoint(whole) / name
+        assert ours.read_bytes() == theirs.read_bytes(), name
+    assert comparable(resumed) == comparable(whole)
+    kept = {path.name for path in (whole / "checkpoints").glob("step-*")}
+    assert {path.name for path in (resumed / "checkpoints").glob("step-*")} == kept
+    print(f"{source} {history}: killed at {', '.join(record.read_text().splitlines())}")
