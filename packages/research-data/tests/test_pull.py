@@ -315,7 +315,12 @@ def test_no_signed_address_in_what_is_printed(hub, capfd):
     assert "SECRET-SIGNATURE" not in printed
 
 
-PULL = "from research_data import pull_dataset; pull_dataset('squad', quiet=True)"
+PULL = """
+import signal
+from research_data import pull_dataset
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored where tests run
+pull_dataset('squad', quiet=True)
+"""
 
 
 def test_an_interrupted_pull_keeps_the_files_it_finished(hub):

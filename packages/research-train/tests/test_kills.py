@@ -20,8 +20,8 @@ PLACES = {  # place -> how often a process that begins anew may come by it
     "checkpoint published": 9,
 }
 FILES = ("model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json")
-HISTORIES = int(os.environ.get("KILLS", "2"))
-KILLS = 6  # in one history
+HISTORIES = int(os.environ.get("KILLS", "1"))
+KILLS = 4  # in one history
 
 
 def comparable(folder):

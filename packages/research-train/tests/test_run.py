@@ -83,6 +83,8 @@ def test_metrics_are_lines_of_step_time_and_numbers(experiment):
         "memory/peak_bytes",
         "speed/examples_per_second",
         "speed/steps_per_second",
+        "train/gradient_norm",
+        "train/learning_rate",
         "train/loss",
     ]
     assert [step for step, names in by_step if names == train] == [3, 6, 9, 12, 15, 18, 20]

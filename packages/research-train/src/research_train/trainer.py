@@ -153,7 +153,8 @@ class Trainer(Generic[Batch]):
             groups = (group for each in self._optimizers for group in each.param_groups)
             for group, rate in zip(groups, self._rates, strict=True):
                 group["lr"] = rate * factor
-        logged = (self.step + 1) % self.config.log_every == 0
+        step = self.step + 1
+        logged = step % self.config.log_every == 0 or step == self.config.steps
         if self.clip_norm is not None or logged:
             for optimizer in self._optimizers:
                 self._scaler.unscale_(optimizer)
