@@ -16,6 +16,7 @@ import pytest
 from research_train import Experiment, find_member, installed_members
 
 TINY = Path(__file__).parent / "tiny_paper"
+OTHERS = ("second", "full", "shared")  # the tiny paper's further experiments
 COMMANDS = Path(sys.executable).parent  # where the environment has `train` and `evaluate`
 
 
@@ -51,7 +52,7 @@ class Workspace:
         )
         (information / "entry_points.txt").write_text(
             f"[research.experiments]\n{name} = paper_{name}\n"
-            + "".join(f"{name}.{other} = paper_{name}.{other}\n" for other in ("second", "full"))
+            + "".join(f"{name}.{other} = paper_{name}.{other}\n" for other in OTHERS)
         )
         (information / "direct_url.json").write_text(
             json.dumps({"url": folder.as_uri(), "dir_info": {"editable": True}})
@@ -77,6 +78,13 @@ class Workspace:
         process = self.start(command, *words, cwd=cwd)
         output, errors = process.communicate(timeout=120)
         return Result(process.returncode, output, errors)
+
+    def run_program(self, *command: str) -> "Result":
+        """Run a program in the workspace, as `run` does a command of this environment."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
 
     def train(self, *words: str, paper: str = "tiny") -> "Result":
         return self.run("train", "--paper", paper, *words)

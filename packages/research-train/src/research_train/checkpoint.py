@@ -39,7 +39,7 @@ class TrainState:
     step: weight updates done. data: position in the data, None for a loader without one.
     random: every generator. losses: of the steps since the last line of metrics. scaler: of the
     gradients in float16. best: the best value of the metric that is watched, and its step;
-    evaluations: how many there were since.
+    evaluations: how many there were since. ranks: the generators of the processes but the first.
     """
 
     step: int = 0
@@ -49,6 +49,7 @@ class TrainState:
     scaler: dict[str, Any] | None = None
     best: tuple[float, int] | None = None
     evaluations: int = 0
+    ranks: list[dict[str, Any]] = field(default_factory=list)
 
 
 @dataclass

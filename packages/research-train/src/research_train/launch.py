@@ -18,7 +18,13 @@ from research_data import ResearchError, StorageError, UsageError
 from research_data.progress import say
 
 from research_train.config import COMMAND_LINE, load_config
-from research_train.errors import ExperimentError, Interrupted, MemberError, RunError
+from research_train.errors import (
+    ExperimentError,
+    Interrupted,
+    MemberError,
+    NotFiniteError,
+    RunError,
+)
 from research_train.members import Experiment, installed_members
 from research_train.requirements import reached_packages
 from research_train.usage import (
@@ -33,6 +39,7 @@ from research_train.usage import (
 from research_train.which_paper import which_member
 
 if TYPE_CHECKING:
+    from research_train.distributed import World
     from research_train.evaluation import Evaluation
     from research_train.run import Run
 
@@ -46,12 +53,20 @@ RESUMABLE_KEYS = (
     "wandb",
 )
 
+MET_BY_ALL = (UsageError, ExperimentError, NotFiniteError, RunError)
+
 # run.py and all that it imports need torch, seconds: imported when words and config are right.
 
 
 def train_command() -> int:
     """The console script `train`."""
-    return _at_the_edge(_train, sys.argv[1:])
+    code = _at_the_edge(_train, sys.argv[1:])
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def evaluate_command() -> int:
@@ -164,10 +179,33 @@ def _train(words: Sequence[str]) -> int:
     parser = train_parser()
     options = parse(parser, words)
     experiment, overrides = _what_to_do(parser, options)
-    _refuse_many_processes()
+    from research_train.distributed import joined, this_world
+
+    world = this_world()
+    if options.nproc is not None and world.size == 1:
+        if options.nproc < 1:
+            raise UsageError(f"--nproc {options.nproc}: at least one process")
+        if options.nproc > 1:
+            from research_train.launcher import run_processes
+
+            return run_processes(options.nproc, _words_for_each(experiment, words))
+    with joined(world):
+        run = _shared_run(
+            world, lambda: _made_run(options, experiment, overrides, words), experiment
+        )
+        return _train_and_print(options, experiment, run)
+
+
+def _made_run(
+    options: argparse.Namespace,
+    experiment: Experiment,
+    overrides: Sequence[str],
+    words: Sequence[str],
+) -> "Run":
+    """The run that the words ask for, new or resumed."""
     command = [Path(sys.argv[0]).name, *words]
     if options.resume is None:
-        run = new_run(
+        return new_run(
             experiment,
             overrides,
             options.config,
@@ -177,17 +215,55 @@ def _train(words: Sequence[str]) -> int:
             quiet=options.quiet,
             command=command,
         )
-    elif options.config or options.name:
+    if options.config or options.name:
         raise UsageError("--resume goes on with the run's own config and name")
-    else:
-        run = resumed_run(
-            experiment,
-            options.resume,
-            overrides,
-            options.any_code,
-            options.rebuild_data,
-            command,
-        )
+    return resumed_run(
+        experiment,
+        options.resume,
+        overrides,
+        options.any_code,
+        options.rebuild_data,
+        command,
+    )
+
+
+def _shared_run(world: "World", make: Callable[[], "Run"], experiment: Experiment) -> "Run":
+    """The run of all processes: made by rank 0, followed by the others."""
+    if world.size == 1:
+        return make()
+    from research_train.distributed import share
+    from research_train.run import follow_run
+
+    if world.rank == 0:
+        try:
+            run = make()
+        except BaseException:
+            share(None, world)  # the others end without a word of their own
+            raise
+        run.world = world
+        share([str(run.folder), str(run.resume_from or "")], world)
+        return run
+    made = share(None, world)
+    if made is None:
+        sys.exit(1)
+    return follow_run(Path(made[0]), Path(made[1]) if made[1] else None, experiment, world)
+
+
+def _words_for_each(experiment: Experiment, words: Sequence[str]) -> list[str]:
+    """The words for each of several processes: without --nproc, and with the paper named."""
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if not skip and word != "--nproc" and not word.startswith("--nproc="):
+            kept.append(word)
+        skip = word == "--nproc"
+    named = any(word == "--paper" or word.startswith("--paper=") for word in kept)
+    return kept if named else ["--paper", experiment.member.name, *kept]
+
+
+def _train_and_print(options: argparse.Namespace, experiment: Experiment, run: "Run") -> int:
+    if run.world.rank > 0:
+        options.quiet = True  # one of them speaks
     run.quiet = options.quiet
     _say(options, f"run {run.folder}")
     if options.resume == "" and (newer := _newer_runs(run)):
@@ -199,6 +275,8 @@ def _train(words: Sequence[str]) -> int:
         name = "" if experiment.name == experiment.member.name else f" {experiment.name}"
         _say(options, f"stopped; go on with: {again}{name} --resume {run.record.id}")
         raise
+    if run.world.rank > 0:
+        return 0
     metrics = run.record.metrics
     if options.json:
         print(json.dumps({"run": str(run.folder), "status": "completed", "metrics": metrics}))
@@ -270,16 +348,9 @@ def _what_to_do(parser: CommandParser, options: argparse.Namespace) -> tuple[Exp
     if options.help:
         print(help_text(parser, experiment))
         sys.exit(0)
-    _say(options, first_line(experiment, reached_packages(member)))
+    if os.environ.get("RANK", "0") == "0":
+        _say(options, first_line(experiment, reached_packages(member)))
     return experiment, overrides
-
-
-def _refuse_many_processes() -> None:
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise UsageError(
-            "this version trains in one process; torchrun was told to start "
-            f"{os.environ['WORLD_SIZE']}. Use --nproc-per-node 1."
-        )
 
 
 def _say(options: argparse.Namespace, line: str) -> None:
@@ -292,7 +363,9 @@ def _at_the_edge(command: Callable[[Sequence[str]], int], words: Sequence[str]) 
     try:
         return command(words)
     except ResearchError as error:
-        print(f"error: {error}", file=sys.stderr)
+        # Of several processes one says what all of them meet.
+        if os.environ.get("RANK", "0") == "0" or not isinstance(error, MET_BY_ALL):
+            print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except Interrupted as stop:
         return 128 + stop.signal

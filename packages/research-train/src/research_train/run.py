@@ -34,6 +34,7 @@ from torch import nn
 
 from research_train.checkpoint import load_checkpoint, verify_checkpoint
 from research_train.config import TrainConfig, dump_yaml, load_config
+from research_train.distributed import World
 from research_train.environment import (
     GitState,
     describe_environment,
@@ -74,7 +75,8 @@ class Run:
     """A run in its folder: what a paper's code asks for its config, data, device and weights.
 
     resume_from: the checkpoint to go on from. stop: whether a signal has asked to stop.
-    quiet: show no progress.
+    quiet: show no progress. world: which of several processes this is; those but the first write
+    nothing.
     """
 
     def __init__(self, folder: Path, record: RunRecord, config: TrainConfig, quiet: bool = False):
@@ -83,6 +85,7 @@ class Run:
         self.config = config
         self.quiet = quiet
         self.stop = StopRequest()
+        self.world = World()
         self.resume_from: Path | None = None
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
@@ -90,7 +93,10 @@ class Run:
     @property
     def device(self) -> torch.device:
         """The device that the config's `device` means here. Raises ConfigError: there is none."""
-        return find_device(self.config.device)
+        device = find_device(self.config.device)
+        if self.world.size > 1 and device == torch.device("cuda"):
+            return torch.device("cuda", self.world.local_rank)
+        return device
 
     def asset(self, name: str) -> Path:
         """The folder of a dataset or model that the member's pyproject names. Raises RunError."""
@@ -103,6 +109,8 @@ class Run:
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Add a line to metrics.jsonl; it is with the system when this returns."""
+        if self.world.rank > 0:
+            return
         if self._metrics is None:
             self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
         # JSON has no NaN: null says that there was no number.
@@ -165,6 +173,11 @@ class Run:
         The block sets `record.metrics`. Whatever it raises is recorded and raised again. Raises
         RunError when the run was trained already.
         """
+        if self.world.rank > 0:
+            with pinned_assets(self.record.assets):
+                seed_everything(self.config.seed, self.config.deterministic)
+                yield
+            return
         if self._lock is None:
             raise RunError(
                 f"{self.record.id} is {self.record.status}: start a new run, or resume it"
@@ -345,6 +358,14 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
         if versions.get(name) != then
     ]
     return [*files[:10], *moved] or ["its config.yaml, or a package that those it names depend on"]
+
+
+def follow_run(folder: Path, resume_from: Path | None, experiment: Experiment, world: World) -> Run:
+    """The run that rank 0 has made, for another process of the same training."""
+    config = load_config(experiment, file=folder / CONFIG)
+    run = Run(folder, read_record(folder), config, quiet=True)
+    run.resume_from, run.world = resume_from, world
+    return run
 
 
 def find_parent(paper: str, text: str) -> Path:

@@ -13,15 +13,17 @@ from research_data.batch_source import BatchSource
 from research_data.errors import StorageError
 from research_data.progress import say
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
 from research_train.checkpoint import Optimizers, TrainState, load_checkpoint, view_snapshot
 from research_train.checkpoint_writer import CheckpointWriter
-from research_train.errors import NotFiniteError, OutOfMemoryError, RunError
+from research_train.distributed import gather, largest, mean, neighbours, share
+from research_train.errors import Interrupted, NotFiniteError, OutOfMemoryError, RunError
 from research_train.metrics import evaluation_mode
 from research_train.progress import Progress
-from research_train.random_state import RandomState
+from research_train.random_state import RandomState, seed_everything
 from research_train.record import Metrics
 from research_train.run import Run
 from research_train.schedules import Schedule
@@ -63,11 +65,12 @@ class Trainer(Generic[Batch]):
         self.step = 0
         self._update = step or Trainer.train_step
         # What the loss calls; `model` stays what is saved, under its own names.
-        self._called: nn.Module = (
-            torch.compile(self.model)  # type: ignore[assignment]  # a module, says torch
-            if self.config.compile
-            else self.model
-        )
+        self._called = self.model
+        self.world = run.world
+        if self.world.size > 1:
+            self._called = DistributedDataParallel(self.model)
+        if self.config.compile:
+            self._called = torch.compile(self._called)  # type: ignore[assignment]  # a module
         self._optimizers: list[Optimizer] = (
             list(optimizer.values()) if isinstance(optimizer, Mapping) else [optimizer]
         )
@@ -75,7 +78,12 @@ class Trainer(Generic[Batch]):
         self._scaler = torch.amp.GradScaler(
             self.device.type, enabled=self.config.precision == "float16"
         )
-        self._plain = self.config.precision == "float32" and self.config.accumulate == 1
+        self._plain = (
+            self.config.precision == "float32"
+            and self.config.accumulate == 1
+            and self.world.size == 1
+        )
+        self._weight = 1.0  # of this process's part of the batch, where there are several
         self._norm: Tensor | None = None  # of the gradients, of the step that is logged next
         self._losses: list[Tensor] = []  # since the last line of metrics, still on the device
         self._logged_at = (0, time.perf_counter())
@@ -96,7 +104,10 @@ class Trainer(Generic[Batch]):
         config, run = self.config, self.run
         steps, log_every = config.steps, config.log_every
         evaluate_every, checkpoint_every = config.evaluate_every, config.checkpoint_every
-        batches.to(self.device)
+        try:
+            batches.to(self.device).shard(self.world.rank, self.world.size)
+        except ValueError as error:  # too few examples for so many processes
+            raise RunError(str(error)) from error
         self._restore(batches)
         self._logged_at = (self.step, time.perf_counter())
         self.model.train()
@@ -104,8 +115,10 @@ class Trainer(Generic[Batch]):
             closing(Progress(config.steps, self.step, run.quiet)) as progress,
             run.stop.deferred(),
             closing(self._writer),
+            neighbours(self.world),
         ):
             for batch in self._remaining(batches):
+                self._weight = batches.weight
                 self._losses.append(self._stepped(batch))
                 step = self.step = self.step + 1
                 last, better = step == steps, False
@@ -114,12 +127,13 @@ class Trainer(Generic[Batch]):
                 if evaluate is not None and (last or step % evaluate_every == 0):
                     better = self._evaluate(evaluate)
                     last = last or 0 < config.patience <= self._evaluations
-                stopping = run.stop.signal  # looked at once: none slips in after the checkpoint
+                # Looked at once: none slips in after the checkpoint. All processes stop together.
+                stopping = largest(run.stop.signal or 0, self.world)
                 if last or stopping or better or step % checkpoint_every == 0:
                     self._save_checkpoint(batches, must=bool(last or stopping))
                 progress.update(step)
                 if stopping and not last:
-                    run.stop.raise_interrupted()
+                    raise Interrupted(stopping)
                 if last:
                     return
 
@@ -136,12 +150,14 @@ class Trainer(Generic[Batch]):
             loss.backward()
             return loss.detach()
         total = torch.zeros((), device=self.device)
+        # Gradients are averaged over processes: a larger part of the batch counts for more.
         size = -(-len(batch[0]) // self.config.accumulate)
         parts = zip(*(field.split(size) for field in batch), strict=True)
         for fields in parts:
             part = _like(batch, fields)
             with self._autocast():
-                loss = self.loss(self._called, part) * (len(fields[0]) / len(batch[0]))
+                part_of_all = self._weight * len(fields[0]) / len(batch[0])
+                loss = self.loss(self._called, part) * part_of_all
             self._scaler.scale(loss).backward()
             total += loss.detach()
         return total
@@ -196,6 +212,13 @@ class Trainer(Generic[Batch]):
             metrics = evaluate()
         random.restore()
         self.run.log(self.step, metrics)
+        better = self._is_best(metrics)
+        # Rank 0 decides: the others may have other statistics in their normalisations.
+        better, self._evaluations, best = share([better, self._evaluations, self._best], self.world)
+        self._best = (best[0], best[1]) if best else None
+        return bool(better)
+
+    def _is_best(self, metrics: Metrics) -> bool:
         kind, _, name = self.config.keep_best.partition(":")
         if not name:
             return False
@@ -245,7 +268,7 @@ class Trainer(Generic[Batch]):
 
     def _checked_losses(self) -> list[float]:
         """The losses since the last line of metrics. The one place that waits for the device."""
-        losses: list[float] = torch.stack(self._losses).tolist() if self._losses else []
+        losses = mean(self._losses, self.world)
         for index, loss in enumerate(losses):
             if loss - loss != 0:  # NaN or infinite
                 step = self.step - len(losses) + index + 1
@@ -264,14 +287,20 @@ class Trainer(Generic[Batch]):
 
     def _save_checkpoint(self, batches: BatchSource[Batch], must: bool) -> None:
         """Have a checkpoint written; wait for it where it must be there."""
+        losses = self._checked_losses()
+        random = RandomState.capture()
+        ranks = gather(vars(random), self.world)[1:]
+        if self.world.rank > 0:
+            return
         folder = self.run.checkpoint_folder(self.step)
         self._wait_for_checkpoint(self.config.checkpoint_failure == "stop")  # the one before
         if not folder.exists():
             state = TrainState(
                 step=self.step,
                 data=batches.state_dict(),
-                random=RandomState.capture(),
-                losses=self._checked_losses(),
+                random=random,
+                ranks=ranks,
+                losses=losses,
                 scaler=self._scaler.state_dict() or None,
                 best=self._best,
                 evaluations=self._evaluations,
@@ -303,6 +332,8 @@ class Trainer(Generic[Batch]):
         if checkpoint is None:
             if (start := self.run.init_weights()) is not None:
                 load_checkpoint(start, self.model)
+            if self.world.rank > 0:
+                self._restore_rank(None)
             return
         state = load_checkpoint(checkpoint, self.model, self.optimizer, self.ema)
         if state.data is None:
@@ -318,6 +349,16 @@ class Trainer(Generic[Batch]):
         self._best = (state.best[0], state.best[1]) if state.best else None
         self._evaluations = state.evaluations
         state.random.restore()
+        if self.world.rank > 0:
+            self._restore_rank(state)
+
+    def _restore_rank(self, state: TrainState | None) -> None:
+        """The generators of this process: its own of before, or new ones of this step."""
+        rank = self.world.rank
+        if state and len(state.ranks) == self.world.size - 1:
+            RandomState(**state.ranks[rank - 1]).restore()
+        else:
+            seed_everything(self.config.seed + 1_000_003 * rank + self.step)
 
 
 def _averaged(model: nn.Module, decay: float) -> nn.Module:

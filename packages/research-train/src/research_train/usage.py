@@ -38,6 +38,12 @@ def train_parser() -> CommandParser:
         help="go on with a run; without RUN the last that didn't finish",
     )
     parser.add_argument(
+        "--nproc",
+        type=int,
+        metavar="N",
+        help="train in so many processes on this machine; batches and metrics stay the same",
+    )
+    parser.add_argument(
         "--any-code", action="store_true", help="resume though the code has changed since"
     )
     parser.add_argument(
@@ -75,6 +81,7 @@ def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
         examples += [
             f"{command} seed=3 steps=100 --name first-try",
             f"{command} --resume          # the last run that didn't finish",
+            f"{command} --nproc 2",
         ]
     else:
         examples += [f"{command} --run 20261124-081530    # a run, or how its name begins"]

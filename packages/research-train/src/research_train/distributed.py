@@ -1,0 +1,137 @@
+"""Several processes that train one model: who each is, and the few words they exchange.
+
+Every process (rank) has the same model and takes its part of every batch; gradients are averaged
+by torch's DistributedDataParallel. Rank 0 alone writes the run's record, lines and checkpoints.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from research_train.errors import RunError
+
+PATIENCE = timedelta(minutes=10)  # that a process waits for the others, at an evaluation say
+
+
+@dataclass(frozen=True)
+class World:
+    """Which of how many processes this one is, here (local_rank) and in all."""
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+
+
+def this_world() -> World:
+    """What torchrun, or `train --nproc`, says in the environment."""
+    said = os.environ
+    rank, size = int(said.get("RANK", "0")), int(said.get("WORLD_SIZE", "1"))
+    return World(rank, size, int(said.get("LOCAL_RANK", "0")))
+
+
+@contextmanager
+def joined(world: World) -> Iterator[None]:
+    """In this block the processes can talk to each other; nothing happens where there is one."""
+    if world.size == 1:
+        yield
+        return
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    with _quiet_stdout():  # gloo reports its connections where the run's folder is printed
+        dist.init_process_group(backend, timeout=PATIENCE)
+        dist.barrier()
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def neighbours(world: World) -> Iterator[None]:
+    """What torch raises in this block because another process is gone, as a RunError."""
+    try:
+        yield
+    except RuntimeError as error:
+        gone = isinstance(error, dist.DistError) or "by peer" in str(error)
+        if world.size == 1 or not gone:
+            raise
+        raise RunError(
+            f"another of the {world.size} processes of this training ended before its time; what "
+            "it said is above. `train --resume` goes on from the last checkpoint."
+        ) from error
+
+
+def share(value: Any, world: World) -> Any:
+    """Rank 0's value, anything that JSON can hold, on every rank."""
+    if world.size == 1:
+        return value
+    content = json.dumps(value).encode() if world.rank == 0 else b""
+    length = torch.tensor([len(content)])
+    dist.broadcast(length, 0)
+    message = torch.zeros(int(length), dtype=torch.uint8)
+    if world.rank == 0:
+        message.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+    dist.broadcast(message, 0)
+    return json.loads(bytes(message.tolist()))
+
+
+def gather(value: Any, world: World) -> list[Any]:
+    """Every rank's value, in their order, on every rank."""
+    if world.size == 1:
+        return [value]
+    content = json.dumps(value).encode()
+    lengths = [torch.zeros(1, dtype=torch.int64) for _ in range(world.size)]
+    dist.all_gather(lengths, torch.tensor([len(content)]))
+    longest = max(int(length) for length in lengths)
+    padded = torch.zeros(longest, dtype=torch.uint8)
+    padded[: len(content)] = torch.frombuffer(bytearray(content), dtype=torch.uint8)
+    messages = [torch.zeros(longest, dtype=torch.uint8) for _ in range(world.size)]
+    dist.all_gather(messages, padded)
+    return [
+        json.loads(bytes(message[: int(length)].tolist()))
+        for message, length in zip(messages, lengths, strict=True)
+    ]
+
+
+def largest(number: int, world: World) -> int:
+    """The largest of every rank's number, on every rank."""
+    if world.size == 1:
+        return number
+    value = torch.tensor([number])
+    dist.all_reduce(value, dist.ReduceOp.MAX)
+    return int(value)
+
+
+@contextmanager
+def _quiet_stdout() -> Iterator[None]:
+    sys.stdout.flush()
+    kept = os.dup(1)
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nothing)
+
+
+def mean(values: Sequence[Tensor], world: World) -> list[float]:
+    """The mean over ranks of each of some scalars."""
+    if not values:
+        return []
+    stacked = torch.stack(list(values))
+    if world.size > 1:
+        stacked = stacked.cpu()
+        dist.all_reduce(stacked)
+        stacked /= world.size
+    numbers: list[float] = stacked.tolist()
+    return numbers
