@@ -8,6 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from .conftest import Workspace
+
 LOSS = "train/loss"
 
 
@@ -28,8 +30,11 @@ def close(first, second, tolerance=1e-4):
         )
 
 
-@pytest.fixture
-def one(workspace):
+@pytest.fixture(scope="module")
+def one(tmp_path_factory):
+    """The training in one process."""
+    workspace = Workspace(tmp_path_factory.mktemp("one") / "workspace")
+    workspace.add_paper()
     return workspace.train("shared").folder
 
 
@@ -43,7 +48,7 @@ def test_two_processes_give_the_numbers_of_one(workspace, one):
     close(weights(one), weights(two))
     close(numbers(one, "test/accuracy"), numbers(two, "test/accuracy"))
     assert len(numbers(two)) == 100
-    assert len(workspace.records()) == 2
+    assert len(workspace.records()) == 1
 
 
 def test_what_two_began_one_goes_on_with_and_the_reverse(workspace, one):
@@ -60,21 +65,19 @@ def test_torchrun_does_the_same(workspace, one):
     words = ["--nproc-per-node", "2", "-m", "research_train.launcher", "shared", "--paper", "tiny"]
     result = workspace.run_program(*command, *words)
     assert result.code == 0, result.errors
-    [two] = {r["id"] for r in workspace.records()} - {one.name}
-    close(weights(one), weights(workspace.outputs / "tiny" / two))
+    [two] = workspace.records()
+    close(weights(one), weights(workspace.outputs / "tiny" / two["id"]))
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_stops_both_with_a_checkpoint_to_resume_from(workspace, one, number, code):
+def test_a_signal_stops_both_with_a_checkpoint_to_resume_from(workspace, one):
     words = ["--paper", "tiny", "shared", "sleep=0.02", "--nproc", "2"]
-    process = workspace.start("train", *words)
-    while len(workspace.records()) < 2:
-        assert process.poll() is None
-    stopped = workspace.stop(process, 23, number)
-    assert stopped.code == code, stopped.errors
-    assert "Traceback" not in stopped.errors
-    record = workspace.records()[1]
-    assert record["status"] == "interrupted"
+    for step, number, code in ((23, signal.SIGTERM, 143), (60, signal.SIGINT, 130)):
+        stopped = workspace.stop(workspace.start("train", *words), step, number)
+        assert stopped.code == code, stopped.errors
+        assert "Traceback" not in stopped.errors
+        [record] = workspace.records()
+        assert record["status"] == "interrupted"
+        words = ["--paper", "tiny", "shared", "--resume", record["id"], "--nproc", "2"]
     resumed = workspace.train("shared", "--resume", record["id"], "--nproc", "2")
     close(weights(one), weights(resumed.folder))
 

@@ -228,9 +228,10 @@ def test_a_closed_pipe_ends_nothing(workspace):
     assert workspace.records()[0]["status"] == "completed"
 
 
-def test_more_than_one_process_is_refused(workspace):
+def test_half_of_what_torchrun_says_is_refused(workspace):
     workspace.environment["WORLD_SIZE"] = "2"
-    workspace.train().refused(2, "one process")
+    workspace.train().refused(2, "WORLD_SIZE is 2", "--nproc")
+    assert workspace.records() == []
 
 
 def test_a_run_that_raises_is_recorded_with_its_traceback(workspace):

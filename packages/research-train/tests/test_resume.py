@@ -3,8 +3,6 @@
 import json
 import signal
 
-import pytest
-
 SLOW = ["sleep=0.02", "steps=60"]
 WEIGHTS = "checkpoints/step-00000060/model.safetensors"
 
@@ -21,31 +19,29 @@ def comparable(folder):
     ]
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "status"),
-    [
+def test_a_stopped_and_resumed_run_equals_one_never_stopped(workspace):
+    whole = workspace.train(*SLOW).folder
+    ways = (
         (signal.SIGINT, 130, "interrupted"),
         (signal.SIGTERM, 143, "interrupted"),
         (signal.SIGKILL, -9, "running"),
-    ],
-)
-def test_a_stopped_and_resumed_run_equals_one_never_stopped(workspace, number, code, status):
-    whole = workspace.train(*SLOW).folder
-    process = workspace.start("train", "--paper", "tiny", *SLOW)
-    while len(workspace.records()) < 2:
-        assert process.poll() is None
-    stopped = workspace.stop(process, 23, number)
-    assert stopped.code == code, stopped.errors
-    record = workspace.records()[1]
-    assert (record["status"], record["seal"]) == (status, None)
-    resumed = workspace.train("--resume").folder
-    assert resumed.name == record["id"]
-    assert (resumed / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
-    assert comparable(resumed) == comparable(whole)
-    record = workspace.records()[1]
-    assert record["status"] == "completed"
-    assert len(record["attempts"]) == 2
-    assert record["attempts"][1]["command"] == ["train", "--paper", "tiny", "--resume"]
+    )
+    for index, (number, code, status) in enumerate(ways, start=1):
+        process = workspace.start("train", "--paper", "tiny", *SLOW)
+        while len(workspace.records()) <= index:
+            assert process.poll() is None
+        stopped = workspace.stop(process, 23, number)
+        assert stopped.code == code, stopped.errors
+        record = workspace.records()[index]
+        assert (record["status"], record["seal"]) == (status, None)
+        resumed = workspace.train("--resume").folder
+        assert resumed.name == record["id"]
+        assert (resumed / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
+        assert comparable(resumed) == comparable(whole)
+        record = workspace.records()[index]
+        assert record["status"] == "completed"
+        assert len(record["attempts"]) == 2
+        assert record["attempts"][1]["command"] == ["train", "--paper", "tiny", "--resume"]
 
 
 def test_a_signal_leaves_a_checkpoint_of_the_step_it_came_in(workspace):

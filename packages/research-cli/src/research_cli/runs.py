@@ -343,7 +343,8 @@ def _complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.catalog import disk_size
     from research_train.errors import ConfigError
-    from research_train.record import CHECKPOINTS, checkpoint_folders, record_as_json
+    from research_train.record import checkpoint_folders, record_as_json
+    from research_train.run_files import CHECKPOINTS
     from research_train.run_table import read_flat_config, read_metrics, seal_state
 
     try:

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 import torch.distributed as dist
+from research_data import UsageError
 from torch import Tensor
 
 from research_train.errors import RunError
@@ -32,8 +33,13 @@ class World:
 
 
 def this_world() -> World:
-    """What torchrun, or `train --nproc`, says in the environment."""
+    """What torchrun, or `train --nproc`, says in the environment; half of it is a UsageError."""
     said = os.environ
+    if int(said.get("WORLD_SIZE", "1")) > 1 and "RANK" not in said:
+        raise UsageError(
+            f"WORLD_SIZE is {said['WORLD_SIZE']} in the environment, and RANK isn't set: use "
+            "`train --nproc N`, or torchrun, or unset WORLD_SIZE"
+        )
     rank, size = int(said.get("RANK", "0")), int(said.get("WORLD_SIZE", "1"))
     return World(rank, size, int(said.get("LOCAL_RANK", "0")))
 

@@ -133,8 +133,8 @@ def resumed_run(
                 f"{', '.join(RESUMABLE_KEYS)} may differ. Start a new run for anything else."
             )
     from research_train.needs import prepare_assets
-    from research_train.record import CONFIG
     from research_train.run import open_run, resume_run
+    from research_train.run_files import CONFIG
     from research_train.run_folders import run_status
 
     experiment.function("train")

@@ -11,9 +11,9 @@ from research_data.durable import sha256_file
 
 from research_train.environment import Environment, GitState
 from research_train.errors import RunError
+from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
-RECORD, CONFIG, METRICS, CHECKPOINTS = "run.json", "config.yaml", "metrics.jsonl", "checkpoints"
 
 Status = Literal["running", "completed", "failed", "interrupted"]
 Metrics = dict[str, float]

@@ -46,10 +46,6 @@ from research_train.errors import CheckpointError, Interrupted, RunError
 from research_train.members import Experiment, Member, did_you_mean
 from research_train.random_state import seed_everything
 from research_train.record import (
-    CHECKPOINTS,
-    CONFIG,
-    METRICS,
-    RECORD,
     Attempt,
     Failure,
     RunRecord,
@@ -61,12 +57,11 @@ from research_train.record import (
     utc_now,
 )
 from research_train.requirements import dependency_closure, reached_packages, requirements_of
+from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
 from research_train.run_folders import LOCK, find_run, last_run, lock_run, run_label
 from research_train.signals import StopRequest
 from research_train.source import archive_source, changed_files, fingerprint
 from research_train.trackers import follow_metrics
-
-SOURCES = ".sources"
 
 Model = TypeVar("Model", bound=nn.Module)
 

@@ -14,7 +14,8 @@ from research_data import get_outputs_dir
 
 from research_train.errors import RunError
 from research_train.members import did_you_mean
-from research_train.record import RECORD, RunRecord, Status, read_record
+from research_train.record import RunRecord, Status, read_record
+from research_train.run_files import RECORD
 
 LOCK = ".lock"
 

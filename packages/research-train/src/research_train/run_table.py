@@ -33,18 +33,15 @@ from research_train.config import read_yaml
 from research_train.errors import ConfigError, RunError
 from research_train.members import did_you_mean, find_member, installed_members
 from research_train.record import (
-    CONFIG,
-    METRICS,
-    RECORD,
     RecordedMetrics,
     RunRecord,
     Status,
     compute_seal,
     read_record,
 )
+from research_train.run_files import CONFIG, METRICS, RECORD, SOURCES
 from research_train.run_folders import LOCK, lock_run, run_folders, run_label, run_status
 
-SOURCES = ".sources"  # as in run.py, which imports torch
 POLL = 0.5  # seconds between two looks at a run that is followed
 
 Shown = Literal[Status, "unreadable"]

@@ -6,8 +6,12 @@ after a kill it still holds every line. On a resume it is written anew from the 
     python -m research_train.trackers RUN_FOLDER tensorboard    (ends when its stdin does)
 """
 
-import json
 import os
+
+if __name__ == "__main__":
+    os.nice(10)  # the training's threads come first where both share the cores, imports included
+
+import json
 import select
 import shutil
 import subprocess
@@ -15,10 +19,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
-from research_train.config import TrainConfig, read_yaml
-from research_train.record import CONFIG, METRICS, RunRecord, read_record
+from research_train.run_files import CONFIG, METRICS
+
+if TYPE_CHECKING:  # at its start the process costs the training time: it imports what it needs
+    from research_train.config import TrainConfig
 
 POLL = 0.5  # seconds between two looks at the file
 PATIENCE = 30.0  # seconds that a finished run waits for its trackers
@@ -63,9 +69,14 @@ class TensorBoardTracker:
 class WandbTracker:
     """A W&B run in the run's folder `wandb`; an offline one is made anew, an online one goes on."""
 
-    def __init__(self, folder: Path, record: RunRecord, mode: str):
+    def __init__(self, folder: Path):
         import wandb
 
+        from research_train.config import read_yaml
+        from research_train.record import read_record
+
+        record, config = read_record(folder), read_yaml(folder / CONFIG)
+        mode = config["wandb"]
         if mode == "offline":
             shutil.rmtree(folder / "wandb", ignore_errors=True)
         self._run = wandb.init(
@@ -75,7 +86,7 @@ class WandbTracker:
             group=record.group,
             tags=record.tags,
             dir=folder,
-            config=read_yaml(folder / CONFIG),
+            config=config,
             mode="offline" if mode == "offline" else "online",
             resume=None if mode == "offline" else "allow",
             settings=wandb.Settings(console="off", silent=True, disable_git=True),
@@ -91,7 +102,7 @@ class WandbTracker:
 
 
 @contextmanager
-def follow_metrics(folder: Path, config: TrainConfig) -> Iterator[None]:
+def follow_metrics(folder: Path, config: "TrainConfig") -> Iterator[None]:
     """Have the trackers that the config asks for follow the run in folder during this block."""
     names = ["tensorboard"] if config.tensorboard else []
     names += [] if config.wandb == "disabled" else ["wandb"]
@@ -115,10 +126,7 @@ def follow_metrics(folder: Path, config: TrainConfig) -> Iterator[None]:
 def follow(folder: Path, name: str, parent: IO[str]) -> None:
     """Feed the tracker of that name from a run's metrics until parent (a pipe) is closed."""
     tracker: Tracker
-    if name == "tensorboard":
-        tracker = TensorBoardTracker(folder)
-    else:
-        tracker = WandbTracker(folder, read_record(folder), read_yaml(folder / CONFIG)["wandb"])
+    tracker = TensorBoardTracker(folder) if name == "tensorboard" else WandbTracker(folder)
     with (folder / METRICS).open(encoding="utf-8") as metrics:
         ended = False
         while not ended:
@@ -155,7 +163,6 @@ def _parse(line: str) -> tuple[int, float, dict[str, float]]:
 
 
 if __name__ == "__main__":
-    os.nice(10)  # the training's threads come first where both share the cores
     try:
         follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
     except Exception as error:  # whatever a service's client raises: one line, and no more tracking
