@@ -1,10 +1,8 @@
 """`research-cli dataset ...` and `research-cli model ...`: the same commands for both kinds."""
 
-import json
 import re
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from research_data.errors import ResearchError, UsageError
 
+from research_cli.printing import Json, examples, output, print_json, print_table, say_unless
+
 if TYPE_CHECKING:
     from research_data.manifest import Kind
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 Names = Annotated[
     list[str], typer.Argument(metavar="NAME[@REVISION]...", help="`squad`, `org/name`, `squad@v1`.")
 ]
@@ -44,7 +43,7 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
     app = _app("dataset", group, rich)
 
     @app.command(
-        epilog=_examples(
+        epilog=examples(
             "research-cli dataset pull squad",
             "research-cli dataset pull squad@7b6d24c440a3 glue",
             "research-cli dataset pull glue --config sst2 --split train --dry-run",
@@ -94,7 +93,7 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
     app = _app("model", group, rich)
 
     @app.command(
-        epilog=_examples(
+        epilog=examples(
             "research-cli model pull bert-base-uncased",
             "research-cli model pull org/name@v1 --include 'onnx/*'",
         )
@@ -161,7 +160,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         _info(kind, name, json)
 
     @app.command(
-        epilog=_examples(
+        epilog=examples(
             f"research-cli {kind} verify --all",
             f"research-cli {kind} verify squad --repair"
             if kind == "dataset"
@@ -206,7 +205,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         else:
             _remove(kind, names or [], force, derived, dry_run, json)
 
-    @app.command(epilog=_examples(f"research-cli {kind} link mnist1d NAME"))
+    @app.command(epilog=examples(f"research-cli {kind} link mnist1d NAME"))
     def link(
         paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
         name: Name,
@@ -217,7 +216,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
 
         asset = find_asset(kind, name)
         links = add_link(_member_folder(paper), split_name(name)[0], asset.folder)
-        _print({"links": [str(p) for p in links]}, json, [f"{p} -> {p.readlink()}" for p in links])
+        output({"links": [str(p) for p in links]}, json, [f"{p} -> {p.readlink()}" for p in links])
 
     @app.command()
     def unlink(
@@ -229,11 +228,11 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         from research_data import unlink_assets
 
         gone = unlink_assets(_member_folder(paper), name)
-        _print({"removed": [str(p) for p in gone]}, json, [f"removed {path}" for path in gone])
+        output({"removed": [str(p) for p in gone]}, json, [f"removed {path}" for path in gone])
 
     @app.command(
         name="import",
-        epilog=_examples(
+        epilog=examples(
             f"research-cli {kind} import squad.tar",
             f"research-cli {kind} import folder --name mine",
         ),
@@ -248,7 +247,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         from research_data import import_asset
 
         asset = import_asset(path, kind, name, quiet=quiet)
-        _print(_described(asset), json, [str(asset.folder)])
+        output(_described(asset), json, [str(asset.folder)])
 
     @app.command()
     def export(
@@ -263,7 +262,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         from research_data import export_asset, find_asset
 
         file = export_asset(find_asset(kind, name), path, quiet=quiet)
-        _print({"file": str(file), "size": file.stat().st_size}, json, [str(file)])
+        output({"file": str(file), "size": file.stat().st_size}, json, [str(file)])
 
 
 def _pull(
@@ -307,7 +306,7 @@ def _pull(
         if not as_json:
             print(asset.folder)
     if as_json:
-        _print_json({"assets": results})
+        print_json({"assets": results})
     if worst:
         raise typer.Exit(worst)
 
@@ -321,7 +320,7 @@ def _show_plan(
 
     found = plan_pull(plan(*split_name(name)), offline, update)
     if isinstance(found, Asset):
-        _say(as_json, f"{name} is here, intact: nothing to fetch ({found.folder})")
+        say_unless(as_json, f"{name} is here, intact: nothing to fetch ({found.folder})")
         return {"name": name, **_described(found), "to_fetch": 0}
     if not as_json:
         for file in found.missing:
@@ -354,7 +353,7 @@ def _list(kind: "Kind", as_json: bool) -> None:
     derived = [(a, disk_size(a.derived)) for a in assets if isinstance(a, Asset)]
     made = [(asset, size) for asset, size in derived if size]
     if as_json:
-        _print_json(
+        print_json(
             {
                 "folder": str(kind_folder(kind)),
                 "assets": [
@@ -388,7 +387,7 @@ def _list(kind: "Kind", as_json: bool) -> None:
         )
     columns = ["name", "kind", "revision", "size", "licence", "source", "used by", "last used"]
     if rows:
-        _print_table(columns, rows)
+        print_table(columns, rows)
     total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
     many = "" if len(assets) == 1 else "s"
     print(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
@@ -416,7 +415,7 @@ def _info(kind: "Kind", name: str, as_json: bool) -> None:
     asset = find_asset(kind, name)
     users = users_of([asset.folder])[asset.folder]
     if as_json:
-        _print_json({**_described(asset), "used_by": users, "derived": disk_size(asset.derived)})
+        print_json({**_described(asset), "used_by": users, "derived": disk_size(asset.derived)})
         return
     manifest = asset.manifest
     used = asset.last_used
@@ -456,16 +455,16 @@ def _verify(
         healths.append(health)
         name = asset.folder.name
         for file, wrong in sorted(health.damaged.items()):
-            _say(as_json, f"damaged  {name}/{file} {wrong}")
+            say_unless(as_json, f"damaged  {name}/{file} {wrong}")
         if health.repaired:
-            _say(as_json, f"repaired {name}: {', '.join(health.repaired)}")
+            say_unless(as_json, f"repaired {name}: {', '.join(health.repaired)}")
         if health.trouble:
-            _say(as_json, f"not repaired: {health.trouble}")
+            say_unless(as_json, f"not repaired: {health.trouble}")
         if not health.damaged:
             manifest = asset.manifest  # type: ignore[union-attr]  # it can be read
-            _say(as_json, f"ok       {name}  {_files(manifest)}, {shown_size(manifest.size)}")
+            say_unless(as_json, f"ok       {name}  {_files(manifest)}, {shown_size(manifest.size)}")
     if as_json:
-        _print_json({"assets": [{**asdict(h), "folder": str(h.folder)} for h in healths]})
+        print_json({"assets": [{**asdict(h), "folder": str(h.folder)} for h in healths]})
     if not all(health.sound for health in healths):
         if not repair and not as_json:
             print(f"`research-cli {kind} verify NAME --repair` fetches again what came from a hub")
@@ -511,9 +510,9 @@ def _remove(
         removed.append({"folder": str(asset.folder), "freed": freed})
         what = f"what was made from {asset.folder.name}" if derived else asset.folder.name
         verb = "would remove" if dry_run else "removed"
-        _say(as_json, f"{verb} {what}: {shown_size(freed)}")
+        say_unless(as_json, f"{verb} {what}: {shown_size(freed)}")
     if as_json:
-        _print_json({"removed": removed, "dry_run": dry_run})
+        print_json({"removed": removed, "dry_run": dry_run})
 
 
 def _remove_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
@@ -522,9 +521,9 @@ def _remove_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
     verb = "would remove" if dry_run else "removed"
-    _say(as_json, f"{verb} what stopped pulls and imports left: {shown_size(freed)}")
+    say_unless(as_json, f"{verb} what stopped pulls and imports left: {shown_size(freed)}")
     if as_json:
-        _print_json({"freed": freed, "dry_run": dry_run})
+        print_json({"freed": freed, "dry_run": dry_run})
 
 
 def _described(asset: Any) -> dict[str, Any]:
@@ -560,39 +559,3 @@ def _bytes(text: str | None) -> int | None:
     if not found:
         raise UsageError(f"--max-size {text!r}: write a size as 500MB or 20GB")
     return int(float(found.group(1)) * UNITS[found.group(2)])
-
-
-def _examples(*lines: str) -> str:
-    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
-
-
-def _say(as_json: bool, line: str) -> None:
-    if not as_json:
-        print(line)
-
-
-def _print(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
-    if as_json:
-        _print_json(value)
-    else:
-        for line in lines:
-            print(line)
-
-
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def _print_table(columns: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    console = Console() if sys.stdout.isatty() else Console(width=10_000)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    with suppress(BrokenPipeError):
-        console.print(table)

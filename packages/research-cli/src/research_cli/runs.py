@@ -13,7 +13,7 @@ import typer
 from research_data.errors import UsageError
 from typer.core import TyperCommand
 
-from research_cli.assets import Json, _examples, _print, _print_json, _print_table, _say
+from research_cli.printing import Json, examples, output, print_json, print_table, say_unless
 
 if TYPE_CHECKING:
     from research_train.run_table import Point, RunComparison, RunSummary
@@ -54,7 +54,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
 
     @app.command(
         name="list",
-        epilog=_examples(
+        epilog=examples(
             "research-cli run list --paper mnist1d --status completed",
             "research-cli run list --where 'learning_rate>1e-3' --where model=cnn",
             "research-cli run list --sort test/accuracy --limit 10",
@@ -97,28 +97,28 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         found = runs(paper, experiment, status, tag, conditions, sort, limit, reverse)
         if json:
             values = [_brief(run) for run in found]
-            _print_json({"folder": str(get_outputs_dir()), "runs": values})
+            print_json({"folder": str(get_outputs_dir()), "runs": values})
             return
         if found:
             _print_rows(*_list_table(found, [*conditions, *([sort] if sort else [])]))
         many = "" if len(found) == 1 else "s"
         print(f"{len(found)} run{many} in {get_outputs_dir()}")
 
-    @app.command(epilog=_examples("research-cli run show 20261124-081530", "... show first-try"))
+    @app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))
     def show(run: Run, json: Json = False) -> None:
         """Show all that is known of a run: config, metrics, code, data, attempts, files."""
         from research_train.run_table import find_any_run
 
         value = _complete(find_any_run(run))
         if json:
-            _print_json(value)
+            print_json(value)
         else:
             for line in _show_lines(value):
                 print(line)
 
     @app.command(
         cls=CompareCommand,
-        epilog=_examples(
+        epilog=examples(
             "research-cli run compare 20261124-081530 20261124-0901",
             "research-cli run compare first second --plot curves.png --metric train/loss",
         ),
@@ -154,14 +154,14 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         if plot is not None:
             figures = draw_curves(comparison.runs, _stem(plot, metric, comparison.runs), metric)
         if json:
-            _print_json({**_comparison_json(comparison), "figures": [str(p) for p in figures]})
+            print_json({**_comparison_json(comparison), "figures": [str(p) for p in figures]})
             return
         _print_comparison(comparison)
         for path in figures:
             print(path)
 
     @app.command(
-        epilog=_examples("research-cli run watch", "research-cli run watch first-try | tee log")
+        epilog=examples("research-cli run watch", "research-cli run watch first-try | tee log")
     )
     def watch(
         run: Annotated[
@@ -186,7 +186,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         _end_of_watch(ended, json)
 
     @app.command(
-        epilog=_examples("research-cli run tag first-try good table-1", "... tag RUN good --remove")
+        epilog=examples("research-cli run tag first-try good table-1", "... tag RUN good --remove")
     )
     def tag(
         run: Run,
@@ -199,9 +199,9 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
 
         found = find_any_run(run)
         now = tag_run(found, tags, remove)
-        _print({"run": found.id, "tags": now}, json, [f"{found.id}: {', '.join(now) or 'no tag'}"])
+        output({"run": found.id, "tags": now}, json, [f"{found.id}: {', '.join(now) or 'no tag'}"])
 
-    @app.command(epilog=_examples("research-cli run note first-try 'the loss jumps at step 300'"))
+    @app.command(epilog=examples("research-cli run note first-try 'the loss jumps at step 300'"))
     def note(
         run: Run,
         text: Annotated[str, typer.Argument(help="In place of its note; '' removes it.")],
@@ -213,11 +213,9 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         found = find_any_run(run)
         note_run(found, text)
         noted = text.strip() or None
-        _print({"run": found.id, "note": noted}, json, [f"{found.id}: {noted or 'no note'}"])
+        output({"run": found.id, "note": noted}, json, [f"{found.id}: {noted or 'no note'}"])
 
-    @app.command(
-        epilog=_examples("research-cli run remove 20261124-081530", "... remove RUN --yes")
-    )
+    @app.command(epilog=examples("research-cli run remove 20261124-081530", "... remove RUN --yes"))
     def remove(
         names: Runs,
         yes: Annotated[bool, typer.Option("--yes", help="Really remove.")] = False,
@@ -233,7 +231,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         found = [find_any_run(name) for name in names]  # all of them, before the first goes
         gone = remove_runs(found) if yes else plan_removal(found)
         if json:
-            _print_json(
+            print_json(
                 {
                     "removed": yes,
                     "bytes": gone.size,
@@ -289,7 +287,7 @@ def _print_rows(columns: list[str], rows: list[list[str]]) -> None:
     lines = [columns, *rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
-        _print_table(columns, rows)
+        print_table(columns, rows)
         return
     shown = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -490,7 +488,7 @@ def _print_comparison(comparison: "RunComparison") -> None:
 def _watch_plain(run: "RunSummary", as_json: bool) -> None:
     from research_train.run_table import follow_run
 
-    _say(as_json, f"{run.folder} ({run.status})")
+    say_unless(as_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
         if as_json:
             print(json.dumps(point), flush=True)

@@ -1,4 +1,3 @@
-from .assets import dataset_folder as dataset_folder
 from .assets import find_workspace as find_workspace
 from .assets import get_assets_dir as get_assets_dir
 from .assets import get_datasets_dir as get_datasets_dir

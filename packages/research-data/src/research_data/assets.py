@@ -52,11 +52,6 @@ def get_models_dir() -> Path:
     return get_assets_dir() / "models"
 
 
-def dataset_folder(name: str, revision: str) -> Path:
-    """Where a revision of a generated dataset lies, there or not."""
-    return get_datasets_dir() / f"{name}@{revision}"
-
-
 def get_outputs_dir() -> Path:
     """Where runs are recorded: one folder a paper, in it one a run."""
     return get_assets_dir() / "outputs"

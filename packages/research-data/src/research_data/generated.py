@@ -13,11 +13,11 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from research_data.assets import dataset_folder
+from research_data.assets import get_datasets_dir
 from research_data.catalog import Asset, name_asset
 from research_data.durable import new_folder, sha256_file
 from research_data.errors import DamagedAssetError
-from research_data.manifest import FileEntry, Manifest
+from research_data.manifest import FileEntry, Manifest, folder_name
 from research_data.verify import check_asset
 
 ARRAYS = "data.safetensors"
@@ -69,7 +69,7 @@ class GeneratedDataset:
     @property
     def folder(self) -> Path:
         """Where this revision lies, made or not."""
-        return dataset_folder(self.name, self.revision)
+        return get_datasets_dir() / folder_name(self.name, self.revision)
 
 
 def make_dataset(dataset: GeneratedDataset) -> Path:

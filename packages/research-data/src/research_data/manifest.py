@@ -29,6 +29,10 @@ NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)  # of an asset, with or w
 Kind = Literal["dataset", "model"]
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
 class FileEntry(BaseModel):
     """A file of an asset: its size in bytes, and its sha256 in hex."""
 
@@ -68,7 +72,7 @@ class Manifest(BaseModel):
     package: dict[str, str] | None = None
     arguments: dict[str, object] | None = None
     files: dict[str, FileEntry]
-    pulled_at: str = Field(default_factory=lambda: _now())
+    pulled_at: str = Field(default_factory=_now)
 
     @field_validator("configs", mode="before")
     @classmethod
@@ -131,10 +135,6 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
     except AssetError as error:
         raise DamagedAssetError(folder, f"{MANIFEST}: {error}") from error
     return manifest
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def folder_name(repo_id: str, revision: str) -> str:

@@ -44,11 +44,6 @@ class StopRequest:
         finally:
             self._deferred = False
 
-    def raise_interrupted(self) -> None:
-        """Raise Interrupted for the signal noted."""
-        assert self.signal is not None
-        raise Interrupted(self.signal)
-
     def _receive(self, number: int, frame: FrameType | None) -> None:
         first = self.signal is None
         if not first and time.monotonic() - self._received < SECOND_SIGNAL_AFTER:

@@ -1,0 +1,52 @@
+"""What the commands share: examples in their help; lines and tables, or one JSON object."""
+
+import json
+import sys
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
+
+
+def examples(*lines: str) -> str:
+    """Examples for the end of a command's help, line by line."""
+    return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])
+
+
+def say_unless(as_json: bool, line: str) -> None:
+    """Print a line, unless the output is JSON."""
+    if not as_json:
+        print(line)
+
+
+def output(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
+    """Print the value as JSON, or else the lines."""
+    if as_json:
+        print_json(value)
+    else:
+        for line in lines:
+            print(line)
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """Print one JSON object."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table for a person, or, in a pipe, one whose rows are never cut."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console() if sys.stdout.isatty() else Console(width=10_000)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    with suppress(BrokenPipeError):
+        console.print(table)
