@@ -1,33 +1,20 @@
 """`research-cli dataset` and `model`, typed as a user types them, against a hub on 127.0.0.1."""
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 
 import pytest
+from hub_server import add_repo, running_hub
 from research_data import this_workspace
 
 COMMAND = Path(sys.executable).with_name("research-cli")
 PACKAGES = Path(__file__).parents[2]
 
-
-def load_hub() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "research_test_hub", PACKAGES / "research-data" / "tests" / "hub.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-hub_module = load_hub()
 ROWS = {"README.md": b"---\nlicense: mit\n---\n", "train.csv": b"a,b\n" + b"1,2\n" * 500}
 
 
@@ -36,11 +23,9 @@ class Cli:
 
     def __init__(self, server: SimpleNamespace, root: Path, folder: Path):
         self.server, self.root, self.assets = server, root, folder / "assets"
-        self.commit = hub_module.add_repo(root, "datasets", "org/rows", ROWS, aliases=["rows"])
+        self.commit = add_repo(root, "datasets", "org/rows", ROWS, aliases=["rows"])
         weights = b"\x02\x00\x00\x00\x00\x00\x00\x00{}"
-        hub_module.add_repo(
-            root, "models", "org/net", {"model.safetensors": weights, "config.json": b"{}"}
-        )
+        add_repo(root, "models", "org/net", {"model.safetensors": weights, "config.json": b"{}"})
         self.environment = {
             **os.environ,
             "HF_ENDPOINT": server.url,
@@ -68,7 +53,7 @@ class Cli:
 @pytest.fixture(scope="module")
 def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SimpleNamespace, Path]]:
     root = tmp_path_factory.mktemp("hub")
-    with hub_module.running_hub(root) as server:
+    with running_hub(root) as server:
         yield server, root
 
 
@@ -215,7 +200,7 @@ def in_a_small_disk(cli: Cli, command: str, size: str = "1m") -> subprocess.Comp
 
 
 def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(cli: Cli) -> None:
-    hub_module.add_repo(cli.root, "datasets", "org/big", {"rows.csv": os.urandom(3_000_000)})
+    add_repo(cli.root, "datasets", "org/big", {"rows.csv": os.urandom(3_000_000)})
     done = in_a_small_disk(cli, f"{COMMAND} dataset pull org/big")
     assert done.returncode == 1
     assert "needs 3.0 MB" in done.stderr and "Nothing was fetched" in done.stderr
@@ -223,7 +208,7 @@ def test_a_disk_that_is_too_small_is_said_before_anything_is_fetched(cli: Cli) -
 
 def test_a_disk_that_fills_up_on_the_way_leaves_nothing_half(cli: Cli) -> None:
     files = {f"rows-{i}.csv": os.urandom(300_000) for i in range(3)}
-    hub_module.add_repo(cli.root, "datasets", "org/fills", files)
+    add_repo(cli.root, "datasets", "org/fills", files)
     cli.server.fault("/fills/", "slow", bytes_per_second=150_000)
     filling = (  # once the pull has looked at the room there is
         "(until ls -A $RESEARCH_ASSETS/datasets | grep -q partial; do sleep 0.02; done; "

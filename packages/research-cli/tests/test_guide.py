@@ -3,7 +3,6 @@
 UPDATE_GUIDE=1 writes what they print now into the guide.
 """
 
-import importlib.util
 import io
 import json
 import os
@@ -16,20 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub_server import add_repo, running_hub
 from safetensors.numpy import save
 
 PACKAGES = Path(__file__).parents[2]
 GUIDE = PACKAGES / "research-data" / "HUGGINGFACE_GUIDE.md"
 BLOCK = re.compile(r"```console\n(.*?)```|```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.S)
-
-
-def load_hub():
-    path = PACKAGES / "research-data" / "tests" / "hub.py"
-    spec = importlib.util.spec_from_file_location("research_test_hub", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def parquet(**columns):
@@ -47,7 +38,7 @@ def card(licence, **configs):
     return "\n".join([*lines, "---", "# As on the hub, with a few rows", ""]).encode()
 
 
-def fill(hub, root):
+def fill(root):
     """The repositories that the guide names."""
     questions = {
         "id": [str(i) for i in range(300)],
@@ -61,14 +52,14 @@ def fill(hub, root):
             **{name: column[:30] for name, column in questions.items()}
         ),
     }
-    hub.add_repo(root, "datasets", "rajpurkar/squad", squad, aliases=["squad"])
+    add_repo(root, "datasets", "rajpurkar/squad", squad, aliases=["squad"])
     glue = {"README.md": card("other", sst2=["train", "test"], cola=["train", "test"])}
     for config in ("sst2", "cola"):
         for split in ("train", "test"):
             rows = parquet(sentence=[f"{config} {i}" for i in range(200)], label=[1, 0] * 100)
             glue[f"{config}/{split}-00000-of-00001.parquet"] = rows
-    hub.add_repo(root, "datasets", "nyu-mll/glue", glue)
-    hub.add_repo(root, "datasets", "org/gated", {"rows.csv": b"a\n1\n"}, gated="manual")
+    add_repo(root, "datasets", "nyu-mll/glue", glue)
+    add_repo(root, "datasets", "org/gated", {"rows.csv": b"a\n1\n"}, gated="manual")
     from tokenizers import Tokenizer
     from tokenizers.models import WordLevel
     from tokenizers.pre_tokenizers import Whitespace
@@ -86,7 +77,7 @@ def fill(hub, root):
         "tokenizer_config.json": json.dumps(settings).encode(),
     }
     name = "google-bert/bert-base-uncased"
-    hub.add_repo(root, "models", name, bert, aliases=["bert-base-uncased"])
+    add_repo(root, "models", name, bert, aliases=["bert-base-uncased"])
 
 
 def run_block(match, folder, environment):
@@ -121,10 +112,10 @@ def comparable(text):
 
 
 def test_the_guide_shows_what_its_commands_print(tmp_path):
-    hub, root, folder = load_hub(), tmp_path / "hub", tmp_path / "research"
-    fill(hub, root)
+    root, folder = tmp_path / "hub", tmp_path / "research"
+    fill(root)
     (folder / "carried").mkdir(parents=True)
-    with hub.running_hub(root) as server:
+    with running_hub(root) as server:
         environment = {
             **os.environ,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",

@@ -1,6 +1,5 @@
 """`research-cli run ...` as a user types it, over real runs of a tiny paper."""
 
-import importlib.util
 import json
 import shutil
 import signal
@@ -9,34 +8,21 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from fork_server import Child
+from workspaces import Workspace
 
 PACKAGES = Path(__file__).parents[2]
 COMMAND = Path(sys.executable).with_name("research-cli")
-
-
-def load_workspaces() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "research_test_workspaces", PACKAGES / "research-train" / "tests" / "conftest.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-workspaces = load_workspaces()
 
 
 class Runs:
     """A workspace with the runs `first` and `second` of tiny; commands typed in it."""
 
     def __init__(self, folder: Path):
-        self.workspace = workspaces.Workspace(folder / "workspace")
+        self.workspace = Workspace(folder / "workspace")
         self.workspace.add_paper()
         words = ("--quiet", "--name")
         self.first: Path = self.workspace.train(*words, "first").folder
@@ -62,7 +48,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
 
 
 @pytest.fixture
-def sleeping(runs: Runs) -> Iterator["subprocess.Popen[str]"]:
+def sleeping(runs: Runs) -> Iterator[Child]:
     """A run of tiny that takes its time, once it has logged its first steps."""
     words = ("--name", "slow", "sleep=0.2", "steps=2000", "log_every=1", "evaluate_every=2000")
     process = runs.workspace.start("train", "--paper", "tiny", "--quiet", *words)
@@ -158,15 +144,21 @@ def test_tags_and_notes_leave_the_evidence_sealed(runs: Runs) -> None:
     assert runs.json("show", "first")["note"] is None
 
 
-def test_a_running_run_is_watched_and_let_alone(
-    runs: Runs, sleeping: "subprocess.Popen[str]"
-) -> None:
+def test_a_running_run_is_watched_and_let_alone(runs: Runs, sleeping: Child) -> None:
     slow = next(runs.workspace.outputs.glob("tiny/[!.]*-slow-*"))
     assert runs.json("list", "--status", "running")["runs"][0]["id"] == slow.name
     for words in (["tag", "slow", "x"], ["note", "slow", "x"], ["remove", "slow", "--yes"]):
         runs(*words, code=1)
         assert f"{slow.name} is running (process " in runs.errors
-    watch = runs.workspace.start("research-cli", "run", "watch")
+    watch = subprocess.Popen(
+        [COMMAND, "run", "watch"],
+        env=runs.workspace.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Ctrl-C may be ignored where the tests run, in the background of a shell.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     assert watch.stdout is not None
     assert watch.stdout.readline() == f"{slow} (running)\n"
     assert watch.stdout.readline().startswith("step 1  train/loss ")
@@ -174,9 +166,9 @@ def test_a_running_run_is_watched_and_let_alone(
     _, errors = watch.communicate(timeout=20)
     assert watch.returncode == 130 and errors == f"no longer watching; {slow.name} goes on\n"
     assert sleeping.poll() is None
-    watch = runs.workspace.start("research-cli", "run", "watch", "slow", "--json")
+    following = runs.workspace.start("research-cli", "run", "watch", "slow", "--json")
     sleeping.kill()
-    lines = [json.loads(line) for line in watch.communicate(timeout=20)[0].splitlines()]
+    lines = [json.loads(line) for line in following.communicate(timeout=20)[0].splitlines()]
     assert [point["step"] for point in lines[:3]] == [1, 2, 3]
     assert lines[-1]["status"] == "interrupted"
 

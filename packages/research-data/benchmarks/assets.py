@@ -8,7 +8,6 @@ Both sides of a ratio run in turn, each first in turn; ratios are taken pair by 
 
 import argparse
 import hashlib
-import importlib.util
 import os
 import shutil
 import statistics
@@ -22,15 +21,6 @@ from pathlib import Path
 
 WORK = ("pull", "verify", "again", "disk", "load")
 FILES = 40
-HUB = Path(__file__).parents[1] / "tests" / "hub.py"
-
-
-def load_hub():
-    spec = importlib.util.spec_from_file_location("benchmark_hub", HUB)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def seconds(action: Callable[[], object]) -> float:
@@ -74,12 +64,14 @@ def main() -> None:
             "HF_HUB_DISABLE_XET": "1",
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         }
-        hub = load_hub()
+        sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
+        from hub_server import add_repo, running_hub
+
         size = int(options.gigabytes * 1e9) // FILES
         files = {f"rows-{i:02d}.bin": os.urandom(size) for i in range(FILES)}
-        hub.add_repo(folder / "hub", "datasets", "org/big", files)
+        add_repo(folder / "hub", "datasets", "org/big", files)
         del files
-        with hub.running_hub(folder / "hub") as server:
+        with running_hub(folder / "hub") as server:
             os.environ["HF_ENDPOINT"] = server.url
             for work in options.work or WORK:
                 MEASURES[work](folder, options)

@@ -1,6 +1,5 @@
 """A hub on 127.0.0.1 with small repositories, and assets of their own for each test."""
 
-import importlib.util
 import io
 import os
 import shutil
@@ -14,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hub_server import add_repo, running_hub
 from safetensors.numpy import save
 
 CARD = b"""---
@@ -44,19 +44,8 @@ os.environ.update(CLIENT)
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="hf-home-")  # not the cache of whoever runs this
 
 
-def _load_hub():
-    path = Path(__file__).with_name("hub.py")
-    spec = importlib.util.spec_from_file_location("research_test_hub", path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-hub_module = _load_hub()
-
 # One hub for all tests of a process: `datasets` takes its address when it is imported.
-_hub = hub_module.running_hub(ROOT := Path(tempfile.mkdtemp(prefix="hub-")))
+_hub = running_hub(ROOT := Path(tempfile.mkdtemp(prefix="hub-")))
 SERVER = _hub.__enter__()
 os.environ["HF_ENDPOINT"] = SERVER.url
 
@@ -103,7 +92,7 @@ class HubWorld:
         self.server, self.root, self.assets = server, root, assets
 
     def add(self, kind, repo_id, files, branch="main", **settings):
-        return hub_module.add_repo(self.root, kind, repo_id, files, branch=branch, **settings)
+        return add_repo(self.root, kind, repo_id, files, branch=branch, **settings)
 
     def requests(self):
         return [(method, path) for method, path, *_ in self.server.requests()]

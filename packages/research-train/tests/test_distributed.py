@@ -7,8 +7,7 @@ import sys
 import pytest
 import torch
 from safetensors.torch import load_file
-
-from .conftest import Workspace
+from workspaces import Workspace
 
 LOSS = "train/loss"
 

@@ -15,6 +15,15 @@ def test_train_prints_the_run_folder_last_and_versions_first(workspace):
     assert len(result.output.splitlines()) == 1
 
 
+def test_a_command_typed_does_what_the_other_tests_do_in_a_forked_process(workspace):
+    typed, forked = workspace.typed("train", "--paper", "tiny"), workspace.train()
+    assert len(typed.errors.splitlines()) == len(forked.errors.splitlines())
+    for name in ("checkpoints/step-00000020/model.safetensors", "config.yaml"):
+        assert (typed.folder / name).read_bytes() == (forked.folder / name).read_bytes()
+    assert workspace.typed("evaluate", "--paper", "tiny").code == 0
+    workspace.typed("train", "--paper", "tiny", "stepz=2").refused(2, "stepz")
+
+
 def test_json_is_one_object_with_the_metrics(workspace):
     result = workspace.train("--json", "--quiet")
     content = json.loads(result.output)

@@ -1,42 +1,30 @@
 """A paper's pinned datasets and models: `train` fetches, links and records them."""
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import pytest
+from hub_server import add_repo, running_hub
 
-HUB = Path(__file__).parents[2] / "research-data" / "tests" / "hub.py"
 MODEL = {"config.json": b"{}", "model.safetensors": b"\x02\x00\x00\x00\x00\x00\x00\x00{}"}
 
 
 @pytest.fixture(scope="module")
-def hub_module():
-    spec = importlib.util.spec_from_file_location("research_test_hub", HUB)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def hub_server(hub_module, tmp_path_factory):
+def hub_server(tmp_path_factory):
     root = tmp_path_factory.mktemp("hub")
-    with hub_module.running_hub(root) as server:
+    with running_hub(root) as server:
         yield server, root
 
 
 class Hub:
-    def __init__(self, module, server, root):
-        self.module, self.server, self.root = module, server, root
+    def __init__(self, server, root):
+        self.server, self.root = server, root
 
     def add(self, kind, repo_id, files, **settings):
-        return self.module.add_repo(self.root, kind, repo_id, files, **settings)
+        return add_repo(self.root, kind, repo_id, files, **settings)
 
 
 @pytest.fixture
-def hub(hub_module, hub_server, workspace, tmp_path):
+def hub(hub_server, workspace, tmp_path):
     server, root = hub_server
     server.clear()
     workspace.environment |= {
@@ -44,7 +32,7 @@ def hub(hub_module, hub_server, workspace, tmp_path):
         "HF_HOME": str(tmp_path / "hf"),
         "HF_HUB_DISABLE_TELEMETRY": "1",
     }
-    world = Hub(hub_module, server, root)
+    world = Hub(server, root)
     world.rows = world.add("datasets", "org/rows", {"rows.csv": b"a\n1\n"}, aliases=["rows"])
     world.net = world.add("models", "org/net", MODEL)
     return world

@@ -1,6 +1,8 @@
 """What a run leaves behind."""
 
+import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -8,6 +10,7 @@ import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from research_train import (
@@ -18,7 +21,7 @@ from research_train import (
     read_record,
     train_run,
 )
-from research_train.run_folders import run_status
+from research_train.run_folders import lock_run, run_status
 
 FIELDS = {
     "schema",
@@ -277,3 +280,30 @@ def test_a_full_or_read_only_disk_ends_in_one_message_and_nothing_half_made(work
     assert "RESEARCH_ASSETS" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stdout.splitlines()) == left
+
+
+def test_a_process_that_a_run_forked_is_not_at_work_on_it(experiment):
+    """As a DataLoader's worker, which lives on for seconds after a SIGKILL of the training."""
+    run = new_run(experiment)
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        with run.attempt():
+            run.record.metrics = {}
+        lock = lock_run(run.folder, "a+", fcntl.LOCK_EX)
+        assert lock is not None
+        lock.close()
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_a_look_at_a_run_does_not_keep_it_from_going_on(experiment):
+    run = new_run(experiment)
+    with run.attempt():
+        run.record.metrics = {}
+    look = lock_run(run.folder, "r", fcntl.LOCK_SH)
+    Timer(0.1, look.close).start()
+    assert lock_run(run.folder, "a+", fcntl.LOCK_EX) is not None

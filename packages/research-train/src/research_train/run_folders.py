@@ -4,11 +4,14 @@ A process at work on a run holds the lock of its folder, which the system frees 
 """
 
 import fcntl
+import os
 import re
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
 
 from research_data import get_outputs_dir
 
@@ -18,6 +21,7 @@ from research_train.record import RunRecord, Status, read_record
 from research_train.run_files import RECORD
 
 LOCK = ".lock"
+LOOKS = 10  # how often a lock is tried for before it counts as taken, 50 ms apart
 
 
 def find_run(paper: str, text: str) -> Path:
@@ -81,9 +85,28 @@ def run_status(folder: Path, record: RunRecord) -> Status:
 def lock_run(folder: Path, mode: str, kind: int) -> IO[str] | None:
     """The lock file, locked and open, or None when another process holds it."""
     file = (folder / LOCK).open(mode, encoding="utf-8")
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
+    # Who only looks at the run holds its lock too, for a moment.
+    looks = LOOKS if kind == fcntl.LOCK_EX else 1
+    for look in range(looks):
+        try:
+            fcntl.flock(file, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if look + 1 < looks:
+                time.sleep(0.05)
+        else:
+            _open_locks.add(file)
+            return file
+    file.close()
+    return None
+
+
+def _close_locks() -> None:
+    """A forked process, a DataLoader's worker say, is not at work on the run: the lock is free
+    when the process that took it dies, though its workers live on for seconds.
+    """
+    for file in _open_locks:
         file.close()
-        return None
-    return file
+
+
+_open_locks: WeakSet[IO[str]] = WeakSet()
+os.register_at_fork(after_in_child=_close_locks)

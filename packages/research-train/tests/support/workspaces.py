@@ -1,0 +1,192 @@
+"""A workspace with tiny papers in a folder of its own, and the real commands run in it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fork_server
+
+TINY = Path(__file__).parent / "tiny_paper"
+OTHERS = ("second", "full", "shared")  # the tiny paper's further experiments
+COMMANDS = Path(sys.executable).parent  # where the environment has `train` and `evaluate`
+
+
+@dataclass
+class Workspace:
+    """A uv workspace. Its papers are installed as an editable install would, on `site`."""
+
+    root: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.site = self.root / "site"
+        self.site.mkdir(parents=True)
+        (self.root / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["papers/*"]\n')
+        # The commands import thousands of files: let the first of them leave compiled ones.
+        self.environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+        self.environment |= {
+            "PYTHONPATH": str(self.site),
+            "RESEARCH_ASSETS": str(self.root / "assets"),
+        }
+
+    @property
+    def outputs(self) -> Path:
+        return self.root / "assets" / "outputs"
+
+    def add_paper(self, name: str = "tiny") -> Path:
+        """Install a copy of the tiny paper under another name; returns its folder."""
+        folder = copy_paper(self.root / "papers" / name)
+        information = self.site / f"paper_{name}-0.1.0.dist-info"
+        information.mkdir()
+        (information / "METADATA").write_text(
+            f"Metadata-Version: 2.3\nName: paper-{name}\nVersion: 0.1.0\n"
+        )
+        (information / "entry_points.txt").write_text(
+            f"[research.experiments]\n{name} = paper_{name}\n"
+            + "".join(f"{name}.{other} = paper_{name}.{other}\n" for other in OTHERS)
+        )
+        (information / "direct_url.json").write_text(
+            json.dumps({"url": folder.as_uri(), "dir_info": {"editable": True}})
+        )
+        # What an editable install's .pth file does, for a folder that only PYTHONPATH names.
+        (self.site / f"paper_{name}").symlink_to(folder / f"paper_{name}")
+        return folder
+
+    def start(self, command: str, *words: str, cwd: Path | None = None) -> fork_server.Child:
+        return fork_server.start(command, list(words), cwd or self.root, self.environment)
+
+    def run(self, command: str, *words: str, cwd: Path | None = None) -> "Result":
+        process = self.start(command, *words, cwd=cwd)
+        output, errors = process.communicate(timeout=120)
+        assert process.returncode is not None
+        return Result(process.returncode, output, errors)
+
+    def run_program(self, *command: str) -> "Result":
+        """Run a program in the workspace, a new interpreter where it is one of Python."""
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def typed(self, command: str, *words: str) -> "Result":
+        """Run a command by its console script, all of it as at the keyboard."""
+        return self.run_program(str(COMMANDS / command), *words)
+
+    def train(self, *words: str, paper: str = "tiny") -> "Result":
+        return self.run("train", "--paper", paper, *words)
+
+    def stop(self, process: fork_server.Child, step: int, number: int) -> "Result":
+        """Send a signal once any run of `tiny` has logged a step; wait for the end."""
+        deadline = time.monotonic() + 60
+        while self.last_step() < step:
+            assert time.monotonic() < deadline
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode is not None
+        return Result(process.returncode, output, errors)
+
+    def last_step(self) -> int:
+        """The last step that the newest run of `tiny` has logged."""
+        files = sorted(self.outputs.glob("tiny/[!.]*/metrics.jsonl"))
+        lines = files[-1].read_text().splitlines() if files else []
+        return json.loads(lines[-1])["step"] if lines else 0
+
+    def records(self, paper: str = "tiny") -> list[dict[str, Any]]:
+        """Every record of a paper, oldest first."""
+        return [
+            json.loads(path.read_text())
+            for path in sorted((self.outputs / paper).glob("[!.]*/run.json"))
+        ]
+
+
+class UvWorkspace:
+    """A workspace that uv itself has synced, offline, with papers `alpha` and `beta`.
+
+    Its environment sees the packages of the one the tests run in, and has the command `train` as
+    an install of research-train would make it.
+    """
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.environment = {
+            k: v
+            for k, v in os.environ.items()
+            if not k.startswith(("UV_", "VIRTUAL_ENV", "PYTHONDONTWRITEBYTECODE"))
+        }
+        self.environment |= {
+            "UV_OFFLINE": "1",
+            "UV_PYTHON": sys.executable,
+            "RESEARCH_ASSETS": str(root / "assets"),
+        }
+        (root / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["papers/*"]\n')
+        for name in ("alpha", "beta"):
+            copy_paper(root / "papers" / name)
+        synced = self.uv("sync", "--all-packages")
+        assert synced.code == 0, synced.errors
+        [packages] = root.glob(".venv/lib/python*/site-packages")
+        outer = sysconfig.get_path("purelib")
+        (packages / "outer.pth").write_text(f"import site; site.addsitedir({outer!r})\n")
+        program = root / ".venv" / "train"
+        program.write_text(
+            "import sys\n"
+            "from research_train.launch import train_command\n"
+            "sys.exit(train_command())\n"
+        )
+        command = root / ".venv" / "bin" / "train"
+        command.write_text(f"#!/bin/sh\nexec '{root}/.venv/bin/python' '{program}' \"$@\"\n")
+        command.chmod(0o755)
+
+    def uv(self, *words: str, cwd: str = ".") -> "Result":
+        """Run uv in a folder of the workspace."""
+        done = subprocess.run(
+            ["uv", *words],
+            cwd=self.root / cwd,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass
+class Result:
+    """How a command ended."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def folder(self) -> Path:
+        """The run folder: the last line that `train` prints."""
+        assert self.code == 0, self.errors
+        return Path(self.output.splitlines()[-1])
+
+    def refused(self, code: int, *parts: str) -> None:
+        """The command ended with code, one message with all the parts, and no traceback."""
+        assert self.code == code, self.errors
+        message = self.errors[self.errors.index("error: ") :]
+        assert "Traceback" not in self.errors
+        assert message.count("error: ") == 1
+        for part in parts:
+            assert part in message
+
+
+def copy_paper(folder: Path) -> Path:
+    """Copy the tiny paper to a folder, by whose name it is then called."""
+    shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in folder.rglob("*.*"):
+        if file.is_file():
+            file.write_text(file.read_text().replace("tiny", folder.name))
+    (folder / "paper_tiny").rename(folder / f"paper_{folder.name}")
+    return folder
