@@ -46,19 +46,45 @@ def test_tensorboard_shows_no_point_twice_after_a_kill_and_a_resume(workspace):
     same(shown_by_tensorboard(run), recorded(run))
 
 
-def test_wandb_offline_holds_every_step(workspace):
-    run = workspace.train("wandb=offline").folder
+def test_tensorboard_names_the_run_and_shows_its_config(workspace):
+    run = workspace.train("tensorboard=true").folder
+    events = EventAccumulator(str(run / "tensorboard"))
+    events.Reload()
+    texts = {tag: events.Tensors(tag)[0].tensor_proto.string_val[0] for tag in ("run", "config")}
+    assert texts["run"].decode() == str(run)
+    assert "    learning_rate: 0.01" in texts["config"].decode()
+
+
+def test_wandb_offline_holds_every_number_once_after_a_kill_and_a_resume(workspace):
+    words = ["wandb=offline", "sleep=0.05", "steps=60"]
+    process = workspace.start("train", "--paper", "tiny", *words)
+    workspace.stop(process, 30, signal.SIGKILL)
+    run = workspace.train("--resume").folder
     [file] = run.glob("wandb/offline-run-*/*.wandb")
-    steps = wandb_history(file)
-    lines = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-    assert steps == sorted({line["step"] for line in lines})
+    parts = {"history": [], "run": []}
+    for record in wandb_records(file):
+        kind = record.WhichOneof("record_type")
+        parts.setdefault(kind, []).append(getattr(record, kind))
+    shown = sorted(
+        (item.nested_key[0] if item.nested_key else item.key, entry.step.num, value)
+        for entry in parts["history"]
+        for item in entry.item
+        if isinstance(value := json.loads(item.value_json), int | float)
+        and not (item.key or item.nested_key[0]).startswith(("_", "time"))
+    )
+    same(shown, recorded(run))
+    [started] = parts["run"]
+    assert started.run_id == run.name.replace(".", "-")
+    assert started.notes == str(run)
+    config = {item.key: json.loads(item.value_json) for item in started.config.update}
+    assert config["steps"] == 60
 
 
-def wandb_history(file):
-    """The steps in an offline W&B file: protocol buffers in LevelDB's log format."""
+def wandb_records(file):
+    """An offline W&B file: the client's protocol buffers in LevelDB's log format."""
     from wandb.proto import wandb_internal_pb2
 
-    content, at, steps, record = file.read_bytes(), 7, [], b""
+    content, at, records, record = file.read_bytes(), 7, [], b""
     while at + 7 <= len(content):
         if (left_in_block := 32768 - at % 32768) < 7:
             at += left_in_block
@@ -67,11 +93,9 @@ def wandb_history(file):
         record += content[at + 7 : at + 7 + length]
         at += 7 + length
         if kind in (1, 4):  # whole, or the last part of one
-            message = wandb_internal_pb2.Record.FromString(record)
-            if message.WhichOneof("record_type") == "history":
-                steps.append(message.history.step.num)
+            records.append(wandb_internal_pb2.Record.FromString(record))
             record = b""
-    return steps
+    return records
 
 
 def test_a_tracker_that_fails_stops_neither_training_nor_the_other(workspace):

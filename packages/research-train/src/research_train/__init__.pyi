@@ -24,6 +24,8 @@ from .metrics import Evaluation as Evaluation
 from .metrics import accuracy as accuracy
 from .metrics import classification_loss as classification_loss
 from .metrics import classification_report as classification_report
+from .metrics import mean_loss as mean_loss
+from .metrics import perplexity as perplexity
 from .needs import link_needs as link_needs
 from .needs import prepare_assets as prepare_assets
 from .optimizers import fused as fused

@@ -1,5 +1,6 @@
-"""Losses and metrics for classification: plain functions of a model and data."""
+"""Losses and metrics: plain functions of a model and data."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,31 @@ def accuracy(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") 
     _, targets = data
     right = (_predict(model, data) == targets.cpu()).sum().item()
     return {f"{name}/accuracy": right / len(targets)}
+
+
+def mean_loss(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
+    """Mean cross entropy in nats over all targets, as `<name>/loss`.
+
+    data: inputs (examples, ...) and targets (examples,) of classes or (examples, length) of tokens,
+    int64; targets of -100 don't count. The model gives a logit a class behind the targets' shape:
+    (examples, [length,] classes). Summed in float64, so how the examples are cut into batches
+    changes nothing.
+    """
+    inputs, targets = data
+    device = next(model.parameters()).device
+    total = torch.zeros((), dtype=torch.float64, device=device)
+    with evaluation_mode(model):
+        for chunk, wanted in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
+            logits = model(chunk.to(device)).flatten(0, -2).float()
+            each = cross_entropy(logits, wanted.to(device).flatten(), reduction="none")
+            total += each.double().sum()
+    return {f"{name}/loss": total.item() / int((targets != -100).sum())}
+
+
+def perplexity(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
+    """`<name>/perplexity`, the exponential of the mean loss, beside that loss; as `mean_loss`."""
+    metrics = mean_loss(model, data, name)
+    return {**metrics, f"{name}/perplexity": math.exp(metrics[f"{name}/loss"])}
 
 
 def classification_report(

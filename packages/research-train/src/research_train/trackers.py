@@ -45,13 +45,20 @@ class TensorBoardTracker:
 
     def __init__(self, folder: Path):
         from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.types_pb2 import DT_STRING
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         # The protocol itself: torch's SummaryWriter would import torch here once more.
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self._writer = EventFileWriter(str(folder / "tensorboard"))
         self._event, self._summary = Event, Summary
+        text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
+        for tag, content in (("run", str(folder)), ("config", _as_markdown(folder / CONFIG))):
+            tensor = TensorProto(dtype=DT_STRING, string_val=[content.encode()])
+            value = Summary.Value(tag=tag, metadata=text, tensor=tensor)
+            self._writer.add_event(Event(summary=Summary(value=[value])))
 
     def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
         """Add one event with a scalar a metric."""
@@ -87,6 +94,7 @@ class WandbTracker:
             tags=record.tags,
             dir=folder,
             config=config,
+            notes=str(folder),  # where the record lies, of which this is a view
             mode="offline" if mode == "offline" else "online",
             resume=None if mode == "offline" else "allow",
             settings=wandb.Settings(console="off", silent=True, disable_git=True),
@@ -154,6 +162,11 @@ def _whole_lines(file: IO[str]) -> Iterator[str]:
             file.seek(start)
             return
         yield line
+
+
+def _as_markdown(config: Path) -> str:
+    lines = config.read_text(encoding="utf-8").splitlines()
+    return "\n".join(f"    {line}" for line in lines)  # indented: Markdown's form for code
 
 
 def _parse(line: str) -> tuple[int, float, dict[str, float]]:
