@@ -6,7 +6,10 @@ uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 
 import importlib.metadata
 from collections.abc import Collection, Iterator
+from email.parser import HeaderParser
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -94,19 +97,34 @@ def requirements_of(
     distribution: str, extras: frozenset[str] = frozenset()
 ) -> Iterator[Requirement]:
     """What an installed distribution itself requires on this platform; nothing if it isn't."""
-    try:
-        texts = importlib.metadata.requires(distribution) or []
-    except importlib.metadata.PackageNotFoundError:
-        return
-    for text in texts:
-        requirement = Requirement(text)
+    found = _metadata(distribution)
+    for requirement in found.requires if found else ():
         environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
         if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
             yield requirement
 
 
 def _installed_version(name: str) -> str | None:
+    found = _metadata(name)
+    return found.version if found else None
+
+
+class _Metadata(NamedTuple):
+    version: str
+    requires: tuple[Requirement, ...]
+
+
+def _metadata(name: str) -> _Metadata | None:
+    """What an installed distribution says of itself."""
     try:
-        return importlib.metadata.version(name)
+        distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
+    return _parsed(distribution.read_text("METADATA") or "")
+
+
+@cache  # importlib.metadata parses the text anew for each question
+def _parsed(metadata: str) -> _Metadata:
+    fields = HeaderParser().parsestr(metadata, headersonly=True)
+    requires = fields.get_all("Requires-Dist") or ()
+    return _Metadata(fields["Version"], tuple(map(Requirement, requires)))

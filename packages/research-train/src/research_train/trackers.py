@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # at its start the process costs the training time: it import
     from research_train.config import TrainConfig
 
 POLL = 0.5  # seconds between two looks at the file
-PATIENCE = 30.0  # seconds that a finished run waits for its trackers
+PATIENCE = 10.0  # seconds that a finished run waits for its trackers, which go on without it
 
 
 class Tracker(Protocol):
