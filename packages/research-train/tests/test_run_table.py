@@ -23,8 +23,9 @@ from research_train import (
 )
 from research_train.config import dump_yaml, read_yaml
 from research_train.environment import Environment, GitState
+from research_train.plain_config import read_flat_config
 from research_train.record import Attempt, record_as_json, utc_now
-from research_train.run_table import plan_removal, read_flat_config
+from research_train.run_changes import plan_removal
 
 HERE = Environment(python="3.11.7", platform="Linux", cpu="fast", gpu=None, cuda=None)
 

@@ -16,7 +16,9 @@ from typer.core import TyperCommand
 from research_cli.printing import Json, examples, output, print_json, print_table, say_unless
 
 if TYPE_CHECKING:
-    from research_train.run_table import Point, RunComparison, RunSummary
+    from research_train.logged_metrics import Point
+    from research_train.run_comparison import RunComparison
+    from research_train.run_table import RunSummary
     from rich.table import Table
 
 # Imports of a command's own are made inside it, as everywhere in this package.
@@ -145,7 +147,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Json = False,
     ) -> None:
         """Show only what differs: config, code, versions, data, machine; and the metrics of all."""
-        from research_train.run_table import compare_runs, draw_curves, find_any_run
+        from research_train.run_comparison import compare_runs, draw_curves
+        from research_train.run_table import find_any_run
 
         if metric is not None and plot is None:
             raise UsageError("--metric says what --plot draws: give both")
@@ -195,7 +198,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Json = False,
     ) -> None:
         """Tag a run; what makes it evidence stays sealed."""
-        from research_train.run_table import find_any_run, tag_run
+        from research_train.run_changes import tag_run
+        from research_train.run_table import find_any_run
 
         found = find_any_run(run)
         now = tag_run(found, tags, remove)
@@ -208,7 +212,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Json = False,
     ) -> None:
         """Write a note on a run; what makes it evidence stays sealed."""
-        from research_train.run_table import find_any_run, note_run
+        from research_train.run_changes import note_run
+        from research_train.run_table import find_any_run
 
         found = find_any_run(run)
         note_run(found, text)
@@ -226,7 +231,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         The archive of their code goes with the last run of that code.
         """
         from research_data.progress import shown_size
-        from research_train.run_table import find_any_run, plan_removal, remove_runs
+        from research_train.run_changes import plan_removal, remove_runs
+        from research_train.run_table import find_any_run
 
         found = [find_any_run(name) for name in names]  # all of them, before the first goes
         gone = remove_runs(found) if yes else plan_removal(found)
@@ -341,9 +347,11 @@ def _complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.catalog import disk_size
     from research_train.errors import ConfigError
+    from research_train.logged_metrics import read_metrics
+    from research_train.plain_config import read_flat_config
     from research_train.record import checkpoint_folders, record_as_json
     from research_train.run_files import CHECKPOINTS
-    from research_train.run_table import read_flat_config, read_metrics, seal_state
+    from research_train.run_table import seal_state
 
     try:
         config, wrong = read_flat_config(run.folder), None
@@ -455,7 +463,7 @@ def _comparison_json(comparison: "RunComparison") -> dict[str, Any]:
 
 
 def _print_comparison(comparison: "RunComparison") -> None:
-    from research_train.run_table import labels
+    from research_train.run_comparison import labels
 
     runs = comparison.runs
     heads = labels(runs)
@@ -486,7 +494,7 @@ def _print_comparison(comparison: "RunComparison") -> None:
 
 
 def _watch_plain(run: "RunSummary", as_json: bool) -> None:
-    from research_train.run_table import follow_run
+    from research_train.logged_metrics import follow_run
 
     say_unless(as_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
@@ -498,7 +506,7 @@ def _watch_plain(run: "RunSummary", as_json: bool) -> None:
 
 
 def _watch_live(run: "RunSummary") -> None:
-    from research_train.run_table import follow_run
+    from research_train.logged_metrics import follow_run
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
