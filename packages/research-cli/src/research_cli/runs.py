@@ -228,7 +228,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     ) -> None:
         """Say what removing runs would free; with --yes, remove them.
 
-        The archive of their code goes with the last run of that code.
+        The archive of their code goes with the last run of that code, unless it was used in the
+        last ten minutes.
         """
         from research_data.progress import shown_size
         from research_train.run_changes import plan_removal, remove_runs
@@ -253,7 +254,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         for path, size in gone.archives.items():
             print(f"{verb} {path}, code that no other run has: {shown_size(size)}")
         if gone.kept:
-            print(f"no archive of code goes: {gone.kept}")
+            print(f"code is kept: {gone.kept}")
         if not yes:
             print(f"{shown_size(gone.size)} in all; nothing is removed yet: say --yes")
 

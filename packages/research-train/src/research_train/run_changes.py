@@ -3,8 +3,9 @@
 import fcntl
 import json
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,10 @@ from research_train.errors import RunError
 from research_train.run_files import RECORD
 from research_train.run_folders import LOCK, code_archive, lock_run
 from research_train.run_table import RunSummary, record_of, summarise
+
+# Seconds that a source archive stays after it was used: a run that begins writes or touches its
+# archive first and its record after that, within seconds.
+YOUNG = 600
 
 
 def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[str]:
@@ -52,7 +57,7 @@ class Removal:
     """What removing runs frees.
 
     runs: each with its bytes. archives: source archives that no other run uses, with theirs.
-    kept: why no archive goes though one might, else None.
+    kept: why an archive stays that no other run is known to use, else None.
     """
 
     runs: dict[Path, int]
@@ -79,6 +84,7 @@ def plan_removal(runs: Sequence[RunSummary]) -> Removal:
 def remove_runs(runs: Sequence[RunSummary]) -> Removal:
     """Remove run folders, and with the last run of a code its source archive; says what went.
 
+    An archive used in the last ten minutes stays: a run that begins may need it.
     Raises RunError, before anything goes, when one of them is at work; StorageError.
     """
     plan = plan_removal(runs)
@@ -96,11 +102,11 @@ def remove_runs(runs: Sequence[RunSummary]) -> Removal:
         except OSError as error:
             raise StorageError(run.folder, error) from error
     # Looked at again: a run of the same code may have begun meanwhile.
-    unused, _ = _unused_archives(runs)
+    unused, kept = _unused_archives(runs)
     archives = {path: size for path, size in plan.archives.items() if path in unused}
     for path in archives:
         path.unlink(missing_ok=True)
-    return Removal(plan.runs, archives, plan.kept)
+    return Removal(plan.runs, archives, kept or plan.kept)
 
 
 @contextmanager
@@ -138,7 +144,7 @@ def _rewrite(folder: Path, changes: Mapping[str, object]) -> None:
 
 
 def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None]:
-    """The archives of these runs that no other run names, and why none is told unused, if so."""
+    """The archives of these runs that nobody needs, and why another one stays, if so."""
     wanted = {run.record.source for run in going if run.record}
     folders = {run.folder for run in going}
     # Hidden ones too: a run that is being born lies in one.
@@ -153,4 +159,13 @@ def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None
         except ValueError:
             return set(), f"{path} is damaged, so what code it needs can't be told"
         wanted = {source for source in wanted if source not in text}
-    return {path for source in wanted if (path := code_archive(source)).is_file()}, None
+    # After the records: a run that begins has touched its archive before it writes its record.
+    ages: dict[Path, float] = {}  # in seconds
+    for path in map(code_archive, sorted(wanted)):
+        with suppress(FileNotFoundError):
+            ages[path] = time.time() - path.stat().st_mtime
+    unused = {path for path, age in ages.items() if age >= YOUNG}
+    young = ", ".join(str(path) for path in ages if path not in unused)
+    if not young:
+        return unused, None
+    return unused, f"used less than {YOUNG // 60} min ago, a run that begins may need it: {young}"
