@@ -1,6 +1,7 @@
 """`research-cli run ...` as a user types it, over real runs of a tiny paper."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -122,6 +123,8 @@ def test_changed_code_is_named(runs: Runs) -> None:
         assert "source" in shown and "one experiment" not in shown
         record = json.loads((third / "run.json").read_text())
         archive = runs.workspace.outputs / ".sources" / f"{record['source']}.tar.gz"
+        assert "code is kept: used less than 10 min ago" in runs("remove", third.name)
+        os.utime(archive, (time.time() - 3600,) * 2)
         would = runs("remove", third.name)
         assert "would remove" in would and "say --yes" in would and third.exists()
         assert f"removed {archive}, code that no other run has" in runs(

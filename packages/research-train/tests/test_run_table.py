@@ -1,7 +1,9 @@
 """The table of runs over folders as they may lie on a disk: sound, copied, damaged, of tomorrow."""
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,8 +25,9 @@ from research_train import (
 )
 from research_train.config import dump_yaml, read_yaml
 from research_train.environment import Environment, GitState
+from research_train.plain_config import read_flat_config
 from research_train.record import Attempt, record_as_json, utc_now
-from research_train.run_table import plan_removal, read_flat_config
+from research_train.run_changes import plan_removal
 
 HERE = Environment(python="3.11.7", platform="Linux", cpu="fast", gpu=None, cuda=None)
 
@@ -77,9 +80,11 @@ class Outputs:
         return folder
 
     def add_source(self, letter: str) -> Path:
+        """An archive that was last used an hour ago."""
         path = self.folder / ".sources" / f"{letter * 64}.tar.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"code")
+        os.utime(path, (time.time() - 3600,) * 2)
         return path
 
 
@@ -242,6 +247,18 @@ def test_an_archive_goes_with_its_last_run(outputs: Outputs) -> None:
     remove_runs([find_any_run("d"), find_any_run("b")])
     assert not second.exists() and not damaged.exists() and not shared.exists()
     assert not list(outputs.folder.glob("*/.*.removed"))
+
+
+def test_an_archive_used_just_now_stays_for_the_run_that_begins(outputs: Outputs) -> None:
+    used, old = outputs.add_source("a"), outputs.add_source("b")
+    outputs.add("a")
+    outputs.add("b", source="b" * 64)
+    used.touch()
+    chosen = [find_any_run("a"), find_any_run("b")]
+    plan = plan_removal(chosen)
+    assert plan.archives == {old: 4} and (plan.kept or "").endswith(f"may need it: {used}")
+    assert remove_runs(chosen) == plan
+    assert used.exists() and not old.exists() and not ids()
 
 
 def test_a_tag_keeps_what_a_newer_version_wrote(outputs: Outputs) -> None:

@@ -1,5 +1,6 @@
 """What a fingerprint notices, and what it doesn't."""
 
+import os
 import subprocess
 import tarfile
 
@@ -130,6 +131,15 @@ def test_equal_code_is_archived_once(experiment, tmp_path):
     names = [archive_source(experiment.member, [], sources) for _ in range(2)]
     assert names[0] == names[1]
     assert [path.name for path in sources.iterdir()] == [f"{names[0]}.tar.gz"]
+
+
+def test_an_archive_used_again_is_as_young_as_a_new_one(experiment, tmp_path):
+    path = tmp_path / f"{archive_source(experiment.member, [], tmp_path)}.tar.gz"
+    written = path.stat()
+    os.utime(path, (0, 0))
+    archive_source(experiment.member, [], tmp_path)
+    assert path.stat().st_mtime >= written.st_mtime
+    assert path.stat().st_ino == written.st_ino  # nothing was written again
 
 
 def test_data_and_compiled_files_are_not_archived(experiment, tmp_path):

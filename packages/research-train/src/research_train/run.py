@@ -58,7 +58,7 @@ from research_train.record import (
 )
 from research_train.requirements import dependency_closure, reached_packages, requirements_of
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
-from research_train.run_folders import LOCK, find_run, last_run, lock_run, run_label
+from research_train.run_folders import LOCK, code_archive, find_run, last_run, lock_run, run_label
 from research_train.signals import StopRequest
 from research_train.source import archive_source, changed_files, fingerprint
 from research_train.trackers import follow_metrics
@@ -344,7 +344,7 @@ def has_changed(run: Run, experiment: Experiment) -> bool:
 def what_changed(run: Run, experiment: Experiment) -> list[str]:
     """The files and packages that differ from those of a run, at most ten files."""
     packages = reached_packages(experiment.member)
-    archive = get_outputs_dir() / SOURCES / f"{run.record.source}.tar.gz"
+    archive = code_archive(run.record.source)
     files = changed_files(experiment.member, packages, archive) if archive.is_file() else []
     versions = dependency_closure(experiment.member.distribution)
     moved = [

@@ -18,7 +18,7 @@ from research_data import get_outputs_dir
 from research_train.errors import RunError
 from research_train.members import did_you_mean
 from research_train.record import RunRecord, Status, read_record
-from research_train.run_files import RECORD
+from research_train.run_files import RECORD, SOURCES
 
 LOCK = ".lock"
 LOOKS = 10  # how often a lock is tried for before it counts as taken, 50 ms apart
@@ -66,6 +66,11 @@ def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | 
 def run_folders(paper: str) -> list[Path]:
     """Every run folder of a paper, oldest first."""
     return sorted(path.parent for path in (get_outputs_dir() / paper).glob(f"[!.]*/{RECORD}"))
+
+
+def code_archive(source: str) -> Path:
+    """Where the code of a run is archived; source: as its record names it."""
+    return get_outputs_dir() / SOURCES / f"{source}.tar.gz"
 
 
 def run_status(folder: Path, record: RunRecord) -> Status:

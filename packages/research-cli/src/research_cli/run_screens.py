@@ -1,0 +1,285 @@
+"""What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from shutil import get_terminal_size
+from typing import TYPE_CHECKING, Any
+
+from research_cli.printing import print_table
+
+if TYPE_CHECKING:
+    from research_train.run_comparison import RunComparison
+    from research_train.run_table import RunSummary
+
+METRICS_SHOWN = 3  # in a row of the list
+
+
+def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[list[str], Any]:
+    """Columns and rows; a column that is empty in every row is left out."""
+    keys = dict.fromkeys(_key_of(text) for text in asked)
+    many_papers = len({run.folder.parent for run in found}) > 1
+    rows = []
+    for run in found:
+        record = run.record
+        row = {
+            "run": f"{run.folder.parent.name}/{run.id}" if many_papers else run.id,
+            "name": (record.name if record else None) or "",
+            "status": run.status,
+            "when": shown_age(run.started),
+            "took": shown_duration(run.seconds),
+            "seed": str(record.seed) if record else "",
+        }
+        asked_for = {key: shown_number(_lookup(run, key)) for key in keys}
+        metrics = {k: v for k, v in run.metrics.items() if not _is_asked(k, keys)}
+        shown = ", ".join(
+            f"{k} {shown_number(v)}" for k, v in list(metrics.items())[:METRICS_SHOWN]
+        )
+        row |= asked_for | {
+            "metrics": shown,
+            "tags": ", ".join(record.tags) if record else "",
+            "remarks": "; ".join([*([run.problem] if run.problem else []), *run.remarks]),
+        }
+        rows.append(row)
+    columns = [name for name in rows[0] if any(row[name] for row in rows)]
+    return columns, [[row[name] for name in columns] for row in rows]
+
+
+def brief(run: "RunSummary") -> dict[str, Any]:
+    """What --json says of a run in a list."""
+    record = run.record
+    return {
+        "id": run.id,
+        "paper": run.paper,
+        "experiment": record.experiment if record else None,
+        "name": record.name if record else None,
+        "status": run.status,
+        "started": run.started,
+        "ended": record.ended if record else None,
+        "seconds": run.seconds,
+        "seed": record.seed if record else None,
+        "tags": record.tags if record else [],
+        "note": record.note if record else None,
+        "metrics": run.metrics,
+        "folder": str(run.folder),
+        "problem": run.problem,
+        "remarks": list(run.remarks),
+    }
+
+
+def complete(run: "RunSummary") -> dict[str, Any]:
+    """Everything about a run, for --json and for people."""
+    from research_data.catalog import disk_size
+    from research_train.errors import ConfigError
+    from research_train.logged_metrics import read_metrics
+    from research_train.plain_config import read_flat_config
+    from research_train.record import checkpoint_folders, record_as_json
+    from research_train.run_files import CHECKPOINTS
+    from research_train.run_table import seal_state
+
+    try:
+        config, wrong = read_flat_config(run.folder), None
+    except ConfigError as error:
+        config, wrong = {}, str(error)
+    sizes = {
+        path.name + ("/" if path.is_dir() else ""): (
+            disk_size(path) if path.is_dir() else path.lstat().st_size
+        )
+        for path in sorted(run.folder.iterdir())
+        if path.name != CHECKPOINTS and not path.name.startswith(".")
+    }
+    return {
+        **brief(run),
+        "seal": seal_state(run),
+        "config": config,
+        "config_problem": wrong,
+        "last_line": (read_metrics(run.folder) or [{}])[-1],
+        "record": record_as_json(run.record) if run.record else None,
+        "checkpoints": {path.name: disk_size(path) for path in checkpoint_folders(run.folder)},
+        "files": sizes,
+        "bytes": disk_size(run.folder),
+    }
+
+
+def show_lines(value: dict[str, Any]) -> Iterable[str]:
+    """What `complete` returned, line by line for people."""
+    from research_data.progress import shown_size
+
+    record = value["record"] or {}
+    git = record.get("git") or {}
+    commit = (
+        f"{git['commit'] or 'none'}{', with changes' if git.get('dirty') else ''}" if git else ""
+    )
+    error = record.get("error") or {}
+    rows = {
+        "run": value["id"],
+        "problem": value["problem"],
+        "remarks": "; ".join(value["remarks"]),
+        "paper": value["paper"],
+        "experiment": value["experiment"],
+        "name": value["name"],
+        "status": value["status"],
+        "error": f"{error['type']}: {error['message']}" if error else "",
+        "started": f"{value['started']} ({shown_age(value['started'])})",
+        "ended": value["ended"],
+        "took": shown_duration(value["seconds"]),
+        "seed": "" if value["seed"] is None else str(value["seed"]),
+        "tags": ", ".join(value["tags"]),
+        "note": value["note"],
+        "parent": record.get("parent"),
+        "group": record.get("group"),
+        "seal": {
+            "none": "none: only a completed run has one",
+            "fits": "fits: record, config, metrics and weights are as they were",
+            "broken": "BROKEN: record, config, metrics or weights were changed after its end",
+        }[value["seal"]],
+        "command": " ".join(record.get("command", [])),
+        "git": commit,
+        "source": record.get("source"),
+        "fingerprint": record.get("fingerprint"),
+        "folder": value["folder"],
+        "size": shown_size(value["bytes"]),
+    }
+    yield from (f"{key:<12} {text}" for key, text in rows.items() if text)
+    if value["config_problem"]:
+        yield f"{'config':<12} {value['config_problem']}"
+    for title, pairs in (
+        ("metrics", {k: shown_number(v) for k, v in value["metrics"].items()}),
+        ("last line of metrics.jsonl", {k: shown_number(v) for k, v in value["last_line"].items()}),
+        ("config", {k: shown_number(v) for k, v in value["config"].items()}),
+        ("packages", record.get("packages", {})),
+        ("assets", record.get("assets", {})),
+        ("environment", record.get("environment", {})),
+        ("checkpoints", {k: shown_size(v) for k, v in value["checkpoints"].items()}),
+        ("files", {k: shown_size(v) for k, v in value["files"].items()}),
+    ):
+        if pairs:
+            width = max(map(len, pairs))
+            yield ""
+            yield title
+            yield from (f"  {k:<{width}}  {'-' if v is None else v}" for k, v in pairs.items())
+    if attempts := record.get("attempts", []):
+        yield ""
+        yield "attempts"
+        for each in attempts:
+            end = each["end"] or "without a word"
+            yield f"  {each['time']} - {end}  {each['status']}  on {each['host']}"
+
+
+def comparison_json(comparison: "RunComparison") -> dict[str, Any]:
+    """What --json says of a comparison."""
+    return {
+        "runs": [brief(run) for run in comparison.runs],
+        "same_experiment": comparison.same_experiment,
+        "differences": comparison.differences,
+        "changed_files": comparison.changed_files,
+        "missing_archives": comparison.missing_archives,
+        "metrics": comparison.metrics,
+    }
+
+
+def print_comparison(comparison: "RunComparison") -> None:
+    """A table, a column a run, and what is to be said below it."""
+    from research_train.run_comparison import labels
+
+    runs = comparison.runs
+    heads = labels(runs)
+    two = len(runs) == 2
+    ids = [run.id for run in runs]
+    rows = [
+        *([["run", "", *ids]] if heads != ids else []),
+        ["status", "", *(run.status for run in runs)],
+        ["took", "", *(shown_duration(run.seconds) for run in runs)],
+    ]
+    for section, keys in comparison.differences.items():
+        for index, (key, values) in enumerate(keys.items()):
+            rows.append([section if index == 0 else "", key, *(_cell(value) for value in values)])
+    for index, (name, numbers) in enumerate(comparison.metrics.items()):
+        cells = [shown_number(number) for number in numbers]
+        if two and None not in numbers:
+            cells.append(f"{numbers[1] - numbers[0]:+.4g}")  # type: ignore[operator]
+        rows.append(["metrics" if index == 0 else "", name, *cells])
+    columns = ["", "", *heads, *(["difference"] if two else [])]
+    print_rows(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
+    if comparison.same_experiment:
+        print("one experiment: the fingerprints are equal")
+    if files := comparison.changed_files:
+        more = f" and {len(files) - 10} more" if len(files) > 10 else ""
+        print(f"files of the code that differ: {', '.join(files[:10])}{more}")
+    for run in comparison.missing_archives:
+        print(f"the archive of the code of {run} isn't here: its files can't be compared")
+
+
+def print_rows(columns: list[str], rows: list[list[str]]) -> None:
+    """A table; rich lays it out only where it must fold, which takes 0.3 s for 1,000 rows."""
+    lines = [columns, *rows]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
+        print_table(columns, rows)
+        return
+    shown = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    ]
+    if sys.stdout.isatty():
+        shown[0] = f"\033[1m{shown[0]}\033[0m"
+    print("\n".join(shown))
+
+
+def shown_number(value: object) -> str:
+    """A number, or any other value, short enough for a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def shown_age(moment: str) -> str:
+    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
+    with suppress(ValueError):
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+        for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+            if seconds >= length:
+                return f"{seconds // length:.0f} {unit} ago"
+        return "just now"
+    return moment
+
+
+def shown_duration(seconds: float | None) -> str:
+    """Seconds as 12.3 s or 1:02:03; None as -."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _key_of(text: str) -> str:
+    """The key in a condition, or the key itself."""
+    for index, letter in enumerate(text):
+        if letter in "<>=!":
+            return text[:index].strip()
+    return text
+
+
+def _is_asked(metric: str, keys: Iterable[str]) -> bool:
+    return any(metric == key or metric.endswith(f"/{key}") for key in keys)
+
+
+def _lookup(run: "RunSummary", key: str) -> object:
+    values = run.values
+    ending = [name for name in values if name.endswith((f".{key}", f"/{key}"))]
+    return values.get(key if key in values or not ending else ending[0])
+
+
+def _cell(value: object) -> str:
+    text = shown_number(value)
+    whole = len(text) in (40, 64) and set(text) <= set("0123456789abcdef")
+    return text[:12] if whole else text  # a hash
