@@ -232,7 +232,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: Experimen
     if world.size == 1:
         return make()
     from research_train.distributed import share
-    from research_train.run import follow_run
+    from research_train.run import join_run
 
     if world.rank == 0:
         try:
@@ -246,7 +246,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: Experimen
     made = share(None, world)
     if made is None:
         sys.exit(1)
-    return follow_run(Path(made[0]), Path(made[1]) if made[1] else None, experiment, world)
+    return join_run(Path(made[0]), Path(made[1]) if made[1] else None, experiment, world)
 
 
 def _words_for_each(experiment: Experiment, words: Sequence[str]) -> list[str]:

@@ -355,7 +355,7 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
     return [*files[:10], *moved] or ["its config.yaml, or a package that those it names depend on"]
 
 
-def follow_run(folder: Path, resume_from: Path | None, experiment: Experiment, world: World) -> Run:
+def join_run(folder: Path, resume_from: Path | None, experiment: Experiment, world: World) -> Run:
     """The run that rank 0 has made, for another process of the same training."""
     config = load_config(experiment, file=folder / CONFIG)
     run = Run(folder, read_record(folder), config, quiet=True)
