@@ -26,6 +26,7 @@ from research_train.errors import (
     RunError,
 )
 from research_train.members import Experiment, installed_members
+from research_train.pins import running_releases, start_under_requirements
 from research_train.requirements import reached_packages
 from research_train.usage import (
     KEY_VALUE,
@@ -345,11 +346,12 @@ def _what_to_do(parser: CommandParser, options: argparse.Namespace) -> tuple[Exp
             print(f"{help_text(parser, None)}\n\n{error}")
             sys.exit(0)
         raise
+    start_under_requirements(member)
     if options.help:
         print(help_text(parser, experiment))
         sys.exit(0)
     if os.environ.get("RANK", "0") == "0":
-        _say(options, first_line(experiment, reached_packages(member)))
+        _say(options, first_line(experiment, reached_packages(member), running_releases(member)))
     return experiment, overrides
 
 

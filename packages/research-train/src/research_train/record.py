@@ -34,6 +34,7 @@ SEALED_FIELDS = frozenset(
         "fingerprint",
         "lock_sha256",
         "packages",
+        "releases",
         "assets",
         "parent",
         "metrics",
@@ -65,7 +66,8 @@ class RunRecord(BaseModel):
 
     source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment,
     None for one resumed with other code.
-    packages: versions of the internal packages and the main external ones. assets: name ->
+    packages: versions of the internal packages and the main external ones. releases: those of the
+    internal ones that were released versions, and the sha256 of their wheels. assets: name ->
     revision. parent: the run this one came from. metrics: the final ones. seal: see `compute_seal`.
     """
 
@@ -87,6 +89,7 @@ class RunRecord(BaseModel):
     fingerprint: str | None
     lock_sha256: str | None
     packages: dict[str, str]
+    releases: dict[str, str] = {}
     assets: dict[str, str]
     environment: Environment
     attempts: list[Attempt]
@@ -133,6 +136,8 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     when a file is missing.
     """
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
+    if not record.releases:  # as sealed before there were any
+        del fields["releases"]
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     manifests = [checkpoint / "manifest.json" for checkpoint in checkpoint_folders(folder)]
     for path in [folder / CONFIG, folder / METRICS, *manifests[-1:]]:

@@ -5,13 +5,14 @@ uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 """
 
 import importlib.metadata
+import tomllib
 from collections.abc import Collection, Iterator
 from email.parser import HeaderParser
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from packaging.requirements import Requirement
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -26,34 +27,33 @@ def internal_packages(workspace: Path) -> dict[str, Path]:
 
 
 def reached_packages(member: Member) -> dict[str, str]:
-    """The internal packages that a member requires, directly or through others, and versions.
+    """The internal packages that a member reaches, and their versions in this process.
 
     Raises RequirementError when one of them isn't installed or isn't of a version required.
     """
     internal = internal_packages(member.workspace)
     reached: dict[str, str] = {}
-    waiting = [member.distribution]
+    waiting = [(member.distribution, requirement) for requirement in required_by(member)]
     while waiting:
-        requirer = waiting.pop()
-        for requirement in requirements_of(requirer):
-            name = canonicalize_name(requirement.name)
-            if name not in internal:
-                continue
-            installed = _installed_version(name)
-            if installed is None:
-                raise RequirementError(
-                    f"{requirer} requires {requirement}, which is not installed. "
-                    f"Run `uv sync`, or `uv run --package {member.distribution} ...`"
-                )
-            if not satisfies(Version(installed), requirement.specifier):
-                raise RequirementError(
-                    f"{requirer} requires {requirement}, but the workspace has {name} "
-                    f"{installed} and no release that fits. uv itself does not check this: change "
-                    f"the requirement in {requirer}'s pyproject.toml."
-                )
-            if name not in reached:
-                reached[name] = installed
-                waiting.append(name)
+        by, requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in internal:
+            continue
+        installed = installed_version(name)
+        if installed is None:
+            raise RequirementError(
+                f"{by} requires {requirement}, which is not installed. "
+                f"Run `uv sync`, or `uv run --package {member.distribution} ...`"
+            )
+        if not satisfies(Version(installed), requirement.specifier):
+            raise RequirementError(
+                f"{by} requires {requirement}, and this process imports {name} {installed}. "
+                f"`uv run --package {member.distribution} train` runs what is required, and so "
+                f"does `research-cli paper exec {member.name} -- COMMAND` for any command."
+            )
+        if name not in reached:
+            reached[name] = installed
+            waiting += [(f"{name} {installed}", each) for each in requirements_of(name)]
     return dict(sorted(reached.items()))
 
 
@@ -81,7 +81,7 @@ def dependency_closure(distribution: str, without: Collection[str] = ()) -> dict
     seen = set(waiting)
     while waiting:
         name, extras = waiting.pop()
-        version = _installed_version(name)
+        version = installed_version(name)
         if version is None or name in without:
             continue
         versions[name] = version
@@ -98,33 +98,59 @@ def requirements_of(
 ) -> Iterator[Requirement]:
     """What an installed distribution itself requires on this platform; nothing if it isn't."""
     found = _metadata(distribution)
-    for requirement in found.requires if found else ():
-        environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
-        if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
-            yield requirement
+    yield from found.applying(extras) if found else ()
 
 
-def _installed_version(name: str) -> str | None:
+def required_by(member: Member) -> list[Requirement]:
+    """What a member requires: as its pyproject.toml says now, synced or not."""
+    file = member.folder / "pyproject.toml"
+    try:
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    except FileNotFoundError:  # installed from a wheel
+        return list(requirements_of(member.distribution))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise RequirementError(f"{file}: can't be read ({error})") from error
+    requirements = []
+    for text in project.get("dependencies", []):
+        try:
+            requirements.append(Requirement(text))
+        except InvalidRequirement as error:
+            raise RequirementError(f"{file}: {text!r} is no requirement: {error}") from error
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def installed_version(name: str) -> str | None:
+    """The version of a distribution that this process imports, None where it isn't there."""
     found = _metadata(name)
     return found.version if found else None
 
 
-class _Metadata(NamedTuple):
+class Metadata(NamedTuple):
+    """What a distribution says of itself."""
+
+    name: str
     version: str
     requires: tuple[Requirement, ...]
 
+    def applying(self, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:
+        """The requirements on this platform."""
+        environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+        for requirement in self.requires:
+            if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
+                yield requirement
 
-def _metadata(name: str) -> _Metadata | None:
-    """What an installed distribution says of itself."""
+
+@cache  # importlib.metadata parses the text anew for each question
+def parse_metadata(text: str) -> Metadata:
+    """The content of a METADATA file."""
+    fields = HeaderParser().parsestr(text, headersonly=True)
+    requires = fields.get_all("Requires-Dist") or ()
+    return Metadata(fields["Name"], fields["Version"], tuple(map(Requirement, requires)))
+
+
+def _metadata(name: str) -> Metadata | None:
     try:
         distribution = importlib.metadata.distribution(name)
     except importlib.metadata.PackageNotFoundError:
         return None
-    return _parsed(distribution.read_text("METADATA") or "")
-
-
-@cache  # importlib.metadata parses the text anew for each question
-def _parsed(metadata: str) -> _Metadata:
-    fields = HeaderParser().parsestr(metadata, headersonly=True)
-    requires = fields.get_all("Requires-Dist") or ()
-    return _Metadata(fields["Version"], tuple(map(Requirement, requires)))
+    return parse_metadata(distribution.read_text("METADATA") or "")

@@ -44,6 +44,7 @@ from research_train.environment import (
 )
 from research_train.errors import CheckpointError, Interrupted, RunError
 from research_train.members import Experiment, Member, did_you_mean
+from research_train.pins import running_releases
 from research_train.random_state import seed_everything
 from research_train.record import (
     Attempt,
@@ -432,6 +433,7 @@ class _Code(TypedDict):
     source: str
     lock_sha256: str | None
     packages: dict[str, str]
+    releases: dict[str, str]
 
 
 def _code(member: Member) -> _Code:
@@ -445,6 +447,7 @@ def _code(member: Member) -> _Code:
         "source": archive_source(member, packages, get_outputs_dir() / SOURCES),
         "lock_sha256": sha256_file(lock) if lock.is_file() else None,
         "packages": {k: v for k, v in versions.items() if k in main | {member.distribution}},
+        "releases": running_releases(member),
     }
 
 

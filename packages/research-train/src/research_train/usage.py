@@ -1,7 +1,7 @@
 """The words of a command line: what `train` and `evaluate` take, and their `--help`."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
@@ -100,10 +100,13 @@ def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
     return "\n\n".join(parts)
 
 
-def first_line(experiment: Experiment, packages: dict[str, str]) -> str:
-    """What is about to run, with the versions of our packages and of torch."""
+def first_line(
+    experiment: Experiment, packages: Mapping[str, str], releases: Collection[str]
+) -> str:
+    """What is about to run, with the versions of our packages (which are releases?) and torch's."""
     distribution = experiment.member.distribution
-    versions = ", ".join(f"{k} {v}" for k, v in {**packages, "torch": version("torch")}.items())
+    shown = [f"{k} {v}{' (release)' if k in releases else ''}" for k, v in packages.items()]
+    versions = ", ".join([*shown, f"torch {version('torch')}"])
     return f"{distribution} {version(distribution)}: {experiment.name} ({versions})"
 
 
