@@ -60,8 +60,7 @@ def test_code_counts_and_prose_does_not(identity, experiment, file, counts):
 
 
 def test_the_versions_it_depends_on_count(identity, workspace):
-    with (workspace.site / "paper_tiny-0.1.0.dist-info" / "METADATA").open("a") as file:
-        file.write("Requires-Dist: other\n")
+    workspace.require("other")
     other = workspace.site / "other-1.0.dist-info" / "METADATA"
     other.parent.mkdir()
     other.write_text("Metadata-Version: 2.3\nName: other\nVersion: 1.0\n")

@@ -71,25 +71,24 @@ def satisfies(version: Version, specifiers: SpecifierSet) -> bool:
     return True
 
 
-def dependency_closure(distribution: str, without: Collection[str] = ()) -> dict[str, str]:
-    """Name -> installed version of everything a distribution depends on, itself included.
+def dependency_closure(member: Member, without: Collection[str] = ()) -> dict[str, str]:
+    """Name -> version in this process of everything that a member depends on, itself included.
 
     without: names to leave out, with what only they depend on.
     """
-    versions: dict[str, str] = {}
-    waiting: list[tuple[str, frozenset[str]]] = [(canonicalize_name(distribution), frozenset())]
-    seen = set(waiting)
+    versions = {member.distribution: installed_version(member.distribution) or "0"}
+    waiting = list(required_by(member))
+    seen: set[tuple[str, frozenset[str]]] = set()
     while waiting:
-        name, extras = waiting.pop()
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        item = (name, frozenset(requirement.extras))
         version = installed_version(name)
-        if version is None or name in without:
+        if item in seen or version is None or name in without:
             continue
+        seen.add(item)
         versions[name] = version
-        for requirement in requirements_of(name, extras):
-            item = (canonicalize_name(requirement.name), frozenset(requirement.extras))
-            if item not in seen:
-                seen.add(item)
-                waiting.append(item)
+        waiting += requirements_of(*item)
     return dict(sorted(versions.items()))
 
 

@@ -57,7 +57,12 @@ from research_train.record import (
     record_as_json,
     utc_now,
 )
-from research_train.requirements import dependency_closure, reached_packages, requirements_of
+from research_train.requirements import (
+    dependency_closure,
+    reached_packages,
+    required_by,
+    requirements_of,
+)
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
 from research_train.run_folders import LOCK, code_archive, find_run, last_run, lock_run, run_label
 from research_train.signals import StopRequest
@@ -347,7 +352,7 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
     packages = reached_packages(experiment.member)
     archive = code_archive(run.record.source)
     files = changed_files(experiment.member, packages, archive) if archive.is_file() else []
-    versions = dependency_closure(experiment.member.distribution)
+    versions = dependency_closure(experiment.member)
     moved = [
         f"{name} {then} -> {versions.get(name, 'not installed')}"
         for name, then in run.record.packages.items()
@@ -438,15 +443,15 @@ class _Code(TypedDict):
 
 def _code(member: Member) -> _Code:
     packages = reached_packages(member)
-    requirers = (member.distribution, *packages)
-    main = {canonicalize_name(r.name) for name in requirers for r in requirements_of(name)}
-    versions = dependency_closure(member.distribution)
+    wanted = [*required_by(member), *(r for name in packages for r in requirements_of(name))]
+    main = {member.distribution, *(canonicalize_name(each.name) for each in wanted)}
+    versions = dependency_closure(member)
     lock = member.workspace / "uv.lock"
     return {
         "git": git_state(member.workspace),
         "source": archive_source(member, packages, get_outputs_dir() / SOURCES),
         "lock_sha256": sha256_file(lock) if lock.is_file() else None,
-        "packages": {k: v for k, v in versions.items() if k in main | {member.distribution}},
+        "packages": {name: version for name, version in versions.items() if name in main},
         "releases": running_releases(member),
     }
 

@@ -115,7 +115,7 @@ def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str
         },
         "packages": {
             name: version
-            for name, version in dependency_closure(member.distribution, without=unused).items()
+            for name, version in dependency_closure(member, without=unused).items()
             if name not in internal and name != member.distribution
         },
         "assets": dict(assets),

@@ -116,6 +116,7 @@ def _become(folder: Path, words: list[str], cwd: str, environment: dict[str, str
     os.environ.update(environment)
     sys.path[:1] = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.argv = words
+    sys.orig_argv = [sys.executable, str(Path(sys.executable).with_name(words[0])), *words[1:]]
     try:
         [script] = entry_points(group="console_scripts", name=words[0])
         code = script.load()() or 0

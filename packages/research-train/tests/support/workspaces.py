@@ -1,12 +1,16 @@
 """A workspace with tiny papers in a folder of its own, and the real commands run in it."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
 import time
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -58,6 +62,50 @@ class Workspace:
         # What an editable install's .pth file does, for a folder that only PYTHONPATH names.
         (self.site / f"paper_{name}").symlink_to(folder / f"paper_{name}")
         return folder
+
+    def add_package(self, name: str) -> Path:
+        """Have the workspace hold one of our packages, as installed; returns its folder."""
+        folder = self.root / "packages" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+        return folder
+
+    def add_release(
+        self, name: str, version: str, requires: Sequence[str] = (), inside: str | None = None
+    ) -> Path:
+        """Release the code that one of our packages has now under another version.
+
+        requires: in place of what it requires of our packages. inside: the version that the wheel
+        itself says.
+        """
+        module = name.replace("-", "_")
+        information = f"{module}-{inside or version}.dist-info"
+        source = Path(__file__).parents[3] / name / "src"
+        releases = self.add_package(name) / "releases"
+        releases.mkdir(exist_ok=True)
+        wheel = releases / f"{module}-{version}-py3-none-any.whl"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            for file in sorted(source.rglob("*.py*")):
+                if "__pycache__" not in file.parts:
+                    archive.write(file, file.relative_to(source).as_posix())
+            needs = "".join(f"Requires-Dist: {each}\n" for each in requires)
+            # The folder makes the wheel, and where it is unpacked, this test's own.
+            archive.writestr(
+                f"{information}/METADATA",
+                f"Metadata-Version: 2.3\nName: {name}\nVersion: {inside or version}\n"
+                f"Summary: of {self.root}\n{needs}",
+            )
+        digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        wheel.with_name(f"{wheel.name}.sha256").write_text(f"{digest}  {wheel.name}\n")
+        return wheel
+
+    def require(self, *requirements: str, paper: str = "tiny") -> None:
+        """Have a paper require this of our packages."""
+        file = self.root / "papers" / paper / "pyproject.toml"
+        listed = json.dumps(["torch", *requirements])
+        file.write_text(
+            re.sub(r"dependencies = \[.*?\]", f"dependencies = {listed}", file.read_text())
+        )
 
     def start(self, command: str, *words: str, cwd: Path | None = None) -> fork_server.Child:
         return fork_server.start(command, list(words), cwd or self.root, self.environment)

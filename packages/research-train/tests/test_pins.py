@@ -1,0 +1,209 @@
+"""A pin is true: the version that a paper requires runs, or it says why not."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from research_train import RequirementError, __version__, new_run
+from workspaces import Workspace
+
+CACHE = Path(sys.prefix) / "research-releases"
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    """A workspace with research-train and its papers `tiny` and `other`; 0.0.8 is released."""
+    workspace = Workspace(tmp_path / "work space")
+    workspace.add_paper()
+    workspace.add_paper("other")
+    before = set(CACHE.glob("*"))
+    workspace.add_release("research-train", "0.0.8")
+    workspace.require("research-train", paper="other")
+    yield workspace
+    for folder in set(CACHE.glob("*")) - before:
+        if is_of(workspace, folder):
+            shutil.rmtree(folder)
+
+
+def is_of(workspace, folder):
+    """Whether a folder is where a release of this workspace was unpacked."""
+    metadata = list(folder.glob("*.dist-info/METADATA"))
+    return bool(metadata) and str(workspace.root) in metadata[0].read_text()
+
+
+def test_a_pinned_paper_runs_its_release_and_its_neighbour_the_workspace(workspace):
+    workspace.require("research-train==0.0.8")
+    train = workspace.root / "papers/tiny/paper_tiny/second/train.py"
+    train.write_text(
+        "import importlib.metadata, sys, research_train\n"
+        "print(research_train.__version__, file=sys.stderr)\n"
+        "print(importlib.metadata.version('research-train'), file=sys.stderr)\n"
+        f"{train.read_text()}"
+    )
+    for paper, version in (("tiny", "0.0.8"), ("other", __version__), ("tiny", "0.0.8")):
+        result = workspace.train("second", paper=paper)
+        assert result.code == 0, result.errors
+        record = json.loads((result.folder / "run.json").read_text())
+        assert record["packages"]["research-train"] == version
+        first = result.errors.splitlines()[0]
+        if paper == "tiny":
+            assert result.errors.splitlines().count(version) == 2
+            [wheel] = workspace.root.glob("packages/research-train/releases/*.whl.sha256")
+            assert record["releases"] == {"research-train": wheel.read_text().split()[0]}
+            assert f"research-train {version} (release)" in first
+        else:
+            assert record["releases"] == {}
+            assert f"research-train {version}, " in first
+
+
+def test_evaluate_resume_and_several_processes_run_under_the_pin(workspace):
+    workspace.require("research-train==0.0.8")
+    run = workspace.train("shared", "steps=20", "--nproc", "2").folder
+    resumed = workspace.train("shared", "--resume", run.name, "steps=25")
+    assert resumed.folder == run
+    workspace.train()
+    assert workspace.run("evaluate", "--paper", "tiny").code == 0
+    assert {record["packages"]["research-train"] for record in workspace.records()} == {"0.0.8"}
+
+
+@pytest.mark.parametrize(
+    ("asked", "version"),
+    [
+        (">=0.0.1,<0.1", "0.0.9"),  # the newest that fits
+        ("!=0.0.9,<0.1", "0.0.8"),
+        (">=0.0.8", __version__),  # the workspace's own where it fits
+        ("", __version__),
+    ],
+)
+def test_a_range_takes_the_workspace_then_the_newest_release(workspace, asked, version):
+    workspace.add_release("research-train", "0.0.9")
+    workspace.require(f"research-train{asked}")
+    run = workspace.train("second").folder
+    assert json.loads((run / "run.json").read_text())["packages"]["research-train"] == version
+
+
+def test_what_a_release_itself_requires_is_chosen_with_it(workspace):
+    workspace.add_release("research-data", "0.0.4")
+    workspace.add_release("research-data", "0.0.5")
+    workspace.add_release("research-train", "0.0.9", ["research-data<0.0.5", "torch>=2"])
+    workspace.require("research-train==0.0.9")
+    run = workspace.train("second").folder
+    record = json.loads((run / "run.json").read_text())
+    assert record["packages"]["research-data"] == "0.0.4"
+    assert record["releases"].keys() == {"research-data", "research-train"}
+
+
+def test_an_older_release_is_taken_where_the_newest_does_not_fit_the_rest(workspace):
+    workspace.add_release("research-train", "0.0.9", ["research-data>=7"])
+    workspace.add_package("research-data")
+    workspace.require("research-train<0.1")
+    run = workspace.train("second").folder
+    assert json.loads((run / "run.json").read_text())["packages"]["research-train"] == "0.0.8"
+
+
+def test_packages_that_require_each_other_are_no_trouble(workspace):
+    workspace.add_release("research-data", "0.0.5", ["research-train==0.0.9"])
+    workspace.add_release("research-train", "0.0.9", ["research-data==0.0.5"])
+    workspace.require("research-train==0.0.9")
+    assert workspace.train("second").code == 0
+
+
+@pytest.mark.parametrize(
+    ("requirements", "parts"),
+    [
+        (["research-train==0.0.7"], ["paper-tiny requires research-train==0.0.7", "0.0.8", "pin"]),
+        (
+            ["research-train==0.0.6", "research-data"],
+            ["released are 0.0.10, 0.0.9, 0.0.8", "papers/tiny"],
+        ),
+        (
+            ["research-train==0.0.9", "research-data==0.0.5"],
+            ["research-train 0.0.9 requires research-data<0.0.5", "paper-tiny requires research-d"],
+        ),
+        (["research-train=>0.0.8"], ["'research-train=>0.0.8' is no requirement"]),
+        (["research-train==0.0.10"], ["requires torch<2", "this environment has torch 2", "lock"]),
+    ],
+)
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_what_cannot_be_had_is_refused_and_nothing_runs(workspace, command, requirements, parts):
+    workspace.add_release("research-data", "0.0.5")
+    workspace.add_release("research-train", "0.0.9", ["research-data<0.0.5"])
+    workspace.add_release("research-train", "0.0.10", ["torch<2"])
+    workspace.require(*requirements)
+    workspace.run(command, "--paper", "tiny").refused(1, *parts)
+    assert not workspace.outputs.exists()
+
+
+def test_a_wheel_that_is_not_what_was_released_is_refused(workspace):
+    workspace.require("research-train==0.0.8")
+    [wheel] = workspace.root.glob("packages/research-train/releases/*.whl")
+    content = wheel.read_bytes()
+    for changed in (content[:-1] + b"7", content[: len(content) // 2], b""):
+        wheel.write_bytes(changed)
+        workspace.train().refused(1, "not research-train 0.0.8 as it was released", "git checkout")
+    wheel.unlink()
+    workspace.train().refused(1, "0.0.8 was released, but its wheel is not here", "git checkout")
+    wheel.write_bytes(content)
+    Path(f"{wheel}.sha256").unlink()
+    workspace.train().refused(1, "can't be read", "git checkout")
+    workspace.add_release("research-train", "0.0.8", inside="0.0.7")
+    workspace.train().refused(1, "named research-train 0.0.8, but inside it is", "0.0.7")
+    assert not workspace.outputs.exists()
+
+
+def test_an_edited_copy_is_unpacked_anew(workspace):
+    workspace.require("research-train==0.0.8")
+    assert "changed" not in workspace.train("second").errors
+    [copy] = [folder for folder in CACHE.glob("*-0.0.8-*") if is_of(workspace, folder)]
+    (copy / "research_train" / "trainer.py").write_text("raise SystemExit('edited')\n")
+    (copy / "research_train" / "more.py").write_text("")
+    result = workspace.train("second")
+    assert result.code == 0, result.errors
+    assert "research_train/more.py, research_train/trainer.py" in result.errors
+    assert "unpacked anew" in result.errors
+    assert "changed" not in workspace.train("second").errors
+
+
+def test_several_first_starts_at_once(workspace):
+    workspace.require("research-train==0.0.8")
+    starts = [workspace.start("train", "--paper", "tiny", "second") for _ in range(4)]
+    for start in starts:
+        assert start.wait(timeout=60) == 0, start.communicate()[1]
+    assert {record["packages"]["research-train"] for record in workspace.records()} == {"0.0.8"}
+
+
+def test_a_train_inside_of_a_train_runs_what_its_own_paper_requires(workspace):
+    workspace.add_release("research-train", "0.0.9")
+    workspace.require("research-train==0.0.8")
+    workspace.require("research-train==0.0.9", paper="other")
+    workspace.add_paper("third")
+    workspace.require("research-train", paper="third")
+    train = workspace.root / "papers/tiny/paper_tiny/second/train.py"
+    command = [str(Path(sys.executable).with_name("train")), "--quiet", "second", "--paper"]
+    train.write_text(
+        "import subprocess\n"
+        f"for paper in ('other', 'third'):\n    subprocess.run([*{command}, paper], check=True)\n"
+        f"{train.read_text()}"
+    )
+    assert workspace.train("second").code == 0
+    versions = {
+        paper: workspace.records(paper)[0]["packages"]["research-train"]
+        for paper in ("tiny", "other", "third")
+    }
+    assert versions == {"tiny": "0.0.8", "other": "0.0.9", "third": __version__}
+
+
+def test_another_door_says_that_it_does_not_run_under_the_pin(workspace, experiment):
+    workspace.require("research-train==0.0.8")
+    with pytest.raises(RequirementError, match=r"this process imports .* paper exec"):
+        new_run(experiment)
+
+
+def test_an_interpreter_that_ignores_the_path_is_noticed(workspace):
+    workspace.require("research-train==0.0.8")
+    workspace.environment["RESEARCH_RELEASES"] = json.dumps(
+        {"paper": "paper-tiny", "releases": {"research-train": ["0.0.8", "0" * 64]}}
+    )
+    workspace.train().refused(1, "was started under research-train 0.0.8", "PYTHONPATH")
