@@ -16,7 +16,7 @@ A process that finds this for the paper it is about to run takes it as decided; 
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
@@ -84,19 +84,21 @@ def running_releases(member: Member) -> dict[str, str]:
     return {name: sha256 for name, (_, sha256) in decided["releases"].items()}
 
 
-def environment_under(member: Member) -> dict[str, str]:
+def environment_under(member: Member, instead: Iterable[Choice] = ()) -> dict[str, str]:
     """The environment in which a process runs under a member's requirements.
 
-    Raises RequirementError when what it requires can't be had.
+    instead: versions to run in place of those chosen. Raises RequirementError when what is
+    required can't be had.
     """
-    chosen = [choice for choice in choose_versions(member).values() if choice.release]
+    chosen = choose_versions(member) | {choice.name: choice for choice in instead}
+    released = [(choice, choice.release) for choice in chosen.values() if choice.release]
     environment = _without_releases()
-    if chosen:
-        folders = [str(unpacked(choice.release)) for choice in chosen if choice.release]
+    if released:
         before = environment.get("PYTHONPATH")
+        folders = [str(unpacked(release)) for _, release in released]
         environment["PYTHONPATH"] = os.pathsep.join([*folders, *([before] if before else [])])
-        hashes = {c.name: (str(c.version), c.release.sha256) for c in chosen if c.release}
-        decided = {"paper": member.distribution, "releases": hashes}
+        hashes = {choice.name: (str(choice.version), each.sha256) for choice, each in released}
+        decided = _Decided(paper=member.distribution, releases=hashes)
         environment[VARIABLE] = json.dumps(decided)
     return environment
 

@@ -1,0 +1,143 @@
+"""Pinning a paper to a version of one of our packages, and running anything under its pins."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import tomlkit
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from research_data.durable import write_bytes
+from research_data.errors import ResearchError, UsageError
+from research_train.members import Member, did_you_mean
+from research_train.pins import Choice, choose_versions, environment_under
+from research_train.releases import releases
+from research_train.requirements import internal_packages
+from tomlkit.items import Array
+
+
+@dataclass(frozen=True)
+class Pin:
+    """What a paper requires of a package now, required before, and runs."""
+
+    requirement: str
+    before: str | None
+    runs: Choice
+
+
+def pin(member: Member, text: str) -> Pin:
+    """Have a member require a version of one of our packages; by default the newest release.
+
+    text: `research-train`, `research-train==0.1.0`, or with a range. Its pyproject.toml keeps its
+    comments and order; the lock is renewed, and the member's config is loaded under the pin. When
+    anything of this fails, both files are as before.
+    Raises UsageError: no such package, or no requirement; ResearchError: no release satisfies it.
+    """
+    wanted = _understood(member, text)
+    if not wanted.specifier:
+        released = releases(internal_packages(member.workspace)[wanted.name])
+        if not released:
+            raise ResearchError(
+                f"{wanted.name} has no release to pin {member.name} to. "
+                f"`research-cli package release {wanted.name}` makes one."
+            )
+        wanted.specifier = SpecifierSet(f"=={released[0].version}")
+    return _changed(member, wanted)
+
+
+def unpin(member: Member, name: str) -> Pin:
+    """Have a member take the workspace's own version of a package again; as `pin`."""
+    wanted = _understood(member, name)
+    if wanted.specifier:
+        raise UsageError(f"{name!r}: name the package alone, `{wanted.name}`")
+    return _changed(member, wanted)
+
+
+def run_under_pins(member: Member, command: Sequence[str]) -> None:
+    """Become another program that runs under a member's requirements; doesn't return.
+
+    Raises UsageError when there is no such program, RequirementError.
+    """
+    environment = environment_under(member)
+    here = str(Path(sys.executable).parent)  # where `python` and `pytest` of this environment are
+    environment["PATH"] = os.pathsep.join([here, environment.get("PATH", os.defpath)])
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], list(command), environment)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no program {command[0]!r} on the PATH") from error
+
+
+def _understood(member: Member, text: str) -> Requirement:
+    try:
+        wanted = Requirement(text)
+    except InvalidRequirement as error:
+        raise UsageError(
+            f"{text!r} is no requirement ({str(error).splitlines()[0]}): write "
+            "research-train==0.1.0, or research-train alone for its newest release"
+        ) from error
+    wanted.name = canonicalize_name(wanted.name)
+    known = internal_packages(member.workspace)
+    if wanted.name not in known:
+        raise UsageError(
+            f"no package {wanted.name!r} in the workspace.{did_you_mean(wanted.name, known)} "
+            f"There are: {', '.join(known)}"
+        )
+    return wanted
+
+
+def _changed(member: Member, wanted: Requirement) -> Pin:
+    pyproject = member.folder / "pyproject.toml"
+    with _restored_on_failure([pyproject, member.workspace / "uv.lock"]):
+        document = tomlkit.parse(pyproject.read_text(encoding="utf-8"))
+        before = _write_requirement(document, wanted)
+        write_bytes(pyproject, tomlkit.dumps(document).encode())
+        runs = choose_versions(member)[wanted.name]
+        _call(["uv", "lock"], member.workspace, "the lock can't be renewed")
+        command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--help"]
+        _call(command, member.folder, f"{member.name} can't be started under {wanted}")
+    return Pin(str(wanted), before, runs)
+
+
+def _write_requirement(document: tomlkit.TOMLDocument, wanted: Requirement) -> str | None:
+    """Change or add a requirement; returns the one that was there."""
+    project = document["project"]
+    assert isinstance(project, dict)
+    listed = project.setdefault("dependencies", tomlkit.array())
+    assert isinstance(listed, Array)
+    for index, text in enumerate(listed):
+        if canonicalize_name(Requirement(str(text)).name) == wanted.name:
+            listed[index] = str(wanted)
+            return str(text)
+    listed.append(str(wanted))
+    uv = document.setdefault("tool", tomlkit.table()).setdefault("uv", tomlkit.table())
+    source = tomlkit.inline_table()
+    source["workspace"] = True
+    uv.setdefault("sources", tomlkit.table())[wanted.name] = source
+    return None
+
+
+def _call(command: list[str], folder: Path, problem: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        last = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+        raise ResearchError(f"{problem}: {last}. Nothing was changed.")
+
+
+@contextmanager
+def _restored_on_failure(files: Sequence[Path]) -> Iterator[None]:
+    contents = {file: file.read_bytes() if file.is_file() else None for file in files}
+    try:
+        yield
+    except BaseException:
+        for file, content in contents.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_bytes(file, content)
+        raise
