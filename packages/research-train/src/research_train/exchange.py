@@ -333,8 +333,9 @@ def _refuse_other_content(folder: Path, manifest: Manifest, path: Path) -> None:
         if name == _source_name(manifest.source):
             continue
         if not file.is_file() or sha256_file(file) != entry.sha256:
+            how = "isn't the same" if file.is_file() else "is missing in it"
             raise RunError(
-                f"{folder} is here and differs from {path}: {file.name} isn't the same. Nothing "
-                "was imported: remove that run first (`research-cli run remove`), or set "
+                f"{folder} is here and differs from {path}: {file.name} {how}. Nothing was "
+                "imported: remove that run first (`research-cli run remove`), or set "
                 "RESEARCH_ASSETS to another folder."
             )
