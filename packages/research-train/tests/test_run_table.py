@@ -238,8 +238,11 @@ def test_only_differences_are_compared(outputs: Outputs) -> None:
 def test_an_archive_goes_with_its_last_run(outputs: Outputs) -> None:
     shared, own = outputs.add_source("a"), outputs.add_source("b")
     first, second, third = outputs.add("a"), outputs.add("b"), outputs.add("c", source="b" * 64)
+    unpacked = outputs.folder / ".reruns" / ("b" * 64)
+    unpacked.mkdir(parents=True)
     assert remove_runs([find_any_run("a"), find_any_run("c")]).archives == {own: 4}
     assert not first.exists() and not third.exists() and not own.exists() and shared.exists()
+    assert not unpacked.exists()
     damaged = outputs.add("d")
     (damaged / "run.json").write_text('{"sou')
     plan = plan_removal([find_any_run("b")])

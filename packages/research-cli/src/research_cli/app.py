@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from research_cli import __version__
 from research_cli.assets import dataset_app, model_app
 from research_cli.papers import paper_app
+from research_cli.run_exchange import with_exchange
 from research_cli.runs import run_app
 
 # Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
@@ -29,6 +30,7 @@ Examples:
   research-cli paper pin old research-train==0.1.0
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
+  research-cli run rerun RUN        again, from its own code: the same bytes?
 """
 
 
@@ -62,7 +64,7 @@ app = typer.Typer(
 app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(paper_app(Commands, RICH), name="paper")
-app.add_typer(run_app(Commands, RICH), name="run")
+app.add_typer(with_exchange(run_app(Commands, RICH)), name="run")
 
 
 def _print_version(wanted: bool) -> None:

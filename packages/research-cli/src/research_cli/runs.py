@@ -49,7 +49,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli run`. rich: help is for a terminal."""
     app = typer.Typer(
         cls=group,
-        help="Runs: listed, shown, compared, watched, labelled, removed.",
+        help="Runs: listed, shown, compared, watched, labelled, re-run, exchanged, removed.",
         no_args_is_help=True,
         rich_markup_mode="rich" if rich else None,
     )

@@ -144,7 +144,7 @@ def _unpack(
             continue
         source = archive.extractfile(member)
         assert source is not None  # a regular file
-        if (sha256 := _write(source, partial / name, on_bytes)) != entry.sha256:
+        if (sha256 := write_hashed(source, partial / name, on_bytes)) != entry.sha256:
             raise AssetError(
                 f"{path} is damaged: {name} has the sha256 {sha256}, {MANIFEST} says "
                 f"{entry.sha256}. Nothing was imported."
@@ -228,7 +228,7 @@ def _copying(sources: dict[str, Path]) -> Fill:
         for name, entry in wanted.items():
             try:
                 with sources[name].open("rb") as source:
-                    sha256 = _write(source, partial / name, on_bytes)
+                    sha256 = write_hashed(source, partial / name, on_bytes)
             except FileNotFoundError as error:
                 raise AssetError(f"{sources[name]} is missing; nothing was imported") from error
             if sha256 != entry.sha256:
@@ -247,7 +247,7 @@ def _add(
     with file:
         info = tarfile.TarInfo(f"{folder.name}/{name}")
         info.size, info.mtime, info.mode = entry.size, int((folder / name).stat().st_mtime), 0o644
-        counted = _Hashing(file, on_bytes)
+        counted = HashingReader(file, on_bytes)
         try:
             archive.addfile(info, counted)
         except OSError as error:
@@ -258,16 +258,16 @@ def _add(
         raise DamagedAssetError(folder, f"{name} is damaged: its sha256 is not {MANIFEST}'s")
 
 
-def _write(source: IO[bytes], target: Path, on_bytes: OnBytes) -> str:
+def write_hashed(source: IO[bytes], target: Path, on_bytes: OnBytes) -> str:
     """Copy source to a new file; returns its sha256."""
-    hashing = _Hashing(source, on_bytes)
+    hashing = HashingReader(source, on_bytes)
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as written:
         shutil.copyfileobj(hashing, written, CHUNK)
     return hashing.sha256.hexdigest()
 
 
-class _Hashing(io.RawIOBase):
+class HashingReader(io.RawIOBase):
     """Reads through to a file and hashes what goes by."""
 
     def __init__(self, file: IO[bytes], on_bytes: OnBytes):
@@ -275,6 +275,7 @@ class _Hashing(io.RawIOBase):
         self.sha256 = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
+        """The next bytes, hashed."""
         chunk = self._file.read(size)
         self.sha256.update(chunk)
         self._on_bytes(len(chunk))

@@ -13,6 +13,9 @@ from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import RequirementError as RequirementError
 from .errors import RunError as RunError
 from .evaluation import evaluate_run as evaluate_run
+from .exchange import Imported as Imported
+from .exchange import export_run as export_run
+from .exchange import import_run as import_run
 from .launch import new_run as new_run
 from .launch import resumed_run as resumed_run
 from .launch import train_run as train_run
@@ -35,6 +38,8 @@ from .optimizers import parameter_groups as parameter_groups
 from .record import Metrics as Metrics
 from .record import RunRecord as RunRecord
 from .record import read_record as read_record
+from .rerun import Rerun as Rerun
+from .rerun import rerun as rerun
 from .run import Run as Run
 from .run import open_run as open_run
 from .run import start_run as start_run

@@ -14,6 +14,7 @@ from research_train.errors import RunError
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
+PARENT = "RESEARCH_PARENT"  # in the environment of a re-run: the id of the run that is run again
 
 Status = Literal["running", "completed", "failed", "interrupted"]
 Metrics = dict[str, float]
@@ -122,6 +123,22 @@ def read_record(folder: Path) -> RunRecord:
 def checkpoint_folders(folder: Path) -> list[Path]:
     """The checkpoints in a run's folder, oldest first."""
     return sorted((folder / CHECKPOINTS).glob("step-*"))
+
+
+def checkpoint_digests(folder: Path) -> dict[str, str]:
+    """`step-00000200/model.safetensors` -> its sha256, as the checkpoints' manifests have it.
+
+    Raises RunError for a manifest that can't be read.
+    """
+    digests: dict[str, str] = {}
+    for checkpoint in checkpoint_folders(folder):
+        path = checkpoint / "manifest.json"
+        try:
+            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            digests |= {f"{checkpoint.name}/{k}": str(v["sha256"]) for k, v in files.items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{path}: cannot be read ({error})") from error
+    return digests
 
 
 def record_as_json(record: RunRecord) -> dict[str, object]:

@@ -47,6 +47,7 @@ from research_train.members import Experiment, Member, did_you_mean
 from research_train.pins import running_releases
 from research_train.random_state import seed_everything
 from research_train.record import (
+    PARENT,
     Attempt,
     Failure,
     RunRecord,
@@ -280,6 +281,8 @@ def start_run(
     )
     if config.init_from:
         record.parent = read_record(find_parent(member.name, config.init_from)).id
+    # A re-run's parent is the run that is run again; init_from stands in the config beside it.
+    record.parent = os.environ.get(PARENT) or record.parent
     while True:
         record.id = _run_id(experiment, config, name)
         folder = outputs / member.name / record.id

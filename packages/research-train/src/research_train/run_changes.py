@@ -15,7 +15,7 @@ from research_data.durable import write_json
 from research_data.errors import UsageError
 
 from research_train.errors import RunError
-from research_train.run_files import RECORD
+from research_train.run_files import RECORD, RERUNS
 from research_train.run_folders import LOCK, code_archive, lock_run
 from research_train.run_table import RunSummary, record_of, summarise
 
@@ -106,6 +106,9 @@ def remove_runs(runs: Sequence[RunSummary]) -> Removal:
     archives = {path: size for path, size in plan.archives.items() if path in unused}
     for path in archives:
         path.unlink(missing_ok=True)
+        # Where `run rerun` has unpacked it, with an environment of gigabytes.
+        unpacked = get_outputs_dir() / RERUNS / path.name.removesuffix(".tar.gz")
+        shutil.rmtree(unpacked, ignore_errors=True)
     return Removal(plan.runs, archives, kept or plan.kept)
 
 

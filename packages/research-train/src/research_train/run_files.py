@@ -5,3 +5,4 @@ CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 SOURCES = ".sources"  # beside the papers' folders: the code of all runs, by its sha256
+RERUNS = ".reruns"  # beside them: archives unpacked with their environments; may be removed

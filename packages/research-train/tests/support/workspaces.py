@@ -220,6 +220,15 @@ class Result:
         assert self.code == 0, self.errors
         return Path(self.output.splitlines()[-1])
 
+    def refused_after(self, *parts: str) -> None:
+        """The command failed: another program said why, and its own message has all the parts."""
+        assert self.code == 1, self.errors
+        assert "Traceback" not in self.errors
+        message = self.errors.splitlines()[-1]
+        assert message.startswith("error: ")
+        for part in parts:
+            assert part in message
+
     def refused(self, code: int, *parts: str) -> None:
         """The command ended with code, one message with all the parts, and no traceback."""
         assert self.code == code, self.errors

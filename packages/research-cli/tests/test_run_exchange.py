@@ -1,0 +1,233 @@
+"""`research-cli run export` and `run import`: a run in one file, verified on the way in."""
+
+import hashlib
+import io
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from workspaces import Result, Workspace
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path, Path]:
+    """A workspace, its one run, and the file that it was exported to."""
+    folder = tmp_path_factory.mktemp("exported")
+    workspace = Workspace(folder / "workspace")
+    workspace.add_paper()
+    run = workspace.train("--quiet", "tensorboard=true", "--name", "mine").folder
+    done = workspace.run("research-cli", "run", "export", "mine", str(folder))
+    assert done.code == 0, done.errors
+    file, need = done.output.splitlines()
+    assert need.startswith("a re-run needs tiny-points@")
+    return workspace, run, Path(file)
+
+
+def contents(file: Path) -> dict[str, bytes]:
+    with tarfile.open(file) as archive:
+        return {entry.name: archive.extractfile(entry).read() for entry in archive}  # type: ignore[union-attr]
+
+
+def importing(workspace: Workspace, file: Path, outputs: Path) -> Result:
+    """Import into an assets folder of its own."""
+    environment = workspace.environment
+    workspace.environment = environment | {"RESEARCH_ASSETS": str(outputs.parent)}
+    try:
+        return workspace.run("research-cli", "run", "import", str(file))
+    finally:
+        workspace.environment = environment
+
+
+def test_a_run_in_one_file(exported: tuple[Workspace, Path, Path], tmp_path: Path) -> None:
+    workspace, run, file = exported
+    held = contents(file)
+    manifest = json.loads(held.pop("manifest.json"))
+    sizes = {name: entry["size"] for name, entry in manifest["files"].items()}
+    assert sizes == {name: len(content) for name, content in held.items()}
+    last = "run/checkpoints/step-00000020/"
+    assert {n for n in held if "/checkpoints/" in n} == {
+        last + name
+        for name in ("manifest.json", "model.safetensors", "optimizer.safetensors", "state.json")
+    }
+    assert not [name for name in held if "tensorboard" in name or "/." in name]
+    outputs = tmp_path / "assets" / "outputs"
+    assert importing(workspace, file, outputs).folder == outputs / "tiny" / run.name
+    assert (outputs / "tiny" / run.name / "run.json").read_bytes() == held["run/run.json"]
+    [source] = (outputs / ".sources").iterdir()
+    source.unlink()
+    again = importing(workspace, file, outputs)
+    assert again.code == 0 and "was here already, the same" in again.output
+    assert hashlib.sha256(source.read_bytes()).hexdigest() == manifest["source"]
+    workspace.environment["RESEARCH_ASSETS"] = str(outputs.parent)
+    shown = workspace.run("research-cli", "run", "show", "mine").output
+    assert "seal         fits" in shown and "copied" not in shown
+    second = workspace.run("research-cli", "run", "export", "mine", str(tmp_path / "second.tar"))
+    assert second.code == 0, second.errors
+    assert (tmp_path / "second.tar").read_bytes() == file.read_bytes()
+    workspace.environment["RESEARCH_ASSETS"] = str(workspace.root / "assets")
+
+
+@pytest.mark.parametrize("checkpoints", ["none", "all"])
+def test_the_checkpoints_that_go_with_it(
+    exported: tuple[Workspace, Path, Path], checkpoints: str, tmp_path: Path
+) -> None:
+    """The seal fits in each case: it covers the last manifest, which always goes along."""
+    workspace, run, _ = exported
+    file = tmp_path / "run.tar"
+    words = ("run", "export", run.name, str(file), "--checkpoints", checkpoints)
+    assert workspace.run("research-cli", *words).code == 0
+    held = {name.removeprefix("run/") for name in contents(file) if "/checkpoints/" in name}
+    there = {
+        path.relative_to(run).as_posix()
+        for path in run.glob("checkpoints/*/*")
+        if checkpoints == "all" or path.name == "manifest.json"
+    }
+    assert held == there if checkpoints == "all" else held == {max(there)}
+    imported = importing(workspace, file, tmp_path / "assets" / "outputs")
+    assert imported.code == 0, imported.errors
+
+
+def test_exports_that_are_refused(exported: tuple[Workspace, Path, Path], tmp_path: Path) -> None:
+    workspace, run, file = exported
+
+    def refused(code: int, *words: str, parts: tuple[str, ...]) -> None:
+        workspace.run("research-cli", "run", "export", run.name, *words).refused(code, *parts)
+        assert list(tmp_path.iterdir()) == []
+
+    refused(2, str(file), parts=(str(file), "exists"))
+    refused(2, str(tmp_path / "no" / "run.tar"), parts=("is no folder",))
+    weights = run / "checkpoints" / "step-00000020" / "model.safetensors"
+    for path, parts in (
+        (weights, (str(weights), "damaged")),
+        (run / "metrics.jsonl", ("its seal is broken",)),
+        (next((workspace.outputs / ".sources").iterdir()), ("damaged, its sha256 is",)),
+    ):
+        content = path.read_bytes()
+        path.write_bytes(content[:-1] + b"x")
+        refused(1, str(tmp_path), parts=parts)
+        path.write_bytes(content)
+
+
+Change = Callable[[dict[str, bytes], dict[str, Any]], None]
+
+
+def flip_a_byte(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    held["run/metrics.jsonl"] = held["run/metrics.jsonl"].replace(b"1", b"2")
+
+
+def leave_out(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    del held["run/config.yaml"]
+
+
+def add_outside(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    held["../x"] = b"out"
+
+
+def listing(name: str) -> Change:
+    def change(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        held[name] = b"out"
+        manifest["files"][name] = entry_of(b"out")
+
+    return change
+
+
+def name_the_run(name: str) -> Change:
+    def change(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+        manifest["run"] = name
+
+    return change
+
+
+def better_metrics(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    flip_a_byte(held, manifest)
+    manifest["files"]["run/metrics.jsonl"] = entry_of(held["run/metrics.jsonl"])
+
+
+def other_code(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    name = next(name for name in held if name.startswith("source/"))
+    held[name] += b"x"
+    manifest["files"][name] = entry_of(held[name])
+
+
+def newer(held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    manifest["format"] = 2
+
+
+def entry_of(content: bytes) -> dict[str, Any]:
+    return {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def pack(file: Path, held: dict[str, bytes], manifest: dict[str, Any]) -> None:
+    with tarfile.open(file, "w") as archive:
+        for name, content in {"manifest.json": json.dumps(manifest).encode(), **held}.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (flip_a_byte, "is damaged: run/metrics.jsonl has the sha256"),
+        (leave_out, "ends before run/config.yaml"),
+        (add_outside, "holds '../x', which its manifest.json doesn't list"),
+        (listing("../x"), "'../x' is refused: it leads out of its folder"),
+        (listing("run/../../x"), "it leads out of its folder"),
+        (listing("/tmp/x"), "absolute"),
+        (listing("other/x"), "'other/x' is no file of a run"),
+        (listing("run/.lock"), "'run/.lock' is no file of a run"),
+        (name_the_run("../../x"), "'../../x' can be no paper's or run's name"),
+        (name_the_run("another"), "run.json is of tiny/"),
+        (better_metrics, "the seal of"),
+        (other_code, "holds not the code"),
+        (newer, "format 2, this version reads up to 1"),
+    ],
+)
+def test_imports_that_are_refused_leave_nothing(
+    exported: tuple[Workspace, Path, Path], tmp_path: Path, change: Change, part: str
+) -> None:
+    workspace, _, file = exported
+    held = contents(file)
+    manifest = json.loads(held.pop("manifest.json"))
+    change(held, manifest)
+    pack(tmp_path / "changed.tar", held, manifest)
+    outputs = tmp_path / "assets" / "outputs"
+    importing(workspace, tmp_path / "changed.tar", outputs).refused(1, "changed.tar", part)
+    assert [*outputs.rglob("*"), *tmp_path.rglob("x")] == []
+
+
+def test_a_link_a_torn_file_and_a_file_of_something_else(
+    exported: tuple[Workspace, Path, Path], tmp_path: Path
+) -> None:
+    workspace, _, file = exported
+    outputs = tmp_path / "assets" / "outputs"
+    linked = tmp_path / "linked.tar"
+    shutil.copy(file, linked)
+    with tarfile.open(linked, "a") as archive:
+        entry = tarfile.TarInfo("run/figures")
+        entry.type, entry.linkname = tarfile.SYMTYPE, "/etc"
+        archive.addfile(entry)
+    importing(workspace, linked, outputs).refused(1, "holds 'run/figures'")
+    torn = tmp_path / "torn.tar"
+    torn.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    importing(workspace, torn, outputs).refused(1, str(torn))
+    torn.write_bytes(b"no tar at all")
+    importing(workspace, torn, outputs).refused(1, "no whole file of `run export`")
+    importing(workspace, tmp_path / "none.tar", outputs).refused(2, "is no file to import")
+    assert list(outputs.rglob("*")) == []
+
+
+def test_another_run_of_that_name_is_not_replaced(
+    exported: tuple[Workspace, Path, Path], tmp_path: Path
+) -> None:
+    workspace, _, file = exported
+    outputs = tmp_path / "assets" / "outputs"
+    here = importing(workspace, file, outputs).folder
+    record = json.loads((here / "run.json").read_text())
+    (here / "run.json").write_text(json.dumps(record | {"note": "seen"}))
+    importing(workspace, file, outputs).refused(1, str(here), "run.json isn't the same", "remove")
+    assert json.loads((here / "run.json").read_text())["note"] == "seen"

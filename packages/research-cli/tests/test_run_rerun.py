@@ -1,0 +1,259 @@
+"""`research-cli run rerun`: a run again from its archived code, in an environment of its own."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import sysconfig
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hub_server import add_repo, running_hub
+from workspaces import COMMANDS, Result, Workspace, copy_paper
+
+# Stands for research-train and torch, which no test can install from an index: it shows the paper
+# the packages that the tests run with.
+OUTER = f"""
+import os
+import site
+import sys
+
+site.addsitedir({sysconfig.get_path("purelib")!r})
+
+
+def train():
+    if "OLD" in os.environ:
+        del os.environ["RESEARCH_PARENT"]
+    from research_train.launch import train_command
+
+    sys.exit(train_command())
+"""
+OUTER_PYPROJECT = """
+[project]
+name = "outer"
+version = "0.1.0"
+requires-python = ">=3.11"
+
+[project.scripts]
+train = "outer:train"
+
+[build-system]
+requires = ["uv_build>=0.9"]
+build-backend = "uv_build"
+"""
+
+
+class Paper:
+    """The paper alpha in a workspace that uv alone syncs, offline, and its completed run `old`.
+
+    FACTOR and PAUSE in the environment change what its training gives and how long it takes; with
+    OLD it is as code from before RESEARCH_PARENT.
+    """
+
+    def __init__(self, root: Path):
+        self.root, self.folder = root, root / "papers" / "alpha"
+        self.outputs = root / "assets" / "outputs"
+        outer = root / "packages" / "outer" / "src" / "outer"
+        outer.mkdir(parents=True)
+        (outer / "__init__.py").write_text(OUTER)
+        (root / "packages" / "outer" / "pyproject.toml").write_text(OUTER_PYPROJECT)
+        members = '[tool.uv.workspace]\nmembers = ["packages/*", "papers/*"]\n'
+        (root / "pyproject.toml").write_text(members)
+        copy_paper(self.folder)
+        self.edit("pyproject.toml", "dependencies = []", 'dependencies = ["outer"]')
+        self.edit("pyproject.toml", "[build-system]", SOURCES)
+        self.edit("paper_alpha/train.py", "import time\n", "import os\nimport time\n")
+        self.edit("paper_alpha/train.py", "(config.sleep)", '(float(os.environ.get("PAUSE", 0)))')
+        self.edit(
+            "paper_alpha/train.py",
+            "* (float",
+            '* float(os.environ.get("FACTOR", 1)) * (float',
+        )
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        self.environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(("UV_", "VIRTUAL_ENV"))
+        } | {"UV_OFFLINE": "1", "RESEARCH_ASSETS": str(root / "assets")}
+        python = ("--python", f"{sys.version_info.major}.{sys.version_info.minor}")
+        train = ("uv", "run", *python, "--package", "paper-alpha", "train", "--quiet")
+        self.old = self.typed(*train).folder
+        self.without_checkpoint = self.typed(*train, "second").folder
+
+    def edit(self, file: str, before: str, after: str) -> None:
+        text = (self.folder / file).read_text()
+        assert before in text
+        (self.folder / file).write_text(text.replace(before, after))
+
+    def typed(self, *command: str, **environment: str) -> Result:
+        done = subprocess.run(
+            command,
+            cwd=self.root,
+            env=self.environment | environment,
+            capture_output=True,
+            text=True,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    def rerun(self, *words: str, run: str | None = None, **environment: str) -> Result:
+        command = (str(COMMANDS / "research-cli"), "run", "rerun", run or self.old.name, *words)
+        return self.typed(*command, **environment)
+
+    def show(self, run: str) -> str:
+        return self.typed(str(COMMANDS / "research-cli"), "run", "show", run).output
+
+    def newest(self) -> dict[str, Any]:
+        folder = sorted((self.outputs / "alpha").glob("[!.]*"))[-1]
+        value: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        return value
+
+
+SOURCES = """[tool.uv.sources]
+outer = { workspace = true }
+
+[build-system]"""
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory: pytest.TempPathFactory) -> Paper:
+    """Its folder is gone: it lives on in the archive alone."""
+    paper = Paper(tmp_path_factory.mktemp("re-runs"))
+    shutil.rmtree(paper.folder)
+    return paper
+
+
+def test_a_deleted_paper_gives_the_same_bytes_once_more(paper: Paper) -> None:
+    result = paper.rerun()
+    assert result.code == 0, result.errors
+    assert "model.safetensors: the same bytes" in result.output
+    assert f"equal: {paper.old.name} is what its code gives" in result.output
+    new, old = paper.newest(), json.loads((paper.old / "run.json").read_text())
+    assert new["parent"] == old["id"] and old["parent"] is None
+    # The workspace is a repository without a commit; the code is no longer of it.
+    assert old["git"] == {"commit": None, "dirty": True}
+    assert new["git"] == {"commit": None, "dirty": None}
+    for key in ("experiment", "fingerprint", "source", "assets", "lock_sha256", "metrics"):
+        assert new[key] == old[key]
+    shown = paper.show(new["id"])
+    assert "seal         fits" in shown
+    assert f"parent       {old['id']}" in shown
+
+
+def test_an_experiment_without_checkpoints_in_code_that_knows_no_parent(paper: Paper) -> None:
+    result = paper.rerun("--quiet", run=paper.without_checkpoint.name, OLD="1")
+    assert result.code == 0, result.errors
+    assert "no checkpoint: only metrics are compared" in result.output
+    assert "the parent was added after its end" in result.output
+    new = paper.newest()
+    assert (new["experiment"], new["parent"]) == ("alpha.second", paper.without_checkpoint.name)
+    assert "seal         fits" in paper.show(new["id"])
+
+
+def test_what_differs_is_named_and_the_exit_code_says_so(paper: Paper) -> None:
+    result = paper.rerun("--json", "--quiet", FACTOR="1.5", OMP_NUM_THREADS="1")
+    assert result.code == 1 and "error" not in result.errors, result.errors
+    value = json.loads(result.output)
+    assert value["equal"] is False and not any(value["weights"].values())
+    first = value["first_differences"][0]
+    assert first["then"]["train/loss"] != first["now"]["train/loss"]
+    assert not {"time", "memory/peak_bytes"} & first["then"].keys()
+    threads = json.loads((paper.old / "run.json").read_text())["environment"]["threads"]
+    wanted = "none is known" if threads == 1 else f"environment: threads was {threads}, is 1"
+    assert value["reasons"][0].startswith(wanted)
+
+
+def test_a_training_that_fails_and_an_unpacked_folder_that_was_changed(paper: Paper) -> None:
+    paper.rerun("--quiet", FACTOR="nan").refused_after("exit code 1", "could not be run again")
+    assert paper.newest()["status"] == "failed"
+    [tree] = (paper.outputs / ".reruns").iterdir()
+    changed = tree / "papers" / "alpha" / "config.yaml"
+    before = changed.read_text()
+    changed.write_text(before + "# changed\n")
+    paper.rerun().refused(1, str(changed), "isn't as it was unpacked")
+    changed.write_text(before)
+
+
+def test_ctrl_c_stops_the_training_too(paper: Paper) -> None:
+    process = subprocess.Popen(
+        [COMMANDS / "research-cli", "run", "rerun", paper.old.name, "--quiet"],
+        env=paper.environment | {"PAUSE": "0.5"},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    deadline = time.monotonic() + 60
+    while (record := paper.newest())["status"] != "running":
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in errors
+    ended = json.loads((paper.outputs / "alpha" / record["id"] / "run.json").read_text())
+    assert ended["status"] == "interrupted" and ended["parent"] == paper.old.name
+
+
+# Refusals, which need no uv
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Workspace:
+    """A workspace with the paper tiny."""
+    workspace = Workspace(tmp_path / "workspace")
+    workspace.add_paper()
+    return workspace
+
+
+def change_record(folder: Path, **changes: object) -> None:
+    record = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps({**record, **changes}))
+
+
+def test_runs_that_no_re_run_can_be_compared_with(tiny: Workspace) -> None:
+    run = tiny.train("--quiet").folder
+    record = (run / "run.json").read_bytes()
+
+    def refused(*parts: str) -> None:
+        tiny.run("research-cli", "run", "rerun", run.name).refused(1, *parts)
+
+    change_record(run, status="interrupted", seal=None)
+    refused(f"{run.name} is interrupted", "only a completed run", f"train --resume {run.name}")
+    change_record(run, status="failed")
+    refused(f"{run.name} is failed", "train --config")
+    change_record(run, status="completed", fingerprint=None)
+    refused("--any-code", "no single code")
+    (run / "run.json").write_text("{")
+    refused("run.json: damaged")
+    (run / "run.json").write_bytes(record)
+    change_record(run, metrics={"test/accuracy": 1.0})
+    refused("its seal is broken", str(run))
+    (run / "run.json").write_bytes(record)
+    weights = run / "checkpoints" / "step-00000020" / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + b"x")
+    refused(str(weights), "damaged")
+    weights.write_bytes(content)
+    [archive] = (tiny.outputs / ".sources").iterdir()
+    archive.write_bytes(archive.read_bytes() + b"x")
+    refused(str(archive), "damaged, its sha256 is")
+    archive.unlink()
+    refused(str(archive), "can't be read (No such file", "import an export")
+    assert [path.name for path in tiny.outputs.glob(".reruns/*")] == []
+
+
+def test_a_run_whose_data_is_gone(tiny: Workspace, tmp_path: Path) -> None:
+    with running_hub(tmp_path / "hub") as server:
+        commit = add_repo(tmp_path / "hub", "datasets", "org/rows", {"rows.csv": b"a\n1\n"})
+        tiny.environment |= {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")}
+        pyproject = tiny.root / "papers" / "tiny" / "pyproject.toml"
+        need = f'[tool.research]\ndatasets = ["org/rows@{commit}"]\n\n[build-system]'
+        pyproject.write_text(pyproject.read_text().replace("[build-system]", need))
+        run = tiny.train("--quiet").folder
+    tiny.environment["HF_HUB_OFFLINE"] = "1"
+    [data] = (tiny.root / "assets" / "datasets").glob("org--rows@*")
+    (data / "rows.csv").write_bytes(b"a\n2\n")
+    command = ("research-cli", "run", "rerun", run.name)
+    tiny.run(*command).refused(1, run.name, "data that is damaged", "rows.csv", "--repair")
+    shutil.rmtree(data)
+    tiny.run(*command).refused(1, run.name, "data that is gone", f"org/rows@{commit}", "pull")
