@@ -56,3 +56,9 @@ def _points(content: bytes) -> Iterator[Point]:
             continue
         if isinstance(point, dict) and isinstance(point.get("step"), int):
             yield point
+
+
+def repeatable_part(point: Point) -> Point:
+    """A line of metrics without what depends on the machine."""
+    machine = ("speed/", "memory/")
+    return {k: v for k, v in point.items() if k != "time" and not k.startswith(machine)}

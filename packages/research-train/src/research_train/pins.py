@@ -76,6 +76,14 @@ def start_under_requirements(member: Member) -> None:
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
+def needs_another_process(member: Member) -> bool:
+    """Whether a member runs under releases that this process doesn't. Raises RequirementError."""
+    decided = _decided()
+    if decided is not None and decided["paper"] == member.distribution:
+        return False
+    return any(choice.release for choice in choose_versions(member).values())
+
+
 def running_releases(member: Member) -> dict[str, str]:
     """Name -> sha256 of the wheel, of the releases that this process runs for a member."""
     decided = _decided()

@@ -36,7 +36,7 @@ from research_data.hub import is_offline
 from research_data.verify import count_cores
 
 from research_train.errors import Interrupted, RunError
-from research_train.logged_metrics import Point, read_metrics
+from research_train.logged_metrics import Point, read_metrics, repeatable_part
 from research_train.record import (
     PARENT,
     RunRecord,
@@ -62,6 +62,7 @@ FOREIGN = frozenset(
         "GIT_WORK_TREE",
         "PYTHONHOME",
         "PYTHONPATH",
+        "RESEARCH_RELEASES",
         "UV_LOCKED",
         "UV_NO_SYNC",
         "UV_PROJECT",
@@ -319,7 +320,7 @@ def _compared(
     then: RunSummary, now: RunSummary, weights: Mapping[str, str], remarks: Sequence[str]
 ) -> Rerun:
     new_weights = _weights(now.folder)
-    lines = [[_repeatable_part(p) for p in read_metrics(r.folder)] for r in (then, now)]
+    lines = [[repeatable_part(p) for p in read_metrics(r.folder)] for r in (then, now)]
     count = max(map(len, lines))
     old_lines, new_lines = (each + [None] * (count - len(each)) for each in lines)
     different = [
@@ -347,15 +348,6 @@ def _compared(
         environment={section: keys for section, keys in environment.items() if keys},
         remarks=tuple(remarks),
     )
-
-
-def _repeatable_part(point: Point) -> Point | None:
-    """A line without what depends on the machine."""
-    return {
-        name: value
-        for name, value in point.items()
-        if name != "time" and not name.startswith(("speed/", "memory/"))
-    }
 
 
 def _steps(command: Sequence[str]) -> bool:

@@ -1,0 +1,144 @@
+"""What an unreleased change of a package does to the papers: each trained shortly, under the last
+release and under the working tree.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from research_data import get_assets_dir
+from research_data.errors import ResearchError, UsageError
+from research_train.errors import RequirementError
+from research_train.logged_metrics import read_metrics, repeatable_part
+from research_train.members import Member, did_you_mean, installed_members
+from research_train.pins import Choice, choose_versions, environment_under
+from research_train.record import checkpoint_digests
+from research_train.releases import releases
+from research_train.requirements import internal_packages
+
+STEPS = 20
+
+Verdict = Literal["bit-identical", "other numbers", "crashes", "not affected", "unknown"]
+
+
+@dataclass(frozen=True)
+class Impact:
+    """What a paper would feel.
+
+    metric: the logged number that differs most, and largest: by how much, relative to its value
+    under the release. message: why, where nothing was compared or something ended.
+    """
+
+    paper: str
+    verdict: Verdict
+    metric: str | None = None
+    largest: float | None = None
+    message: str | None = None
+
+
+def measure_impact(
+    workspace: Path, name: str, steps: int = STEPS, say: Callable[[str], None] = print
+) -> list[Impact]:
+    """Train every paper and project that runs the workspace's own code of a package.
+
+    Each for some steps of its default experiment under the package's newest release and under the
+    working tree, in assets of its own beside the real datasets and models. say: told of each.
+    Raises UsageError when there is no such package, ResearchError when it has no release.
+    """
+    packages = internal_packages(workspace)
+    if name not in packages:
+        raise UsageError(
+            f"no package {name!r} in the workspace.{did_you_mean(name, packages)} "
+            f"There are: {', '.join(packages)}"
+        )
+    released = releases(packages[name])
+    if not released:
+        raise ResearchError(f"{name} has no release yet, so nothing to compare its code with")
+    before = Choice(name, released[0].version, released[0])
+    impacts = []
+    for member in installed_members():
+        if member.workspace == workspace:
+            say(f"{member.name}: under {name} {before.version} and under the working tree")
+            impacts.append(_impact(member, before, steps))
+    return impacts
+
+
+def _impact(member: Member, before: Choice, steps: int) -> Impact:
+    try:
+        chosen = choose_versions(member).get(before.name)
+    except RequirementError as error:
+        return Impact(member.name, "unknown", message=str(error))
+    if chosen is None:
+        return Impact(member.name, "not affected", message=f"doesn't use {before.name}")
+    if chosen.release is not None:
+        return Impact(member.name, "not affected", message=f"runs the release {chosen.version}")
+    environments = (environment_under(member, [before]), environment_under(member))
+    with tempfile.TemporaryDirectory(prefix="impact-") as folder:
+        runs = []
+        for side, environment in zip(("release", "tree"), environments, strict=True):
+            assets = _assets_beside(Path(folder, side))
+            outcome = _train(member, steps, {**environment, "RESEARCH_ASSETS": str(assets)})
+            if isinstance(outcome, str):
+                if side == "tree":
+                    return Impact(member.name, "crashes", message=outcome)
+                message = f"ends under {before.name} {before.version} already: {outcome}"
+                return Impact(member.name, "unknown", message=message)
+            runs.append(outcome)
+        return _compared(member.name, *runs)
+
+
+def _assets_beside(folder: Path) -> Path:
+    """Assets with outputs of their own, and the datasets and models that there are."""
+    folder.mkdir()
+    for kind in ("datasets", "models"):
+        real = get_assets_dir() / kind
+        real.mkdir(parents=True, exist_ok=True)
+        (folder / kind).symlink_to(real)
+    return folder
+
+
+def _train(member: Member, steps: int, environment: Mapping[str, str]) -> Path | str:
+    """The run's folder, or why there is none."""
+    command = [str(Path(sys.executable).with_name("train")), "--paper", member.name]
+    experiments = member.experiments
+    if len(experiments) > 1 and member.name not in experiments:
+        command.append(next(iter(experiments)))
+    keys = [f"steps={steps}", "log_every=1", f"evaluate_every={steps}", "tensorboard=false"]
+    done = subprocess.run(
+        [*command, *keys, "--quiet", "--json"],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 0:
+        return Path(json.loads(done.stdout)["run"])
+    lines = done.stderr.strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
+
+
+def _compared(paper: str, then: Path, now: Path) -> Impact:
+    differences = {}
+    points = [[repeatable_part(point) for point in read_metrics(run)] for run in (then, now)]
+    for old, new in zip(*points, strict=False):
+        for name in old.keys() | new.keys():
+            a, b = old.get(name), new.get(name)
+            if a != b:
+                far = abs(a - b) / max(abs(a), 1e-12) if a is not None and b is not None else 1.0
+                differences[name] = max(far, differences.get(name, 0.0))
+    weights = [
+        {k: v for k, v in checkpoint_digests(run).items() if k.endswith("/model.safetensors")}
+        for run in (then, now)
+    ]
+    if not differences and len(points[0]) == len(points[1]) and weights[0] == weights[1]:
+        return Impact(paper, "bit-identical")
+    if not differences:
+        return Impact(paper, "other numbers", message="the weights differ, no logged number does")
+    metric = max(differences, key=lambda name: differences[name])
+    return Impact(paper, "other numbers", metric, differences[metric])

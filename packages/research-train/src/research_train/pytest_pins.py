@@ -1,0 +1,71 @@
+"""A pytest plugin: the tests of a paper that runs under releases run under them too.
+
+One process imports one version of a package. So each test file of such a paper becomes a single
+test, which runs pytest on the file in a process started as `train` is (pins.py).
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from research_train.members import Member
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Collector | None:
+    """Collect a test file of a paper that runs under releases as one test."""
+    from research_train.pins import needs_another_process
+
+    for member in _members():
+        if member.folder in module_path.parents and needs_another_process(member):
+            return PinnedFile.from_parent(parent, path=module_path, member=member)
+    return None
+
+
+class PinnedFile(pytest.File):
+    """A test file that runs in a process of its own."""
+
+    def __init__(self, *, member: "Member", **others: Any):
+        super().__init__(**others)
+        self.member = member
+
+    def collect(self) -> Iterator[pytest.Item]:
+        """Its one test."""
+        yield PinnedTests.from_parent(self, name=f"under the releases that {self.member.name} runs")
+
+
+class PinnedTests(pytest.Item):
+    """All tests of a file, as one."""
+
+    def runtest(self) -> None:
+        """Run pytest on the file under the paper's requirements."""
+        from research_train.pins import environment_under
+
+        assert isinstance(self.parent, PinnedFile)
+        command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib"]
+        done = subprocess.run(
+            [*command, str(self.path)],
+            cwd=self.config.rootpath,
+            env=environment_under(self.parent.member),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            pytest.fail(done.stdout, pytrace=False)
+
+
+@cache
+def _members() -> "list[Member]":
+    from research_train.members import installed_members
+
+    return installed_members()
