@@ -124,7 +124,7 @@ def _train(member: Member, steps: int, environment: Mapping[str, str]) -> Path |
 
 
 def _compared(paper: str, then: Path, now: Path) -> Impact:
-    differences = {}
+    differences: dict[str, float] = {}
     points = [[repeatable_part(point) for point in read_metrics(run)] for run in (then, now)]
     for old, new in zip(*points, strict=False):
         for name in old.keys() | new.keys():

@@ -125,8 +125,10 @@ def _write_requirement(document: tomlkit.TOMLDocument, wanted: Requirement) -> s
 def _call(command: list[str], folder: Path, problem: str) -> None:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        last = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
-        raise ResearchError(f"{problem}: {last}. Nothing was changed.")
+        said = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+        if "Traceback" in said:
+            said = said.splitlines()[-1]
+        raise ResearchError(f"{problem}: {said}\nNothing was changed.")
 
 
 @contextmanager

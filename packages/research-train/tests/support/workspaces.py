@@ -32,12 +32,15 @@ class Workspace:
     def __post_init__(self) -> None:
         self.site = self.root / "site"
         self.site.mkdir(parents=True)
-        (self.root / "pyproject.toml").write_text('[tool.uv.workspace]\nmembers = ["papers/*"]\n')
+        (self.root / "pyproject.toml").write_text(
+            '[tool.uv.workspace]\nmembers = ["papers/*", "packages/*"]\n'
+        )
         # The commands import thousands of files: let the first of them leave compiled ones.
         self.environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         self.environment |= {
             "PYTHONPATH": str(self.site),
             "RESEARCH_ASSETS": str(self.root / "assets"),
+            "UV_OFFLINE": "1",
         }
 
     @property
@@ -67,7 +70,9 @@ class Workspace:
         """Have the workspace hold one of our packages, as installed; returns its folder."""
         folder = self.root / "packages" / name
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
+        (folder / "pyproject.toml").write_text(
+            f'[project]\nname = "{name}"\nversion = "0.1.0.dev0"\nrequires-python = ">=3.11"\n'
+        )
         return folder
 
     def add_release(
