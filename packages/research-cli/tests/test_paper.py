@@ -110,6 +110,6 @@ def test_pytest_runs_a_pinned_papers_tests_under_its_pin(workspace: Workspace) -
     done = workspace.run_program(*pytest_here)
     assert done.code == 1
     assert "test_tiny.py::under the releases that tiny runs" in done.output
-    assert "AssertionError: assert '0.0.7' == '0.0.8'" in done.output
+    assert "assert '0.0.7' == '0.0.8'" in done.output
     workspace.require("research-train")
     assert f"assert '{__version__}' == '0.0.8'" in workspace.run_program(*pytest_here).output
