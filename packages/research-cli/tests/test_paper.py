@@ -10,7 +10,6 @@ import pytest
 from research_train import __version__
 from workspaces import Result, Workspace
 
-CACHE = Path(sys.prefix) / "research-releases"
 SHOW = "import research_train, sys; print(research_train.__version__)"
 
 
@@ -19,12 +18,11 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     """A workspace with the paper `tiny` and research-train, released as 0.0.7 and 0.0.8."""
     workspace = Workspace(tmp_path / "workspace")
     workspace.add_paper()
-    before = set(CACHE.glob("*"))
     for version in ("0.0.7", "0.0.8"):
         workspace.add_release("research-train", version)
     yield workspace
-    for folder in set(CACHE.glob("*")) - before:
-        shutil.rmtree(folder, ignore_errors=True)
+    for folder in workspace.unpacked_releases():
+        shutil.rmtree(folder)
 
 
 def paper(workspace: Workspace, *words: str) -> Result:

@@ -9,8 +9,6 @@ import pytest
 from research_train import RequirementError, __version__, new_run
 from workspaces import Workspace
 
-CACHE = Path(sys.prefix) / "research-releases"
-
 
 @pytest.fixture
 def workspace(tmp_path):
@@ -18,19 +16,11 @@ def workspace(tmp_path):
     workspace = Workspace(tmp_path / "work space")
     workspace.add_paper()
     workspace.add_paper("other")
-    before = set(CACHE.glob("*"))
     workspace.add_release("research-train", "0.0.8")
     workspace.require("research-train", paper="other")
     yield workspace
-    for folder in set(CACHE.glob("*")) - before:
-        if is_of(workspace, folder):
-            shutil.rmtree(folder)
-
-
-def is_of(workspace, folder):
-    """Whether a folder is where a release of this workspace was unpacked."""
-    metadata = list(folder.glob("*.dist-info/METADATA"))
-    return bool(metadata) and str(workspace.root) in metadata[0].read_text()
+    for folder in workspace.unpacked_releases():
+        shutil.rmtree(folder)
 
 
 def test_a_pinned_paper_runs_its_release_and_its_neighbour_the_workspace(workspace):
@@ -156,7 +146,7 @@ def test_a_wheel_that_is_not_what_was_released_is_refused(workspace):
 def test_an_edited_copy_is_unpacked_anew(workspace):
     workspace.require("research-train==0.0.8")
     assert "changed" not in workspace.train("second").errors
-    [copy] = [folder for folder in CACHE.glob("*-0.0.8-*") if is_of(workspace, folder)]
+    [copy] = workspace.unpacked_releases()
     (copy / "research_train" / "trainer.py").write_text("raise SystemExit('edited')\n")
     (copy / "research_train" / "more.py").write_text("")
     result = workspace.train("second")

@@ -104,6 +104,14 @@ class Workspace:
         wheel.with_name(f"{wheel.name}.sha256").write_text(f"{digest}  {wheel.name}\n")
         return wheel
 
+    def unpacked_releases(self) -> list[Path]:
+        """Where releases of this workspace lie unpacked in the environment of the tests."""
+        return [
+            metadata.parent.parent
+            for metadata in (Path(sys.prefix) / "research-releases").glob("*/*.dist-info/METADATA")
+            if f"Summary: of {self.root}\n" in metadata.read_text()
+        ]
+
     def require(self, *requirements: str, paper: str = "tiny") -> None:
         """Have a paper require this of our packages."""
         file = self.root / "papers" / paper / "pyproject.toml"
