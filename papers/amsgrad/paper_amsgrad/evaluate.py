@@ -1,0 +1,11 @@
+"""Where x ended."""
+
+from research_train import Evaluation, Run
+
+from paper_amsgrad.config import Config
+from paper_amsgrad.problem import Point
+
+
+def evaluate(config: Config, run: Run) -> Evaluation:
+    """x of the last checkpoint; the optimum is -1."""
+    return Evaluation({"x": run.load_weights(Point()).x.item()})
