@@ -108,6 +108,9 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
     from research_data.progress import shown_size
 
     record = value["record"] or {}
+    packages = dict(record.get("packages", {}))
+    for name, sha256 in record.get("releases", {}).items():
+        packages[name] += f"  the release, its wheel's sha256 {sha256[:12]}"
     git = record.get("git") or {}
     commit = (
         f"{git['commit'] or 'none'}{', with changes' if git.get('dirty') else ''}" if git else ""
@@ -149,7 +152,7 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         ("metrics", {k: shown_number(v) for k, v in value["metrics"].items()}),
         ("last line of metrics.jsonl", {k: shown_number(v) for k, v in value["last_line"].items()}),
         ("config", {k: shown_number(v) for k, v in value["config"].items()}),
-        ("packages", record.get("packages", {})),
+        ("packages", packages),
         ("assets", record.get("assets", {})),
         ("environment", record.get("environment", {})),
         ("checkpoints", {k: shown_size(v) for k, v in value["checkpoints"].items()}),
