@@ -1,7 +1,9 @@
 """What a fingerprint notices, and what it doesn't."""
 
+import json
 import os
 import subprocess
+import sys
 import tarfile
 
 import pytest
@@ -152,3 +154,25 @@ def test_data_and_compiled_files_are_not_archived(experiment, tmp_path):
     assert "papers/tiny/paper_tiny/train.py" in names
     assert "pyproject.toml" in names
     assert not [name for name in names if "data" in name.split("/")[-1:] or "pyc" in name]
+
+
+def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(workspace):
+    run = workspace.train("second", "answer=7").folder
+    record = json.loads((run / "run.json").read_text())
+    asked = json.dumps([["tiny.second", ["answer=7", "seed=5"]], ["tiny.second", []]])
+    command = [sys.executable, "-m", "research_train.fingerprints", "tiny"]
+    done = subprocess.run(
+        command, input=asked, env=workspace.environment, capture_output=True, text=True, check=True
+    )
+    same, other = json.loads(done.stdout)
+    assert same["fingerprint"] == record["fingerprint"] != other["fingerprint"]
+    assert same["assets"] == record["assets"]
+    assert (same["config"]["answer"], same["config"]["seed"]) == (7, 5)
+    wrong = subprocess.run(
+        command,
+        input='[["tiny.second", ["answr=7"]]]',
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2 and "answer" in wrong.stderr and "Traceback" not in wrong.stderr
