@@ -1,10 +1,16 @@
 from .checkpoint import TrainState as TrainState
 from .checkpoint import load_checkpoint as load_checkpoint
 from .checkpoint import save_checkpoint as save_checkpoint
+from .claims import Claim as Claim
+from .claims import Claims as Claims
+from .claims import Finding as Finding
+from .claims import judge as judge
+from .claims import read_claims as read_claims
 from .config import ConfigSection as ConfigSection
 from .config import TrainConfig as TrainConfig
 from .config import load_config as load_config
 from .errors import CheckpointError as CheckpointError
+from .errors import ClaimsError as ClaimsError
 from .errors import ConfigError as ConfigError
 from .errors import Interrupted as Interrupted
 from .errors import MemberError as MemberError

@@ -3,6 +3,7 @@
 ResearchError
 ├── UsageError               exit code 2
 │   ├── ConfigError          a YAML or a `key=value` is wrong
+│   ├── ClaimsError          a claims.yaml is wrong, or its claims can't be judged
 │   └── MemberError          no such paper or experiment, or none or several to choose from
 ├── ExperimentError          an experiment's own code lacks what a command needs of it
 ├── RequirementError         an internal package is not of the version that a paper requires
@@ -24,6 +25,10 @@ class ConfigError(UsageError):
 
 class MemberError(UsageError):
     """No paper or experiment of that name, or it isn't clear which one is meant."""
+
+
+class ClaimsError(UsageError):
+    """A claims.yaml is wrong, or what was run is not enough to judge a claim by."""
 
 
 class ExperimentError(ResearchError):

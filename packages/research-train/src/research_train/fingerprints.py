@@ -2,9 +2,10 @@
 
     echo '[["mnist1d", ["model=mlp"]]]' | python -m research_train.fingerprints mnist1d
 
-What runs may be another version than the workspace's (pins.py), and only that version knows what it
-imports. So whoever looks for runs asks a process under the paper's requirements. From 0.1.0 on:
-stdin is a list of [experiment, [key=value, ...]], stdout one of {"fingerprint", "config", "assets"}.
+What runs may be another version than the workspace's (pins.py), and only that version knows what
+it imports. So whoever looks for runs asks a process under the paper's requirements. From 0.1.0 on
+stdin is a list of [experiment, [key=value, ...]], stdout a list of {"fingerprint": ..., "config":
+..., "assets": ...}.
 """
 
 import json
