@@ -1,6 +1,6 @@
 """Evaluating a finished run: the paper's numbers, printed, recorded beside the run, and drawn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -56,14 +56,21 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
 def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
     """The evaluation as lines of text: the table, then the metrics."""
     if rows := [[_shown(value) for value in row.values()] for row in evaluation.table]:
-        header = list(evaluation.table[0])
-        widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-        for row in (header, *rows):
-            yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        yield from table_lines(list(evaluation.table[0]), rows)
         yield ""
     for name, value in evaluation.metrics.items():
         percent = f"  ({value:.1%})" if name.endswith("accuracy") else ""
         yield f"{name} = {value:.4f}{percent}"
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table as lines of text: columns as wide as they need, the first to the left."""
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in (header, *rows):
+        first, *others = row
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join(cells).rstrip()
 
 
 def figures_of(run: Run) -> list[Path]:

@@ -61,7 +61,7 @@ MET_BY_ALL = (UsageError, ExperimentError, NotFiniteError, RunError)
 
 def train_command() -> int:
     """The console script `train`."""
-    code = _at_the_edge(_train, sys.argv[1:])
+    code = at_the_edge(_train, sys.argv[1:])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
         sys.stdout.flush()
@@ -72,7 +72,7 @@ def train_command() -> int:
 
 def evaluate_command() -> int:
     """The console script `evaluate`."""
-    return _at_the_edge(_evaluate, sys.argv[1:])
+    return at_the_edge(_evaluate, sys.argv[1:])
 
 
 def train_run(run: "Run", experiment: Experiment) -> None:
@@ -360,7 +360,7 @@ def _say(options: argparse.Namespace, line: str) -> None:
         say(line)
 
 
-def _at_the_edge(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
+def at_the_edge(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
     """Run a command; every error becomes one message and an exit code here and nowhere else."""
     try:
         return command(words)

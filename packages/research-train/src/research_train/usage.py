@@ -61,6 +61,33 @@ def evaluate_parser() -> CommandParser:
     return parser
 
 
+def reproduce_parser() -> CommandParser:
+    """What `reproduce` takes."""
+    parser = _parser(
+        "reproduce",
+        "Run what is missing for a paper's claims, and print what it published beside what we got.",
+    )
+    parser.usage = "reproduce [CLAIM ...] [options]"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = """\
+Exit code 0 when every claim is reproduced, better, or a known gap; else 1.
+
+examples:
+  uv run --package paper-mnist1d reproduce
+  uv run --package paper-mnist1d reproduce cnn mlp --seeds 10
+  uv run --package paper-mnist1d reproduce --dry-run    # which runs, and what they will cost
+"""
+    parser.add_argument("--seeds", type=int, metavar="N", help="in place of what each claim says")
+    parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; one a core")
+    parser.add_argument(
+        "--quick", action="store_true", help="a smoke test of a few steps"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="say what would run"
+    )
+    return parser
+
+
 def parse(parser: CommandParser, words: Sequence[str]) -> argparse.Namespace:
     """The options; `words` in it are the experiment and the `key=value`s. Raises UsageError."""
     # `--resume model=cnn` names no run: a RUN never holds `=`.

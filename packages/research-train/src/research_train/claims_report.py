@@ -1,0 +1,147 @@
+"""What `reproduce` leaves behind: tables, a figure, and the evidence in numbers.
+
+assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}
+papers/mnist1d/results.json     the same with every seed's value, committed
+papers/mnist1d/README.md        the table, between its markers
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from research_data import StorageError, get_outputs_dir
+from research_data.durable import write_bytes, write_json
+
+from research_train.claims import Finding
+from research_train.errors import ClaimsError
+from research_train.record import utc_now
+from research_train.reproduce import Reproduction
+
+BEGIN, END = "<!-- claims: written by `reproduce` -->", "<!-- /claims -->"
+RESULTS = "results.json"
+COLUMNS = ["claim", "published", "reproduced", "seeds", "verdict"]
+
+
+def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
+    """One row a claim, of COLUMNS."""
+    from research_viz import with_interval
+
+    rows = []
+    for finding in findings:
+        claim = finding.claim
+        half = (finding.interval[1] - finding.interval[0]) / 2
+        unit = f" {claim.unit}" if claim.unit else ""
+        verdict: str = finding.verdict
+        if finding.verdict == "known gap" and claim.known_gap:
+            verdict += f" (the authors' own code gives {claim.known_gap.value:g})"
+        if finding.verdict == "undecided":
+            more = finding.seeds_needed
+            verdict += f" (about {more} seeds would decide)" if more else " (on the edge)"
+        rows.append(
+            [
+                claim.name,
+                f"{claim.published:g} ± {claim.tolerance:g}{unit}",
+                (with_interval(finding.mean, half) if half else f"{finding.mean:.4g}") + unit,
+                str(len(finding.values)),
+                verdict,
+            ]
+        )
+    return rows
+
+
+def write_report(reproduction: Reproduction) -> list[Path]:
+    """Write all of it; returns the files. Raises ClaimsError for a README without markers.
+
+    A smoke test (`--quick`) is no evidence: nothing is written.
+    """
+    if reproduction.quick:
+        return []
+    from research_viz import ClaimRow, claim_plot, latex_table, markdown_table, save_figure
+
+    member, findings = reproduction.member, reproduction.findings
+    readme = member.folder / "README.md"
+    written = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if written.count(BEGIN) != 1 or written.find(END, written.find(BEGIN)) < 0:
+        raise ClaimsError(f"{readme}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
+    folder = get_outputs_dir() / member.name / "claims"
+    rows = claims_rows(findings)
+    table = markdown_table(COLUMNS, rows)
+    figure = claim_plot(
+        [
+            ClaimRow(
+                name=finding.claim.name,
+                published=finding.claim.published,
+                tolerance=finding.claim.tolerance,
+                mean=finding.mean,
+                interval=finding.interval,
+                values=finding.values,
+                verdict=finding.verdict,
+                unit=finding.claim.unit,
+                known_gap=finding.claim.known_gap.value if finding.claim.known_gap else None,
+            )
+            for finding in findings
+        ]
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / "claims.json", _evidence(reproduction))
+        write_bytes(folder / "claims.md", table.encode())
+        write_bytes(folder / "claims.tex", latex_table(COLUMNS, rows).encode())
+        figures = save_figure(figure, folder / "claims")
+    except OSError as error:
+        raise StorageError(folder, error) from error
+    results = {
+        "schema": 1,
+        "source": reproduction.claims.source,
+        "date": utc_now()[:10],
+        "hardware": _hardware(reproduction),
+        "packages": _packages(reproduction),
+        "claims": [
+            {**evidence, "values": finding.values}
+            for evidence, finding in zip(_evidence(reproduction), findings, strict=True)
+        ],
+    }
+    if len(findings) == len(reproduction.claims.claims):  # a few leave the paper's account alone
+        write_json(member.folder / RESULTS, results)
+        facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
+        start = written.index(BEGIN) + len(BEGIN)
+        end = written.index(END, start)
+        content = f"{written[:start]}\n\n{table}\n{facts}\n\n{written[end:]}"
+        write_bytes(readme, content.encode())
+    return [folder / "claims.json", *figures]
+
+
+def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:
+    return [
+        {
+            "name": finding.claim.name,
+            "published": finding.claim.published,
+            "mean": finding.mean,
+            "interval": list(finding.interval),
+            "n": len(finding.values),
+            "verdict": finding.verdict,
+            "runs": [run.id for run in reproduction.runs[finding.claim.name]],
+        }
+        for finding in reproduction.findings
+    ]
+
+
+def _hardware(reproduction: Reproduction) -> str:
+    names = dict.fromkeys(
+        run.record.environment.gpu or run.record.environment.cpu
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+    )
+    return ", ".join(str(name) for name in names)
+
+
+def _packages(reproduction: Reproduction) -> str:
+    shown = dict.fromkeys(
+        f"{name} {version}"
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+        for name, version in run.record.packages.items()
+        if name == "torch" or name.startswith("research-")
+    )
+    return ", ".join(shown)

@@ -1,0 +1,101 @@
+"""The command `reproduce`: published against reproduced, and a verdict for each claim.
+
+uv run --package paper-mnist1d reproduce
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from research_data import UsageError
+from research_data.progress import say
+
+from research_train.launch import at_the_edge
+from research_train.members import installed_members
+from research_train.usage import parse, reproduce_parser
+from research_train.which_paper import which_member
+
+if TYPE_CHECKING:
+    from research_train.reproduce import NeededRun
+
+
+def reproduce_command() -> int:
+    """The console script `reproduce`."""
+    return at_the_edge(_reproduce, sys.argv[1:])
+
+
+def _reproduce(words: Sequence[str]) -> int:
+    parser = reproduce_parser()
+    options = parse(parser, words)
+    if options.help:
+        print(parser.format_help())
+        return 0
+    for name in ("seeds", "jobs"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise UsageError(f"--{name} {value}: at least one")
+    member = which_member(options.paper, installed_members())
+    from research_train.reproduce import plan_runs
+
+    if options.dry_run:
+        _, needed = plan_runs(member, options.words, options.seeds, options.quick)
+        _print_plan(needed, options.json)
+        return 0
+    from research_train.claims_report import COLUMNS, claims_rows, write_report
+    from research_train.evaluation import table_lines
+    from research_train.reproduce import reproduce
+
+    outcome = reproduce(
+        member,
+        options.words,
+        options.seeds,
+        options.jobs,
+        options.quick,
+        (lambda line: None) if options.quiet else say,
+    )
+    files = write_report(outcome)
+    rows = claims_rows(outcome.findings)
+    if options.json:
+        failed = [{"run": each.needed.label, "why": each.why} for each in outcome.failed]
+        claims = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        print(json.dumps({"claims": claims, "failed": failed, "quick": outcome.quick}, indent=2))
+    else:
+        print("\n".join(table_lines(COLUMNS, rows)))
+        for each in outcome.failed:
+            print(f"failed: {each.needed.label}: {each.why}")
+        if outcome.quick:
+            print("a smoke test: that everything runs, and no evidence")
+        for file in files:
+            print(file)
+    if outcome.quick:
+        return 1 if outcome.failed else 0
+    return 0 if outcome.holds else 1
+
+
+def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
+    missing = [each for each in needed if each.run is None]
+    known = [each.seconds for each in missing if each.seconds is not None]
+    if as_json:
+        rows = [
+            {
+                "run": each.label,
+                "evidence": each.run.id if each.run else None,
+                "seconds": each.seconds,
+            }
+            for each in needed
+        ]
+        print(json.dumps({"runs": rows, "missing": len(missing), "seconds": sum(known)}, indent=2))
+        return
+    for each in needed:
+        if each.run is not None:
+            state = f"there: {each.run.id}"
+        elif each.resume is not None:
+            state = f"to be finished: {each.resume.id}"
+        else:
+            state = "to be run"
+        print(f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else ""))
+    unknown = len(missing) - len(known)
+    print(
+        f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
+        + (f"; of {unknown} no such run says how long" if unknown else "")
+    )
