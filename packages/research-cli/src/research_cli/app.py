@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from research_cli import __version__
 from research_cli.assets import dataset_app, model_app
+from research_cli.packages import package_app
 from research_cli.runs import run_app
 
 # Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
@@ -27,6 +28,7 @@ Examples:
   research-cli model pull bert-base-uncased
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
+  research-cli package check        does every paper run what it requires?
 """
 
 
@@ -60,6 +62,7 @@ app = typer.Typer(
 app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(run_app(Commands, RICH), name="run")
+app.add_typer(package_app(Commands, RICH), name="package")
 
 
 def _print_version(wanted: bool) -> None:
