@@ -149,6 +149,8 @@ def _added_releases(workspace: Path) -> dict[Path, str] | None:
     """File of a release -> the commit that added it, over git's history; None without git."""
     command = ["git", "-c", "core.quotepath=off", "log", "--reverse", "--full-history"]
     command += ["--diff-filter=A", "--no-renames", "--name-only", "--format=commit %H"]
+    # MERGE_HEAD: what a merge brings that is about to be committed.
+    command += ["--ignore-missing", "HEAD", "MERGE_HEAD"]
     command += ["--relative", "--", f"packages/*/{RELEASES}/*.whl*"]
     try:
         log = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)

@@ -19,7 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -49,7 +49,7 @@ for module in map(importlib.import_module, modules):
     for public in getattr(module, "__all__", ()):
         getattr(module, public)
         names += 1
-print(f"{len(modules)} modules and {names} public names can be imported")
+print(f"{len(modules)} modules, {names} public names")
 """
 
 
@@ -92,7 +92,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Published:
+class Released:
     """A release that was made. commit: the one that has the tag."""
 
     plan: Plan
@@ -107,7 +107,7 @@ def plan_release(
     """What releasing a package would be. version: instead of a bump.
 
     Raises UsageError: no such package, or no such version can be released. Raises ResearchError: no
-    git, changes that are in no commit, nothing under Unreleased, a version that was released.
+    git, changes that are in no commit, nothing under Unreleased, no tests, a tag that is taken.
     """
     folder = find_package(name, workspace)
     head = _head(workspace)
@@ -137,6 +137,11 @@ def plan_release(
             f"{folder / 'CHANGELOG.md'}: has nothing under Unreleased, so there is nothing to "
             "release. Write there what its users can now do or have to change, and commit it."
         )
+    if not (folder / "tests").is_dir():
+        raise ResearchError(
+            f"{folder}: has no tests, so nothing would say whether the wheel works. Add some in "
+            f"{folder / 'tests'} and commit them."
+        )
     if dirty := _git(workspace, "status", "--porcelain", "--untracked-files=all").splitlines():
         files = ", ".join(line[3:] for line in dirty[:5])
         more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
@@ -147,7 +152,7 @@ def plan_release(
     return plan
 
 
-def release_package(plan: Plan, publish: bool = False) -> Published:
+def release_package(plan: Plan, publish: bool = False) -> Released:
     """Build, test, keep, commit and tag a release; its steps are told on stderr.
 
     publish: hand wheel and source archive over to `uv publish` afterwards. Raises ResearchError
@@ -155,9 +160,9 @@ def release_package(plan: Plan, publish: bool = False) -> Published:
     can't be published stays released here).
     """
     start = time.monotonic()
-    with _stoppable(), tempfile.TemporaryDirectory(prefix="release-") as temporary:
+    with tempfile.TemporaryDirectory(prefix="release-") as temporary:
         tree, built = Path(temporary, "tree"), Path(temporary, "built")
-        with _work_tree(plan, tree) as copy:
+        with _stoppable(), _work_tree(plan, tree) as copy:
             package = copy / plan.folder.relative_to(plan.workspace)
             say(f"{plan.name} {plan.current} -> {plan.version}: version, changelog, lock")
             _set_version(copy, plan.name, plan.version)
@@ -173,7 +178,7 @@ def release_package(plan: Plan, publish: bool = False) -> Published:
             _hand_over(plan, commit, last)
         if publish:
             _publish(plan, built)
-    return Published(plan, commit, sha256, time.monotonic() - start)
+    return Released(plan, commit, sha256, time.monotonic() - start)
 
 
 def _head(workspace: Path) -> str:
@@ -240,11 +245,12 @@ def _stoppable() -> Iterator[None]:
 @contextmanager
 def _work_tree(plan: Plan, tree: Path) -> Iterator[Path]:
     """A temporary work tree of the commit that is released: the workspace's folder in it."""
-    _git(plan.workspace, "worktree", "add", "--quiet", "--detach", str(tree), plan.head)
     try:
+        _git(plan.workspace, "worktree", "add", "--quiet", "--detach", str(tree), plan.head)
         yield tree / _git(plan.workspace, "rev-parse", "--show-prefix")
     finally:
-        _git(plan.workspace, "worktree", "remove", "--force", str(tree))
+        with suppress(ResearchError):  # stopped before git knew of it
+            _git(plan.workspace, "worktree", "remove", "--force", str(tree))
 
 
 def _set_version(workspace: Path, name: str, version: Version) -> None:
@@ -281,10 +287,8 @@ def _test_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     [site] = environment.glob("lib/python*/site-packages")
     _link_outside(plan, site)
     imported = _run([python, "-c", IMPORT_ALL, plan.name, plan.version, *_modules(wheel)], site)
-    say(f"the wheel: {imported}; version {plan.version}")
+    say(f"imported from the wheel: {imported}; version {plan.version}")
     tests = (plan.folder / "tests").relative_to(plan.workspace)
-    if not (workspace / tests).is_dir():
-        raise ResearchError(f"{plan.folder}: has no tests, so nothing says that its code works")
     say(f"tests against the wheel: pytest {tests}")
     if code := _in_a_group([python, "-m", "pytest", "--quiet", tests], workspace):
         raise ResearchError(
@@ -350,9 +354,9 @@ def _publish(plan: Plan, built: Path) -> None:
     target.mkdir(exist_ok=True)
     archive = f"{plan.name.replace('-', '_')}-{plan.version}.tar.gz"
     files = [shutil.copy(built / name, target) for name in (plan.wheel.name, archive)]
-    say(f"uv publish: {plan.wheel.name} and {archive}")
+    again = " ".join(os.path.relpath(file, plan.workspace) for file in files)
+    say(f"released {plan.name} {plan.version}; in {plan.workspace}: uv publish {again}")
     if subprocess.run(["uv", "publish", *files], stdout=sys.stderr, check=False).returncode:
-        again = " ".join(os.path.relpath(file, plan.workspace) for file in files)
         raise ResearchError(
             f"{plan.name} {plan.version} is released here, but not published: see above. Once "
             f"that is put right, in {plan.workspace}: `uv publish {again}`"
@@ -399,7 +403,7 @@ def _run(words: Sequence[object], folder: Path) -> str:
         shown = " ".join(word for word in command[:4] if not word.startswith("-"))
         last = "; ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
         raise ResearchError(f"`{shown}` failed with exit code {done.returncode}: {last}")
-    return done.stdout.strip()
+    return done.stdout.rstrip()
 
 
 def _environment() -> dict[str, str]:

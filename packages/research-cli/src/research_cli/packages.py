@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from research_cli.printing import Json, examples, output, print_json, print_table
+from research_cli.printing import Json, examples, output, print_json
+from research_cli.run_screens import print_rows
 
 if TYPE_CHECKING:
     from research_cli.package_state import PackageState
@@ -53,8 +54,8 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         checked = check_packages(workspace_here())
         history = "as in git's history" if checked.history else "no git here to compare them with"
         summary = (
-            f"{checked.requirements} requirements of {checked.packages} packages fit what runs; "
-            f"{checked.releases} releases are as they were made ({history})"
+            f"{checked.packages} packages: {checked.requirements} requirements of them, all met; "
+            f"releases as they were made: {checked.releases} ({history})"
         )
         output(asdict(checked), json, checked.findings or [summary])
         if checked.findings:
@@ -160,7 +161,7 @@ def _as_json(state: "PackageState") -> dict[str, Any]:
 
 def _print_states(found: "list[PackageState]") -> None:
     """One table of the packages, one of who depends on them."""
-    print_table(
+    print_rows(
         ["package", "version", "releases", "unreleased"],
         [
             [
@@ -173,7 +174,7 @@ def _print_states(found: "list[PackageState]") -> None:
         ],
     )
     print()
-    print_table(
+    print_rows(
         ["package", "required by", "as", "runs"],
         [
             [state.name, each.by, str(each.requirement), str(each)]
