@@ -95,6 +95,11 @@ def test_a_release_is_refused_with_the_way_on(tiny: TinyPackages) -> None:
     tiny.commit("A bug")
     shown = refused(tiny, "tiny-lib")
     assert "tests: fail against the wheel (exit code 1, their output is above)" in shown
+    tiny.write("packages/tiny-lib/src/tiny_lib/new.py", "import nowhere\n")
+    tiny.commit("Another")
+    shown = refused(tiny, "tiny-lib")
+    assert "its wheel can't be imported by itself: `python tiny-lib` failed" in shown
+    assert "No module named 'nowhere'" in shown
     tiny.replace("packages/tiny-lib/CHANGELOG.md", "## Unreleased", "## Soon")
     tiny.commit("No such heading")
     assert "CHANGELOG.md: has no heading `## Unreleased`" in refused(tiny, "tiny-lib")

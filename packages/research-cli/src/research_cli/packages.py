@@ -96,7 +96,8 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         from research_data.errors import UsageError
         from research_train.errors import Interrupted
 
-        from research_cli.package_release import Bump, plan_release, release_package
+        from research_cli.package_plan import Bump, plan_release
+        from research_cli.package_release import release_package
         from research_cli.package_state import workspace_here
 
         if bump not in list(Bump):
