@@ -39,16 +39,8 @@ def test_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     environment = workspace / ".venv"
     python = environment / "bin" / "python"
     run(["uv", "venv", "--quiet", "--python", sys.executable, environment], workspace)
-    install: list[object] = [
-        "uv",
-        "pip",
-        "install",
-        "--quiet",
-        "--no-deps",
-        "--offline",
-        "--python",
-        python,
-    ]
+    install: list[object] = ["uv", "pip", "install", "--quiet", "--no-deps", "--offline"]
+    install += ["--python", python]
     ours = {each.distribution: each.folder for each in members(workspace)}
     for name, folder in ours.items():
         install += [wheel] if name == plan.name else ["--editable", folder]
