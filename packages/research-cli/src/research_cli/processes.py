@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from research_data.errors import ResearchError
@@ -28,7 +29,8 @@ def run_in_a_group(words: Sequence[object], folder: Path) -> int:
     try:
         return child.wait()
     except BaseException:
-        os.killpg(child.pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):  # they ended in this moment
+            os.killpg(child.pid, signal.SIGTERM)
         try:
             child.wait(STOP_TIMEOUT)
         except subprocess.TimeoutExpired:
@@ -61,6 +63,7 @@ def run(words: Sequence[object], folder: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Without what would put other code before the wheel, or point uv at another environment."""
-    dropped = ("PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIR")
+    """Without what would put other code before the wheel, or point uv or git elsewhere."""
+    dropped = {"PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIR"}
+    dropped |= {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # set where a hook runs this
     return {name: value for name, value in os.environ.items() if name not in dropped}
