@@ -168,6 +168,7 @@ def test_a_commit_made_meanwhile_is_kept_and_the_release_is_not_made(
 
 
 def test_what_cannot_be_published_stays_released(tiny: TinyPackages) -> None:
+    del tiny.environment["UV_OFFLINE"]
     tiny.environment |= {"UV_PUBLISH_URL": "http://127.0.0.1:9/", "UV_HTTP_RETRIES": "0"}
     shown = tiny.package("release", "tiny-lib", "--publish", code=1).stderr
     assert "tiny-lib 0.1.0 is released here, but not published: see above." in shown
