@@ -1,14 +1,16 @@
 """Ways to run the command as a user does: from a pipe, and at a terminal."""
 
+import fcntl
 import os
 import pty
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from research_data import this_workspace
 
 COMMAND = Path(sys.executable).with_name("research-cli")
 
@@ -47,3 +49,14 @@ def at_a_terminal() -> Callable[..., str]:
         return shown.decode()
 
     return run
+
+
+@pytest.fixture
+def alone_in_exploratory() -> Iterator[None]:
+    """Several tests link data into the real projects/exploratory: one after the other."""
+    workspace = this_workspace()
+    assert workspace is not None
+    folder = os.open(workspace / "projects" / "exploratory", os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    yield
+    os.close(folder)

@@ -154,6 +154,7 @@ def test_own_files_and_models(cli: Cli, tmp_path: Path) -> None:
     assert "model.safetensors" in shown and "not stated" in shown
 
 
+@pytest.mark.usefixtures("alone_in_exploratory")
 def test_link_and_unlink_a_real_member(cli: Cli) -> None:
     workspace = this_workspace()
     assert workspace is not None

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable
+from importlib.metadata import distribution
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from research_cli.checks import Check
 from research_cli.checks.packages import STACK
 from research_cli.checks.workspace import INTERNAL
 from research_cli.env import print_table
+from research_train.members import installed_from
 
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
@@ -103,6 +105,8 @@ def test_every_row_is_there_in_order(here) -> None:
 
 @pytest.mark.parametrize("name", [*INTERNAL, *(package.name for package in STACK)])
 def test_every_package_is_found_and_its_needs_are_declared(here, name: str) -> None:
+    if name == "research-cli" and installed_from(distribution(name)) is None:
+        pytest.skip("this is the test of its wheel, before a release: it is not editable")
     check = row(here, name)
     assert check.status == "ok"
     assert check.found[0].isdigit()

@@ -111,6 +111,7 @@ def comparable(text):
     return re.sub(r"[ ]+", " ", text)
 
 
+@pytest.mark.usefixtures("alone_in_exploratory")
 def test_the_guide_shows_what_its_commands_print(tmp_path):
     root, folder = tmp_path / "hub", tmp_path / "research"
     fill(root)

@@ -39,6 +39,7 @@ FIELDS = {
     "fingerprint",
     "lock_sha256",
     "packages",
+    "releases",
     "assets",
     "environment",
     "attempts",

@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 
 from research_cli import __version__
 from research_cli.assets import dataset_app, model_app
+from research_cli.packages import package_app
 from research_cli.papers import paper_app
 from research_cli.run_exchange import with_exchange
 from research_cli.runs import run_app
@@ -31,6 +32,7 @@ Examples:
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
   research-cli run rerun RUN        again, from its own code: the same bytes?
+  research-cli package check        does every paper run what it requires?
 """
 
 
@@ -63,6 +65,7 @@ app = typer.Typer(
 
 app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
+app.add_typer(package_app(Commands, RICH), name="package")
 app.add_typer(paper_app(Commands, RICH), name="paper")
 app.add_typer(with_exchange(run_app(Commands, RICH)), name="run")
 

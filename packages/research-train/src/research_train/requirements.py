@@ -114,7 +114,10 @@ def required_by(member: Member) -> list[Requirement]:
         try:
             requirements.append(Requirement(text))
         except InvalidRequirement as error:
-            raise RequirementError(f"{file}: {text!r} is no requirement: {error}") from error
+            reason = str(error).splitlines()[0]  # the others draw an arrow below the text
+            raise RequirementError(
+                f"{file}: {text!r} is no requirement: {reason}. Write it like 'research-data>=0.1'."
+            ) from error
     return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
 
 

@@ -108,7 +108,7 @@ def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str
             for key, value in config.model_dump(mode="json").items()
             if key not in NEUTRAL_KEYS
         },
-        "member": _hash_files(_member_code(member), member.folder),
+        "member": _hash_files(member_code(member), member.folder),
         "internal": {
             name: _hash_files(sorted(folder.rglob("*.py")), folder)
             for name, folder in imported.items()
@@ -123,11 +123,8 @@ def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _is_code(name: str) -> bool:
-    return name.endswith(".py") and "tests" not in name.split("/")
-
-
-def _member_code(member: Member) -> list[Path]:
+def member_code(member: Member) -> list[Path]:
+    """The Python files of a member, tests apart, sorted."""
     return [
         file
         for file in _files(member.folder)
@@ -135,30 +132,7 @@ def _member_code(member: Member) -> list[Path]:
     ]
 
 
-def _imported_packages(member: Member, internal: Mapping[str, Path]) -> dict[str, Path]:
-    """Internal packages that the member imports, directly or through others -> their code.
-
-    Of an internal package only imports at module level count: what it imports inside a function
-    (research-train draws figures with research-viz) is not on the way to a weight.
-    """
-    names = {name.replace("-", "_"): name for name in internal}
-    found: dict[str, Path] = {}
-    waiting = [module for file in _member_code(member) for module in _imports(file, anywhere=True)]
-    while waiting:
-        module = waiting.pop()
-        if module not in names or names[module] in found:
-            continue
-        spec = find_spec(module)
-        if spec is None or spec.origin is None:
-            continue
-        folder = Path(spec.origin).parent
-        found[names[module]] = folder
-        for file in folder.rglob("*.py"):
-            waiting.extend(_imports(file, anywhere=False))
-    return dict(sorted(found.items()))
-
-
-def _imports(file: Path, anywhere: bool) -> Iterator[str]:
+def imports(file: Path, anywhere: bool) -> Iterator[str]:
     """Top-level names of the modules that a Python file imports."""
     try:
         tree = ast.parse(file.read_bytes(), filename=str(file))
@@ -169,6 +143,33 @@ def _imports(file: Path, anywhere: bool) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.split(".")[0]
+
+
+def _is_code(name: str) -> bool:
+    return name.endswith(".py") and "tests" not in name.split("/")
+
+
+def _imported_packages(member: Member, internal: Mapping[str, Path]) -> dict[str, Path]:
+    """Internal packages that the member imports, directly or through others -> their code.
+
+    Of an internal package only imports at module level count: what it imports inside a function
+    (research-train draws figures with research-viz) is not on the way to a weight.
+    """
+    names = {name.replace("-", "_"): name for name in internal}
+    found: dict[str, Path] = {}
+    waiting = [module for file in member_code(member) for module in imports(file, anywhere=True)]
+    while waiting:
+        module = waiting.pop()
+        if module not in names or names[module] in found:
+            continue
+        spec = find_spec(module)
+        if spec is None or spec.origin is None:
+            continue
+        folder = Path(spec.origin).parent
+        found[names[module]] = folder
+        for file in folder.rglob("*.py"):
+            waiting.extend(imports(file, anywhere=False))
+    return dict(sorted(found.items()))
 
 
 def _hash_files(files: Iterable[Path], root: Path) -> str:

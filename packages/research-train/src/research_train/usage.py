@@ -79,12 +79,8 @@ examples:
 """
     parser.add_argument("--seeds", type=int, metavar="N", help="in place of what each claim says")
     parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; one a core")
-    parser.add_argument(
-        "--quick", action="store_true", help="a smoke test of a few steps"
-    )
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would run"
-    )
+    parser.add_argument("--quick", action="store_true", help="a smoke test of a few steps")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run")
     return parser
 
 

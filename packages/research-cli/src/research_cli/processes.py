@@ -1,0 +1,69 @@
+"""Commands that a release runs: uv, git, and the tests of a package."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from research_data.errors import ResearchError
+
+STOP_TIMEOUT = 5.0  # seconds that tests get to end by themselves
+
+
+def run_in_a_group(words: Sequence[object], folder: Path) -> int:
+    """Run a command, its output on stderr; returns its exit code.
+
+    All its processes end when this one is stopped.
+    """
+    child = subprocess.Popen(
+        [str(word) for word in words],
+        cwd=folder,
+        env=_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        start_new_session=True,
+    )
+    try:
+        return child.wait()
+    except BaseException:
+        with suppress(ProcessLookupError):  # they ended in this moment
+            os.killpg(child.pid, signal.SIGTERM)
+        try:
+            child.wait(STOP_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
+        raise
+
+
+def git(folder: Path, *words: str) -> str:
+    """What a git command prints. Raises ResearchError where it fails."""
+    # Hooks are for commits by hand, and would run here in a tree without an environment.
+    return run(["git", "-c", f"core.hooksPath={os.devnull}", *words], folder)
+
+
+def run(words: Sequence[object], folder: Path) -> str:
+    """What a command prints. Raises ResearchError with its last lines where it fails."""
+    command = [str(word) for word in words]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError as error:
+        raise ResearchError(f"{command[0]} is not installed here: a release needs it") from error
+    if done.returncode:
+        named = [w for w in command[1:4] if not w.startswith("-") and "\n" not in w]
+        shown = " ".join([Path(command[0]).name, *named])
+        last = "; ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
+        raise ResearchError(f"`{shown}` failed with exit code {done.returncode}: {last}")
+    return done.stdout.rstrip()
+
+
+def _environment() -> dict[str, str]:
+    """Without what would put other code before the wheel, or point uv or git elsewhere."""
+    dropped = {"PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIR"}
+    dropped |= {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # set where a hook runs this
+    return {name: value for name, value in os.environ.items() if name not in dropped}
