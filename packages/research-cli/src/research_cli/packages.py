@@ -63,6 +63,52 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
 
     @app.command(
         epilog=examples(
+            "research-cli package impact research-train",
+            "research-cli package impact research-models --steps 200 --json",
+        )
+    )
+    def impact(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="The package.")],
+        steps: Annotated[
+            int, typer.Option(min=1, metavar="N", help="How long each paper is trained.")
+        ] = 20,
+        json: Json = False,
+    ) -> None:
+        """Say which papers would feel the unreleased changes of a package, and how.
+
+        Each paper that runs the workspace's own code is trained for some steps under the newest
+        release and under the working tree: is it bit-identical, are there other numbers and by how
+        much, does it crash? A crash makes the exit code 1.
+        """
+        from dataclasses import asdict
+
+        from research_data.progress import say
+
+        from research_cli.package_impact import measure_impact
+        from research_cli.package_state import workspace_here
+
+        impacts = measure_impact(workspace_here(), name, steps, say)
+        if json:
+            print_json({"impacts": [asdict(each) for each in impacts]})
+        else:
+            print_rows(
+                ["paper", "verdict", "most in", "by", ""],
+                [
+                    [
+                        each.paper,
+                        each.verdict,
+                        each.metric or "",
+                        "" if each.largest is None else f"{each.largest:.2g}",
+                        each.message or "",
+                    ]
+                    for each in impacts
+                ],
+            )
+        if any(each.verdict == "crashes" for each in impacts):
+            raise typer.Exit(1)
+
+    @app.command(
+        epilog=examples(
             "research-cli package release research-train --dry-run",
             "research-cli package release research-train                0.1.0.dev0 -> 0.1.0",
             "research-cli package release research-train --bump patch   0.1.0 is out: 0.1.1",
