@@ -86,6 +86,16 @@ def test_a_module_that_git_ignores_counts_and_is_archived(identity, experiment, 
         assert "papers/tiny/paper_tiny/runs/__init__.py" in archive.getnames()
 
 
+def test_what_python_compiles_is_no_source_though_git_does_not_ignore_it(experiment, tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=experiment.member.workspace, check=True)
+    compiled = experiment.member.folder / "paper_tiny" / "__pycache__" / "train.cpython-311.pyc"
+    compiled.parent.mkdir(exist_ok=True)
+    compiled.write_bytes(b"compiled")
+    name = archive_source(experiment.member, [], tmp_path / "sources")
+    with tarfile.open(tmp_path / "sources" / f"{name}.tar.gz") as archive:
+        assert [entry for entry in archive.getnames() if entry.endswith(".pyc")] == []
+
+
 def packages(experiment):
     """Put two shared packages into the workspace; `used` is what the paper may import."""
     root = experiment.member.workspace / "packages"

@@ -32,7 +32,7 @@ from research_train.releases import HASH, RELEASES
 from research_cli.changelog import stamp
 from research_cli.package_plan import Plan
 from research_cli.processes import git, run
-from research_cli.wheel_test import test_wheel
+from research_cli.wheel_trial import try_wheel
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -65,7 +65,7 @@ def release_package(plan: Plan, publish: bool = False) -> Released:
             say("build: wheel and source archive")
             run(["uv", "build", "--quiet", "--package", plan.name, "--out-dir", built], copy)
             wheel = _only_wheel(built, plan)
-            test_wheel(plan, copy, wheel)
+            try_wheel(plan, copy, wheel)
             sha256 = _keep(wheel, package / RELEASES)
             commit = _commit(copy, package, f"Release {plan.name} {plan.version}")
             _set_version(copy, plan.name, plan.following)

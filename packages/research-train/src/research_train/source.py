@@ -219,4 +219,6 @@ def _listed_by_git(folder: Path) -> set[Path]:
         listing = subprocess.run(command, cwd=folder, capture_output=True, check=False)
     except FileNotFoundError:  # no git on this machine
         return set()
-    return {folder / name.decode() for name in listing.stdout.split(b"\0") if name}
+    names = [name.decode() for name in listing.stdout.split(b"\0") if name]
+    # A repository may not ignore what Python compiles.
+    return {folder / name for name in names if "__pycache__" not in name.split("/")}

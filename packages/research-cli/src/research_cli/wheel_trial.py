@@ -29,7 +29,7 @@ print(f"{len(modules)} modules, {names} public names")
 """
 
 
-def test_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
+def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     """Import all of a wheel, and run the package's tests, in an environment made for it.
 
     It is what `uv sync` would make of this commit, but with the wheel in place of the package's
