@@ -13,6 +13,7 @@ from research_data.durable import write_bytes, write_json
 
 from research_train.claims import Finding
 from research_train.errors import ClaimsError
+from research_train.members import Member
 from research_train.record import utc_now
 from research_train.reproduce import Reproduction
 
@@ -48,6 +49,15 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
     return rows
 
 
+def readme_with_place(member: Member) -> tuple[Path, str]:
+    """A paper's README and its text. Raises ClaimsError where it has no place for the table."""
+    readme = member.folder / "README.md"
+    written = readme.read_text(encoding="utf-8") if readme.is_file() else ""
+    if written.count(BEGIN) != 1 or written.find(END, written.find(BEGIN)) < 0:
+        raise ClaimsError(f"{readme}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
+    return readme, written
+
+
 def write_report(reproduction: Reproduction) -> list[Path]:
     """Write all of it; returns the files. Raises ClaimsError for a README without markers.
 
@@ -58,10 +68,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     from research_viz import ClaimRow, claim_plot, latex_table, markdown_table, save_figure
 
     member, findings = reproduction.member, reproduction.findings
-    readme = member.folder / "README.md"
-    written = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    if written.count(BEGIN) != 1 or written.find(END, written.find(BEGIN)) < 0:
-        raise ClaimsError(f"{readme}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
+    readme, written = readme_with_place(member)
     folder = get_outputs_dir() / member.name / "claims"
     rows = claims_rows(findings)
     table = markdown_table(COLUMNS, rows)

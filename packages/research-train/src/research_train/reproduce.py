@@ -8,6 +8,7 @@ nothing. Runs are made by `train` in processes under the paper's requirements (p
 once; one that was interrupted goes on.
 """
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -18,10 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from research_data import get_outputs_dir
 from research_data.verify import count_cores
 
 from research_train.claims import Claim, Claims, Finding, judge, read_claims, seed_value
-from research_train.errors import ClaimsError, Interrupted
+from research_train.errors import ClaimsError, Interrupted, RunError
 from research_train.members import Member, did_you_mean
 from research_train.pins import environment_under
 from research_train.run_table import RunSummary, runs, seal_state
@@ -120,10 +122,12 @@ def reproduce(
     jobs: how many trainings at once; as many as there are cores by default. say: told what begins
     and ends. Raises ClaimsError; Interrupted, with every training stopped at a checkpoint.
     """
-    chosen, needed = plan_runs(member, names, seeds, quick)
-    missing = [each for each in needed if each.run is None]
-    failed = _make(member, missing, jobs or count_cores(), say) if missing else []
-    _, needed = plan_runs(member, names, seeds, quick)
+    with _alone(member):
+        chosen, needed = plan_runs(member, names, seeds, quick)
+        missing = [each for each in needed if each.run is None]
+        failed = _make(member, missing, jobs or count_cores(), say) if missing else []
+        if missing:
+            _, needed = plan_runs(member, names, seeds, quick)
     evidence = {(each.setting, each.seed): each.run for each in needed}
     findings, used = [], {}
     for claim in chosen:
@@ -145,6 +149,22 @@ def reproduce(
             judge(claim, values)  # raises, saying what is missing
     claims = read_claims(member.folder)
     return Reproduction(member, claims, findings, used, failed, quick)
+
+
+@contextmanager
+def _alone(member: Member) -> Iterator[None]:
+    """Two at once would both train what is missing. Raises RunError for the second."""
+    folder = get_outputs_dir() / member.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".reproduce.lock").open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(
+                f"another `reproduce` of {member.name} is at work: its runs will be there for this "
+                "one when it has ended"
+            ) from error
+        yield
 
 
 def _chosen(member: Member, claims: Claims, names: Sequence[str]) -> list[Claim]:

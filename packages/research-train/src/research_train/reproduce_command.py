@@ -41,10 +41,17 @@ def _reproduce(words: Sequence[str]) -> int:
         _, needed = plan_runs(member, options.words, options.seeds, options.quick)
         _print_plan(needed, options.json)
         return 0
-    from research_train.claims_report import COLUMNS, claims_rows, write_report
+    from research_train.claims_report import (
+        COLUMNS,
+        claims_rows,
+        readme_with_place,
+        write_report,
+    )
     from research_train.evaluation import table_lines
     from research_train.reproduce import reproduce
 
+    if not options.quick:
+        readme_with_place(member)  # before hours of training, not after
     outcome = reproduce(
         member,
         options.words,
