@@ -1,3 +1,5 @@
+from .claims import ClaimRow as ClaimRow
+from .claims import claim_plot as claim_plot
 from .comparison import comparison as comparison
 from .confusion import confusion_matrix as confusion_matrix
 from .curves import learning_curves as learning_curves
