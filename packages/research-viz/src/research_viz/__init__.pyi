@@ -1,5 +1,13 @@
+from .claims import ClaimRow as ClaimRow
+from .claims import claim_plot as claim_plot
+from .comparison import comparison as comparison
 from .confusion import confusion_matrix as confusion_matrix
 from .curves import learning_curves as learning_curves
+from .intervals import t_interval as t_interval
 from .saving import save_figure as save_figure
+from .sweep import sweep_heatmap as sweep_heatmap
+from .tables import latex_table as latex_table
+from .tables import markdown_table as markdown_table
+from .tables import with_interval as with_interval
 
 __version__: str

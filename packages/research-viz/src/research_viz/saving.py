@@ -1,24 +1,49 @@
 """Figures on disk."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
-import matplotlib
 from matplotlib.figure import Figure
 
-FORMATS = ("png", "svg")
+from research_viz.style import house_style
+
+Format = Literal["png", "svg", "pdf"]
+
+# No dates, and not the version of matplotlib: a figure whose data stayed stays the same file.
+METADATA: dict[Format, dict[str, str | None]] = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+DOTS_PER_INCH = 150
 
 
-def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write figure to stem.png and stem.svg; returns the two paths.
+def save_figure(
+    figure: Figure, stem: Path | str, formats: Sequence[Format] = ("png", "svg")
+) -> list[Path]:
+    """Write figure to stem.png and stem.svg (or the formats named); returns the paths.
 
-    Equal figures give equal bytes: no date, and a fixed salt for the names inside the SVG.
+    A reader sees a whole file, the old or the new one. Equal figures give equal bytes.
     """
+    unknown = [format for format in formats if format not in METADATA]
+    if unknown or not formats:
+        raise ValueError(f"formats: {unknown or 'none named'}; known are {', '.join(METADATA)}")
+    stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    paths = [stem.with_name(f"{stem.name}.{format}") for format in FORMATS]
-    with matplotlib.rc_context({"svg.hashsalt": "research-viz"}):
-        for path in paths:
-            metadata = {"Date": None} if path.suffix == ".svg" else {}
-            beside = path.with_name(f".{path.name}.partial")
-            figure.savefig(beside, dpi=150, metadata=metadata, format=path.suffix[1:])
-            beside.replace(path)
-    return paths
+    return [_save(figure, stem.with_name(f"{stem.name}.{format}"), format) for format in formats]
+
+
+@house_style()
+def _save(figure: Figure, path: Path, format: Format) -> Path:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        with beside.open("wb") as file:
+            figure.savefig(file, dpi=DOTS_PER_INCH, metadata=METADATA[format], format=format)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,126 @@
+"""The paper under a figure: axes of a given size, text that fits, a canvas cut to what is on it.
+
+Nothing here asks pyplot, so no figure is kept alive and no display is needed.
+"""
+
+import re
+from functools import lru_cache
+
+from matplotlib import cbook
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.mathtext import MathTextParser
+from matplotlib.textpath import text_to_path
+
+from research_viz.style import FONT_SIZE, HOUSE
+
+MARGIN = 0.08  # inches
+NAME_WIDTH = 2.2  # inches: where a method's, class's or claim's name is broken
+POINTS = 72.0  # an inch
+MATHEMATICS = re.compile(r"(?:[^$]|\$(?:[^\s$]|[^\s$][^$]*[^\s$])\$(?!\d))*")
+
+
+def new_figure(width: float = 4.2, height: float = 2.8) -> tuple[Figure, Axes]:
+    """A figure with one pair of axes of this size in inches; `fit_canvas` adds what is around."""
+    figure = Figure(figsize=(width, height))
+    return figure, figure.add_axes((0.0, 0.0, 1.0, 1.0))
+
+
+def fit_canvas(figure: Figure) -> None:
+    """Cut or widen the canvas to what is drawn; every axes keeps its size in inches.
+
+    So no name is too long to be seen, and equal data areas stay equal from figure to figure.
+    """
+    figure.draw_without_rendering()
+    around = figure.get_tightbbox()
+    old_width, old_height = figure.get_size_inches()
+    width, height = around.width + 2 * MARGIN, around.height + 2 * MARGIN
+    figure.set_size_inches(width, height)
+    for axes in figure.axes:
+        left, bottom, right, top = axes.get_position().extents
+        left, right = (x * old_width - around.x0 + MARGIN for x in (left, right))
+        bottom, top = (y * old_height - around.y0 + MARGIN for y in (bottom, top))
+        axes.set_position(
+            (left / width, bottom / height, (right - left) / width, (top - bottom) / height)
+        )
+
+
+def label_axes(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
+    """Name the axes, broken where they would be longer than the side they stand at."""
+    width, height = (max(side / axes.figure.dpi, NAME_WIDTH) for side in axes.bbox.size)
+    axes.set_xlabel(wrapped(xlabel, width))
+    axes.set_ylabel(wrapped(ylabel, height))
+    if title:
+        axes.set_title(wrapped(title, width + 1, FONT_SIZE + 1), loc="left")
+
+
+def wrapped(text: str, width: float, size: float = FONT_SIZE) -> str:
+    """Text in lines of at most width inches, as matplotlib takes it.
+
+    Breaks at spaces, within a word only where it is longer than a line. Mathematics between two
+    dollars (as Pandoc finds it: not `$5 or $6`) is drawn as such and its text left whole; any
+    other dollar is a dollar.
+    """
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    if "$" in text and _holds_mathematics(text):
+        return text
+    text = text.replace("$", r"\$")
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        longer = f"{line} {word}" if line else word
+        if text_width(longer, size) <= width:
+            line = longer
+            continue
+        if line:
+            lines.append(line)
+        while text_width(word, size) > width:
+            head = _longest_head(word, width, size)
+            lines.append(head)
+            word = word[len(head) :]
+        line = word
+    return "\n".join([*lines, line])
+
+
+@lru_cache(maxsize=4096)  # a name is measured several times on its way to its place
+def text_width(text: str, size: float = FONT_SIZE) -> float:
+    """How wide a line of text (several: the widest) is, in inches, at this size in points."""
+    font = FontProperties(family=HOUSE["font.family"], size=size)
+    widths = []
+    for line in text.split("\n"):
+        shown, is_math = _as_drawn(line)
+        width, _, _ = text_to_path.get_text_width_height_descent(shown, font, is_math)
+        widths.append(width / POINTS)
+    return max(widths)
+
+
+def text_height(text: str, size: float = FONT_SIZE) -> float:
+    """How high it is, in inches, with matplotlib's distance between lines."""
+    return 1.3 * size * (text.count("\n") + 1) / POINTS
+
+
+def _as_drawn(line: str) -> tuple[str, bool]:
+    if cbook.is_math_text(line):
+        return line, True
+    return line.replace(r"\$", "$"), False
+
+
+def _longest_head(word: str, width: float, size: float) -> str:
+    """At least one character of it; never ending in the backslash of an escaped dollar."""
+    end = 1
+    while end < len(word) and text_width(word[: end + 1], size) <= width:
+        end += 1
+    if word[end - 1 : end + 1] == r"\$":
+        end += 1
+    return word[:end]
+
+
+def _holds_mathematics(text: str) -> bool:
+    if not MATHEMATICS.fullmatch(text):
+        return False
+    try:
+        MathTextParser("path").parse(text)
+    except ValueError:
+        return False
+    return True

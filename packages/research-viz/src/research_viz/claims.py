@@ -1,0 +1,250 @@
+"""A paper's claims against what was measured."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from research_viz.canvas import MARGIN, NAME_WIDTH, fit_canvas, text_height, text_width, wrapped
+from research_viz.inputs import finite, half_width, number
+from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_style
+from research_viz.tables import with_interval
+
+Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
+
+# Shape and colour; the word stands beside it. Filled and pale shapes differ in greyscale too.
+VERDICTS: dict[Verdict, tuple[str, str]] = {
+    "reproduced": ("o", COLOURS[0]),
+    "better": ("^", COLOURS[0]),
+    "not reproduced": ("X", COLOURS[3]),
+    "undecided": ("$?$", INK),
+    "known gap": ("D", COLOURS[1]),
+}
+BAND = "#D5D9E0"
+KNOWN_GAP: dict[str, Any] = {
+    "marker": VERDICTS["known gap"][0],
+    "color": VERDICTS["known gap"][1],
+    "markeredgecolor": INK,
+    "markersize": 9,
+}
+STRIP_WIDTH = 2.6  # inches
+ROW_HEIGHT = 0.42
+COLUMN_GAP = 0.22
+TOLERANCES = 3.0  # a strip shows at least as many to either side, so the bands line up
+ROOM = 1.12  # beyond the furthest mark
+
+
+@dataclass(frozen=True)
+class ClaimRow:
+    """A published value and what came of it; all numbers in the claim's own unit.
+
+    tolerance: half-width of the band around published in which a mean counts as reproduced.
+    mean, interval: of the seeds, and the half-width of its 95 % interval; None for one run.
+    values: (seeds,), every seed; may be empty.
+    known_gap: the value that a known difference from the paper gives, if there is one.
+    """
+
+    name: str
+    published: float
+    tolerance: float
+    mean: float
+    interval: float | None
+    values: Sequence[float]
+    verdict: Verdict
+    unit: str = ""
+    known_gap: float | None = None
+
+    def __post_init__(self) -> None:
+        what = f"claim {self.name!r}"
+        for field in ("published", "mean"):
+            number(getattr(self, field), f"{what}, {field}")
+        half_width(self.tolerance, f"{what}, tolerance")
+        half_width(self.interval, f"{what}, interval")
+        if self.known_gap is not None:
+            number(self.known_gap, f"{what}, known gap")
+        if finite(self.values, f"{what}, values").ndim != 1:
+            raise ValueError(f"{what}: values must be (seeds,), got {self.values}")
+        if self.verdict not in VERDICTS:
+            known = ", ".join(get_args(Verdict))
+            raise ValueError(f"{what}: verdict {self.verdict!r} is none of {known}")
+
+
+@house_style()
+def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
+    """Draw a row a claim: where the reproduced mean and every seed lie from the published value.
+
+    Every row has its own scale, with the published value in the middle and its tolerance as a
+    grey band; the bands are equally wide unless something lies more than three tolerances away.
+    So a dot in the grey is a number that came out, and the numbers themselves stand beside it.
+    Every row is an axes in the claim's own unit, from top to bottom.
+    """
+    if not rows:
+        raise ValueError("there is no claim to draw")
+    cells = [_cells(row) for row in rows]
+    heads = ("claim", "", "published", "reproduced", "verdict")
+    widths = [
+        max(text_width(head), *(text_width(line[column]) for line in cells))
+        for column, head in enumerate(heads)
+    ]
+    widths[1] = STRIP_WIDTH
+    widths[4] += 0.2  # the shape before the word
+    lefts = [sum(widths[:column]) + column * COLUMN_GAP for column in range(len(heads))]
+    heights = [max(ROW_HEIGHT, max(map(text_height, line)) + 0.14) for line in cells]
+    width, height = lefts[-1] + widths[-1], sum(heights)
+    figure = Figure(figsize=(width, height))
+    tops = [height - sum(heights[:index]) for index in range(len(rows))]
+    for row, line, top, row_height in zip(rows, cells, tops, heights, strict=True):
+        axes = figure.add_axes(
+            (lefts[1] / width, (top - row_height) / height, widths[1] / width, row_height / height)
+        )
+        _draw_row(axes, row)
+        for column in (0, 2, 3):
+            _write(axes, lefts[column] - lefts[1], line[column])
+        _draw_verdict(axes, lefts[4] - lefts[1], row.verdict)
+        _rule(axes, -lefts[1], width - lefts[1])
+    for left, head in zip(lefts, heads, strict=True):
+        _write(figure.axes[0], left - lefts[1], head, above=True)
+    if title:
+        figure.axes[0].annotate(
+            wrapped(title, width, FONT_SIZE + 1),
+            (0, 1),
+            xycoords="axes fraction",
+            xytext=(-lefts[1] * 72, 26),
+            textcoords="offset points",
+            fontsize=FONT_SIZE + 1,
+            va="bottom",
+        )
+    _draw_key(figure, rows, lefts[1], width)
+    fit_canvas(figure)
+    return figure
+
+
+def _cells(row: ClaimRow) -> tuple[str, str, str, str, str]:
+    unit = f" {row.unit}" if row.unit else ""
+    seeds = f"\n{len(row.values)} seeds" if len(row.values) > 1 else ""
+    return (
+        wrapped(row.name, NAME_WIDTH),
+        "",
+        wrapped(f"{row.published:.6g} ± {row.tolerance:.4g}{unit}", NAME_WIDTH),
+        wrapped(with_interval(row.mean, row.interval) + unit, NAME_WIDTH) + seeds,
+        row.verdict,
+    )
+
+
+def _draw_row(axes: Axes, row: ClaimRow) -> None:
+    reach = _reach(row)
+    axes.set_xlim(row.published - reach, row.published + reach)
+    axes.set_ylim(0, 1)
+    axes.set_axis_off()
+    low, high = row.published - row.tolerance, row.published + row.tolerance
+    axes.axvspan(low, high, ymin=0.06, ymax=0.94, color=BAND, linewidth=0)
+    axes.plot([row.published] * 2, [0.06, 0.94], color=FAINT, linewidth=1)
+    if row.known_gap is not None:
+        axes.plot([row.known_gap], [0.6], **KNOWN_GAP)
+    if row.interval is not None:
+        ends = [row.mean - row.interval, row.mean + row.interval]
+        axes.plot(ends, [0.6, 0.6], color=INK, linewidth=1.6)
+        left, right = axes.get_xlim()
+        for end, beyond, arrow in ((left, ends[0] < left, "<"), (right, ends[1] > right, ">")):
+            if beyond:
+                axes.plot([end], [0.6], arrow, color=INK, markersize=5, clip_on=False)
+    axes.plot([row.mean], [0.6], "o", color=INK, markersize=5.5, markeredgecolor="white")
+    if len(row.values):
+        below = [0.24] * len(row.values)
+        axes.plot(row.values, below, "|", color=INK, markersize=6, markeredgewidth=0.9)
+
+
+def _reach(row: ClaimRow) -> float:
+    """How far a row's scale goes to either side of the published value."""
+    marks = [row.mean, *row.values, *([] if row.known_gap is None else [row.known_gap])]
+    furthest = max(abs(mark - row.published) for mark in marks)
+    # With two seeds an interval is easily twenty times their distance: it may leave the strip.
+    end = abs(row.mean - row.published) + (row.interval or 0)
+    needed = max(furthest, min(end, max(3 * furthest, 2 * TOLERANCES * row.tolerance)))
+    least = 1e-9 * abs(row.published) or 1e-12  # a strip of no width can't be drawn
+    return max(TOLERANCES * row.tolerance, ROOM * needed, least)
+
+
+def _write(axes: Axes, left: float, text: str, above: bool = False) -> None:
+    """Text at left inches from the axes' left side, in the middle of its height or above it."""
+    axes.annotate(
+        text,
+        (0, 1 if above else 0.5),
+        xycoords="axes fraction",
+        xytext=(left * 72, 6 if above else 0),
+        textcoords="offset points",
+        va="bottom" if above else "center",
+        color=FAINT if above else INK,
+    )
+
+
+def _draw_verdict(axes: Axes, left: float, verdict: Verdict) -> None:
+    marker, colour = VERDICTS[verdict]
+    inches = axes.bbox.width / axes.figure.dpi
+    axes.plot(
+        [(left + 0.06) / inches],
+        [0.5],
+        marker=marker,
+        color=colour,
+        markersize=7,
+        markeredgewidth=0.6,
+        markeredgecolor=INK,
+        transform=axes.transAxes,
+        clip_on=False,
+    )
+    _write(axes, left + 0.2, verdict)
+
+
+def _rule(axes: Axes, left: float, right: float) -> None:
+    """A hairline above the row, over all columns."""
+    inches = axes.bbox.width / axes.figure.dpi
+    axes.plot(
+        [left / inches, right / inches],
+        [1, 1],
+        color="#CCCCCC",
+        linewidth=0.6,
+        transform=axes.transAxes,
+        clip_on=False,
+    )
+
+
+def _draw_key(figure: Figure, rows: Sequence[ClaimRow], left: float, width: float) -> None:
+    line = Line2D([], [], color=INK, linewidth=1.6)
+    dot = Line2D([], [], color=INK, marker="o", linestyle="", markersize=5.5)
+    seed = Line2D([], [], color=INK, marker="|", linestyle="", markersize=6)
+    published = Line2D([], [], color=FAINT, marker="|", linestyle="", markersize=10)
+    entries: list[tuple[object, str]] = [
+        ((Patch(facecolor=BAND), published), "published, tolerance"),
+        ((line, dot), "mean, 95 % interval") if _any_interval(rows) else (dot, "mean"),
+    ]
+    if any(len(row.values) for row in rows):
+        entries.append((seed, "a seed"))
+    if any(row.known_gap is not None for row in rows):
+        gap = Line2D([], [], linestyle="", **KNOWN_GAP)
+        entries.append((gap, "value of the known gap"))
+    axes = figure.axes[-1]
+    inches, height = (size / figure.dpi for size in axes.bbox.size)
+    axes.legend(
+        handles=[handle for handle, _ in entries],
+        labels=[label for _, label in entries],
+        title="Each row on its own scale, the published value in the middle",
+        title_fontsize=SMALL,
+        fontsize=SMALL,
+        alignment="left",
+        loc="upper left",
+        bbox_to_anchor=(-left / inches, -MARGIN / height),
+        borderaxespad=0.0,
+        borderpad=0.0,
+        ncols=len(entries) if width > 6 else 2,
+        columnspacing=1.6,
+        handler_map={tuple: HandlerTuple(ndivide=1)},
+    )
+
+
+def _any_interval(rows: Sequence[ClaimRow]) -> bool:
+    return any(row.interval is not None for row in rows)

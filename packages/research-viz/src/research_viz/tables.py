@@ -1,0 +1,144 @@
+"""Tables as text: Markdown for a README, LaTeX for a paper, and numbers with their intervals."""
+
+import re
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+
+from research_viz.inputs import half_width, number
+
+Cell = str | int | float | None
+
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "_": r"\_",
+    "%": r"\%",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # after \\ or \midrule a bare one opens an optional argument
+    "*": "{*}",  # after \\ a bare one is an option
+    "±": r"$\pm$",
+    "\N{MULTIPLICATION SIGN}": r"$\times$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "→": r"$\rightarrow$",
+    "\N{MINUS SIGN}": "$-$",
+    "\N{EN DASH}": "--",
+}
+NUMBER = re.compile(r"\(?[-+\u2212]?\.?\d[\d.,e+-]*( ± |\)|%|$)")  # \u2212: a printed minus
+LARGEST_PLAIN = 6  # digits before the point; from the seventh on, a power of ten is shorter
+SMALLEST_PLAIN = -6  # the last decimal place
+FLOAT_DIGITS = 15  # what a float holds
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A Markdown table, readable as text too: columns padded, those of numbers to the right.
+
+    columns: a heading each. rows: one cell a column; None is an empty cell, and a number stands
+    as Python prints it (round with `with_interval` or a format first).
+    """
+    cells = [[_markdown(cell) for cell in row] for row in [columns, *_checked(columns, rows)]]
+    right = _numeric(columns, rows)
+    widths = [max(3, *map(len, column)) for column in zip(*cells, strict=True)]
+    rule = [
+        "-" * (width - 1) + ":" if is_right else "-" * width
+        for width, is_right in zip(widths, right, strict=True)
+    ]
+    lines = [
+        [
+            cell.rjust(width) if is_right else cell.ljust(width)
+            for cell, width, is_right in zip(row, widths, right, strict=True)
+        ]
+        for row in cells
+    ]
+    return "".join(f"| {' | '.join(line)} |\n" for line in [lines[0], rule, *lines[1:]])
+
+
+def latex_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
+    """A LaTeX `tabular` with the rules of the package booktabs; columns of numbers to the right.
+
+    Arguments as for `markdown_table`. Every character stands for itself: what LaTeX would read as
+    a command is escaped. Caption, label and `table` are the paper's own.
+    """
+    heading, *body = (
+        " & ".join(_latex(cell) for cell in row) + r" \\"
+        for row in [columns, *_checked(columns, rows)]
+    )
+    sides = "".join("r" if is_right else "l" for is_right in _numeric(columns, rows))
+    lines = [rf"\begin{{tabular}}{{{sides}}}", r"\toprule", heading, r"\midrule", *body]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def with_interval(mean: float, interval: float | None) -> str:
+    """`93.62 ± 0.68`: the interval to two significant digits, the mean to the same decimals.
+
+    interval: half-width. With None (one run) or 0 the mean stands as it is, to six significant
+    digits. Very large and very small ones share a power of ten: `(1.234 ± 0.012)e-07`.
+    """
+    mean, half = number(mean, "mean"), half_width(interval, "interval")
+    if half is None:
+        return f"{mean:.6g}"
+    if half == 0:
+        return f"{mean:.6g} ± 0"
+    last = _exponent(half) - 1
+    first = max(_exponent(mean), _exponent(half)) if mean else _exponent(half)
+    if first - last >= FLOAT_DIGITS:
+        return f"{mean:.6g} ± {half:.1e}"
+    if last >= SMALLEST_PLAIN and first < LARGEST_PLAIN:
+        return f"{_rounded(mean, last)} ± {_rounded(half, last)}"
+    scaled = (Decimal(repr(value)).scaleb(-first) for value in (mean, half))
+    written = " ± ".join(_rounded(value, last - first) for value in scaled)
+    return f"({written})e{first:+03d}"
+
+
+def _rounded(value: float | Decimal, last: int) -> str:
+    """value to the decimal place 10**last, without an exponent and without a minus before 0."""
+    rounded = Decimal(str(value)).quantize(Decimal(1).scaleb(last), ROUND_HALF_EVEN)
+    return f"{abs(rounded) if rounded == 0 else rounded:f}"
+
+
+def _exponent(value: float) -> int:
+    """The power of ten of value's first digit once it is rounded to two: 1 for 9.96."""
+    return int(f"{value:.1e}".partition("e")[2])
+
+
+def _checked(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Sequence[Sequence[Cell]]:
+    if not columns:
+        raise ValueError("a table needs at least one column")
+    for index, row in enumerate(rows):
+        if len(row) != len(columns):
+            raise ValueError(f"row {index} has {len(row)} cells for {len(columns)} columns: {row}")
+    return rows
+
+
+def _numeric(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[bool]:
+    """Which columns hold numbers, or text that starts as one, and something at all."""
+    return [
+        any(row[index] is not None for row in rows)
+        and all(row[index] is None or _is_number(row[index]) for row in rows)
+        for index in range(len(columns))
+    ]
+
+
+def _is_number(cell: Cell) -> bool:
+    return not isinstance(cell, str) or NUMBER.match(cell) is not None
+
+
+def _text(cell: Cell) -> str:
+    return "" if cell is None else " ".join(str(cell).split())
+
+
+def _markdown(cell: Cell) -> str:
+    return _text(cell).replace("\\", "\\\\").replace("|", "\\|")
+
+
+def _latex(cell: Cell) -> str:
+    text = "".join(LATEX.get(character, character) for character in _text(cell))
+    return re.sub(r"(?<![\w-])-(?=\.?\d)", "$-$", text)  # a hyphen is no minus

@@ -1,0 +1,29 @@
+"""The 95 % t-interval, against SciPy's."""
+
+import math
+
+import pytest
+from research_viz import t_interval
+from scipy import stats
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 5, 9, 10, 11, 12, 30, 1000])
+def test_the_interval_is_students(seeds):
+    values = [math.sin(seed) for seed in range(seeds)]
+    mean, half = t_interval(values)
+    low, high = stats.t.interval(0.95, seeds - 1, stats.tmean(values), stats.sem(values))
+    assert mean - half == pytest.approx(low, rel=1e-5)
+    assert mean + half == pytest.approx(high, rel=1e-5)
+
+
+def test_one_seed_has_none():
+    assert t_interval([3]) == (3, None)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([], r"\(0,\)"), ([[1, 2]], r"\(1, 2\)"), (3, r"\(\)"), ([1, math.nan], "nan at position 1")],
+)
+def test_what_has_none_is_refused(values, message):
+    with pytest.raises(ValueError, match=message):
+        t_interval(values)
