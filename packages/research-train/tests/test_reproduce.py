@@ -152,5 +152,6 @@ def test_words_that_mean_nothing(workspace, paper):
     reproduce(workspace, "--seeds", "0").refused(2, "at least one")
     (paper / "README.md").write_text("# Tiny\n")
     reproduce(workspace, "answer").refused(2, "has no place for the table", "<!-- /claims -->")
+    (paper / "README.md").write_text(MARKED)
     (paper / "claims.yaml").unlink()
     reproduce(workspace).refused(2, "claims.yaml", "there is none")

@@ -79,7 +79,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
                 published=finding.claim.published,
                 tolerance=finding.claim.tolerance,
                 mean=finding.mean,
-                interval=finding.interval,
+                interval=(finding.interval[1] - finding.interval[0]) / 2 or None,
                 values=finding.values,
                 verdict=finding.verdict,
                 unit=finding.claim.unit,

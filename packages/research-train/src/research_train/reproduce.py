@@ -142,7 +142,7 @@ def reproduce(
             if len(found) == len(of_seed):
                 metrics = {g: _metric(claim, run) for g, run in of_seed.items() if run is not None}
                 values.append(seed_value(claim, metrics))
-        used[claim.name] = list(dict.fromkeys(of_claim))
+        used[claim.name] = list({run.folder: run for run in of_claim}.values())
         if values and (len(values) > 1 or claim.seeds == 1):
             findings.append(judge(claim, values))
         elif not failed:
