@@ -64,6 +64,23 @@ def test_a_release_is_a_tested_wheel_with_a_tag_and_is_made_once(tiny: TinyPacka
     released_twice(tiny)
 
 
+def test_a_wheel_is_bound_to_the_siblings_that_it_was_tested_with(tiny: TinyPackages) -> None:
+    tiny.package("release", "tiny-lib")
+    tiny.write("packages/tiny-top/tests/test_top.py", "def test_it():\n    import tiny_top\n")
+    tiny.commit("A test")
+    tiny.sync()
+    before = (tiny.root / "packages/tiny-top/pyproject.toml").read_text()
+    tiny.package("release", "tiny-top")
+    wheel = next(tiny.root.glob("packages/tiny-top/releases/*.whl"))
+    with zipfile.ZipFile(wheel) as archive:
+        [name] = [n for n in archive.namelist() if n.endswith("METADATA")]
+        metadata = archive.read(name).decode()
+    # tiny-lib is 0.2.0.dev0 by now, with the code of 0.1.0.
+    assert "Requires-Dist: tiny-lib>=0.1.0,<0.2" in metadata
+    after = (tiny.root / "packages/tiny-top/pyproject.toml").read_text()
+    assert after.replace("0.2.0.dev0", "0.1.0.dev0") == before
+
+
 def released_twice(tiny: TinyPackages) -> None:
     shown = refused(tiny, "tiny-lib")
     assert "/data/packages/tiny-lib/CHANGELOG.md: has nothing under Unreleased, so there" in shown

@@ -6,7 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from research_train import RequirementError, __version__, new_run
+import research_train
+from research_train import (
+    RequirementError,
+    __version__,
+    find_member,
+    installed_members,
+    new_run,
+    pins,
+)
+from research_train.pins import choose_versions
 from workspaces import Workspace
 
 
@@ -191,9 +200,71 @@ def test_another_door_says_that_it_does_not_run_under_the_pin(workspace, experim
         new_run(experiment)
 
 
+def handed_over(paper, version="0.0.8"):
+    """What a launcher puts into the environment, for whoever is asked on purpose."""
+    return json.dumps({"paper": paper, "pid": None, "releases": {"research-train": [version]}})
+
+
 def test_an_interpreter_that_ignores_the_path_is_noticed(workspace):
     workspace.require("research-train==0.0.8")
-    workspace.environment["RESEARCH_RELEASES"] = json.dumps(
-        {"paper": "paper-tiny", "releases": {"research-train": ["0.0.8", "0" * 64]}}
-    )
+    workspace.environment["RESEARCH_RELEASES"] = handed_over("paper-tiny")
     workspace.train().refused(1, "was started under research-train 0.0.8", "PYTHONPATH")
+
+
+def test_releases_that_take_it_for_another_paper_end_in_a_word_not_in_a_loop(workspace):
+    workspace.environment["RESEARCH_RELEASES"] = handed_over("paper-other")
+    workspace.train().refused(1, "started to run paper-other", "for paper-tiny", "--paper")
+
+
+def test_releases_of_another_checkout_are_left(workspace):
+    """As in a shell under `paper exec` of one clone, in which another clone's paper is trained."""
+    elsewhere = workspace.root / "research-releases" / "research-train-0.0.1-abc"
+    (elsewhere / "research_train").mkdir(parents=True)
+    (elsewhere / "research_train" / "__init__.py").write_text("")
+    information = elsewhere / "research_train-0.0.1.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.3\nName: research-train\nVersion: 0.0.1\n"
+    )
+    workspace.require("research-train")
+    site = workspace.environment["PYTHONPATH"]
+    run = workspace.run_program(
+        "env",
+        f"PYTHONPATH={elsewhere}:{site}",
+        'RESEARCH_RELEASES={"paper": "paper-x", "pid": 1, "releases": {}}',
+        sys.executable,
+        "-c",
+        f"import sys; sys.path.remove({str(elsewhere)!r}); sys.orig_argv = [sys.executable, "
+        f"{str(Path(sys.executable).with_name('train'))!r}, '--paper', 'tiny', 'second']\n"
+        "from research_train.pins import leave_releases\nleave_releases()",
+    )
+    assert run.code == 0, run.errors
+    [record] = workspace.records()
+    assert record["packages"]["research-train"] == __version__
+
+
+def test_what_is_imported_and_is_no_release_is_not_recorded_as_one(workspace):
+    workspace.require("research-train==0.0.8")
+    assert workspace.train("second").code == 0
+    [copy] = workspace.unpacked_releases()
+    (copy / "research_train" / "more.py").write_text("")
+    done = workspace.run_program(
+        "env",
+        f"PYTHONPATH={copy}:{workspace.environment['PYTHONPATH']}",
+        sys.executable,
+        "-c",
+        "from research_train import find_member, installed_members, new_run\n"
+        "new_run(find_member('tiny', installed_members()).experiment('second'))",
+    )
+    assert done.code == 1
+    assert "it is no release as it was made" in done.errors
+
+
+def test_an_environment_of_another_branch_is_said(workspace, monkeypatch):
+    """The version that an editable install was synced with, and that of the folder now."""
+    folder = Path(research_train.__file__).parents[2]
+    monkeypatch.setattr(pins, "internal_packages", lambda root: {"research-train": folder})
+    monkeypatch.setattr(pins, "installed_version", lambda name: "0.0.5")
+    workspace.require("research-train")
+    with pytest.raises(RequirementError, match=r"took it for 0\.0\.5 .* `uv sync`"):
+        choose_versions(find_member("mnist1d", installed_members()))

@@ -169,8 +169,13 @@ def test_data_and_compiled_files_are_not_archived(experiment, tmp_path):
 def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(workspace):
     run = workspace.train("second", "answer=7").folder
     record = json.loads((run / "run.json").read_text())
-    asked = json.dumps([["tiny.second", ["answer=7", "seed=5"]], ["tiny.second", []]])
-    command = [sys.executable, "-m", "research_train.fingerprints", "tiny"]
+    asked = json.dumps(
+        [
+            {"experiment": "tiny.second", "overrides": ["answer=7", "seed=5"]},
+            {"experiment": "tiny.second", "overrides": [], "more": "from a newer version"},
+        ]
+    )
+    command = [sys.executable, "-m", "research_train.fingerprints", "--paper", "tiny"]
     done = subprocess.run(
         command, input=asked, env=workspace.environment, capture_output=True, text=True, check=True
     )
@@ -180,7 +185,7 @@ def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(work
     assert (same["config"]["answer"], same["config"]["seed"]) == (7, 5)
     wrong = subprocess.run(
         command,
-        input='[["tiny.second", ["answr=7"]]]',
+        input='[{"experiment": "tiny.second", "overrides": ["answr=7"]}]',
         env=workspace.environment,
         capture_output=True,
         text=True,

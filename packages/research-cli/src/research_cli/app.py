@@ -86,6 +86,10 @@ def research_cli(
     ] = False,
 ) -> None:
     """Commands over the research workspace."""
+    if "RESEARCH_RELEASES" in os.environ:  # under `paper exec`: this one isn't
+        from research_train.pins import leave_releases
+
+        leave_releases()
 
 
 @app.command()

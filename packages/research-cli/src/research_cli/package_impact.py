@@ -118,7 +118,7 @@ def _train(member: Member, steps: int, environment: Mapping[str, str]) -> Path |
         check=False,
     )
     if done.returncode == 0:
-        return Path(json.loads(done.stdout)["run"])
+        return Path(json.loads(done.stdout.splitlines()[-1])["run"])
     lines = done.stderr.strip().splitlines()
     return lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
 

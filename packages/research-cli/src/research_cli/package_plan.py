@@ -66,7 +66,7 @@ def plan_release(
     released = [release.version for release in releases(folder)]
     newest = released[0] if released else None
     chosen = _wanted(version) if version else _bumped(current, newest, bump)
-    following = Version(f"{chosen.major}.{chosen.minor + 1}.0.dev0")
+    following = max(current, Version(f"{chosen.major}.{chosen.minor + 1}.0.dev0"))
     entries = unreleased_entries(folder / "CHANGELOG.md")
     plan = Plan(workspace, folder.name, folder, current, chosen, following, head, entries)
     _refuse_released(plan, released)
@@ -89,8 +89,8 @@ def _refuse_released(plan: Plan, released: list[Version]) -> None:
         )
     if git(plan.workspace, "tag", "--list", plan.tag):
         raise ResearchError(
-            f"the tag {plan.tag} exists, but {plan.wheel.parent} has no {version}: it was released "
-            f"elsewhere, or by hand. `git pull`, or release another version with --version."
+            f"the tag {plan.tag} exists, but {plan.wheel.parent} has no {version}: it was "
+            f"released elsewhere (`git pull`), or stopped halfway (`git tag -d {plan.tag}`)"
         )
 
 

@@ -16,21 +16,28 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from types import FrameType
 
+import tomlkit
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from packaging.version import Version
+from research_data.durable import write_bytes
 from research_data.errors import ResearchError
 from research_data.progress import say
 from research_train.errors import Interrupted
-from research_train.releases import HASH, RELEASES
+from research_train.releases import HASH, RELEASES, releases
+from research_train.requirements import internal_packages
 
 from research_cli.changelog import stamp
 from research_cli.package_plan import Plan
+from research_cli.package_state import changed_code, version_of
 from research_cli.processes import git, run
 from research_cli.wheel_trial import try_wheel
 
@@ -60,6 +67,7 @@ def release_package(plan: Plan, publish: bool = False) -> Released:
         with _stoppable(), _work_tree(plan, tree) as copy:
             package = copy / plan.folder.relative_to(plan.workspace)
             say(f"{plan.name} {plan.current} -> {plan.version}: version, changelog, lock")
+            unbound = _bind_siblings(copy, package)
             _set_version(copy, plan.name, plan.version)
             stamp(package / "CHANGELOG.md", plan.version, date.today())
             say("build: wheel and source archive")
@@ -68,6 +76,7 @@ def release_package(plan: Plan, publish: bool = False) -> Released:
             try_wheel(plan, copy, wheel)
             sha256 = _keep(wheel, package / RELEASES)
             commit = _commit(copy, package, f"Release {plan.name} {plan.version}")
+            _write_dependencies(package, unbound)
             _set_version(copy, plan.name, plan.following)
             last = _commit(copy, package, f"{plan.name} goes on as {plan.following}")
             _hand_over(plan, commit, last)
@@ -107,6 +116,40 @@ def _work_tree(plan: Plan, tree: Path) -> Iterator[Path]:
 def _set_version(workspace: Path, name: str, version: Version) -> None:
     run(["uv", "version", "--quiet", "--frozen", "--package", name, str(version)], workspace)
     run(["uv", "lock", "--quiet"], workspace)
+
+
+def _bind_siblings(workspace: Path, package: Path) -> list[str]:
+    """Bind what a wheel requires of our packages to the minor version that it is tested with.
+
+    A paper pinned to the wheel then runs with those, whatever they become; returns what stood there
+    before. The code that is tested is that of the sibling's newest release where the two are equal,
+    else of the version that comes.
+    """
+    siblings = internal_packages(workspace)
+    pyproject = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
+    before: list[str] = pyproject["project"].get("dependencies", [])
+    bound = []
+    for text in before:
+        folder = siblings.get(canonicalize_name(Requirement(text).name))
+        if folder is not None:
+            version, released = version_of(folder), releases(folder)
+            if released and not changed_code(folder, released[0]):
+                version = released[0].version
+            following = f"{version.major}.{version.minor + 1}"
+            text = f"{folder.name}>={version.base_version},<{following}"
+        bound.append(text)
+    _write_dependencies(package, bound)
+    return before
+
+
+def _write_dependencies(package: Path, dependencies: Sequence[str]) -> None:
+    path = package / "pyproject.toml"
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    listed = document["project"].get("dependencies", [])
+    for index, text in enumerate(dependencies):
+        if listed[index] != text:
+            listed[index] = text
+    write_bytes(path, tomlkit.dumps(document).encode())
 
 
 def _only_wheel(built: Path, plan: Plan) -> Path:

@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, UsageError
 from research_train.members import Member, did_you_mean
-from research_train.pins import Choice, choose_versions, environment_under
+from research_train.pins import Choice, choose_versions, environment_under, without_releases
 from research_train.releases import releases
 from research_train.requirements import internal_packages
 from tomlkit.items import Array
@@ -63,7 +63,7 @@ def run_under_pins(member: Member, command: Sequence[str]) -> None:
 
     Raises UsageError when there is no such program, RequirementError.
     """
-    environment = environment_under(member)
+    environment = environment_under(member, pid=os.getpid())  # which the program will have
     here = str(Path(sys.executable).parent)  # where `python` and `pytest` of this environment are
     environment["PATH"] = os.pathsep.join([here, environment.get("PATH", os.defpath)])
     sys.stdout.flush()
@@ -123,7 +123,9 @@ def _write_requirement(document: tomlkit.TOMLDocument, wanted: Requirement) -> s
 
 
 def _call(command: list[str], folder: Path, problem: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=without_releases(), capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         said = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
         if "Traceback" in said:

@@ -66,4 +66,5 @@ def _environment() -> dict[str, str]:
     """Without what would put other code before the wheel, or point uv or git elsewhere."""
     dropped = {"PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIR"}
     dropped |= {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # set where a hook runs this
+    dropped |= {"PYTHONHOME", "RESEARCH_RELEASES", "UV_PROJECT_ENVIRONMENT"}
     return {name: value for name, value in os.environ.items() if name not in dropped}

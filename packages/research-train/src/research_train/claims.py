@@ -88,11 +88,13 @@ class Claim(BaseModel):
         if self.kind in ("feature", "fit"):
             for group in self.overrides:
                 try:
-                    float(group)
+                    position = float(group)
                 except ValueError:
                     raise ValueError(
                         f"the groups of a {self.kind} are positions, and {group!r} is no number"
                     ) from None
+                if self.logarithmic and position <= 0:
+                    raise ValueError(f"position {group} has no logarithm")
         if self.seeds > 1 and self.tolerance == 0:
             raise ValueError("tolerance must be above 0 where numbers spread over seeds")
         return self
@@ -154,6 +156,8 @@ def seed_value(claim: Claim, metrics: Mapping[str, float]) -> float:
     if claim.kind == "feature":
         best = max if claim.at == "largest" else min
         return positions[values.index(best(values))]
+    if claim.logarithmic and min(values) <= 0:
+        return math.nan
     if claim.logarithmic:
         positions, values = [math.log(x) for x in positions], [math.log(y) for y in values]
     return statistics.linear_regression(positions, values).slope

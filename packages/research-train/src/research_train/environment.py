@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from research_train.errors import ConfigError
 
@@ -20,6 +20,8 @@ class Environment(BaseModel):
     threads: of torch on the CPU, on which the last bits of a sum depend.
     """
 
+    model_config = ConfigDict(extra="allow")  # what a newer version adds is kept
+
     python: str
     platform: str
     cpu: str
@@ -30,6 +32,8 @@ class Environment(BaseModel):
 
 class GitState(BaseModel):
     """The commit checked out (None outside git) and whether anything differs from it."""
+
+    model_config = ConfigDict(extra="allow")
 
     commit: str | None
     dirty: bool | None

@@ -98,7 +98,7 @@ def export_run(
             name: FileEntry(size=file.stat().st_size, sha256=sha256_of(file, progress.update))
             for name, file in sorted(files.items())
         }
-        _refuse_damaged_weights(run.folder, entries)
+        _refuse_damaged_weights(run.folder, entries, "exported")
         manifest = Manifest(paper=record.paper, run=record.id, source=record.source, files=entries)
         _write(target, manifest, files, progress.update)
     return target
@@ -166,14 +166,14 @@ def _run_files(folder: Path, checkpoints: Checkpoints) -> list[str]:
     return kept
 
 
-def _refuse_damaged_weights(folder: Path, entries: dict[str, FileEntry]) -> None:
+def _refuse_damaged_weights(folder: Path, entries: dict[str, FileEntry], done: str) -> None:
     """The seal covers the checkpoints' manifests, and these the weights: see that they fit."""
     for name, digest in checkpoint_digests(folder).items():
         entry = entries.get(f"run/{CHECKPOINTS}/{name}")
         if entry is not None and entry.sha256 != digest:
             raise RunError(
                 f"{folder / CHECKPOINTS / name}: damaged, its sha256 isn't what {MANIFEST} beside "
-                "it says. Nothing was exported."
+                f"it says. Nothing was {done}."
             )
 
 
@@ -317,6 +317,7 @@ def _check_evidence(partial: Path, manifest: Manifest, path: Path) -> None:
         )
     if not (partial / ASIDE).is_file() or sha256_file(partial / ASIDE) != record.source:
         raise RunError(f"{path}: holds not the code {record.source}. Nothing was imported.")
+    _refuse_damaged_weights(partial, manifest.files, "imported")
     if not sealed:
         raise RunError(
             f"{path}: the seal of {record.id} is broken: record, config, metrics or weights were "

@@ -1,38 +1,42 @@
 """The fingerprints of experiments, told to another process: which runs would be the same?
 
-    echo '[["mnist1d", ["model=mlp"]]]' | python -m research_train.fingerprints mnist1d
+    echo '[{"experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
+        python -m research_train.fingerprints --paper mnist1d
 
 What runs may be another version than the workspace's (pins.py), and only that version knows what
-it imports. So whoever looks for runs asks a process under the paper's requirements. From 0.1.0 on
-stdin is a list of [experiment, [key=value, ...]], stdout a list of {"fingerprint": ..., "config":
-..., "assets": ...}.
+it imports. So whoever looks for runs asks this, which starts under the paper's requirements as
+`train` does. From 0.1.0 on stdout is a list of {"fingerprint": ..., "config": ..., "assets": ...};
+keys that a version doesn't know are passed over.
 """
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from typing import Any
 
 from research_data.errors import ResearchError
 
 from research_train.config import load_config
-from research_train.members import find_member, installed_members
+from research_train.members import Member, find_member, installed_members
 from research_train.needs import prepare_assets
+from research_train.pins import start_under_requirements
+from research_train.requirements import reached_packages
 from research_train.source import fingerprint
 
 
 def fingerprints(
-    paper: str, experiments: Sequence[tuple[str, Sequence[str]]]
+    member: Member, experiments: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, object]]:
-    """Fingerprint, config and data revisions of each (experiment, overrides) of a paper.
+    """Fingerprint, config and data revisions of each {"experiment", "overrides"} of a member.
 
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
-    member = find_member(paper, installed_members())
     assets = prepare_assets(member)
     found: list[dict[str, object]] = []
-    for name, overrides in experiments:
-        experiment = member.experiment(name)
-        config = load_config(experiment, overrides)
+    for asked in experiments:
+        experiment = member.experiment(asked["experiment"])
+        config = load_config(experiment, asked["overrides"])
         found.append(
             {
                 "fingerprint": fingerprint(experiment, config, assets),
@@ -43,9 +47,19 @@ def fingerprints(
     return found
 
 
+def main() -> None:
+    """Read the question from stdin, answer on stdout; what a paper's code prints goes to stderr."""
+    member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
+    start_under_requirements(member)
+    reached_packages(member)
+    with redirect_stdout(sys.stderr):
+        answer = fingerprints(member, json.load(sys.stdin))
+    print(json.dumps(answer))
+
+
 if __name__ == "__main__":
     try:
-        print(json.dumps(fingerprints(sys.argv[1], json.load(sys.stdin))))
+        main()
     except ResearchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)

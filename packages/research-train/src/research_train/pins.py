@@ -4,22 +4,30 @@ The workspace's own code runs where its version is what the paper requires, else
 that is (releases.py), else nothing. uv itself ignores a specifier on a workspace source.
 
 **The hand-over.** `train` and `evaluate` of any version do this and no more: where a release is
-chosen they start themselves again (the same interpreter, the same words) with the unpacked releases
-first on PYTHONPATH and in the environment
+chosen they start themselves again (the same process, interpreter and words, with --paper NAME where
+none was named), the unpacked releases first on PYTHONPATH and in the environment
 
-    RESEARCH_RELEASES={"paper": "paper-old", "releases": {"research-train": ["0.1.0", "<sha256>"]}}
+    RESEARCH_RELEASES={"paper": "paper-old", "pid": 4711, "releases": {"research-train": ["0.1.0"]}}
 
-A process that finds this for the paper it is about to run takes it as decided; for another paper
-(a `train` inside of a `train`) it starts again without it, so the newest code always decides.
+A process that finds its own pid there takes it as decided. One that inherited it (a `train` inside
+of a `train`, a shell under `paper exec`) starts again without it: the newest code always decides. A
+pid of null is for whoever is asked to run other versions on purpose (`package impact`).
+
+Never to be renamed, as the scripts of a workspace start them in any release: the functions
+research_train.launch.train_command and evaluate_command, the modules research_train.pytest_pins
+and research_train.fingerprints.
 """
 
+import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TypedDict
+from typing import NoReturn, TypedDict
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -27,8 +35,8 @@ from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
-from research_train.members import Member
-from research_train.releases import Release, cache, releases, unpacked
+from research_train.members import Member, installed_from
+from research_train.releases import CACHE, Release, differences, releases, unpacked
 from research_train.requirements import (
     installed_version,
     internal_packages,
@@ -61,19 +69,54 @@ def start_under_requirements(member: Member) -> None:
     Raises RequirementError when what the paper requires can't be had.
     """
     decided = _decided()
-    if decided is not None and decided["paper"] == member.distribution:
-        for name, (version, _) in decided["releases"].items():
-            if installed_version(name) != version:
-                raise RequirementError(
-                    f"{member.distribution} was started under {name} {version}, but this process "
-                    f"imports {installed_version(name)}: is PYTHONPATH ignored (python -I, -E)?"
-                )
+    if decided is None:
+        environment = environment_under(member, pid=os.getpid())
+        if VARIABLE in environment:
+            _start_again(environment, ["--paper", member.distribution])
         return
-    environment = environment_under(member) if decided is None else _without_releases()
-    if environment != dict(os.environ):
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+    if decided["pid"] not in (None, os.getpid()):
+        leave_releases()
+    if decided["paper"] != member.distribution:
+        raise RequirementError(
+            f"this was started to run {decided['paper']} under releases of our packages, and they "
+            f"take it for {member.distribution}. Say which one is meant: --paper NAME"
+        )
+    for name, (version, *_) in decided["releases"].items():
+        if installed_version(name) != version:
+            raise RequirementError(
+                f"{member.distribution} was started under {name} {version}, but this process "
+                f"imports {installed_version(name)}: is PYTHONPATH ignored (python -I, -E)?"
+            )
+
+
+def leave_releases() -> None:
+    """Start this process again without the releases that it inherited, if it did."""
+    if VARIABLE in os.environ:
+        _start_again(without_releases())
+
+
+def running_releases(member: Member) -> dict[str, str]:
+    """Name -> sha256 of the wheel, of the releases that this process imports for a member.
+
+    Raises RequirementError where what is imported is not what was released.
+    """
+    found = {}
+    for name, package in internal_packages(member.workspace).items():
+        spec = find_spec(name.replace("-", "_"))
+        folder = Path(spec.origin).parent.parent if spec and spec.origin else None
+        if folder is None or folder.parent.name != CACHE:
+            continue
+        version = installed_version(name)
+        for release in releases(package):
+            if str(release.version) == version and not differences(release.wheel, folder):
+                found[name] = release.sha256
+                break
+        else:
+            raise RequirementError(
+                f"{folder}: this process imports {name} {version} from here, and it is no release "
+                "as it was made. Start it anew."
+            )
+    return found
 
 
 def needs_another_process(member: Member) -> bool:
@@ -84,30 +127,37 @@ def needs_another_process(member: Member) -> bool:
     return any(choice.release for choice in choose_versions(member).values())
 
 
-def running_releases(member: Member) -> dict[str, str]:
-    """Name -> sha256 of the wheel, of the releases that this process runs for a member."""
-    decided = _decided()
-    if decided is None or decided["paper"] != member.distribution:
-        return {}
-    return {name: sha256 for name, (_, sha256) in decided["releases"].items()}
-
-
-def environment_under(member: Member, instead: Iterable[Choice] = ()) -> dict[str, str]:
+def environment_under(
+    member: Member, instead: Iterable[Choice] = (), pid: int | None = None
+) -> dict[str, str]:
     """The environment in which a process runs under a member's requirements.
 
-    instead: versions to run in place of those chosen. Raises RequirementError when what is
-    required can't be had.
+    instead: versions to run in place of those chosen. pid: of the process that may take this as
+    decided, None for any. Raises RequirementError when what is required can't be had.
     """
     chosen = choose_versions(member) | {choice.name: choice for choice in instead}
     released = [(choice, choice.release) for choice in chosen.values() if choice.release]
-    environment = _without_releases()
+    environment = without_releases()
     if released:
         before = environment.get("PYTHONPATH")
         folders = [str(unpacked(release)) for _, release in released]
         environment["PYTHONPATH"] = os.pathsep.join([*folders, *([before] if before else [])])
-        hashes = {choice.name: (str(choice.version), each.sha256) for choice, each in released}
-        decided = _Decided(paper=member.distribution, releases=hashes)
+        versions = {choice.name: [str(choice.version)] for choice, _ in released}
+        decided = _Decided(paper=member.distribution, pid=pid, releases=versions)
         environment[VARIABLE] = json.dumps(decided)
+    return environment
+
+
+def without_releases() -> dict[str, str]:
+    """This process's environment without what a hand-over has added, whoever's it was."""
+    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
+    paths = environment.get("PYTHONPATH", "").split(os.pathsep)
+    kept = [path for path in paths if Path(path).parent.name != CACHE]
+    if kept == paths:
+        return environment
+    environment["PYTHONPATH"] = os.pathsep.join(kept)
+    if not kept:
+        del environment["PYTHONPATH"]
     return environment
 
 
@@ -130,19 +180,30 @@ def choose_versions(member: Member) -> dict[str, Choice]:
         raise RequirementError(_why_impossible(error, provider, member)) from error
     for choice in result.mapping.values():
         if choice.release is not None:
-            _check_others(choice, internal)
+            _check_others(choice, internal, member.distribution)
     return dict(sorted(result.mapping.items()))
 
 
 class _Decided(TypedDict):
     paper: str
-    releases: dict[str, tuple[str, str]]
+    pid: int | None
+    releases: dict[str, list[str]]
 
 
 def _decided() -> _Decided | None:
     """What the process that started this one has chosen."""
     decided: _Decided | None = json.loads(os.environ.get(VARIABLE) or "null")
     return decided
+
+
+def _start_again(environment: Mapping[str, str], words: Sequence[str] = ()) -> NoReturn:
+    """Become the same command in another environment. words: added where --paper isn't named."""
+    again = list(sys.orig_argv[1:])
+    if words and not any(w == words[0] or w.startswith(f"{words[0]}=") for w in again):
+        again += words
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *again], dict(environment))
 
 
 @dataclass(frozen=True)
@@ -161,7 +222,7 @@ class _Provider(AbstractProvider[_Wanted, Choice, str]):
         self.internal = internal
 
     def versions(self, name: str) -> Iterator[Choice]:
-        here = installed_version(name)
+        here = _workspace_version(name, self.internal[name])
         if here is not None:
             yield Choice(name, Version(here))
         for release in releases(self.internal[name]):
@@ -196,6 +257,23 @@ class _Provider(AbstractProvider[_Wanted, Choice, str]):
         ]
 
 
+def _workspace_version(name: str, folder: Path) -> str | None:
+    """The version of the workspace's own code. Raises RequirementError after a switch of branches.
+
+    An editable install says what its pyproject.toml said when it was last synced.
+    """
+    here = installed_version(name)
+    if here is None or installed_from(importlib.metadata.distribution(name)) != folder.resolve():
+        return here
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    if Version(project["version"]) != Version(here):
+        raise RequirementError(
+            f"{folder} is {name} {project['version']} now, and this environment took it for {here} "
+            "when it was last synced. `uv sync` puts that right."
+        )
+    return here
+
+
 def _why_impossible(
     error: "ResolutionImpossible[_Wanted, Choice]", provider: _Provider, member: Member
 ) -> str:
@@ -214,31 +292,22 @@ def _why_impossible(
     )
 
 
-def _check_others(choice: Choice, internal: Mapping[str, Path]) -> None:
+def _check_others(choice: Choice, internal: Mapping[str, Path], distribution: str) -> None:
     """That the lock has what a release requires besides the internal packages."""
     for requirement in choice.requires():
         if canonicalize_name(requirement.name) in internal:
             continue
         there = installed_version(requirement.name)
-        if there is None or not requirement.specifier.contains(there, prereleases=True):
+        if there is None:
+            raise RequirementError(
+                f"{choice.name} {choice.version} requires {requirement}, which nothing here "
+                f"installs any more: `uv add --package {distribution} '{requirement}'`"
+            )
+        if not requirement.specifier.contains(there, prereleases=True):
             raise RequirementError(
                 f"{choice.name} {choice.version} requires {requirement}, and this environment has "
-                f"{requirement.name} {there or '(none)'}. One lock holds one version of it for all "
+                f"{requirement.name} {there}. One lock holds one version of it for all "
                 f"papers: constrain it in the root pyproject.toml "
                 f'(constraint-dependencies = ["{requirement}"]) and `uv lock`, or require a newer '
                 f"{choice.name}."
             )
-
-
-def _without_releases() -> dict[str, str]:
-    """This process's environment without what a hand-over has added."""
-    environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
-    ours = str(cache())
-    kept = [
-        path
-        for path in environment.pop("PYTHONPATH", "").split(os.pathsep)
-        if path and not path.startswith(ours + os.sep)
-    ]
-    if kept:
-        environment["PYTHONPATH"] = os.pathsep.join(kept)
-    return environment

@@ -46,6 +46,8 @@ SEALED_FIELDS = frozenset(
 class Attempt(BaseModel):
     """One start or resume of a run."""
 
+    model_config = ConfigDict(extra="allow")
+
     time: str
     end: str | None = None
     status: Status = "running"
@@ -56,6 +58,8 @@ class Attempt(BaseModel):
 
 class Failure(BaseModel):
     """What ended a failed run; the traceback is None for a mistake that the message explains."""
+
+    model_config = ConfigDict(extra="allow")
 
     type: str
     message: str
@@ -155,6 +159,8 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
     if not record.releases:  # as sealed before there were any
         del fields["releases"]
+    # As written: a field that a newer version knows by default was not sealed.
+    fields["git"] = record.git.model_dump(mode="json", exclude_unset=True)
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     manifests = [checkpoint / "manifest.json" for checkpoint in checkpoint_folders(folder)]
     for path in [folder / CONFIG, folder / METRICS, *manifests[-1:]]:

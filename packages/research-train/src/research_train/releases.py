@@ -28,6 +28,7 @@ from research_train.requirements import Metadata, parse_metadata
 
 RELEASES = "releases"
 HASH = ".sha256"
+CACHE = "research-releases"  # the folder of an environment that holds unpacked ones
 
 
 @dataclass(frozen=True)
@@ -115,12 +116,12 @@ def unpacked(release: Release) -> Path:
     release.metadata()
     sha256 = release.sha256
     target = cache() / f"{release.name}-{release.version}-{sha256[:12]}"
-    if target.is_dir() and not _differences(release.wheel, target):
+    if target.is_dir() and not differences(release.wheel, target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     with _locked(target.parent):
         if target.is_dir():
-            if not (different := _differences(release.wheel, target)):
+            if not (different := differences(release.wheel, target)):
                 return target  # another start has made it meanwhile
             say(f"warning: {target} was changed ({', '.join(different[:3])}): unpacked anew")
             # Renamed, not removed: a process that runs from it may import more.
@@ -140,10 +141,10 @@ def unpacked(release: Release) -> Path:
 
 def cache() -> Path:
     """Where this environment keeps unpacked releases."""
-    return Path(sys.prefix) / "research-releases"
+    return Path(sys.prefix) / CACHE
 
 
-def _differences(wheel: Path, folder: Path) -> list[str]:
+def differences(wheel: Path, folder: Path) -> list[str]:
     """The files that are not the same in a wheel and where it was unpacked."""
     there = {
         path.relative_to(folder).as_posix()

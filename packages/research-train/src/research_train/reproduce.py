@@ -10,14 +10,18 @@ once; one that was interrupted goes on.
 
 import fcntl
 import json
+import math
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, NamedTuple
 
 from research_data import get_outputs_dir
 from research_data.verify import count_cores
@@ -25,7 +29,7 @@ from research_data.verify import count_cores
 from research_train.claims import Claim, Claims, Finding, judge, read_claims, seed_value
 from research_train.errors import ClaimsError, Interrupted, RunError
 from research_train.members import Member, did_you_mean
-from research_train.pins import environment_under
+from research_train.record import RunRecord
 from research_train.run_table import RunSummary, runs, seal_state
 
 QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
@@ -87,26 +91,53 @@ class Reproduction:
         return not self.failed and all(finding.verdict in fine for finding in self.findings)
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What claims rest on: fingerprint of every setting, and the seeds of every claim."""
+
+    member: Member
+    claims: Claims
+    chosen: list[Claim]
+    settings: dict[str, dict[str, Setting]]  # claim -> group -> setting
+    seeds: dict[str, int]
+    fingerprints: dict[Setting, str]
+
+    def needed(self) -> list[NeededRun]:
+        """Every run that is needed, and the evidence there is for it by now."""
+        there = [run for run in runs(self.member.name) if run.record]
+        wanted = dict.fromkeys(
+            (setting, seed)
+            for claim in self.chosen
+            for setting in self.settings[claim.name].values()
+            for seed in range(self.seeds[claim.name])
+        )
+        return [
+            _needed(setting, seed, self.fingerprints[setting], there) for setting, seed in wanted
+        ]
+
+
 def plan_runs(
     member: Member, names: Sequence[str] = (), seeds: int | None = None, quick: bool = False
-) -> tuple[list[Claim], list[NeededRun]]:
-    """The claims of these names (all by default), and every run that they need.
+) -> Plan:
+    """What the claims of these names (all by default) rest on.
 
     seeds: in place of what each claim says, where it isn't deterministic. quick: a smoke test.
     Raises ClaimsError, and what the paper's own config and data raise.
     """
-    chosen = _chosen(member, read_claims(member.folder), names)
-    wanted: dict[tuple[Setting, int], None] = {}
-    for claim in chosen:
-        for setting in _settings(member, claim, quick).values():
-            for seed in range(_seed_count(claim, seeds, quick)):
-                wanted[setting, seed] = None
-    settings = list(dict.fromkeys(setting for setting, _ in wanted))
-    fingerprints = dict(zip(settings, _fingerprints(member, settings), strict=True))
-    there = [run for run in runs(member.name) if run.record]
-    return chosen, [
-        _needed(setting, seed, fingerprints[setting], there) for setting, seed in wanted
-    ]
+    claims = read_claims(member.folder)
+    chosen = _chosen(member, claims, names)
+    if seeds == 1 and (several := [claim.name for claim in chosen if claim.seeds > 1]):
+        raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
+    settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
+    every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
+    return Plan(
+        member,
+        claims,
+        chosen,
+        settings,
+        {claim.name: _seed_count(claim, seeds, quick) for claim in chosen},
+        dict(zip(every, _fingerprints(member, every), strict=True)),
+    )
 
 
 def reproduce(
@@ -120,35 +151,50 @@ def reproduce(
     """Make the runs that are missing, and judge the claims by all of them.
 
     jobs: how many trainings at once; as many as there are cores by default. say: told what begins
-    and ends. Raises ClaimsError; Interrupted, with every training stopped at a checkpoint.
+    and ends. Raises ClaimsError; Interrupted, with every training stopped at a checkpoint;
+    RunError when another one is at work.
     """
     with _alone(member):
-        chosen, needed = plan_runs(member, names, seeds, quick)
-        missing = [each for each in needed if each.run is None]
+        plan = plan_runs(member, names, seeds, quick)
+        missing = [each for each in plan.needed() if each.run is None]
         failed = _make(member, missing, jobs or count_cores(), say) if missing else []
-        if missing:
-            _, needed = plan_runs(member, names, seeds, quick)
-    evidence = {(each.setting, each.seed): each.run for each in needed}
+    evidence = {(each.setting, each.seed): each for each in plan.needed()}
     findings, used = [], {}
-    for claim in chosen:
-        values, of_claim = [], []
-        for seed in range(_seed_count(claim, seeds, quick)):
-            of_seed = {
-                group: evidence[setting, seed]
-                for group, setting in _settings(member, claim, quick).items()
-            }
-            found = [run for run in of_seed.values() if run is not None]
-            of_claim += found
-            if len(found) == len(of_seed):
-                metrics = {g: _metric(claim, run) for g, run in of_seed.items() if run is not None}
-                values.append(seed_value(claim, metrics))
-        used[claim.name] = list({run.folder: run for run in of_claim}.values())
-        if values and (len(values) > 1 or claim.seeds == 1):
+    for claim in plan.chosen:
+        values: list[float] = []
+        found: dict[Path, RunSummary] = {}
+        for seed in range(plan.seeds[claim.name]):
+            of_seed = {g: evidence[s, seed] for g, s in plan.settings[claim.name].items()}
+            found |= {each.run.folder: each.run for each in of_seed.values() if each.run}
+            value = _value_of_seed(claim, of_seed, failed)
+            values += [] if value is None else [value]
+        used[claim.name] = list(found.values())
+        if len(values) > 1 or (values and claim.seeds == 1):
             findings.append(judge(claim, values))
         elif not failed:
             judge(claim, values)  # raises, saying what is missing
-    claims = read_claims(member.folder)
-    return Reproduction(member, claims, findings, used, failed, quick)
+    return Reproduction(member, plan.claims, findings, used, failed, quick)
+
+
+def _value_of_seed(
+    claim: Claim, of_seed: Mapping[str, NeededRun], failed: list[Failed]
+) -> float | None:
+    """The number of one seed; None where it has none, which is then among the failed."""
+    metrics = {}
+    for group, needed in of_seed.items():
+        if needed.run is None:
+            return None  # its training failed, which is told already
+        value = _metric(claim, needed.run)
+        if value is None:
+            failed.append(Failed(needed, f"its {claim.metric} was no finite number"))
+            return None
+        metrics[group] = value
+    value = seed_value(claim, metrics)
+    if not math.isfinite(value):
+        why = f"a {claim.kind} can't be made of {', '.join(map(str, metrics.values()))}"
+        failed.append(Failed(next(iter(of_seed.values())), why))
+        return None
+    return value
 
 
 @contextmanager
@@ -193,17 +239,18 @@ def _seed_count(claim: Claim, seeds: int | None, quick: bool) -> int:
 
 def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
     """The fingerprint of each, told by the versions that the paper runs."""
-    asked = [[setting.experiment, list(setting.overrides)] for setting in settings]
+    asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "research_train.fingerprints", member.name],
+        [sys.executable, "-P", "-m", "research_train.fingerprints", "--paper", member.distribution],
         input=json.dumps(asked),
-        env=environment_under(member),
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode != 0:
-        raise ClaimsError(done.stderr.strip().removeprefix("error: "))
+        raise ClaimsError(
+            done.stderr[done.stderr.rfind("error: ") :].removeprefix("error: ").strip()
+        )
     return [answer["fingerprint"] for answer in json.loads(done.stdout)]
 
 
@@ -212,7 +259,11 @@ def _needed(
 ) -> NeededRun:
     """The newest completed run of this setting and seed whose seal fits, else one to go on with."""
     same = [run for run in there if run.record and run.record.fingerprint == fingerprint]
-    of_seed = [run for run in same if run.record and run.record.seed == seed]
+    of_seed = [
+        run
+        for run in same
+        if run.record and run.record.seed == seed and not _lengthened(run.record)
+    ]
     for run in of_seed:
         if run.status == "completed" and seal_state(run) == "fits":
             return NeededRun(setting, seed, run)
@@ -221,24 +272,28 @@ def _needed(
     return NeededRun(setting, seed, resume=resume, seconds=took[0] if took else None)
 
 
-def _metric(claim: Claim, run: RunSummary) -> float:
-    value = run.metrics.get(claim.metric)
-    if value is None and claim.metric not in run.metrics:
+def _lengthened(record: RunRecord) -> bool:
+    """Whether a resume has changed its length: its schedule was first that of another run."""
+    return any(
+        word.startswith("steps=") for attempt in record.attempts[1:] for word in attempt.command
+    )
+
+
+def _metric(claim: Claim, run: RunSummary) -> float | None:
+    if claim.metric not in run.metrics:
         known = ", ".join(run.metrics) or "none"
         raise ClaimsError(
             f"claim {claim.name}: no final metric {claim.metric!r} in {run.id}."
             f"{did_you_mean(claim.metric, run.metrics)} It has: {known}"
         )
-    if value is None:
-        raise ClaimsError(f"claim {claim.name}: {claim.metric} of {run.id} was no finite number")
-    return value
+    return run.metrics[claim.metric]
 
 
 def _make(
     member: Member, missing: Sequence[NeededRun], jobs: int, say: Callable[[str], None]
 ) -> list[Failed]:
     """Train what is missing, so many at once; returns what failed."""
-    environment = environment_under(member)
+    environment = dict(os.environ)
     threads = max(1, count_cores() // min(jobs, len(missing)))
     environment["OMP_NUM_THREADS"] = str(threads)
     waiting, failed = list(missing), []
@@ -249,41 +304,49 @@ def _make(
                 say(f"{'go on' if needed.resume else 'train'}: {needed.label}")
                 children[_start(member, needed, environment)] = needed
             time.sleep(POLL)
-            for child in [child for child in children if child.poll() is not None]:
+            for child in [each for each in children if each.process.poll() is not None]:
                 needed = children.pop(child)
-                _, errors = child.communicate()
-                if child.returncode == 0:
+                if child.process.returncode == 0:
                     say(f"done: {needed.label}")
                     continue
-                lines = errors.strip().splitlines() or [f"exit code {child.returncode}"]
+                child.errors.seek(0)
+                code = child.process.returncode
+                lines = child.errors.read().strip().splitlines() or [f"exit code {code}"]
                 failed.append(Failed(needed, lines[-1].removeprefix("error: ")))
                 say(f"failed: {needed.label}: {failed[-1].why}")
     return failed
 
 
-def _start(
-    member: Member, needed: NeededRun, environment: Mapping[str, str]
-) -> "subprocess.Popen[str]":
+class _Child(NamedTuple):
+    """A training under way. errors: a file, since a pipe that nobody reads would stop it."""
+
+    process: "subprocess.Popen[str]"
+    errors: IO[str]
+
+
+def _start(member: Member, needed: NeededRun, environment: Mapping[str, str]) -> _Child:
     command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--quiet"]
     if needed.resume is not None:
         words = ["--resume", needed.resume.id]
     else:
         words = [*needed.setting.overrides, f"seed={needed.seed}"]
-    return subprocess.Popen(
+    errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - _make reads it
+    process = subprocess.Popen(
         [*command, needed.setting.experiment, *words],
         env=dict(environment),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        stderr=errors,
         text=True,
         start_new_session=True,  # Ctrl-C reaches this process alone, which stops them all
     )
+    return _Child(process, errors)
 
 
 @contextmanager
-def _children() -> Iterator[dict["subprocess.Popen[str]", NeededRun]]:
+def _children() -> Iterator[dict[_Child, NeededRun]]:
     """The trainings under way: stopped, each at a checkpoint, when something ends this block."""
-    children: dict[subprocess.Popen[str], NeededRun] = {}
+    children: dict[_Child, NeededRun] = {}
     before = signal.getsignal(signal.SIGTERM)
 
     def stop(number: int, frame: object) -> None:
@@ -294,16 +357,16 @@ def _children() -> Iterator[dict["subprocess.Popen[str]", NeededRun]]:
         yield children
     except KeyboardInterrupt as stopped:
         for child in children:
-            child.send_signal(signal.SIGTERM)
+            child.process.send_signal(signal.SIGTERM)
         for child in children:
-            child.communicate()
+            child.process.wait()
         if isinstance(stopped, Interrupted):
             raise
         raise Interrupted(signal.SIGINT) from None
     except BaseException:
         for child in children:
-            child.kill()
-            child.communicate()
+            child.process.kill()
+            child.process.wait()
         raise
     finally:
         signal.signal(signal.SIGTERM, before)

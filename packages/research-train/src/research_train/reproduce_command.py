@@ -13,6 +13,7 @@ from research_data.progress import say
 
 from research_train.launch import at_the_edge
 from research_train.members import installed_members
+from research_train.pins import leave_releases
 from research_train.usage import parse, reproduce_parser
 from research_train.which_paper import which_member
 
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 
 def reproduce_command() -> int:
-    """The console script `reproduce`."""
+    """The console script `reproduce`; always of the workspace's own version."""
+    leave_releases()
     return at_the_edge(_reproduce, sys.argv[1:])
 
 
@@ -38,8 +40,8 @@ def _reproduce(words: Sequence[str]) -> int:
     from research_train.reproduce import plan_runs
 
     if options.dry_run:
-        _, needed = plan_runs(member, options.words, options.seeds, options.quick)
-        _print_plan(needed, options.json)
+        plan = plan_runs(member, options.words, options.seeds, options.quick)
+        _print_plan(plan.needed(), options.json)
         return 0
     from research_train.claims_report import (
         COLUMNS,

@@ -57,6 +57,22 @@ def reached_packages(member: Member) -> dict[str, str]:
     return dict(sorted(reached.items()))
 
 
+def workspace_packages(member: Member) -> list[str]:
+    """The internal packages that the workspace's lock knows a member to reach, as they are now.
+
+    What a release reaches may be less: an archive of the code needs all, or its lock doesn't fit.
+    """
+    internal = internal_packages(member.workspace)
+    reached: set[str] = set()
+    waiting = [*required_by(member)]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name in internal and name not in reached:
+            reached.add(name)
+            waiting += _declared(internal[name] / "pyproject.toml")
+    return sorted(reached)
+
+
 def satisfies(version: Version, specifiers: SpecifierSet) -> bool:
     """Whether a version is what the specifiers ask for.
 
@@ -103,10 +119,15 @@ def requirements_of(
 def required_by(member: Member) -> list[Requirement]:
     """What a member requires: as its pyproject.toml says now, synced or not."""
     file = member.folder / "pyproject.toml"
+    if not file.is_file():  # installed from a wheel
+        return list(requirements_of(member.distribution))
+    return _declared(file)
+
+
+def _declared(file: Path) -> list[Requirement]:
+    """The dependencies in a pyproject.toml that apply here. Raises RequirementError."""
     try:
         project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
-    except FileNotFoundError:  # installed from a wheel
-        return list(requirements_of(member.distribution))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise RequirementError(f"{file}: can't be read ({error})") from error
     requirements = []

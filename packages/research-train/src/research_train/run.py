@@ -63,6 +63,7 @@ from research_train.requirements import (
     reached_packages,
     required_by,
     requirements_of,
+    workspace_packages,
 )
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
 from research_train.run_folders import LOCK, code_archive, find_run, last_run, lock_run, run_label
@@ -352,7 +353,7 @@ def has_changed(run: Run, experiment: Experiment) -> bool:
 
 def what_changed(run: Run, experiment: Experiment) -> list[str]:
     """The files and packages that differ from those of a run, at most ten files."""
-    packages = reached_packages(experiment.member)
+    packages = workspace_packages(experiment.member)
     archive = code_archive(run.record.source)
     files = changed_files(experiment.member, packages, archive) if archive.is_file() else []
     versions = dependency_closure(experiment.member)
@@ -396,9 +397,9 @@ def _reopen(
     record.attempts.append(_attempt(command))
     if (now := record.attempts[-1].environment) != before:
         differences = ", ".join(
-            f"{name} {then} -> {getattr(now, name)}"
+            f"{name} {then} -> {getattr(now, name, None)}"
             for name, then in before
-            if then != getattr(now, name)
+            if then != getattr(now, name, None)
         )
         print(
             f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
@@ -452,7 +453,7 @@ def _code(member: Member) -> _Code:
     lock = member.workspace / "uv.lock"
     return {
         "git": git_state(member.workspace),
-        "source": archive_source(member, packages, get_outputs_dir() / SOURCES),
+        "source": archive_source(member, workspace_packages(member), get_outputs_dir() / SOURCES),
         "lock_sha256": sha256_file(lock) if lock.is_file() else None,
         "packages": {name: version for name, version in versions.items() if name in main},
         "releases": running_releases(member),
