@@ -61,7 +61,7 @@ def test_a_pin_changes_one_line_and_is_what_runs(workspace: Workspace) -> None:
     [
         (["pin", "tiny", "research-train==0.0.1"], 1, ["0.0.8, 0.0.7", "research-train==0.0.1"]),
         (["pin", "tiny", "research-trian"], 2, ["Did you mean 'research-train'?"]),
-        (["pin", "tiny", "research-train=>1"], 2, ["is no requirement", "research-train==0.1.0"]),
+        (["pin", "tiny", "research-train=>1"], 2, ["is no requirement", "PACKAGE==0.1.0"]),
         (["pin", "tinny", "research-train"], 2, ["Did you mean 'tiny'?"]),
         (["pin", "tiny", "research-viz"], 2, ["no package 'research-viz'"]),
         (["unpin", "tiny", "research-train==1"], 2, ["name the package alone"]),

@@ -6,12 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import research_train
 from research_train import (
     RequirementError,
     __version__,
-    find_member,
-    installed_members,
     new_run,
     pins,
 )
@@ -122,6 +119,8 @@ def test_packages_that_require_each_other_are_no_trouble(workspace):
             ["research-train 0.0.9 requires research-data<0.0.5", "paper-tiny requires research-d"],
         ),
         (["research-train=>0.0.8"], ["'research-train=>0.0.8' is no requirement"]),
+        (["research-trian==0.0.8"], ["research-trian==0.0.8", "Did you mean 'research-train'?"]),
+        (["research-train @ file:///tmp/x"], ["names a place", "research-train==VERSION"]),
         (["research-train==0.0.10"], ["requires torch<2", "this environment has torch 2", "lock"]),
     ],
 )
@@ -260,11 +259,11 @@ def test_what_is_imported_and_is_no_release_is_not_recorded_as_one(workspace):
     assert "it is no release as it was made" in done.errors
 
 
-def test_an_environment_of_another_branch_is_said(workspace, monkeypatch):
+def test_an_environment_of_another_branch_is_said(workspace, experiment, monkeypatch):
     """The version that an editable install was synced with, and that of the folder now."""
-    folder = Path(research_train.__file__).parents[2]
-    monkeypatch.setattr(pins, "internal_packages", lambda root: {"research-train": folder})
+    folder = workspace.add_package("research-train")
+    monkeypatch.setattr(pins, "installed_from", lambda distribution: folder.resolve())
     monkeypatch.setattr(pins, "installed_version", lambda name: "0.0.5")
     workspace.require("research-train")
     with pytest.raises(RequirementError, match=r"took it for 0\.0\.5 .* `uv sync`"):
-        choose_versions(find_member("mnist1d", installed_members()))
+        choose_versions(experiment.member)

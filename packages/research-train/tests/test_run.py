@@ -74,7 +74,8 @@ def test_the_record_has_every_field(workspace):
     machine = {"python", "platform", "cpu", "threads", "gpu", "cuda"}
     assert record["environment"].keys() == machine
     [attempt] = record["attempts"]
-    assert attempt.keys() == {"time", "end", "status", "command", "host", "environment"}
+    parts = {"time", "end", "status", "command", "host", "environment", "packages"}
+    assert attempt.keys() == parts
     assert record["started"] <= record["ended"]
     assert len(record["seal"]) == len(record["fingerprint"]) == len(record["source"]) == 64
 

@@ -180,7 +180,7 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         lines = [
             f"released {plan.name} {plan.version} in {done.seconds:.0f} s: {wheel}",
             f"tag {plan.tag} on {done.commit[:12]}; the workspace goes on as {plan.following}. "
-            "`git push --follow-tags` gives it to others",
+            "`uv sync` here; `git push --follow-tags` gives it to others",
         ]
         output({**value, "seconds": round(done.seconds, 1)}, json, lines)
 

@@ -17,7 +17,7 @@ from research_data.errors import ResearchError, UsageError
 from research_train.members import Member, did_you_mean
 from research_train.pins import Choice, choose_versions, environment_under, without_releases
 from research_train.releases import releases
-from research_train.requirements import internal_packages
+from research_train.requirements import internal_packages, required_by
 from tomlkit.items import Array
 
 
@@ -79,10 +79,12 @@ def _understood(member: Member, text: str) -> Requirement:
     except InvalidRequirement as error:
         raise UsageError(
             f"{text!r} is no requirement ({str(error).splitlines()[0]}): write "
-            "research-train==0.1.0, or research-train alone for its newest release"
+            "PACKAGE==0.1.0, or PACKAGE alone for its newest release"
         ) from error
     wanted.name = canonicalize_name(wanted.name)
     known = internal_packages(member.workspace)
+    if wanted.extras:
+        raise UsageError(f"{text!r}: our packages have no extras that a pin could name")
     if wanted.name not in known:
         raise UsageError(
             f"no package {wanted.name!r} in the workspace.{did_you_mean(wanted.name, known)} "
@@ -94,6 +96,7 @@ def _understood(member: Member, text: str) -> Requirement:
 def _changed(member: Member, wanted: Requirement) -> Pin:
     pyproject = member.folder / "pyproject.toml"
     with _restored_on_failure([pyproject, member.workspace / "uv.lock"]):
+        required_by(member)  # what is there must be understood first
         document = tomlkit.parse(pyproject.read_text(encoding="utf-8"))
         before = _write_requirement(document, wanted)
         write_bytes(pyproject, tomlkit.dumps(document).encode())

@@ -35,7 +35,7 @@ from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
-from research_train.members import Member, installed_from
+from research_train.members import Member, did_you_mean, installed_from
 from research_train.releases import CACHE, Release, differences, releases, unpacked
 from research_train.requirements import (
     installed_version,
@@ -169,6 +169,7 @@ def choose_versions(member: Member) -> dict[str, Choice]:
     """
     internal = internal_packages(member.workspace)
     provider = _Provider(internal)
+    _refuse_what_is_not_there(member, internal)
     wanted = [
         _Wanted(requirement, member.distribution)
         for requirement in required_by(member)
@@ -204,6 +205,20 @@ def _start_again(environment: Mapping[str, str], words: Sequence[str] = ()) -> N
     sys.stdout.flush()
     sys.stderr.flush()
     os.execve(sys.executable, [sys.executable, *again], dict(environment))
+
+
+def _refuse_what_is_not_there(member: Member, internal: Mapping[str, Path]) -> None:
+    """A requirement that nothing answers to would be no requirement: a misspelt pin, say."""
+    for requirement in required_by(member):
+        name = canonicalize_name(requirement.name)
+        where = f"{member.folder / 'pyproject.toml'} requires {requirement}"
+        if name in internal and requirement.url:
+            raise RequirementError(f"{where}, which names a place. Write {name}==VERSION instead.")
+        if name not in internal and installed_version(name) is None:
+            raise RequirementError(
+                f"{where}, which is neither in the workspace nor installed."
+                f"{did_you_mean(name, internal) or ' `uv sync` may install it.'}"
+            )
 
 
 @dataclass(frozen=True)

@@ -44,7 +44,7 @@ SEALED_FIELDS = frozenset(
 
 
 class Attempt(BaseModel):
-    """One start or resume of a run."""
+    """One start or resume of a run. packages: the internal ones that ran, and their versions."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -54,6 +54,7 @@ class Attempt(BaseModel):
     command: list[str]
     host: str
     environment: Environment
+    packages: dict[str, str] = {}
 
 
 class Failure(BaseModel):

@@ -64,6 +64,8 @@ def _reproduce(words: Sequence[str]) -> int:
     )
     files = write_report(outcome)
     rows = claims_rows(outcome.findings)
+    if outcome.quick:
+        rows = [[*row[:-1], "not judged"] for row in rows]
     if options.json:
         failed = [{"run": each.needed.label, "why": each.why} for each in outcome.failed]
         claims = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
@@ -106,5 +108,5 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
     unknown = len(missing) - len(known)
     print(
         f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
-        + (f"; of {unknown} no such run says how long" if unknown else "")
+        + (f", and {unknown} of which nobody knows yet how long they take" if unknown else "")
     )

@@ -265,7 +265,7 @@ def start_run(
     find_device(config.device)
     member = experiment.member
     outputs = get_outputs_dir()
-    attempt = _attempt(command)
+    attempt = _attempt(command, member)
     record = RunRecord(
         id="",
         paper=member.name,
@@ -393,8 +393,8 @@ def _reopen(
         setattr(record, name, value)
     record.status, record.ended, record.error, record.seal = "running", None, None, None
     record.metrics = {}
-    before = record.attempts[-1].environment
-    record.attempts.append(_attempt(command))
+    before, ran = record.attempts[-1].environment, record.attempts[-1].packages
+    record.attempts.append(_attempt(command, experiment.member))
     if (now := record.attempts[-1].environment) != before:
         differences = ", ".join(
             f"{name} {then} -> {getattr(now, name, None)}"
@@ -404,6 +404,9 @@ def _reopen(
         print(
             f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
         )
+    runs = record.attempts[-1].packages
+    if moved := [f"{k} {ran[k]} -> {runs[k]}" for k in runs if k in ran and ran[k] != runs[k]]:
+        print(f"warning: it goes on under other versions: {', '.join(moved)}", file=sys.stderr)
     run.config = config
     run.resume_from = run.last_checkpoint()
     _set_aside(run)
@@ -460,13 +463,23 @@ def _code(member: Member) -> _Code:
     }
 
 
-def _attempt(command: Sequence[str]) -> Attempt:
+def _attempt(command: Sequence[str], member: Member) -> Attempt:
     return Attempt(
         time=utc_now(),
         command=list(command),
         host=host_name(),
         environment=describe_environment(),
+        packages=_versions_that_run(member),
     )
+
+
+def _versions_that_run(member: Member) -> dict[str, str]:
+    """As the first line that `train` prints: `0.1.0 (release)`, `0.2.0.dev0`."""
+    released = running_releases(member)
+    return {
+        name: f"{version} (release)" if name in released else version
+        for name, version in reached_packages(member).items()
+    }
 
 
 def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> str:

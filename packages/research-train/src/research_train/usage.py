@@ -70,7 +70,8 @@ def reproduce_parser() -> CommandParser:
     parser.usage = "reproduce [CLAIM ...] [options]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = """\
-Exit code 0 when every claim is reproduced, better, or a known gap; else 1.
+Exit code 0 when every claim is reproduced, better, or a known gap; else 1. With --quick,
+which judges nothing, 0 when everything ran.
 
 examples:
   uv run --package paper-mnist1d reproduce
