@@ -99,10 +99,12 @@ def dependency_closure(member: Member, without: Collection[str] = ()) -> dict[st
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         item = (name, frozenset(requirement.extras))
-        version = installed_version(name)
-        if item in seen or version is None or name in without:
+        if item in seen or name in without:
             continue
         seen.add(item)
+        version = installed_version(name)
+        if version is None:
+            continue
         versions[name] = version
         waiting += requirements_of(*item)
     return dict(sorted(versions.items()))

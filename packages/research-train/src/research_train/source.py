@@ -53,7 +53,7 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
     """
     buffer = io.BytesIO()
     with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", filename="", mtime=0) as compressed,
+        gzip.GzipFile("", "wb", compresslevel=1, fileobj=buffer, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
         for name, path in _source_files(member, packages).items():
