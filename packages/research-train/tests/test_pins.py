@@ -120,7 +120,7 @@ def test_packages_that_require_each_other_are_no_trouble(workspace):
         ),
         (["research-train=>0.0.8"], ["'research-train=>0.0.8' is no requirement"]),
         (["research-trian==0.0.8"], ["research-trian==0.0.8", "Did you mean 'research-train'?"]),
-        (["research-train @ file:///tmp/x"], ["names a place", "research-train==VERSION"]),
+        (["research-train @ file:///elsewhere"], ["names a place", "research-train==VERSION"]),
         (["research-train==0.0.10"], ["requires torch<2", "this environment has torch 2", "lock"]),
     ],
 )

@@ -16,7 +16,7 @@ from research_cli.asset_screens import (
     show_list,
     verify_each,
 )
-from research_cli.printing import Json, examples, output
+from research_cli.printing import Json, examples, new_app, output
 
 if TYPE_CHECKING:
     from research_data.manifest import Kind
@@ -143,12 +143,7 @@ def _app(kind: "Kind", group: type[Any], rich: bool) -> typer.Typer:
         "dataset": "Datasets: pulled from the hub or made, verified, linked into papers.",
         "model": "Models: pulled from the hub, verified, linked into papers.",
     }[kind]
-    return typer.Typer(
-        cls=group,
-        help=what,
-        no_args_is_help=True,
-        rich_markup_mode="rich" if rich else None,
-    )
+    return new_app(group, rich, what)
 
 
 def _add_common(app: typer.Typer, kind: "Kind") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from research_cli.printing import Json, examples, output, print_json
+from research_cli.printing import Json, examples, new_app, output, print_json
 from research_cli.run_screens import print_rows
 
 if TYPE_CHECKING:
@@ -16,12 +16,7 @@ if TYPE_CHECKING:
 
 def package_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli package`. rich: help is for a terminal."""
-    app = typer.Typer(
-        cls=group,
-        help="Our own packages: listed, checked, released.",
-        no_args_is_help=True,
-        rich_markup_mode="rich" if rich else None,
-    )
+    app = new_app(group, rich, "Our own packages: listed, checked, released.")
 
     @app.command(
         name="list",

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from research_cli.printing import Json, examples, output
+from research_cli.printing import Json, examples, new_app, output
 
 if TYPE_CHECKING:
     from research_train.members import Member
@@ -18,12 +18,7 @@ Paper = Annotated[str, typer.Argument(metavar="NAME", help="A paper or project, 
 
 def paper_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli paper`. rich: help is for a terminal."""
-    app = typer.Typer(
-        cls=group,
-        help="Papers: which versions of our packages they run under.",
-        no_args_is_help=True,
-        rich_markup_mode="rich" if rich else None,
-    )
+    app = new_app(group, rich, "Papers: which versions of our packages they run under.")
 
     @app.command(
         epilog=examples(

@@ -11,6 +11,16 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
 
+def new_app(group: type[Any], rich: bool, help: str) -> typer.Typer:
+    """A group of commands. rich: help is for a terminal."""
+    return typer.Typer(
+        cls=group,
+        help=help,
+        no_args_is_help=True,
+        rich_markup_mode="rich" if rich else None,
+    )
+
+
 def examples(*lines: str) -> str:
     """Examples for the end of a command's help, line by line."""
     return "\b\n" + "\n".join(["Examples:", *(f"  {line}" for line in lines)])

@@ -9,7 +9,7 @@ import typer
 from research_data.errors import UsageError
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, output, print_json
+from research_cli.printing import Json, examples, new_app, output, print_json
 from research_cli.run_screens import (
     brief,
     comparison_json,
@@ -47,11 +47,8 @@ class CompareCommand(TyperCommand):
 
 def run_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli run`. rich: help is for a terminal."""
-    app = typer.Typer(
-        cls=group,
-        help="Runs: listed, shown, compared, watched, labelled, re-run, exchanged, removed.",
-        no_args_is_help=True,
-        rich_markup_mode="rich" if rich else None,
+    app = new_app(
+        group, rich, "Runs: listed, shown, compared, watched, labelled, re-run, exchanged, removed."
     )
 
     @app.command(

@@ -42,17 +42,27 @@ def is_path(text: str) -> bool:
     )
 
 
+def export_target(path: Path, name: str) -> Path:
+    """Where an export goes: path itself, or name in it where it is a folder.
+
+    Raises UsageError when the file exists or its folder doesn't.
+    """
+    path = path.expanduser()
+    target = path / name if path.is_dir() else path
+    if target.exists():
+        raise UsageError(f"{target} exists; export to another name")
+    if not target.parent.is_dir():
+        raise UsageError(f"{target.parent} is no folder to write to")
+    return target
+
+
 def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
     """Write an asset as one tar archive; path is the file, or the folder for it. Returns the file.
 
     Every file is hashed on the way. Raises UsageError when the file exists or its folder doesn't,
     DamagedAssetError, StorageError.
     """
-    file = path / f"{asset.folder.name}.tar" if path.is_dir() else path
-    if file.exists():
-        raise UsageError(f"{file} exists; export to another name")
-    if not file.parent.is_dir():
-        raise UsageError(f"{file.parent} is no folder to write to")
+    file = export_target(path, f"{asset.folder.name}.tar")
     manifest = read_manifest(asset.folder)
     beside = file.with_name(f".{file.name}.partial")
     label = f"export {asset.folder.name}"

@@ -130,6 +130,11 @@ class Finding:
     verdict: Verdict
     seeds_needed: int | None = None
 
+    @property
+    def half_width(self) -> float | None:
+        """Half of the interval; None where there is none, of a deterministic claim."""
+        return (self.interval[1] - self.interval[0]) / 2 if len(self.values) > 1 else None
+
 
 def read_claims(folder: Path) -> Claims:
     """The claims of a paper in its folder. Raises ClaimsError with file, claim and key."""

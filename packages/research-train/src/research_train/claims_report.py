@@ -29,7 +29,6 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
     rows = []
     for finding in findings:
         claim = finding.claim
-        half = (finding.interval[1] - finding.interval[0]) / 2
         unit = f" {claim.unit}" if claim.unit else ""
         verdict: str = finding.verdict
         if finding.verdict == "known gap" and claim.known_gap:
@@ -41,7 +40,7 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
             [
                 claim.name,
                 f"{claim.published:g} ± {claim.tolerance:g}{unit}",
-                (with_interval(finding.mean, half) if half else f"{finding.mean:.4g}") + unit,
+                with_interval(finding.mean, finding.half_width) + unit,
                 str(len(finding.values)),
                 verdict,
             ]
@@ -79,7 +78,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
                 published=finding.claim.published,
                 tolerance=finding.claim.tolerance,
                 mean=finding.mean,
-                interval=(finding.interval[1] - finding.interval[0]) / 2 or None,
+                interval=finding.half_width,
                 values=finding.values,
                 verdict=finding.verdict,
                 unit=finding.claim.unit,

@@ -21,7 +21,7 @@ from research_data.durable import fsync_file, new_folder, sha256_file
 from research_data.manifest import FileEntry, check_file_names, why_no_name
 from research_data.progress import BytesProgress
 from research_data.publish import refuse_full_disk
-from research_data.transfer import LARGEST_MANIFEST, HashingReader, write_hashed
+from research_data.transfer import LARGEST_MANIFEST, HashingReader, export_target, write_hashed
 from research_data.verify import OnBytes, sha256_of
 
 from research_train.errors import RunError
@@ -82,12 +82,7 @@ def export_run(
     doesn't, RunError when the run is at work, or it or its code is damaged, StorageError.
     """
     record = _sound_record(run)
-    path = path.expanduser()
-    target = path / f"{run.id}.tar" if path.is_dir() else path
-    if target.exists():
-        raise UsageError(f"{target} exists; export to another name")
-    if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no folder to write to")
+    target = export_target(path, f"{run.id}.tar")
     source = find_archive(record.source)
     files = {f"run/{name}": run.folder / name for name in _run_files(run.folder, checkpoints)}
     files[_source_name(record.source)] = source

@@ -295,7 +295,7 @@ def _why_impossible(
     wanted = list(dict.fromkeys(cause.requirement for cause in error.causes))
     parts = [" and ".join(map(str, wanted))]
     for name in dict.fromkeys(provider.identify(each) for each in wanted):
-        here, *_ = [installed_version(name) or "none"]
+        here = installed_version(name) or "none"
         released = [str(release.version) for release in releases(provider.internal[name])]
         parts.append(
             f"the workspace has {name} {here}; released are {', '.join(released) or 'none'}"

@@ -31,6 +31,7 @@ from research_train.errors import ClaimsError, Interrupted, RunError
 from research_train.members import Member, did_you_mean
 from research_train.record import RunRecord
 from research_train.run_table import RunSummary, runs, seal_state
+from research_train.signals import StopRequest
 
 QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
 QUICK_SEEDS = 2
@@ -248,9 +249,8 @@ def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
         check=False,
     )
     if done.returncode != 0:
-        raise ClaimsError(
-            done.stderr[done.stderr.rfind("error: ") :].removeprefix("error: ").strip()
-        )
+        _, _, message = done.stderr.rpartition("error: ")
+        raise ClaimsError(message.strip() or done.stderr.strip())
     return [answer["fingerprint"] for answer in json.loads(done.stdout)]
 
 
@@ -347,26 +347,13 @@ def _start(member: Member, needed: NeededRun, environment: Mapping[str, str]) ->
 def _children() -> Iterator[dict[_Child, NeededRun]]:
     """The trainings under way: stopped, each at a checkpoint, when something ends this block."""
     children: dict[_Child, NeededRun] = {}
-    before = signal.getsignal(signal.SIGTERM)
-
-    def stop(number: int, frame: object) -> None:
-        raise Interrupted(number)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        yield children
-    except KeyboardInterrupt as stopped:
-        for child in children:
-            child.process.send_signal(signal.SIGTERM)
-        for child in children:
-            child.process.wait()
-        if isinstance(stopped, Interrupted):
+    with StopRequest().listening():
+        try:
+            yield children
+        except BaseException as error:
+            number = signal.SIGTERM if isinstance(error, Interrupted) else signal.SIGKILL
+            for child in children:
+                child.process.send_signal(number)
+            for child in children:
+                child.process.wait()
             raise
-        raise Interrupted(signal.SIGINT) from None
-    except BaseException:
-        for child in children:
-            child.process.kill()
-            child.process.wait()
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, before)
