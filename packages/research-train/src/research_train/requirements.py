@@ -5,6 +5,7 @@ uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 """
 
 import importlib.metadata
+import re
 import tomllib
 from collections.abc import Collection, Iterator
 from email.parser import HeaderParser
@@ -155,22 +156,29 @@ class Metadata(NamedTuple):
 
     name: str
     version: str
-    requires: tuple[Requirement, ...]
+    requires: tuple[str, ...]
 
     def applying(self, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:
         """The requirements on this platform."""
         environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
-        for requirement in self.requires:
+        for text in self.requires:
+            if not extras and _ONLY_FOR_AN_EXTRA.search(text):
+                continue  # nine of ten, and parsing them all takes a noticeable time
+            requirement = Requirement(text)
             if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
                 yield requirement
+
+
+_ONLY_FOR_AN_EXTRA = re.compile(r""";\s*extra\s*==\s*(["'])[^"']+\1\s*$""")
 
 
 @cache  # importlib.metadata parses the text anew for each question
 def parse_metadata(text: str) -> Metadata:
     """The content of a METADATA file."""
-    fields = HeaderParser().parsestr(text, headersonly=True)
+    headers, _, _ = text.partition("\n\n")  # below them stands a whole README
+    fields = HeaderParser().parsestr(headers, headersonly=True)
     requires = fields.get_all("Requires-Dist") or ()
-    return Metadata(fields["Name"], fields["Version"], tuple(map(Requirement, requires)))
+    return Metadata(fields["Name"], fields["Version"], tuple(requires))
 
 
 def _metadata(name: str) -> Metadata | None:
