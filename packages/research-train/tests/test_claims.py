@@ -49,7 +49,11 @@ def test_the_interval_is_that_of_scipy(values):
         ([0.95, 0.951, 0.949], {"direction": "lower"}, "not reproduced"),
         ([0.85, 0.851, 0.849], {"direction": "lower"}, "better"),
         ([0.85, 0.851, 0.849], {"direction": "higher"}, "not reproduced"),
+        ([0.91, 0.95, 0.93], {"direction": "higher"}, "reproduced"),  # perhaps better
+        ([0.89, 0.85, 0.87], {"direction": "lower"}, "reproduced"),
+        ([0.91, 0.95, 0.93], {"direction": "lower"}, "undecided"),
         ([0.85, 0.95, 0.90], {}, "undecided"),
+        ([0.85, 0.95, 0.90], {"direction": "higher"}, "undecided"),
         ([0.92, 0.93], {}, "undecided"),
         ([0.85, 0.851, 0.849], {"known_gap": {"value": 0.85, "evidence": "x"}}, "known gap"),
         ([0.80, 0.801, 0.799], {"known_gap": {"value": 0.85, "evidence": "x"}}, "not reproduced"),

@@ -84,8 +84,12 @@ def test_a_record_edited_by_hand_is_no_evidence(workspace, paper):
     [record] = workspace.outputs.glob("tiny/[!.]*/run.json")
     change(record, '"answer": 7.0', '"answer": 8.0')
     change(paper / "claims.yaml", "published: 7", "published: 8")
-    again = reproduce(workspace, "answer", "--json")
-    assert verdicts(again) == {"answer": "not reproduced"}
+    edited = json.loads(reproduce(workspace, "answer", "--dry-run", "--json").output)["edited"]
+    assert edited == [record.parent.name]
+    again = reproduce(workspace, "answer")
+    assert again.code == 1
+    assert f"no evidence: {edited[0]}: changed after it ended" in again.output
+    assert "not reproduced" in again.output
     assert len(workspace.records()) == 2
 
 

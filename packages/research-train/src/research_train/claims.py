@@ -25,6 +25,12 @@ Each kind makes one number of a seed's runs, one run a group of `overrides`:
 **Statistics.** The mean over the seeds, and the 95 % interval of Student's t for it: with n seeds
 mean +- t(0.975, n - 1) s / sqrt(n), s the standard deviation with n - 1 in it. A claim of one seed
 is deterministic: its interval is the number itself.
+
+**Verdicts.** `reproduced`: the whole interval lies within the tolerance of what was published, or
+past it on the good side of a directed claim; `better`: wholly past it there; `not reproduced`:
+wholly outside; `undecided`: it straddles the tolerance; `known gap`: not reproduced, and the
+interval holds, within the tolerance, what the authors' own code gives. Of an ordering the sign
+alone counts.
 """
 
 import math
@@ -192,14 +198,17 @@ def _verdict(claim: Claim, low: float, high: float) -> Verdict:
     if claim.kind == "ordering":
         return "reproduced" if low > 0 else "not reproduced" if high < 0 else "undecided"
     lower, upper = claim.published - claim.tolerance, claim.published + claim.tolerance
-    if lower <= low and high <= upper:
-        return "reproduced"
-    if lower <= high and low <= upper:
-        return "undecided"
     if (claim.direction == "higher" and low > upper) or (
         claim.direction == "lower" and high < lower
     ):
         return "better"
+    # Past the good bound of a directed claim lies no doubt, only more of what was claimed.
+    if (lower <= low or claim.direction == "lower") and (
+        high <= upper or claim.direction == "higher"
+    ):
+        return "reproduced"
+    if lower <= high and low <= upper:
+        return "undecided"
     gap = claim.known_gap
     if gap and low - claim.tolerance <= gap.value <= high + claim.tolerance:
         return "known gap"

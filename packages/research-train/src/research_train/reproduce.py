@@ -11,78 +11,39 @@ once; one that was interrupted goes on.
 import fcntl
 import json
 import math
-import os
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NamedTuple
 
 from research_data import get_outputs_dir
-from research_data.verify import count_cores
 
 from research_train.claims import Claim, Claims, Finding, judge, read_claims, seed_value
-from research_train.errors import ClaimsError, Interrupted, RunError
+from research_train.errors import ClaimsError, RunError
 from research_train.members import Member, did_you_mean
 from research_train.record import RunRecord
 from research_train.run_table import RunSummary, runs, seal_state
-from research_train.signals import StopRequest
+from research_train.trainings import Failed, NeededRun, Setting, Work, train_all
 
 QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
-QUICK_SEEDS = 2
-POLL = 0.1  # seconds between two looks at the processes
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is trained, but for the seed: an experiment and `key=value` words."""
-
-    experiment: str
-    overrides: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class NeededRun:
-    """A run that claims rest on.
-
-    run: the evidence there is; resume: one to go on with; seconds: what one of another seed took.
-    """
-
-    setting: Setting
-    seed: int
-    run: RunSummary | None = None
-    resume: RunSummary | None = None
-    seconds: float | None = None
-
-    @property
-    def label(self) -> str:
-        """What to call it in a list."""
-        words = " ".join([self.setting.experiment, *self.setting.overrides])
-        return f"{words} seed={self.seed}"
-
-
-@dataclass(frozen=True)
-class Failed:
-    """A run that gave no number, and why."""
-
-    needed: NeededRun
-    why: str
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out. failed: runs that gave no number: counted, never dropped silently."""
+    """What came out.
+
+    failed: runs that gave no number: counted, never dropped silently. edited: runs that would be
+    evidence, had nobody changed their record.
+    """
 
     member: Member
     claims: Claims
     findings: list[Finding]
     runs: dict[str, list[RunSummary]]
     failed: list[Failed]
+    edited: list[RunSummary]
     quick: bool
 
     @property
@@ -127,6 +88,8 @@ def plan_runs(
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
+    if quick:
+        chosen = [claim.model_copy(update={"seeds": 1}) for claim in chosen]
     if seeds == 1 and (several := [claim.name for claim in chosen if claim.seeds > 1]):
         raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
@@ -136,7 +99,7 @@ def plan_runs(
         claims,
         chosen,
         settings,
-        {claim.name: _seed_count(claim, seeds, quick) for claim in chosen},
+        {claim.name: 1 if claim.seeds == 1 else seeds or claim.seeds for claim in chosen},
         dict(zip(every, _fingerprints(member, every), strict=True)),
     )
 
@@ -148,17 +111,20 @@ def reproduce(
     jobs: int | None = None,
     quick: bool = False,
     say: Callable[[str], None] = lambda line: None,
+    show: Callable[[Work], None] = lambda work: None,
 ) -> Reproduction:
     """Make the runs that are missing, and judge the claims by all of them.
 
     jobs: how many trainings at once; as many as there are cores by default. say: told what begins
-    and ends. Raises ClaimsError; Interrupted, with every training stopped at a checkpoint;
-    RunError when another one is at work.
+    and ends. show: called again and again with how the trainings stand.
+    Raises ClaimsError; Interrupted, with every training stopped at a checkpoint; RunError when
+    another one is at work.
     """
     with _alone(member):
         plan = plan_runs(member, names, seeds, quick)
-        missing = [each for each in plan.needed() if each.run is None]
-        failed = _make(member, missing, jobs or count_cores(), say) if missing else []
+        before = plan.needed()
+        missing = [each for each in before if each.run is None]
+        failed = train_all(member, missing, jobs, say, show) if missing else []
     evidence = {(each.setting, each.seed): each for each in plan.needed()}
     findings, used = [], {}
     for claim in plan.chosen:
@@ -174,7 +140,13 @@ def reproduce(
             findings.append(judge(claim, values))
         elif not failed:
             judge(claim, values)  # raises, saying what is missing
-    return Reproduction(member, plan.claims, findings, used, failed, quick)
+    edited = edited_runs(before)
+    return Reproduction(member, plan.claims, findings, used, failed, edited, quick)
+
+
+def edited_runs(needed: Iterable[NeededRun]) -> list[RunSummary]:
+    """The runs that are no evidence because their seal doesn't fit what stands there now."""
+    return list({run.folder: run for each in needed for run in each.edited}.values())
 
 
 def _value_of_seed(
@@ -232,12 +204,6 @@ def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
     return {group: Setting(experiment, (*words, *more)) for group, words in claim.overrides.items()}
 
 
-def _seed_count(claim: Claim, seeds: int | None, quick: bool) -> int:
-    if claim.seeds == 1:
-        return 1
-    return QUICK_SEEDS if quick else seeds or claim.seeds
-
-
 def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
     """The fingerprint of each, told by the versions that the paper runs."""
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
@@ -264,12 +230,17 @@ def _needed(
         for run in same
         if run.record and run.record.seed == seed and not _lengthened(run.record)
     ]
+    edited: list[RunSummary] = []
     for run in of_seed:
-        if run.status == "completed" and seal_state(run) == "fits":
-            return NeededRun(setting, seed, run)
+        if run.status != "completed":
+            continue
+        if seal_state(run) == "fits":
+            return NeededRun(setting, seed, run, edited=edited)
+        edited.append(run)
     resume = next((run for run in of_seed if run.status == "interrupted"), None)
     took = [run.seconds for run in same if run.status == "completed"]
-    return NeededRun(setting, seed, resume=resume, seconds=took[0] if took else None)
+    seconds = took[0] if took else None
+    return NeededRun(setting, seed, resume=resume, seconds=seconds, edited=edited)
 
 
 def _lengthened(record: RunRecord) -> bool:
@@ -287,73 +258,3 @@ def _metric(claim: Claim, run: RunSummary) -> float | None:
             f"{did_you_mean(claim.metric, run.metrics)} It has: {known}"
         )
     return run.metrics[claim.metric]
-
-
-def _make(
-    member: Member, missing: Sequence[NeededRun], jobs: int, say: Callable[[str], None]
-) -> list[Failed]:
-    """Train what is missing, so many at once; returns what failed."""
-    environment = dict(os.environ)
-    threads = max(1, count_cores() // min(jobs, len(missing)))
-    environment["OMP_NUM_THREADS"] = str(threads)
-    waiting, failed = list(missing), []
-    with _children() as children:
-        while waiting or children:
-            while waiting and len(children) < jobs:
-                needed = waiting.pop(0)
-                say(f"{'go on' if needed.resume else 'train'}: {needed.label}")
-                children[_start(member, needed, environment)] = needed
-            time.sleep(POLL)
-            for child in [each for each in children if each.process.poll() is not None]:
-                needed = children.pop(child)
-                if child.process.returncode == 0:
-                    say(f"done: {needed.label}")
-                    continue
-                child.errors.seek(0)
-                code = child.process.returncode
-                lines = child.errors.read().strip().splitlines() or [f"exit code {code}"]
-                failed.append(Failed(needed, lines[-1].removeprefix("error: ")))
-                say(f"failed: {needed.label}: {failed[-1].why}")
-    return failed
-
-
-class _Child(NamedTuple):
-    """A training under way. errors: a file, since a pipe that nobody reads would stop it."""
-
-    process: "subprocess.Popen[str]"
-    errors: IO[str]
-
-
-def _start(member: Member, needed: NeededRun, environment: Mapping[str, str]) -> _Child:
-    command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--quiet"]
-    if needed.resume is not None:
-        words = ["--resume", needed.resume.id]
-    else:
-        words = [*needed.setting.overrides, f"seed={needed.seed}"]
-    errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - _make reads it
-    process = subprocess.Popen(
-        [*command, needed.setting.experiment, *words],
-        env=dict(environment),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=errors,
-        text=True,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which stops them all
-    )
-    return _Child(process, errors)
-
-
-@contextmanager
-def _children() -> Iterator[dict[_Child, NeededRun]]:
-    """The trainings under way: stopped, each at a checkpoint, when something ends this block."""
-    children: dict[_Child, NeededRun] = {}
-    with StopRequest().listening():
-        try:
-            yield children
-        except BaseException as error:
-            number = signal.SIGTERM if isinstance(error, Interrupted) else signal.SIGKILL
-            for child in children:
-                child.process.send_signal(number)
-            for child in children:
-                child.process.wait()
-            raise

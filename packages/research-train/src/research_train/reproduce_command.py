@@ -5,7 +5,8 @@ uv run --package paper-mnist1d reproduce
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
@@ -18,7 +19,8 @@ from research_train.usage import parse, reproduce_parser
 from research_train.which_paper import which_member
 
 if TYPE_CHECKING:
-    from research_train.reproduce import NeededRun
+    from research_train.run_table import RunSummary
+    from research_train.trainings import NeededRun
 
 
 def reproduce_command() -> int:
@@ -51,17 +53,21 @@ def _reproduce(words: Sequence[str]) -> int:
     )
     from research_train.evaluation import table_lines
     from research_train.reproduce import reproduce
+    from research_train.reproduce_screen import live_table
 
     if not options.quick:
         readme_with_place(member)  # before hours of training, not after
-    outcome = reproduce(
-        member,
-        options.words,
-        options.seeds,
-        options.jobs,
-        options.quick,
-        (lambda line: None) if options.quiet else say,
-    )
+    live = sys.stderr.isatty() and not options.quiet
+    with live_table() if live else nullcontext(lambda work: None) as show:
+        outcome = reproduce(
+            member,
+            options.words,
+            options.seeds,
+            options.jobs,
+            options.quick,
+            (lambda line: None) if live or options.quiet else say,
+            show,
+        )
     files = write_report(outcome)
     rows = claims_rows(outcome.findings)
     if outcome.quick:
@@ -69,11 +75,14 @@ def _reproduce(words: Sequence[str]) -> int:
     if options.json:
         failed = [{"run": each.needed.label, "why": each.why} for each in outcome.failed]
         claims = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
-        print(json.dumps({"claims": claims, "failed": failed, "quick": outcome.quick}, indent=2))
+        edited = [run.id for run in outcome.edited]
+        value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
+        print(json.dumps(value, indent=2))
     else:
         print("\n".join(table_lines(COLUMNS, rows)))
         for each in outcome.failed:
             print(f"failed: {each.needed.label}: {each.why}")
+        _say_edited(outcome.edited)
         if outcome.quick:
             print("a smoke test: that everything runs, and no evidence")
         for file in files:
@@ -83,7 +92,15 @@ def _reproduce(words: Sequence[str]) -> int:
     return 0 if outcome.holds else 1
 
 
+def _say_edited(runs: Iterable["RunSummary"]) -> None:
+    for run in runs:
+        print(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
+
+
 def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
+    from research_train.reproduce import edited_runs
+
+    edited = edited_runs(needed)
     missing = [each for each in needed if each.run is None]
     known = [each.seconds for each in missing if each.seconds is not None]
     if as_json:
@@ -95,7 +112,13 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
             }
             for each in needed
         ]
-        print(json.dumps({"runs": rows, "missing": len(missing), "seconds": sum(known)}, indent=2))
+        value = {
+            "runs": rows,
+            "missing": len(missing),
+            "seconds": sum(known),
+            "edited": [run.id for run in edited],
+        }
+        print(json.dumps(value, indent=2))
         return
     for each in needed:
         if each.run is not None:
@@ -105,6 +128,7 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
         else:
             state = "to be run"
         print(f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else ""))
+    _say_edited(edited)
     unknown = len(missing) - len(known)
     print(
         f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
