@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from research_cli import __version__
 from research_cli.assets import dataset_app, model_app
 from research_cli.packages import package_app
+from research_cli.paper_reproduce import with_reproduce
 from research_cli.papers import paper_app
 from research_cli.run_exchange import with_exchange
 from research_cli.runs import run_app
@@ -66,7 +67,7 @@ app = typer.Typer(
 app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(package_app(Commands, RICH), name="package")
-app.add_typer(paper_app(Commands, RICH), name="paper")
+app.add_typer(with_reproduce(paper_app(Commands, RICH)), name="paper")
 app.add_typer(with_exchange(run_app(Commands, RICH)), name="run")
 
 

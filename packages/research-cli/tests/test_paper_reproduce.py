@@ -1,0 +1,70 @@
+"""`research-cli paper reproduce`: the claims of every paper that makes some."""
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from workspaces import Workspace
+
+CLAIM = """source: Nobody, Table 1
+claims:
+  - name: answer
+    what: The answer.
+    kind: value
+    metric: answer
+    published: 7
+    tolerance: 0
+    reason: nothing is random
+    experiment: second
+    overrides: {seven: [answer=7]}
+    seeds: 1
+"""
+MARKED = "<!-- claims: written by `reproduce` -->\n<!-- /claims -->\n"
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    """Three papers: `tiny` makes a claim that holds, `wrong` one that doesn't, `silent` none."""
+    workspace = Workspace(tmp_path / "workspace")
+    for name in ("tiny", "wrong", "silent"):
+        folder = workspace.add_paper(name)
+        (folder / "README.md").write_text(MARKED)
+        if name != "silent":
+            claim = CLAIM if name == "tiny" else CLAIM.replace("published: 7", "published: 8")
+            (folder / "claims.yaml").write_text(claim)
+    return workspace
+
+
+def test_every_paper_with_claims_and_one_exit_code(workspace: Workspace) -> None:
+    done = workspace.run("research-cli", "paper", "reproduce", "--all", "--json")
+    assert done.code == 1, done.errors
+    reports = json.loads(done.output)
+    assert {paper: report["exit_code"] for paper, report in reports.items()} == {
+        "tiny": 0,
+        "wrong": 1,
+    }
+    assert reports["wrong"]["report"]["claims"][0]["verdict"] == "not reproduced"
+    one = workspace.run("research-cli", "paper", "reproduce", "tiny")
+    assert one.code == 0
+    assert "reproduced" in one.output
+    workspace.run("research-cli", "paper", "reproduce").refused(2, "NAME ..., or --all")
+    workspace.run("research-cli", "paper", "reproduce", "tinny").refused(2, "Did you mean 'tiny'?")
+
+
+def test_a_signal_stops_every_training_at_a_checkpoint(workspace: Workspace) -> None:
+    slow = "overrides: {slow: [sleep=0.05, steps=600, checkpoint_every=5]}"
+    claims = workspace.root / "papers/tiny/claims.yaml"
+    text = CLAIM.replace("experiment: second", "experiment: tiny")
+    text = text.replace("metric: answer", "metric: test/accuracy")
+    claims.write_text(text.replace("overrides: {seven: [answer=7]}", slow))
+    process = workspace.start("research-cli", "paper", "reproduce", "tiny", "wrong")
+    deadline = time.monotonic() + 60
+    while workspace.last_step() < 10:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 130
+    assert [record["status"] for record in workspace.records()] == ["interrupted"]
+    assert not workspace.records("wrong")
