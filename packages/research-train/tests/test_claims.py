@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from research_train import ClaimsError
+from research_train import ClaimsError, ConfigError
 from research_train.claims import Claim, judge, read_claims, seed_value
 
 
@@ -139,23 +139,31 @@ claims:
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("published: 0.9", "published: high", ["claim it: published", "it is 'high'"]),
-        ("published: 0.9", "publishd: 0.9", ["claim it: published: Field required", "publishd"]),
-        ("kind: value", "kind: median", ["claim it: kind", "'value'"]),
-        ("tolerance: 0.02", "tolerance: 0", ["claim it: tolerance must be above 0"]),
-        ("tolerance: 0.02", "tolerance: -1", ["claim it: tolerance", "-1"]),
+        ("published: 0.9", "published: high", ["line 7: claim it: published", "it is 'high'"]),
+        (
+            "published: 0.9",
+            "publishd: 0.9",
+            [
+                "line 3: claim it: published: Field required",
+                "line 7: claim it: publishd: there is no such key. Did you mean 'published'?",
+            ],
+        ),
+        ("kind: value", "kind: median", ["line 5: claim it: kind", "'value'"]),
+        ("tolerance: 0.02", "tolerance: 0", ["line 3: claim it: tolerance must be above 0"]),
+        ("tolerance: 0.02", "tolerance: -1", ["line 8: claim it: tolerance", "-1"]),
         ("kind: value", "kind: ratio", ["claim it: a ratio is of 2 groups", "has 1"]),
         ("kind: value", "kind: fit\n    overrides: {a: [], b: []}", ["positions", "'a'"]),
         ("source: Somebody, Table 1\n", "", ["source: Field required"]),
-        (GOOD[GOOD.index("claims:") :], "claims: []\n", ["claims:", "at least 1"]),
+        (GOOD[GOOD.index("claims:") :], "claims: []\n", ["line 2: claims:", "at least 1"]),
         ("  - name: it", "  - name: It is", ["claim It is: name"]),
+        (GOOD, "", ["claims.yaml", "is empty"]),
     ],
 )
 def test_a_wrong_file_says_the_claim_and_the_key(tmp_path, old, new, parts):
     (tmp_path / "claims.yaml").write_text(GOOD)
     assert read_claims(tmp_path).claims[0].seeds == 5
     (tmp_path / "claims.yaml").write_text(GOOD.replace(old, new))
-    with pytest.raises(ClaimsError) as error:
+    with pytest.raises((ClaimsError, ConfigError)) as error:
         read_claims(tmp_path)
     for part in ["claims.yaml", *parts]:
         assert part in str(error.value)

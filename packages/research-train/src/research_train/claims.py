@@ -39,12 +39,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from research_train.config import read_yaml
 from research_train.errors import ClaimsError
+from research_train.members import did_you_mean
 
 CLAIMS = "claims.yaml"
 
@@ -143,7 +146,7 @@ class Finding:
 
 
 def read_claims(folder: Path) -> Claims:
-    """The claims of a paper in its folder. Raises ClaimsError with file, claim and key."""
+    """The claims of a paper in its folder. Raises ClaimsError with file, line, claim and key."""
     path = folder / CLAIMS
     if not path.is_file():
         raise ClaimsError(f"{path}: there is none. It holds the paper's published numbers.")
@@ -246,17 +249,38 @@ def _with_seeds(claim: Claim, values: Sequence[float], mean: float, count: int) 
 
 def _explained(path: Path, content: Mapping[str, object], error: ValidationError) -> list[str]:
     lines = []
+    marked = YAML(typ="rt", pure=True).load(path)  # with the line of every key
     claims = content.get("claims")
     for problem in error.errors():
         where = list(problem["loc"])
-        named = ""
+        line = _line_of(marked, where)
+        named, fields = "", Claims.model_fields
         if where[:1] == ["claims"] and len(where) > 1 and isinstance(claims, list):
             claim = claims[int(where[1])]
             name = claim.get("name") if isinstance(claim, dict) else None
-            named = f"claim {name or int(where[1]) + 1}: "
+            named, fields = f"claim {name or int(where[1]) + 1}: ", Claim.model_fields
             where = where[2:]
         key = ".".join(map(str, where))
         seen = "" if problem["type"] == "missing" else f" (it is {problem['input']!r})"
         message = problem["msg"].removeprefix("Value error, ")
-        lines.append(f"{path}: {named}{key + ': ' if key else ''}{message}{seen if key else ''}")
+        if problem["type"] == "extra_forbidden":
+            message = f"there is no such key.{did_you_mean(str(where[-1]), fields)}"
+            seen = ""
+        place = f"{path}, line {line}: {named}"
+        lines.append(f"{place}{key + ': ' if key else ''}{message}{seen if key else ''}")
     return lines
+
+
+def _line_of(marked: CommentedMap, where: Sequence[str | int]) -> int:
+    """The line of a key, or of the nearest one around it that is there."""
+    node: Any = marked
+    line = 1
+    for part in where:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int):
+            line = node.lc.item(part)[0] + 1
+        else:
+            break
+        node = node[part]
+    return line
