@@ -98,7 +98,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     results = {
         "schema": 1,
         "source": reproduction.claims.source,
-        "date": utc_now()[:10],
+        "date": _date(reproduction),
         "hardware": _hardware(reproduction),
         "packages": _packages(reproduction),
         "claims": [
@@ -129,6 +129,17 @@ def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:
         }
         for finding in reproduction.findings
     ]
+
+
+def _date(reproduction: Reproduction) -> str:
+    """The day on which the newest of the runs ended: the same evidence gives the same files."""
+    ends = [
+        run.record.ended or run.record.started
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+    ]
+    return max(ends)[:10] if ends else utc_now()[:10]
 
 
 def _hardware(reproduction: Reproduction) -> str:

@@ -1,6 +1,6 @@
 """Evaluating a finished run: the paper's numbers, printed, recorded beside the run, and drawn."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from research_train.metrics import Evaluation
 from research_train.record import compute_seal, utc_now
 from research_train.run import Run
 from research_train.run_folders import run_status
+from research_train.text_table import table_lines
 
 EVALUATION = "evaluation.json"
 
@@ -61,16 +62,6 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
     for name, value in evaluation.metrics.items():
         percent = f"  ({value:.1%})" if name.endswith("accuracy") else ""
         yield f"{name} = {value:.4f}{percent}"
-
-
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table as lines of text: columns as wide as they need, the first to the left."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        first, *others = row
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
-        yield "  ".join(cells).rstrip()
 
 
 def figures_of(run: Run) -> list[Path]:

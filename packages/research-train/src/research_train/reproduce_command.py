@@ -51,9 +51,9 @@ def _reproduce(words: Sequence[str]) -> int:
         readme_with_place,
         write_report,
     )
-    from research_train.evaluation import table_lines
     from research_train.reproduce import reproduce
     from research_train.reproduce_screen import live_table
+    from research_train.text_table import table_lines
 
     if not options.quick:
         readme_with_place(member)  # before hours of training, not after
