@@ -16,6 +16,7 @@ from research_cli.assets import dataset_app, model_app
 from research_cli.packages import package_app
 from research_cli.papers import paper_app
 from research_cli.run_exchange import with_exchange
+from research_cli.run_plot import with_plot
 from research_cli.runs import run_app
 
 # Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
@@ -67,7 +68,7 @@ app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(package_app(Commands, RICH), name="package")
 app.add_typer(paper_app(Commands, RICH), name="paper")
-app.add_typer(with_exchange(run_app(Commands, RICH)), name="run")
+app.add_typer(with_plot(with_exchange(run_app(Commands, RICH))), name="run")
 
 
 def _print_version(wanted: bool) -> None:
