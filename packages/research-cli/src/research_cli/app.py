@@ -15,6 +15,7 @@ from research_cli import __version__
 from research_cli.assets import dataset_app, model_app
 from research_cli.packages import package_app
 from research_cli.papers import paper_app
+from research_cli.report import with_report
 from research_cli.run_exchange import with_exchange
 from research_cli.run_plot import with_plot
 from research_cli.runs import run_app
@@ -33,6 +34,7 @@ Examples:
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
   research-cli run rerun RUN        again, from its own code: the same bytes?
+  research-cli report --open        papers, claims, curves, runs as one page
   research-cli package check        does every paper run what it requires?
 """
 
@@ -111,3 +113,6 @@ def env(
         print_table(checks)
     if overall_status(checks) == "fail":
         raise typer.Exit(1)
+
+
+with_report(app)

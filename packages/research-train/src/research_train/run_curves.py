@@ -72,10 +72,9 @@ def seed_groups(runs: Sequence[RunSummary], by: str | None = None) -> list[RunGr
         ]
     for run in runs:
         record = record_of(run)
-        setting = json.dumps(_setting(run), sort_keys=True)
         # Without a fingerprint a run is known to be of mixed code: it stands alone.
         code = record.fingerprint or run.folder
-        group = found.setdefault((record.experiment, code, setting), [])
+        group = found.setdefault((record.experiment, code, _setting_text(run)), [])
         if record.seed not in [record_of(other).seed for other in group]:
             group.append(run)
     groups = list(found.values())
@@ -108,6 +107,11 @@ def group_labels(firsts: Sequence[RunSummary]) -> list[str]:
     if len(set(made)) < len(made):
         return [f"{text} {run.id}" for text, run in zip(made, firsts, strict=True)]
     return made
+
+
+def group_setting(group: RunGroup) -> str:
+    """The setting of a group as text: equal for the same config, whatever the code."""
+    return _setting_text(group.runs[0])
 
 
 def group_curve(
@@ -214,6 +218,10 @@ def common_metric(histories: Iterable[Sequence[Point]]) -> str:
 def _setting(run: RunSummary) -> dict[str, object]:
     """The config without the seed and what is beside the point."""
     return {key: value for key, value in run.config.items() if key not in BESIDE_THE_POINT}
+
+
+def _setting_text(run: RunSummary) -> str:
+    return json.dumps(_setting(run), sort_keys=True, default=str)
 
 
 def _shown(value: object) -> str:

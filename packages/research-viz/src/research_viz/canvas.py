@@ -48,8 +48,7 @@ def fit_canvas(figure: Figure) -> None:
 
     So no name is too long to be seen, and equal data areas stay equal from figure to figure.
     """
-    figure.draw_without_rendering()
-    around = figure.get_tightbbox()
+    around = figure.get_tightbbox()  # lays everything out
     old_width, old_height = figure.get_size_inches()
     width, height = around.width + 2 * MARGIN, around.height + 2 * MARGIN
     figure.set_size_inches(width, height)
