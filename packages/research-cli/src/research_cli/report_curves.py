@@ -56,7 +56,8 @@ def curve_figures(
     """
     evidence = member.evidence
     experiments: dict[str, list[RunSummary]] = {}
-    for run in sorted(runs, key=lambda run: run.id not in evidence):
+    # Of two runs of a seed the first counts: evidence before others, originals before copies.
+    for run in sorted(runs, key=lambda run: (run.id not in evidence, bool(run.remarks))):
         if run.record is not None:
             experiments.setdefault(run.record.experiment, []).append(run)
     for number, (experiment, found) in enumerate(experiments.items()):
@@ -65,18 +66,22 @@ def curve_figures(
             problems.append(f"{member.name}: no curves are drawn of {', '.join(left)}")
             return
         try:
-            yield from _of_experiment(member, experiment, found, number)
+            yield from _of_experiment(member, experiment, found, number, problems)
         except (ResearchError, ValueError, OSError) as error:
             problems.append(f"{experiment}: its curves can't be drawn: {error}")
 
 
 def _of_experiment(
-    member: MemberFacts, experiment: str, runs: Sequence[RunSummary], number: int
+    member: MemberFacts,
+    experiment: str,
+    runs: Sequence[RunSummary],
+    number: int,
+    problems: list[str],
 ) -> Iterable[PageFigure]:
     groups, left_out = _chosen(runs, member.evidence)
     claimed = {claim.metric for claim in member.claims}
     for place, metric in enumerate(_metrics(groups[0].runs[0], claimed)):
-        curves = {group.label: group_curve(group, metric, MOST_POINTS) for group in groups}
+        curves = {group.label: _curve(experiment, group, metric, problems) for group in groups}
         if not any(_has_numbers(values) for _, values in curves.values()):
             continue
         # A setting without the metric stays, as such: each has one colour in all figures.
@@ -89,6 +94,22 @@ def _of_experiment(
         svg = inline_svg(figure, f"{_identifier(member.name)}-{number}-{place}", f"Curves, {title}")
         remark = f"{left_out} more settings or versions of the code, not drawn" if left_out else ""
         yield PageFigure(title, svg, remark if place == 0 else "")
+
+
+def _curve(
+    experiment: str, group: RunGroup, metric: str, problems: list[str]
+) -> tuple[list[int], list[list[float]]]:
+    """The curve of a group without the runs that have no such metric, which is a problem."""
+    curve = group_curve(group, metric, MOST_POINTS)
+    if curve[0]:
+        return curve
+    having = [run for run in group.runs if group_curve(RunGroup("", [run]), metric, 2)[0]]
+    if not having or len(having) == len(group.runs):
+        return curve
+    without = ", ".join(run.id for run in group.runs if run not in having)
+    name = " ".join(dict.fromkeys([experiment, group.label]))
+    problems.append(f"{name}: drawn without {without}, whose metrics.jsonl has no {metric}")
+    return group_curve(RunGroup(group.label, having), metric, MOST_POINTS)
 
 
 def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGroup], int]:

@@ -38,6 +38,7 @@ SHAPES = {
 }
 METRICS_BESIDE = 3  # the final metrics of a run that stand beside the first
 FEW_RUNS = 50  # drawn as soon as processes are started
+MOST_RUN_PROBLEMS = 20  # that are listed one by one
 PROBLEM_LENGTH = 300  # letters of a problem in a list
 
 
@@ -140,7 +141,7 @@ def _sections(members: Sequence[Member], found: Sequence[RunSummary]) -> list[Se
 
 def _section(member: Member, runs: Sequence[RunSummary]) -> Section:
     facts = member_facts(member)
-    problems = list(facts.problems)
+    problems = list(dict.fromkeys(facts.problems))  # two may read the same broken file
     claims = None
     try:
         claims = claims_figure(facts)
@@ -161,6 +162,13 @@ def _run_problems(found: Sequence[RunSummary], known: set[str]) -> list[str]:
     problems = [
         f"run {run.paper}/{run.id}: {run.problem}"[:PROBLEM_LENGTH] for run in found if run.problem
     ]
+    problems += [
+        f"run {run.paper}/{run.id}: its config.yaml can't be read"
+        for run in found
+        if run.record and not run.config
+    ]
+    if (more := len(problems) - MOST_RUN_PROBLEMS) > 0:
+        problems[MOST_RUN_PROBLEMS:] = [f"{more} more runs: the table of runs says what it is"]
     strange = sorted({run.paper for run in found} - known)
     if strange:
         problems.append(f"runs of papers that this workspace doesn't have: {', '.join(strange)}")
@@ -173,6 +181,9 @@ def _row(run: RunSummary, evidence: set[str]) -> RunRow:
     first = metrics[0] if metrics else ("", None)
     words = record.command if record else []
     settings = [word for word in words if "=" in word and not word.startswith(("seed=", "-"))]
+    problems = [run.problem] if run.problem else []
+    if record and not run.config:
+        problems.append("its config.yaml can't be read")
     tags = [f"tagged {', '.join(record.tags)}"] if record and record.tags else []
     note = [record.note] if record and record.note else []
     try:
@@ -192,9 +203,7 @@ def _row(run: RunSummary, evidence: set[str]) -> RunRow:
         first_metric=f"{first[0]} {shown_number(first[1])}" if metrics else "",
         first_value="" if first[1] is None else f"{first[1]:.6g}",
         metrics=", ".join(f"{k} {shown_number(v)}" for k, v in metrics[1 : 1 + METRICS_BESIDE]),
-        remarks="; ".join([*([run.problem] if run.problem else []), *run.remarks, *tags, *note])[
-            :PROBLEM_LENGTH
-        ],
+        remarks="; ".join([*problems, *run.remarks, *tags, *note])[:PROBLEM_LENGTH],
         evidence=run.id in evidence,
     )
 

@@ -61,8 +61,9 @@ def with_plot(app: typer.Typer) -> typer.Typer:
     ) -> None:
         """Draw learning curves: one a run, and for runs that differ only in their seed, the mean.
 
-        The band around a mean is its 95 % interval over the seeds. The curves are labelled by what
-        differs in the config.
+        The band around a mean is its 95 % interval over the seeds; on a logarithmic axis, as
+        losses have, from the lowest to the highest seed. The curves are labelled by what differs
+        in the config.
         """
         from research_train.run_curves import draw_groups, seed_groups
         from research_train.run_table import find_any_run
@@ -105,13 +106,15 @@ def default_file(runs: "Sequence[RunSummary]", metrics: Sequence[str], by: str |
 def remarks(runs: "Sequence[RunSummary]", groups: "Sequence[RunGroup]") -> Iterable[str]:
     """What a reader of the figure should know: runs left out, settings pooled."""
     from research_train.run_comparison import differing
+    from research_train.run_curves import BESIDE_THE_POINT
 
     drawn = {run.folder for group in groups for run in group.runs}
     for run in runs:
         if run.folder not in drawn:
             yield f"{run.id} is left out: a run of the same setting and seed is drawn"
     for group in groups:
-        keys = [key for key in differing([run.config for run in group.runs]) if key != "seed"]
+        differ = differing([run.config for run in group.runs])
+        keys = [key for key in differ if key not in BESIDE_THE_POINT]
         if keys and len(group.runs) > 1:
             yield f"{group.label} pools runs that differ in {', '.join(keys)} as well"
         unfinished = [run.id for run in group.runs if run.status != "completed"]
