@@ -92,7 +92,9 @@ def _of_experiment(
         )
         title = f"{experiment}: {metric}"
         svg = inline_svg(figure, f"{_identifier(member.name)}-{number}-{place}", f"Curves, {title}")
-        remark = f"{left_out} more settings or versions of the code, not drawn" if left_out else ""
+        remark = (
+            f"not drawn: other settings or versions of the code, {left_out}" if left_out else ""
+        )
         yield PageFigure(title, svg, remark if place == 0 else "")
 
 
