@@ -16,7 +16,9 @@ from research_cli.assets import dataset_app, model_app
 from research_cli.packages import package_app
 from research_cli.paper_reproduce import with_reproduce
 from research_cli.papers import paper_app
+from research_cli.report import with_report
 from research_cli.run_exchange import with_exchange
+from research_cli.run_plot import with_plot
 from research_cli.runs import run_app
 
 # Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
@@ -33,6 +35,7 @@ Examples:
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
   research-cli run rerun RUN        again, from its own code: the same bytes?
+  research-cli report --open        papers, claims, curves, runs as one page
   research-cli package check        does every paper run what it requires?
 """
 
@@ -68,7 +71,7 @@ app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(package_app(Commands, RICH), name="package")
 app.add_typer(with_reproduce(paper_app(Commands, RICH)), name="paper")
-app.add_typer(with_exchange(run_app(Commands, RICH)), name="run")
+app.add_typer(with_plot(with_exchange(run_app(Commands, RICH))), name="run")
 
 
 def _print_version(wanted: bool) -> None:
@@ -111,3 +114,6 @@ def env(
         print_table(checks)
     if overall_status(checks) == "fail":
         raise typer.Exit(1)
+
+
+with_report(app)

@@ -48,7 +48,9 @@ class CompareCommand(TyperCommand):
 def run_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli run`. rich: help is for a terminal."""
     app = new_app(
-        group, rich, "Runs: listed, shown, compared, watched, labelled, re-run, exchanged, removed."
+        group,
+        rich,
+        "Runs: listed, shown, compared, drawn, watched, labelled, re-run, exchanged, removed.",
     )
 
     @app.command(
@@ -144,7 +146,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Json = False,
     ) -> None:
         """Show only what differs: config, code, versions, data, machine; and the metrics of all."""
-        from research_train.run_comparison import compare_runs, draw_curves
+        from research_train.run_comparison import compare_runs
+        from research_train.run_curves import draw_curves
         from research_train.run_table import find_any_run
 
         if metric is not None and plot is None:

@@ -54,7 +54,10 @@ from .run_changes import remove_runs as remove_runs
 from .run_changes import tag_run as tag_run
 from .run_comparison import RunComparison as RunComparison
 from .run_comparison import compare_runs as compare_runs
-from .run_comparison import draw_curves as draw_curves
+from .run_curves import RunGroup as RunGroup
+from .run_curves import draw_curves as draw_curves
+from .run_curves import draw_groups as draw_groups
+from .run_curves import seed_groups as seed_groups
 from .run_folders import find_run as find_run
 from .run_folders import last_run as last_run
 from .run_table import RunSummary as RunSummary

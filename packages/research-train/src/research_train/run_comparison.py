@@ -1,20 +1,17 @@
-"""Runs compared: what differs between them, and their curves in one figure."""
+"""Runs compared: what differs between them."""
 
 import hashlib
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_data import StorageError
 from research_data.errors import UsageError
 
 from research_train.errors import RunError
-from research_train.logged_metrics import Point, read_metrics
-from research_train.members import did_you_mean
 from research_train.record import RunRecord
 from research_train.run_folders import code_archive
-from research_train.run_table import BEST_IS_SMALL, RunSummary, record_of
+from research_train.run_table import RunSummary, record_of
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,7 @@ def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComp
     fingerprints = {record.fingerprint for record in records}
     return RunComparison(
         runs=list(runs),
-        differences={name: _differing(values) for name, values in sections.items()},
+        differences={name: differing(values) for name, values in sections.items()},
         changed_files=changed,
         missing_archives=[
             run.id
@@ -90,53 +87,8 @@ def labels(runs: Sequence[RunSummary]) -> list[str]:
     return [f"{run.folder.parent.name}/{run.id}" for run in runs]
 
 
-def draw_curves(runs: Sequence[RunSummary], stem: Path, metric: str | None = None) -> list[Path]:
-    """Draw a metric of several runs over their steps into stem.png and stem.svg.
-
-    metric: by default the first loss or accuracy that all of them have. Raises UsageError when
-    not all of them have it.
-    """
-    from research_viz import learning_curves, save_figure  # slow, and only needed here
-
-    histories = {
-        label: read_metrics(run.folder) for label, run in zip(labels(runs), runs, strict=True)
-    }
-    name = metric or common_metric(histories.values())
-    curves: dict[str, tuple[list[float], list[float]]] = {}
-    for run, points in histories.items():
-        steps, values = [], []
-        for point in points:
-            step, value = point["step"], point.get(name)
-            if step is not None and value is not None:
-                steps.append(step)
-                values.append(value)
-        if not values:
-            known = {key for point in points for key in point} - {"step", "time"}
-            raise UsageError(f"{run} has no metric {name!r}.{did_you_mean(name, known)}")
-        curves[run] = (steps, values)
-    positive = all(value > 0 for _, values in curves.values() for value in values)
-    logarithmic = bool(BEST_IS_SMALL.search(name)) and positive
-    figure = learning_curves(curves, ylabel=name, logarithmic=logarithmic)
-    try:
-        return save_figure(figure, stem)
-    except OSError as error:
-        raise StorageError(stem, error) from error
-
-
-def common_metric(histories: Iterable[Sequence[Point]]) -> str:
-    """The first loss or accuracy that occurs in all of them. Raises UsageError."""
-    names = [dict.fromkeys(name for point in points for name in point) for points in histories]
-    common = [name for name in names[0] if all(name in others for others in names)]
-    for name in common:
-        if "loss" in name or "accuracy" in name:
-            return name
-    listed = ", ".join(name for name in common if name not in ("step", "time")) or "nothing"
-    raise UsageError(
-        f"these runs log no loss or accuracy that all have; name what to draw: {listed}"
-    )
-
-
-def _differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """The keys whose values aren't all the same -> the values, None where there is none."""
     keys = dict.fromkeys(key for each in values for key in each)
     rows = {key: [each.get(key) for each in values] for key in keys}
     return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
@@ -155,7 +107,7 @@ def _changed_files(archives: Sequence[Path]) -> list[str]:
     """The files that are not the same in all of the archives; texts and tests come last."""
     if len(archives) < 2:
         return []
-    names = _differing([_digests(path) for path in archives])
+    names = differing([_digests(path) for path in archives])
     return sorted(names, key=lambda name: (name.endswith(".md") or "/tests/" in name, name))
 
 

@@ -18,13 +18,29 @@ from research_viz.style import FONT_SIZE, HOUSE
 MARGIN = 0.08  # inches
 NAME_WIDTH = 2.2  # inches: where a method's, class's or claim's name is broken
 POINTS = 72.0  # an inch
+PANEL_GAP = 0.45  # inches between axes below one another: tick labels, half a line of air
 MATHEMATICS = re.compile(r"(?:[^$]|\$(?:[^\s$]|[^\s$][^$]*[^\s$])\$(?!\d))*")
 
 
 def new_figure(width: float = 4.2, height: float = 2.8) -> tuple[Figure, Axes]:
     """A figure with one pair of axes of this size in inches; `fit_canvas` adds what is around."""
-    figure = Figure(figsize=(width, height))
-    return figure, figure.add_axes((0.0, 0.0, 1.0, 1.0))
+    figure, [axes] = new_panels(1, width, height)
+    return figure, axes
+
+
+def new_panels(count: int, width: float = 4.2, height: float = 2.8) -> tuple[Figure, list[Axes]]:
+    """A figure with several axes of this size in inches below one another, the first on top.
+
+    Their x axes go equally far.
+    """
+    whole = count * height + (count - 1) * PANEL_GAP
+    figure = Figure(figsize=(width, whole))
+    bottoms = [(count - 1 - index) * (height + PANEL_GAP) / whole for index in range(count)]
+    axes: list[Axes] = []
+    for bottom in bottoms:
+        place = (0.0, bottom, 1.0, height / whole)
+        axes.append(figure.add_axes(place, sharex=axes[0] if axes else None))
+    return figure, axes
 
 
 def fit_canvas(figure: Figure) -> None:
@@ -32,8 +48,7 @@ def fit_canvas(figure: Figure) -> None:
 
     So no name is too long to be seen, and equal data areas stay equal from figure to figure.
     """
-    figure.draw_without_rendering()
-    around = figure.get_tightbbox()
+    around = figure.get_tightbbox()  # lays everything out
     old_width, old_height = figure.get_size_inches()
     width, height = around.width + 2 * MARGIN, around.height + 2 * MARGIN
     figure.set_size_inches(width, height)

@@ -1,6 +1,6 @@
 """Learning curves."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from research_viz.canvas import NAME_WIDTH, fit_canvas, label_axes, new_figure, wrapped
+from research_viz.canvas import NAME_WIDTH, fit_canvas, label_axes, new_panels, wrapped
 from research_viz.inputs import Floats, finite, not_empty, numbers
 from research_viz.intervals import t_intervals
 from research_viz.style import (
@@ -43,56 +43,97 @@ class Curve:
     seeds: int
 
 
-@house_style()
+Curves = Mapping[str, tuple[ArrayLike, ArrayLike]]
+
+
 def learning_curves(
-    curves: Mapping[str, tuple[ArrayLike, ArrayLike]],
+    curves: Curves,
     ylabel: str,
     xlabel: str = "step",
     title: str = "",
     logarithmic: bool = False,
     band: Band = "interval",
+    of: str = "seeds",
 ) -> Figure:
     """Draw one line a name: a run's values, or the mean over seeds with a band around it.
 
     curves: name -> (steps, values); steps (steps,), values (steps,) or (seeds, steps).
     logarithmic: the y axis is; then every value must be over 0.
     band: over the seeds at each step, the 95 % t-interval of the mean ("interval") or from the
-    lowest to the highest seed ("range"); the legend says which.
+    lowest to the highest seed ("range"); the legend says which. of: what the legend calls them
+    where they are no seeds, `runs`.
 
     A value that is not finite leaves a gap, in the mean as well, whichever seed it is of: a mean
     over the seeds that survived would flatter. The legend is in the order of the lines' ends.
     """
-    not_empty(curves, "curve")
-    if band not in BANDS:
-        raise ValueError(f"band: {band!r} is none of {', '.join(map(repr, BANDS))}")
-    drawn = {name: _curve(name, *curve, band, logarithmic) for name, curve in curves.items()}
-    if not any(np.isfinite(curve.middle).any() for curve in drawn.values()):
-        raise ValueError(f"there is nothing to draw: no finite value in {', '.join(drawn)}")
-    figure, axes = new_figure()
-    if logarithmic:
-        axes.set_yscale("log")
-    lines = {
-        name: _draw(axes, index, name, curve) for index, (name, curve) in enumerate(drawn.items())
-    }
-    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 2.5, 5, 10]))
-    axes.grid(True)
-    label_axes(axes, xlabel, ylabel, title)
-    bands = [curve for curve in drawn.values() if curve.seeds > 1]
-    if bands or len(curves) > 1:
-        order = sorted(drawn, key=lambda name: _end(drawn[name]), reverse=True)
-        handles: list[Line2D | Patch] = [lines[name] for name in order]
-        if bands:
-            label = wrapped(_band_label(band, bands), NAME_WIDTH)
-            handles.append(Patch(facecolor=FAINT, alpha=0.25, linewidth=0, label=label))
-        axes.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(1.03, 1.0),  # never over a curve
-            borderaxespad=0.0,
-            handlelength=3.2,  # as long as the longest dash pattern
+    return curve_panels({ylabel: curves}, xlabel, title, [ylabel] if logarithmic else [], band, of)
+
+
+@house_style()
+def curve_panels(
+    panels: Mapping[str, Curves],
+    xlabel: str = "step",
+    title: str = "",
+    logarithmic: Collection[str] = (),
+    band: Band | Mapping[str, Band] = "interval",
+    of: str = "seeds",
+) -> Figure:
+    """Several learning curves below one another: label of the y axis -> curves.
+
+    A name has one colour in all panels. logarithmic: the panels whose y axis is. band: of all
+    panels, or of each by its label. The rest is as in `learning_curves`.
+    """
+    not_empty(panels, "panel")
+    bands = {ylabel: band if isinstance(band, str) else band[ylabel] for ylabel in panels}
+    for each in bands.values():
+        if each not in BANDS:
+            raise ValueError(f"band: {each!r} is none of {', '.join(map(repr, BANDS))}")
+    places: dict[str, int] = {}  # name -> number of the series, the same in every panel
+    drawn: list[dict[str, Curve]] = []
+    for ylabel, curves in panels.items():
+        not_empty(curves, "curve")
+        positive = ylabel in logarithmic
+        drawn.append(
+            {name: _curve(name, *each, bands[ylabel], positive) for name, each in curves.items()}
         )
+        if not any(np.isfinite(curve.middle).any() for curve in drawn[-1].values()):
+            raise ValueError(f"there is nothing to draw: no finite value in {', '.join(curves)}")
+        for name in curves:
+            places.setdefault(name, len(places))
+    figure, axes = new_panels(len(panels))
+    for place, ylabel, shown in zip(axes, panels, drawn, strict=True):
+        if ylabel in logarithmic:
+            place.set_yscale("log")
+        lines = {name: _draw(place, places[name], name, shown[name]) for name in shown}
+        place.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 2.5, 5, 10]))
+        place.grid(True)
+        label_axes(
+            place, xlabel if place is axes[-1] else "", ylabel, title if place is axes[0] else ""
+        )
+        _draw_legend(place, shown, lines, f"{BANDS[bands[ylabel]]} {{}} {of}")
     fit_canvas(figure)
     return figure
+
+
+def _draw_legend(
+    axes: Axes, curves: Mapping[str, Curve], lines: Mapping[str, Line2D], band: str
+) -> None:
+    """Beside the axes, in the order of the lines' ends. band: what it is, with {} for how many."""
+    bands = [curve for curve in curves.values() if curve.seeds > 1]
+    if not bands and len(curves) == 1:
+        return
+    order = sorted(curves, key=lambda name: _end(curves[name]), reverse=True)
+    handles: list[Line2D | Patch] = [lines[name] for name in order]
+    if bands:
+        label = wrapped(band.format(_counts(bands)), NAME_WIDTH)
+        handles.append(Patch(facecolor=FAINT, alpha=0.25, linewidth=0, label=label))
+    axes.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(1.03, 1.0),  # never over a curve
+        borderaxespad=0.0,
+        handlelength=3.2,  # as long as the longest dash pattern
+    )
 
 
 def _curve(name: str, steps: ArrayLike, values: ArrayLike, band: Band, positive: bool) -> Curve:
@@ -159,7 +200,7 @@ def _end(curve: Curve) -> float:
     return float(finite_values[-1]) if len(finite_values) else -np.inf
 
 
-def _band_label(band: Band, curves: list[Curve]) -> str:
+def _counts(curves: list[Curve]) -> str:
+    """Of how many seeds they are: `5`, or `3 to 5`."""
     counts = sorted({curve.seeds for curve in curves})
-    seeds = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-    return f"{BANDS[band]} {seeds} seeds"
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

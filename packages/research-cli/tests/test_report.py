@@ -1,0 +1,193 @@
+"""`research-cli report` as a user types it, over a tiny paper with claims and real runs."""
+
+import json
+import shutil
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from workspaces import Workspace
+
+TITLE = 'Tiny <script>alert(1)</script> & "co"'
+CLAIMS = """
+source: Table <b>1</b>
+claims:
+  - {name: accuracy, what: Accuracy of tiny., kind: value, published: 0.9, unit: "%",
+     tolerance: 0.2, reason: made up, metric: test/accuracy}
+  - {name: missing, what: Never run., kind: value, published: 1, tolerance: 0.1, reason: made up,
+     metric: test/accuracy, known_gap: {value: 2, evidence: the authors' <i>code</i>}}
+"""
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: words, elements, what is loaded or linked."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.text = text
+        self.words = ""
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.ids: list[str] = []
+        self._inside: str | None = None
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self._inside = tag
+        for key, value in attributes:
+            if key in ("src", "href", "srcset", "action", "xlink:href", "data") and value:
+                self.addresses.append(value)
+            if key == "id" and value:
+                self.ids.append(value)
+
+    def handle_data(self, data: str) -> None:
+        if self._inside not in ("style", "script"):
+            self.words += data
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = None
+
+
+class Reports:
+    def __init__(self, folder: Path):
+        self.workspace = Workspace(folder / "workspace")
+        self.paper = self.workspace.add_paper()
+        (self.paper / "claims.yaml").write_text(CLAIMS)
+        file = self.paper / "pyproject.toml"
+        file.write_text(
+            f"{file.read_text()}\n[tool.research]\ntitle = {json.dumps(TITLE)}\n"
+            'year = 2020\narxiv = "2011.14439"\nauthors = ["A. <u>Person</u>", "B. Other"]\n'
+        )
+        words = ("--quiet", "tensorboard=false")
+        self.runs = [self.workspace.train(*words, f"seed={seed}").folder for seed in (0, 1)]
+        result = {
+            "name": "accuracy",
+            "published": 0.9,
+            "mean": 0.85,
+            "interval": [0.8, 0.9],
+            "n": 2,
+            "verdict": "reproduced",
+            "runs": [run.name for run in self.runs],
+            "values": [0.84, 0.86],
+        }
+        self.results = {
+            "schema": 1,
+            "source": "Table <b>1</b>",
+            "date": "2026-11-24",
+            "hardware": "a machine",
+            "packages": "torch 2.10.0",
+            "claims": [result],
+        }
+        (self.paper / "results.json").write_text(json.dumps(self.results))
+
+    def __call__(self, *words: str, cwd: Path | None = None) -> Page:
+        done = self.workspace.run("research-cli", "report", *words, "--json", cwd=cwd)
+        assert done.code == 0, done.errors
+        assert "Traceback" not in done.errors
+        self.value = json.loads(done.output)
+        text = Path(self.value["file"]).read_text(encoding="utf-8")
+        assert self.value["bytes"] == len(text.encode())
+        page = Page(text)
+        outside = [address for address in page.addresses if not address.startswith("#")]
+        assert all(address.startswith("https://arxiv.org/abs/") for address in outside)
+        assert "url(http" not in text and "@import" not in text
+        assert len(page.ids) == len(set(page.ids))
+        assert not {"link", "img", "iframe", "object", "b", "i", "u"} & set(page.tags)
+        assert page.tags.count("script") == 1  # ours
+        return page
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Reports:
+    """Shared by the tests, each of which leaves it as it was."""
+    return Reports(tmp_path_factory.mktemp("report"))
+
+
+def test_everything_is_on_one_page_and_escaped(report: Reports) -> None:
+    page = report()
+    assert report.value["file"] == str(report.workspace.outputs / "report.html")
+    assert (report.value["papers"], report.value["runs"], report.value["problems"]) == (1, 2, [])
+    for part in (
+        TITLE,
+        "(2020)",
+        "A. <u>Person</u>, B. Other",
+        "arXiv 2011.14439",
+        "Table <b>1</b>",
+        "Accuracy of tiny.",
+        "0.9 ± 0.2 %",
+        "0.850 ± 0.050 %",
+        "● reproduced",
+        "○ no evidence",
+        "known gap: 2. the authors' <i>code</i>",
+        "2026-11-24, on a machine",
+        "torch 2.10.0",
+        "of 2 seeds",
+        "2 runs",
+        *(run.name for run in report.runs),
+    ):
+        assert part in page.words, part
+    assert page.addresses.count("https://arxiv.org/abs/2011.14439") == 1
+    assert page.tags.count("svg") == 3  # claims, accuracy, loss
+    assert "default-src 'none'" in page.text
+    assert str(report.workspace.root) not in page.text
+    assert len(page.text) < 200_000
+
+
+def test_what_is_damaged_is_said(report: Reports, tmp_path: Path) -> None:
+    bad = report.workspace.outputs / "tiny" / "20260101-000000.000-seed9"
+    stray = report.workspace.outputs / "gone" / "20260101-000000.000-seed9"
+    results = report.paper / "results.json"
+    try:
+        bad.mkdir()
+        (bad / "run.json").write_text('{"id": "<script>')
+        shutil.copytree(report.runs[0], stray)
+        (stray / "metrics.jsonl").write_bytes(b"\xff\x00 no JSON")
+        results.write_text('{"claims": [{"name": "accuracy"}]}')
+        page = report("--out", str(tmp_path / "new folder" / "page.html"))
+        assert f"run tiny/{bad.name}: damaged" in page.words and "unreadable" in page.words
+        assert "tiny/results.json: can't be read (claims.0.published: Field required)" in page.words
+        assert "lies among the runs of gone" in page.words
+        assert len(report.value["problems"]) == 2
+        assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["page.html"]
+        results.write_text("{")
+        (report.paper / "claims.yaml").write_text("claims: [")
+        page = report("--out", str(tmp_path / "page.html"))
+        assert "claims.yaml" in page.words and "No claims" in page.words
+    finally:
+        shutil.rmtree(bad)
+        shutil.rmtree(stray.parent)
+        results.write_text(json.dumps(report.results))
+        (report.paper / "claims.yaml").write_text(CLAIMS)
+
+
+def test_papers_are_chosen_by_name(report: Reports, tmp_path: Path) -> None:
+    page = report("paper-tiny", "--out", str(tmp_path / "page.html"))
+    assert "Accuracy of tiny." in page.words
+    refused = report.workspace.run("research-cli", "report", "tinny")
+    assert refused.code == 1 or refused.code == 2
+    assert "Did you mean 'tiny'?" in refused.errors
+
+
+def test_a_workspace_with_nothing_in_it(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    done = workspace.run("research-cli", "report")
+    assert done.code == 0, done.errors
+    counts, file = done.output.splitlines()
+    assert counts.startswith("0 papers, 0 projects, 0 runs; ")
+    page = Page(Path(file).read_text(encoding="utf-8"))
+    assert "No papers and no projects here yet" in page.words
+    assert "No runs among the outputs here yet." in page.words
+
+
+def test_the_help_of_report_imports_neither_torch_nor_matplotlib() -> None:
+    program = (
+        "import sys; from research_cli.app import app; app(['report', '--help'], "
+        "standalone_mode=False); print({'torch', 'matplotlib', 'jinja2'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "set()"
