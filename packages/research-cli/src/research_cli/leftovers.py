@@ -110,4 +110,4 @@ def _files(folder: Path, place: str, listed: set[str] | None) -> list[str]:
     if listed is None:
         return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if not f.is_dir())
     inside = [name.removeprefix(f"{place}/") for name in listed if name.startswith(f"{place}/")]
-    return sorted(name for name in inside if os.path.lexists(folder / name))
+    return sorted(name or ".git" for name in inside if os.path.lexists(folder / name))

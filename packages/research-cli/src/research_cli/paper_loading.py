@@ -39,5 +39,5 @@ if __name__ == "__main__":
         try:
             problems = list(loading_problems(find_member(sys.argv[1], installed_members())))
         except ResearchError as error:
-            problems = [str(error)]
+            problems = [f"{error}. `uv sync` installs what the workspace holds"]
     print(json.dumps(problems))
