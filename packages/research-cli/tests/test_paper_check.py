@@ -101,7 +101,7 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
         f"claims.yaml says 0.9413. {again}"
     ]
     edit(claims, "published: 0.9413", "published: 0.8413")
-    edit(claims, "tolerance: 0.01", "tolerance: 0.0001")
+    edit(claims, "tolerance: 0.02", "tolerance: 0.0001")
     assert problems() == [
         "papers/whole/results.json: claim placeholder was reproduced, and is undecided by what "
         f"claims.yaml says now. {again}"
