@@ -16,6 +16,7 @@ from research_cli.assets import dataset_app, model_app
 from research_cli.packages import package_app
 from research_cli.paper_reproduce import with_reproduce
 from research_cli.papers import paper_app
+from research_cli.projects import project_app
 from research_cli.report import with_report
 from research_cli.run_exchange import with_exchange
 from research_cli.run_plot import with_plot
@@ -31,6 +32,8 @@ Examples:
   research-cli dataset pull squad   from the hub into assets, verified
   research-cli dataset list         what is here, how large, used by whom
   research-cli model pull bert-base-uncased
+  research-cli paper new grokking   a paper that trains at once, to be rewritten
+  research-cli paper check          are all papers in order?
   research-cli paper pin old research-train==0.1.0
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
@@ -71,6 +74,7 @@ app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(package_app(Commands, RICH), name="package")
 app.add_typer(with_reproduce(paper_app(Commands, RICH)), name="paper")
+app.add_typer(project_app(Commands, RICH), name="project")
 app.add_typer(with_plot(with_exchange(run_app(Commands, RICH))), name="run")
 
 

@@ -4,6 +4,7 @@ Each finding is one line: where, what is wrong, what to do.
 """
 
 import subprocess
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -53,7 +54,8 @@ def check_packages(workspace: Path) -> PackageCheck:
             requirements += len(met)
             findings += dict.fromkeys(each.refused for each in met.values() if each.refused)
             findings += _misspelt(member, list(internal))
-            findings += _undeclared(member, list(internal))
+            findings += undeclared_imports(member)
+            findings += missing_sources(member)
         except RequirementError as error:
             findings.append(str(error))
     for name, folder in internal.items():
@@ -83,9 +85,9 @@ def _misspelt(member: Member, internal: list[str]) -> Iterator[str]:
             )
 
 
-def _undeclared(member: Member, internal: list[str]) -> Iterator[str]:
+def undeclared_imports(member: Member) -> Iterator[str]:
     """Internal packages that a member imports and doesn't declare: they may not be installed."""
-    modules = {name.replace("-", "_"): name for name in internal}
+    modules = {name.replace("-", "_"): name for name in internal_packages(member.workspace)}
     declared = {canonicalize_name(requirement.name) for requirement in required_by(member)}
     seen = {member.distribution, *declared}
     for file in member_code(member):
@@ -96,6 +98,25 @@ def _undeclared(member: Member, internal: list[str]) -> Iterator[str]:
                     f"{file}: imports {name.replace('-', '_')}, and {member.distribution} doesn't "
                     f"declare {name}. `uv add --package {member.distribution} {name}`"
                 )
+
+
+def missing_sources(member: Member) -> Iterator[str]:
+    """Internal packages that a member requires without saying that they are the workspace's."""
+    internal = internal_packages(member.workspace)
+    pyproject = member.folder / "pyproject.toml"
+    sources = _sources(pyproject) | _sources(member.workspace / "pyproject.toml")
+    for requirement in required_by(member):
+        name = canonicalize_name(requirement.name)
+        if name in internal and name not in sources:
+            yield (
+                f"{pyproject}: requires {name} without a source, and uv stops at that. Add the "
+                f"line `{name} = {{ workspace = true }}` under [tool.uv.sources]"
+            )
+
+
+def _sources(pyproject: Path) -> set[str]:
+    tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
+    return {canonicalize_name(name) for name in tool.get("uv", {}).get("sources", {})}
 
 
 def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator[str]:

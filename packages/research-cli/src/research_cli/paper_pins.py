@@ -1,10 +1,8 @@
 """Pinning a paper to a version of one of our packages, and running anything under its pins."""
 
 import os
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,10 +13,12 @@ from packaging.utils import canonicalize_name
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, UsageError
 from research_train.members import Member, did_you_mean
-from research_train.pins import Choice, choose_versions, environment_under, without_releases
+from research_train.pins import Choice, choose_versions, environment_under
 from research_train.releases import releases
 from research_train.requirements import internal_packages, required_by
 from tomlkit.items import Array
+
+from research_cli.all_or_nothing import call, restored_on_failure
 
 
 @dataclass(frozen=True)
@@ -95,15 +95,15 @@ def _understood(member: Member, text: str) -> Requirement:
 
 def _changed(member: Member, wanted: Requirement) -> Pin:
     pyproject = member.folder / "pyproject.toml"
-    with _restored_on_failure([pyproject, member.workspace / "uv.lock"]):
+    with restored_on_failure([pyproject, member.workspace / "uv.lock"]):
         required_by(member)  # what is there must be understood first
         document = tomlkit.parse(pyproject.read_text(encoding="utf-8"))
         before = _write_requirement(document, wanted)
         write_bytes(pyproject, tomlkit.dumps(document).encode())
         runs = choose_versions(member)[wanted.name]
-        _call(["uv", "lock"], member.workspace, "the lock can't be renewed")
+        call(["uv", "lock"], member.workspace, "the lock can't be renewed")
         command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--help"]
-        _call(command, member.folder, f"{member.name} can't be started under {wanted}")
+        call(command, member.folder, f"{member.name} can't be started under {wanted}")
     return Pin(str(wanted), before, runs)
 
 
@@ -123,28 +123,3 @@ def _write_requirement(document: tomlkit.TOMLDocument, wanted: Requirement) -> s
     source["workspace"] = True
     uv.setdefault("sources", tomlkit.table())[wanted.name] = source
     return None
-
-
-def _call(command: list[str], folder: Path, problem: str) -> None:
-    done = subprocess.run(
-        command, cwd=folder, env=without_releases(), capture_output=True, text=True, check=False
-    )
-    if done.returncode != 0:
-        said = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
-        if "Traceback" in said:
-            said = said.splitlines()[-1]
-        raise ResearchError(f"{problem}: {said}\nNothing was changed.")
-
-
-@contextmanager
-def _restored_on_failure(files: Sequence[Path]) -> Iterator[None]:
-    contents = {file: file.read_bytes() if file.is_file() else None for file in files}
-    try:
-        yield
-    except BaseException:
-        for file, content in contents.items():
-            if content is None:
-                file.unlink(missing_ok=True)
-            else:
-                write_bytes(file, content)
-        raise

@@ -1,24 +1,117 @@
-"""`research-cli paper ...`: what versions a paper runs under."""
+"""`research-cli paper ...`: papers made, listed, checked, and what versions they run under."""
 
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from research_cli.printing import Json, examples, new_app, output
+from research_cli.printing import Json, examples, new_app, output, print_json
+from research_cli.run_screens import print_rows
 
 if TYPE_CHECKING:
     from research_train.members import Member
 
     from research_cli.paper_pins import Pin
+    from research_cli.templates import NewMember
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
 Paper = Annotated[str, typer.Argument(metavar="NAME", help="A paper or project, `mnist1d`.")]
+Uses = Annotated[
+    str,
+    typer.Option(
+        metavar="WORDS", help="Of our packages, besides data and train: models, viz, or both."
+    ),
+]
 
 
 def paper_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli paper`. rich: help is for a terminal."""
-    app = new_app(group, rich, "Papers: which versions of our packages they run under.")
+    app = new_app(group, rich, "Papers: made, listed, checked, and pinned to versions.")
+
+    @app.command(
+        epilog=examples(
+            "research-cli paper new grokking",
+            "research-cli paper new grokking --arxiv 2201.02177 --year 2022 --uses models,viz",
+        )
+    )
+    def new(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="a-z, 0-9 and hyphens.")],
+        title: Annotated[str | None, typer.Option(metavar="TEXT", help="The paper's.")] = None,
+        arxiv: Annotated[str | None, typer.Option(metavar="ID", help="As 2011.14439.")] = None,
+        year: Annotated[int | None, typer.Option(metavar="YEAR", help="It appeared.")] = None,
+        authors: Annotated[str | None, typer.Option(metavar="TEXT", help="In a line.")] = None,
+        uses: Uses = "data,train",
+        json: Json = False,
+    ) -> None:
+        """Make a paper that trains, evaluates and passes its test at once, to be rewritten.
+
+        papers/NAME, with the lock renewed and the paper installed; all of it, or nothing.
+        """
+        from research_cli.templates import NewMember, read_uses
+
+        asked = read_uses(uses)
+        words = title if title is not None else name.replace("-", " ").capitalize()
+        make(NewMember(name, "paper", words, asked, arxiv, year, authors), json)
+
+    @app.command(
+        name="list", epilog=examples("research-cli paper list", "research-cli paper list --json")
+    )
+    def list_(json: Json = False) -> None:
+        """List papers and projects: title, year, verdicts, pins, last run."""
+        import sys
+
+        from research_cli.leftovers import find_leftovers
+        from research_cli.package_state import workspace_here
+        from research_cli.paper_list import papers
+        from research_cli.paper_screens import list_rows, list_value
+
+        workspace = workspace_here()
+        found = papers(workspace)
+        for leftover in find_leftovers(workspace):
+            print(f"warning: {leftover}", file=sys.stderr)
+        if json:
+            print_json({"papers": [list_value(state) for state in found]})
+        elif found:
+            print_rows(*list_rows(found))
+        else:
+            print("no paper yet: `research-cli paper new NAME` makes one")
+
+    @app.command(
+        epilog=examples(
+            "research-cli paper check",
+            "research-cli paper check mnist1d --json",
+            ".venv/bin/research-cli paper check --mend   # when `uv run` itself stops",
+        )
+    )
+    def check(
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="[NAME]...", help="Papers or projects; all.")
+        ] = None,
+        mend: Annotated[
+            bool, typer.Option("--mend", help="Move half-deleted papers to assets/leftovers.")
+        ] = False,
+        json: Json = False,
+    ) -> None:
+        """Check that papers and projects are in order; a problem makes the exit code 1.
+
+        Their files, configs, needs, claims, the README's table against the results, imports. A
+        half-deleted paper stops every uv command: --mend moves it away, deleting nothing.
+        """
+        from research_cli.leftovers import find_leftovers
+        from research_cli.leftovers import mend as mend_leftover
+        from research_cli.package_state import workspace_here
+        from research_cli.paper_check import check_papers
+        from research_cli.paper_screens import check_lines, check_value
+
+        workspace = workspace_here()
+        found = find_leftovers(workspace)
+        mended = [mend_leftover(each) for each in found] if mend else []
+        leftovers = [] if mend else list(map(str, found))
+        checked = check_papers(workspace, names or ())
+        value = {"leftovers": leftovers, "mended": mended, "papers": check_value(checked)}
+        output(value, json, [*mended, *leftovers, *check_lines(checked)])
+        if leftovers or any(each.problems for each in checked):
+            raise typer.Exit(1)
 
     @app.command(
         epilog=examples(
@@ -73,6 +166,33 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         run_under_pins(_member(name), context.args)
 
     return app
+
+
+def make(member: "NewMember", json: bool) -> None:
+    """Make a paper or project, and say what to type next."""
+    from research_cli.new_member import create_member
+    from research_cli.package_state import workspace_here
+
+    workspace = workspace_here()
+    folder = create_member(member, workspace)
+    place = folder.relative_to(workspace).as_posix()
+    commands = [
+        f"uv run pytest {place}",
+        f"uv run --package {member.distribution} train",
+        f"uv run --package {member.distribution} "
+        + ("reproduce" if member.kind == "paper" else "evaluate"),
+    ]
+    value = {
+        "name": member.name,
+        "distribution": member.distribution,
+        "folder": str(folder),
+        "next": commands,
+    }
+    lines = [
+        f"{place}: trains and passes its test; what it is about is a placeholder to be replaced",
+        *(f"  {command}" for command in commands),
+    ]
+    output(value, json, lines)
 
 
 def _member(name: str) -> "Member":

@@ -5,7 +5,7 @@ papers/mnist1d/results.json     the same with every seed's value, committed
 papers/mnist1d/README.md        the table, between its markers
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from research_data import StorageError, get_outputs_dir
@@ -57,6 +57,15 @@ def readme_with_place(member: Member) -> tuple[Path, str]:
     return readme, written
 
 
+def readme_block(findings: Sequence[Finding], results: Mapping[str, object]) -> str:
+    """What stands between the markers of a README. results: the content of results.json."""
+    from research_viz import markdown_table
+
+    table = markdown_table(COLUMNS, claims_rows(findings))
+    facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
+    return f"\n\n{table}\n{facts}\n\n"
+
+
 def write_report(reproduction: Reproduction) -> list[Path]:
     """Write all of it; returns the files. Raises ClaimsError for a README without markers.
 
@@ -95,7 +104,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         figures = save_figure(figure, folder / "claims")
     except OSError as error:
         raise StorageError(folder, error) from error
-    results = {
+    results: dict[str, object] = {
         "schema": 1,
         "source": reproduction.claims.source,
         "date": _date(reproduction),
@@ -108,10 +117,9 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     }
     if len(findings) == len(reproduction.claims.claims):  # a few leave the paper's account alone
         write_json(member.folder / RESULTS, results)
-        facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
         start = written.index(BEGIN) + len(BEGIN)
         end = written.index(END, start)
-        content = f"{written[:start]}\n\n{table}\n{facts}\n\n{written[end:]}"
+        content = written[:start] + readme_block(findings, results) + written[end:]
         write_bytes(readme, content.encode())
     return [folder / "claims.json", *figures]
 

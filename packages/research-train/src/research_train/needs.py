@@ -68,10 +68,38 @@ def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
     link_assets(member.folder, {name: asset_folder(name, rev) for name, rev in revisions.items()})
 
 
+def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
+    """What of the hub a member pins, and whether it is here; nothing is fetched.
+
+    Raises MemberError when the pyproject is wrong.
+    """
+    return [
+        (kind, need, bool(matching_assets(kind, *_pinned(member, kind, need))))
+        for kind, need, _ in _needs_of_hub(member, _research_table(member))
+    ]
+
+
 def _pulled(
     member: Member, kind: Kind, need: str, parts: Mapping[str, list[str]], quiet: bool
 ) -> tuple[str, Asset]:
     """The asset that a need names, at exactly the revision it pins. parts: of a dataset."""
+    name, revision = _pinned(member, kind, need)
+    if not matching_assets(kind, name, revision) and not quiet:
+        say(f"{member.distribution} needs the {kind} {need}")
+    if kind == "dataset":
+        asset = pull_dataset(need, parts.get("configs", ()), parts.get("splits", ()), quiet=quiet)
+    else:
+        asset = pull_model(need, quiet=quiet)
+    if not asset.manifest.revision.startswith(revision):
+        raise MemberError(
+            f"{member.folder / 'pyproject.toml'}: {need!r} is pinned, but {asset.folder.name} "
+            "is what there is to have"
+        )
+    return name, asset
+
+
+def _pinned(member: Member, kind: Kind, need: str) -> tuple[str, str]:
+    """Name and commit of a need."""
     name, revision = split_name(need)
     pyproject = member.folder / "pyproject.toml"
     if revision is None or not re.fullmatch("[0-9a-f]{7,40}", revision):
@@ -82,17 +110,7 @@ def _pulled(
             f"paper with it.{hint} `research-cli {kind} pull {name}` fetches the newest and says "
             "its revision."
         )
-    if not matching_assets(kind, name, revision) and not quiet:
-        say(f"{member.distribution} needs the {kind} {need}")
-    if kind == "dataset":
-        asset = pull_dataset(need, parts.get("configs", ()), parts.get("splits", ()), quiet=quiet)
-    else:
-        asset = pull_model(need, quiet=quiet)
-    if not asset.manifest.revision.startswith(revision):
-        raise MemberError(
-            f"{pyproject}: {need!r} is pinned, but {asset.folder.name} is what there is to have"
-        )
-    return name, asset
+    return name, revision
 
 
 def _needs_of_hub(

@@ -1,0 +1,113 @@
+"""Half-deleted members: files without a pyproject.toml, as a switch of branches leaves them.
+
+uv takes every folder under papers/, projects/ and packages/ for a member and stops without its
+pyproject.toml, `uv run` included. It passes over folders that are hidden or hold only what git
+ignores.
+"""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from research_data import get_assets_dir
+from research_data.errors import ResearchError, StorageError
+
+KINDS = ("papers", "projects", "packages")
+MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """A folder that stops uv.
+
+    place: from the workspace on, `papers/old`. files: those that git doesn't ignore, as seen from
+    there. tracked: git still has its pyproject.toml, which was deleted.
+    """
+
+    workspace: Path
+    place: str
+    files: list[str]
+    tracked: bool
+
+    def __str__(self) -> str:
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        what = f"holds {self.files[0]}{more} but" if self.files else "is a link to nowhere, and"
+        if self.tracked:
+            away = f"brings it back, as does `git checkout -- {self.place}/pyproject.toml`"
+        else:
+            away = f"moves it to {_away()}; or remove it, or give it one"
+        return (
+            f"{self.place}: {what} has no pyproject.toml, which stops every uv command. "
+            f"`{MEND}` {away}"
+        )
+
+
+def find_leftovers(workspace: Path) -> list[Leftover]:
+    """The folders of a workspace that stop uv, by name."""
+    listed = _listed_by_git(workspace)
+    found = []
+    for kind in KINDS:
+        for folder in sorted((workspace / kind).glob("[!.]*")):
+            dangling = folder.is_symlink() and not folder.exists()
+            if (folder / "pyproject.toml").is_file() or not (folder.is_dir() or dangling):
+                continue
+            place = f"{kind}/{folder.name}"
+            tracked = listed is not None and f"{place}/pyproject.toml" in listed
+            files = [] if dangling else _files(folder, place, listed)
+            if files or dangling:
+                found.append(Leftover(workspace, place, files, tracked))
+    return found
+
+
+def refuse_leftovers(workspace: Path) -> None:
+    """Raise ResearchError where uv could not run."""
+    if found := find_leftovers(workspace):
+        raise ResearchError("\n".join(map(str, found)))
+
+
+def mend(leftover: Leftover) -> str:
+    """Have uv run again; returns what was done. No file is deleted. Raises ResearchError."""
+    folder = leftover.workspace / leftover.place
+    if leftover.tracked:
+        pyproject = f"{leftover.place}/pyproject.toml"
+        command = ["git", "checkout", "--", pyproject]
+        done = subprocess.run(
+            command, cwd=leftover.workspace, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise ResearchError(f"{folder}: `{' '.join(command)}` says: {done.stderr.strip()}")
+        return f"{pyproject}: was deleted, is back as git has it"
+    moment = f"{datetime.now():%Y%m%d-%H%M%S}"
+    target = _away() / f"{leftover.place.replace('/', '-')}-{moment}"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, target)
+    except OSError as error:
+        raise StorageError(target, error) from error
+    return f"{leftover.place}: moved to {target}"
+
+
+def _away() -> Path:
+    return get_assets_dir() / "leftovers"
+
+
+def _listed_by_git(workspace: Path) -> set[str] | None:
+    """The files under KINDS that git tracks or could, there or not; None without git."""
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *KINDS]
+    try:
+        listing = subprocess.run(command, cwd=workspace, capture_output=True, check=False)
+    except FileNotFoundError:
+        return None
+    if listing.returncode:  # no repository: a zip
+        return None
+    return {name.decode(errors="replace") for name in listing.stdout.split(b"\0") if name}
+
+
+def _files(folder: Path, place: str, listed: set[str] | None) -> list[str]:
+    if listed is None:
+        return sorted(str(f.relative_to(folder)) for f in folder.rglob("*") if not f.is_dir())
+    inside = [name.removeprefix(f"{place}/") for name in listed if name.startswith(f"{place}/")]
+    return sorted(name or ".git" for name in inside if os.path.lexists(folder / name))

@@ -1,0 +1,43 @@
+"""What of a paper doesn't load, told by a process that runs what the paper requires.
+
+    python -m research_cli.paper_loading paper-mnist1d
+
+prints a JSON list of problems. `paper check` starts it: the paper may run a release of
+research-train.
+"""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import redirect_stdout
+
+from research_data.errors import ResearchError
+from research_train.config import load_config
+from research_train.members import Member, find_member, installed_members
+
+
+def loading_problems(member: Member) -> Iterator[str]:
+    """Experiments that aren't installed as the pyproject says, and configs that can't be loaded."""
+    pyproject = member.folder / "pyproject.toml"
+    content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
+    points = content["project"].get("entry-points", {}).get("research.experiments", {})
+    if points != member.experiments:
+        yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
+    for name in points.keys() & member.experiments.keys():
+        try:
+            load_config(member.experiment(name))
+        except ResearchError as error:
+            yield str(error)
+        except Exception as error:  # the paper's own code may do anything
+            why = f"{type(error).__name__}: {error}"
+            yield f"{member.folder}: the config of {name} can't be imported: {why}"
+
+
+if __name__ == "__main__":
+    with redirect_stdout(sys.stderr):  # what a paper's code prints
+        try:
+            problems = list(loading_problems(find_member(sys.argv[1], installed_members())))
+        except ResearchError as error:
+            problems = [f"{error}. `uv sync` installs what the workspace holds"]
+    print(json.dumps(problems))

@@ -1,0 +1,144 @@
+"""`research-cli paper new` and `project new`: all that is promised of a new member, or nothing."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import nbformat
+import pytest
+from new_members import HERE, NewMembers
+from research_cli.member_names import check_arxiv, check_name, check_year
+from research_cli.templates import NewMember, fill_in, read_uses
+from research_data import UsageError, this_workspace
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> NewMembers:
+    return NewMembers(tmp_path / "workspace")
+
+
+def test_a_new_paper_passes_its_test_and_is_listed_and_checked(workspace: NewMembers) -> None:
+    words = ["--title", 'A "first" try', "--arxiv", "2201.02177", "--year", "2022"]
+    made = workspace.research_cli("paper", "new", "first-try", *words, "--uses", "models,viz")
+    assert made.splitlines()[1:] == [
+        "  uv run pytest papers/first-try",
+        "  uv run --package paper-first-try train",
+        "  uv run --package paper-first-try reproduce",
+    ]
+    workspace.see_packages()
+    paper = workspace.root / "papers" / "first-try"
+    assert "2 passed" in workspace.python("-m", "pytest", "-q", "papers/first-try")
+
+    config = paper / "config.yaml"
+    config.write_text(config.read_text() + "learning_rat: 1\n")
+    unknown, note = workspace.inside("paper", "check", code=1).splitlines()
+    assert "papers/first-try/config.yaml: unknown key 'learning_rat' = 1. Did you mean" in unknown
+    assert note == (
+        "note: first-try: nothing reproduced yet; `uv run --package paper-first-try reproduce`"
+    )
+    [row] = json.loads(workspace.research_cli("paper", "list", "--json"))["papers"]
+    assert (row["title"], row["year"], row["arxiv"]) == ('A "first" try', 2022, "2201.02177")
+    assert (row["verdicts"], row["last_run"]) == (None, None)
+
+
+def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -> None:
+    workspace.research_cli("project", "new", "pruning", "--notebook")
+    project = workspace.root / "projects" / "pruning"
+    nbformat.validate(nbformat.read(project / "notebook.ipynb", 4))
+    assert not (project / "claims.yaml").exists()
+    [row] = json.loads(workspace.research_cli("paper", "list", "--json"))["papers"]
+    assert (row["name"], row["kind"], row["last_run"]) == ("pruning", "project", None)
+    workspace.run("uv", "lock", "--check")
+
+
+def test_where_the_lock_fails_nothing_is_left(workspace: NewMembers) -> None:
+    workspace.run("uv", "lock")
+    before = (workspace.root / "uv.lock").read_bytes()
+    needs = workspace.root / "packages" / "research-data" / "pyproject.toml"
+    broken = needs.read_text().replace("[tool", 'dependencies = ["no-such-thing-here"]\n\n[tool', 1)
+    needs.write_text(broken)
+    said = workspace.research_cli("paper", "new", "lost", code=1)
+    assert said.startswith("error: the lock can't be renewed: ")
+    assert "no-such-thing-here was not found" in said
+    assert said.endswith("Nothing was changed.\n")
+    assert (workspace.root / "uv.lock").read_bytes() == before
+    assert not list((workspace.root / "papers").iterdir())
+
+
+def test_a_usage_error_is_one_line_and_exit_code_2(workspace: NewMembers) -> None:
+    said = workspace.research_cli("paper", "new", "x", "--uses", "data,modls", code=2)
+    assert said == (
+        "error: --uses data,modls: none of our packages is research-modls. Did you mean 'models'? "
+        "There are: data, models, train, viz\n"
+    )
+    assert not (workspace.root / "papers").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("mnist1d", "there is papers/mnist1d already"),
+        ("exploratory", "there is projects/exploratory already"),
+        ("torch", "torch is a package that uv.lock holds"),
+        ("paper-x", "leave out the 'paper-': `x` becomes the distribution paper-x"),
+        ("x_y", "Did you mean 'x-y'?"),
+        ("größe", "lower case letters a to z, digits, and hyphens"),
+        ("../x", "that is a path"),
+        ("/x", "that is a path"),
+        ("", "it is empty"),
+        ("-x", "Did you mean 'x'?"),
+        ("x" * 41, "it has 41 characters; at most 40"),
+    ],
+)
+def test_a_name_that_cannot_be_says_why(name: str, part: str) -> None:
+    workspace = this_workspace()
+    assert workspace is not None
+    with pytest.raises(UsageError) as raised:
+        check_name(name, "paper", workspace)
+    assert part in str(raised.value)
+
+
+def test_a_module_that_is_there_already_is_not_shadowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "paper_taken.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match="its module paper_taken is there already"):
+        check_name("taken", "paper", tmp_path)
+
+
+def test_reserved_words_and_names_of_commands_are_names_like_others() -> None:
+    workspace = this_workspace()
+    assert workspace is not None
+    for name in ("class", "list", "train", "2-layers"):
+        check_name(name, "paper", workspace)
+
+
+def test_citations_that_cannot_be_true_are_refused() -> None:
+    for good in ("2011.14439", "2011.14439v2", "0704.0001", "cs/0112017", "math.GT/0309136"):
+        check_arxiv(good)
+    for bad in ("2013.14439", "2011.1", "arXiv:2011.14439", "cs/0113017", ""):
+        with pytest.raises(UsageError, match="no arXiv identifier"):
+            check_arxiv(bad)
+    check_year(2018)
+    with pytest.raises(UsageError, match="between 1900 and"):
+        check_year(3018)
+
+
+def test_what_is_filled_in_is_formatted_and_declares_what_it_imports(tmp_path: Path) -> None:
+    shutil.copyfile(Path(str(this_workspace())) / "pyproject.toml", tmp_path / "pyproject.toml")
+    for uses in ("data,train", "models", "viz", "models,viz"):
+        name = uses.replace(",", "-")
+        member = NewMember(name, "paper", 'On \\ and "', read_uses(uses), arxiv="2011.14439")
+        (tmp_path / name).mkdir()
+        fill_in(member, tmp_path / name)
+        code = "".join(file.read_text() for file in (tmp_path / name).rglob("*.py"))
+        declared = (tmp_path / name / "pyproject.toml").read_text()
+        for package in ("research_data", "research_models", "research_train", "research_viz"):
+            assert (f"from {package} " in code) == (f'"{package.replace("_", "-")}",' in declared)
+    for words in (["check"], ["format", "--check"]):
+        done = subprocess.run(
+            [HERE / "ruff", *words, "."], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout

@@ -1,0 +1,144 @@
+"""`research-cli paper check`: what is wrong with a paper, and half-deleted ones mended."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from new_members import NewMembers
+from research_cli.leftovers import find_leftovers
+from research_cli.paper_check import check_papers
+from research_cli.paper_list import papers
+from research_cli.paper_screens import list_rows
+from research_cli.templates import NewMember, fill_in
+from research_data import UsageError
+from research_train.claims import judge, read_claims
+from research_train.claims_report import BEGIN, readme_block
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> NewMembers:
+    """With the paper `whole`, which is not installed."""
+    workspace = NewMembers(tmp_path / "workspace")
+    folder = workspace.root / "papers" / "whole"
+    folder.mkdir(parents=True)
+    fill_in(NewMember("whole", "paper", "All of it"), folder)
+    return workspace
+
+
+def edit(file: Path, old: str, new: str) -> None:
+    assert old in file.read_text()
+    file.write_text(file.read_text().replace(old, new))
+
+
+def test_each_problem_is_a_line_with_its_fix(
+    workspace: NewMembers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RESEARCH_ASSETS", str(workspace.root / "assets"))
+    [before] = check_papers(workspace.root)
+    [unsynced] = before.problems
+    assert "'paper-whole' is installed" in unsynced and "uv sync" in unsynced
+
+    paper = workspace.root / "papers" / "whole"
+    pyproject = paper / "pyproject.toml"
+    edit(pyproject, 'title = "All of it"', 'datasets = ["squad", "glue@bcdcba79d07b"]\nyear = "x"')
+    edit(pyproject, "data:POINTS", "data:PONTS")
+    edit(pyproject, "research-train = { workspace = true }\n", "")
+    edit(paper / "paper_whole" / "train.py", "def train(", "def trian(")
+    edit(
+        paper / "paper_whole" / "model.py", "import nn\n", "import nn\nfrom research_viz import x\n"
+    )
+    edit(paper / "claims.yaml", "published: 0.8413", "published: much")
+    (paper / "paper_whole" / "config.py").unlink()
+    (paper / "tests" / "test_whole.py").unlink()
+    (paper / "README.md").unlink()
+    [after] = check_papers(workspace.root, ["paper-whole"])
+    wanted = [
+        r"papers/whole: has no README.md. Write one",
+        r"papers/whole: has no tests. Write tests/test_whole.py",
+        r"papers/whole/paper_whole/config.py: is missing. It holds class Config",
+        r"papers/whole/paper_whole/train.py: defines no function train\(config, run\)",
+        r"pyproject.toml: \[tool.research.generated\] whole-points = 'paper_whole.data:PONTS'",
+        r"requires research-train without a source.*research-train = \{ workspace = true \}",
+        r"model.py: imports research_viz.*`uv add --package paper-whole research-viz`",
+        r"'paper-whole' is installed",
+        r"pyproject.toml: \[tool.research\] has no title",
+        r"pyproject.toml: \[tool.research\] year = 'x': write a number",
+        r"claims.yaml: claim placeholder: published: Input should be a valid number",
+        r"'squad' must name a commit, as squad@<sha>",
+    ]
+    for pattern, problem in zip(wanted, after.problems, strict=True):
+        assert re.search(pattern, problem), problem
+    edit(pyproject, '"squad", ', "")
+    [after] = check_papers(workspace.root)
+    assert "whole: the dataset glue@bcdcba79d07b isn't here; `train` would pull it" in after.notes
+
+
+def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) -> None:
+    paper = workspace.root / "papers" / "whole"
+    claims = paper / "claims.yaml"
+    values = [0.84, 0.841, 0.842]
+    finding = judge(read_claims(paper).claims[0], values)
+    claim = {"name": "placeholder", "published": 0.8413, "values": values, "verdict": "reproduced"}
+    results = {"date": "2026-11-24", "hardware": "a CPU", "packages": "torch", "claims": [claim]}
+    (paper / "results.json").write_text(json.dumps(results))
+    [state] = papers(workspace.root)
+    assert list_rows([state])[1][0][4] == "1 reproduced"
+
+    def problems() -> list[str]:
+        """Without that it is not installed."""
+        return check_papers(workspace.root)[0].problems[1:]
+
+    again = "`uv run --package paper-whole reproduce` makes it again"
+    stale_table = f"papers/whole/README.md: its table isn't what results.json gives. {again}"
+    assert problems() == [stale_table]
+    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block([finding], results))
+    assert problems() == []
+    edit(claims, "published: 0.8413", "published: 0.9413")
+    assert problems() == [
+        "papers/whole/results.json: claim placeholder was judged by 0.8413 as published, and "
+        f"claims.yaml says 0.9413. {again}"
+    ]
+    edit(claims, "published: 0.9413", "published: 0.8413")
+    edit(claims, "tolerance: 0.02", "tolerance: 0.0001")
+    assert problems() == [
+        "papers/whole/results.json: claim placeholder was reproduced, and is undecided by what "
+        f"claims.yaml says now. {again}"
+    ]
+
+
+def test_an_unknown_name_says_the_nearest(workspace: NewMembers) -> None:
+    with pytest.raises(UsageError, match=r"no paper or project 'whle'\. Did you mean 'whole'\?"):
+        check_papers(workspace.root, ["whle"])
+
+
+def test_half_deleted_papers_are_told_and_mended(workspace: NewMembers) -> None:
+    root = workspace.root
+    (root / ".gitignore").write_text(".venv/\n__pycache__/\n/papers/*/data\n/assets/*/*\n")
+    for words in (["init", "-q"], ["add", "-A"]):
+        subprocess.run(["git", *words], cwd=root, check=True)
+    for file in ("ghost/__pycache__/a.pyc", "ghost/data", "half/notes.txt", "half/__pycache__/b"):
+        (root / "papers" / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / "papers" / file).write_text("mine")
+    (root / "papers" / "nowhere").symlink_to("/nowhere-at-all")
+    (root / "papers" / "whole" / "pyproject.toml").unlink()
+    found = find_leftovers(root)
+    places = [each.place for each in found]
+    assert places == ["papers/half", "papers/nowhere", "papers/whole"]
+    assert [each.tracked for each in found] == [False, False, True]
+
+    for words in (["list"], ["new", "other"], ["check"]):
+        said = workspace.research_cli("paper", *words, code=0 if words == ["list"] else 1)
+        if words != ["list"]:
+            assert "papers/half: holds notes.txt but has no pyproject.toml, which stops" in said
+            assert "`.venv/bin/research-cli paper check --mend` moves it to" in said
+    workspace.run("uv", "lock", code=2)
+    mended = workspace.research_cli("paper", "check", "--mend", code=1)  # whole isn't installed
+    assert "papers/whole/pyproject.toml: was deleted, is back as git has it" in mended
+    assert find_leftovers(root) == []
+    [moved] = (root / "assets" / "leftovers").glob("papers-half-*")
+    assert (moved / "notes.txt").read_text() == "mine"
+    assert f"papers/half: moved to {moved}" in mended
+    assert (root / "papers" / "ghost" / "data").exists()
+    workspace.run("uv", "lock")
