@@ -48,6 +48,21 @@ def test_convnet_over_sequences_is_the_layers_in_order():
     assert torch.equal(model(x.squeeze(1)), plain(x))
 
 
+def test_features_are_what_the_layers_give_one_after_the_other():
+    model = ConvNet((1, 40), [3, 4], [5, 3], outputs=10)
+    first, second = model.convolutions
+    x = torch.randn(6, 40)
+    h = torch.relu(first(x.unsqueeze(1)))
+    assert torch.equal(model.features(x)[0], h)
+    assert torch.equal(model.features(x)[1], torch.relu(second(h)))
+
+
+def test_a_convnet_may_have_no_convolution():
+    model = ConvNet((2, 3), [], [], outputs=4)
+    x = torch.randn(5, 2, 3)
+    assert torch.equal(model(x), model.linear(x.flatten(1)))
+
+
 @pytest.mark.parametrize("size", [(28, 28), (32, 20)])
 def test_convnet_over_images(size):
     model = ConvNet((3, *size), [8, 16], [3, 5], outputs=7, stride=2, padding=2)

@@ -7,9 +7,11 @@ from research_train import TrainConfig
 
 
 class Config(TrainConfig):
-    """One row of Table 1."""
+    """One number of Table 1."""
 
     model: Literal["logistic", "mlp", "cnn", "gru"]
-    """Row of Table 1."""
+    """Classifier of Table 1."""
+    shuffled: bool
+    """Give it the 40 points in another order, the same for every sequence (section 4)."""
     learning_rate: PositiveFloat
-    """Adam's step size (section 2.3)."""
+    """Adam's step size."""

@@ -8,7 +8,7 @@ from paper_mnist1d.models import MODELS
 
 
 def evaluate(config: Config, run: Run) -> Evaluation:
-    """Evaluate a trained row of Table 1 on the test examples."""
-    data = load_mnist1d(run.asset("mnist1d"))
+    """Evaluate a trained classifier of Table 1 on the test examples."""
+    data = load_mnist1d(run.asset("mnist1d"), config.shuffled)
     model = run.load_weights(MODELS[config.model]())
     return classification_report(model, data.test, CLASSES)

@@ -1,4 +1,4 @@
-"""Training as in section 2.3: Adam, batches of 100 in their order, 6,000 steps."""
+"""Training as in section 4: Adam, batches of 100 in their order, 6,000 steps."""
 
 import torch
 from research_data import Batches
@@ -10,8 +10,8 @@ from paper_mnist1d.models import MODELS
 
 
 def train(config: Config, run: Run) -> Metrics:
-    """Train one row of Table 1; returns its test accuracy at the last step."""
-    data = load_mnist1d(run.asset("mnist1d"))
+    """Train one classifier of Table 1; returns its test accuracy at the last step."""
+    data = load_mnist1d(run.asset("mnist1d"), config.shuffled)
     model = MODELS[config.model]()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
     trainer = Trainer(run, model, optimizer, loss=classification_loss)

@@ -4,23 +4,14 @@ import json
 
 import pytest
 import torch
-from paper_mnist1d.data import MNIST1D, load_mnist1d
+from paper_mnist1d.data import MNIST1D, SHUFFLED_ORDER, load_mnist1d
 from paper_mnist1d.models import MODELS
 from research_data import load_arrays, make_dataset
-from research_train import evaluate_run, find_member, installed_members, new_run, train_run
+from research_train import new_run
 
 FIRST_TARGETS = [2, 6, 4, 5, 6, 6, 6, 0, 3, 1]
+FIRST_SHUFFLED = [19, 16, 15, 26, 4, 12]
 FIRST_INPUTS = [-0.33200568, -0.47191036, -0.77869707, -1.00974083]
-
-
-@pytest.fixture(autouse=True)
-def assets(tmp_path, monkeypatch):
-    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path))
-
-
-@pytest.fixture
-def experiment():
-    return find_member("mnist1d", installed_members()).experiment()
 
 
 @pytest.mark.parametrize(
@@ -54,18 +45,27 @@ def test_the_data_is_the_same_every_time(tmp_path, monkeypatch):
     assert all((first[name] == second[name]).all() for name in first)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_row_of_table_1_trains_and_evaluates(experiment, model):
-    run = new_run(experiment, [f"model={model}", "steps=40", "tensorboard=false"])
-    run.quiet = True
-    train_run(run, experiment)
+def test_shuffling_moves_the_points_of_all_sequences_alike_and_always_so():
+    """By the order that the authors' notebook draws."""
+    assert SHUFFLED_ORDER.sort().values.tolist() == list(range(40))
+    assert SHUFFLED_ORDER[:6].tolist() == FIRST_SHUFFLED
+    plain = load_mnist1d(make_dataset(MNIST1D))
+    shuffled = load_mnist1d(make_dataset(MNIST1D), shuffled=True)
+    for split, other in zip(plain, shuffled, strict=True):
+        assert torch.equal(other.inputs, split.inputs[:, SHUFFLED_ORDER])
+        assert torch.equal(other.targets, split.targets)
+
+
+@pytest.mark.parametrize(
+    ("model", "shuffled"), [*((name, "false") for name in MODELS), ("cnn", "true")]
+)
+def test_the_classifiers_of_table_1_train_and_evaluate(trained, model, shuffled):
+    run = trained("mnist1d", f"model={model}", f"shuffled={shuffled}", "steps=40")
     assert run.record.metrics["test/accuracy"] > 0.12  # chance is 0.1
-    evaluation = evaluate_run(run, experiment)
-    assert evaluation.metrics == run.record.metrics
     assert json.loads((run.folder / "evaluation.json").read_text())["metrics"] == run.record.metrics
 
 
-def test_the_default_config_is_the_papers_protocol(experiment):
-    config = new_run(experiment).config
-    assert (config.model, config.learning_rate) == ("cnn", 0.01)
+def test_the_default_config_is_the_papers_protocol(member):
+    config = new_run(member.experiment()).config
+    assert (config.model, config.shuffled, config.learning_rate) == ("cnn", False, 0.01)
     assert (config.batch_size, config.steps, config.evaluate_every) == (100, 6000, 250)

@@ -58,7 +58,17 @@ class ConvNet(nn.Module):
 
         Returns (batch, outputs).
         """
+        last = [x, *self.features(x)][-1]
+        return self.linear(last.flatten(1))
+
+    def features(self, x: Tensor) -> list[Tensor]:
+        """What each convolution gives, after its nonlinearity: (batch, channels, *lengths).
+
+        x: as for forward.
+        """
         x = x.reshape(-1, *self.input_shape)
+        outputs = []
         for convolution in self.convolutions:
             x = self.activation(convolution(x))
-        return self.linear(x.flatten(1))
+            outputs.append(x)
+        return outputs

@@ -1,0 +1,1 @@
+"""Deep double descent over the width of an MLP (section 5.2)."""

@@ -1,0 +1,21 @@
+"""The MLP of Figure 5, and its errors."""
+
+from research_models import MLP
+from research_train import Metrics, accuracy
+from torch import nn
+
+from paper_mnist1d.data import Data
+
+
+def perceptron(width: int) -> MLP:
+    """Two hidden layers of a width, as in the authors' notebook."""
+    return MLP([40, width, width, 10])
+
+
+def errors(model: nn.Module, data: Data) -> Metrics:
+    """Share classified wrong, of the training examples with their noisy labels and of the test."""
+    train, test = accuracy(model, data.train, "train"), accuracy(model, data.test, "test")
+    return {
+        "train/error": 1 - train["train/accuracy"],
+        "test/error": 1 - test["test/accuracy"],
+    }

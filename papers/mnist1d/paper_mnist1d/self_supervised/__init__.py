@@ -1,0 +1,1 @@
+"""Self-supervised learning, SimCLR, and a linear probe of each layer (section 5.5)."""
