@@ -155,7 +155,7 @@ claims:
         ("kind: value", "kind: fit\n    overrides: {a: [], b: []}", ["positions", "'a'"]),
         ("source: Somebody, Table 1\n", "", ["source: Field required"]),
         (GOOD[GOOD.index("claims:") :], "claims: []\n", ["line 2: claims:", "at least 1"]),
-        ("  - name: it", "  - name: It is", ["claim It is: name"]),
+        ("  - name: it", "  - name: It is", ["claim It is: name: a name has lower case letters"]),
         (GOOD, "", ["claims.yaml", "is empty"]),
     ],
 )

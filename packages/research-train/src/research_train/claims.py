@@ -70,7 +70,7 @@ class Claim(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")
     what: str = Field(min_length=1)
     kind: Kind
     published: Finite
@@ -263,6 +263,8 @@ def _explained(path: Path, content: Mapping[str, object], error: ValidationError
         key = ".".join(map(str, where))
         seen = "" if problem["type"] == "missing" else f" (it is {problem['input']!r})"
         message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "string_pattern_mismatch":
+            message = "a name has lower case letters, digits, dots and hyphens"
         if problem["type"] == "extra_forbidden":
             message = f"there is no such key.{did_you_mean(str(where[-1]), fields)}"
             seen = ""

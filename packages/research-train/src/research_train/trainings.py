@@ -133,12 +133,13 @@ def train_all(
 ) -> list[Failed]:
     """Train what is missing, so many at once (one a core by default); returns what failed.
 
-    say: told what begins and ends. show: called again and again with how things stand.
+    Each has its part of the cores as threads, unless OMP_NUM_THREADS says otherwise. say: told what
+    begins and ends. show: called again and again with how things stand.
     Raises Interrupted, with every training stopped at a checkpoint.
     """
     jobs = min(jobs or count_cores(), len(missing))
     threads = max(1, count_cores() // max(jobs, 1))
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     work = Work(list(missing), jobs)
     with _stopped_together(work.under_way):
         while work.waiting or work.under_way:

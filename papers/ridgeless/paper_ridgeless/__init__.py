@@ -1,0 +1,1 @@
+"""Surprises in high-dimensional ridgeless least squares interpolation (arXiv 1903.08560)."""
