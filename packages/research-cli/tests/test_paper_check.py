@@ -65,7 +65,7 @@ def test_each_problem_is_a_line_with_its_fix(
         r"'paper-whole' is installed",
         r"pyproject.toml: \[tool.research\] has no title",
         r"pyproject.toml: \[tool.research\] year = 'x': write a number",
-        r"claims.yaml: claim placeholder: published: Input should be a valid number",
+        r"claims.yaml, line \d+: claim placeholder: published: Input should be a valid number",
         r"'squad' must name a commit, as squad@<sha>",
     ]
     for pattern, problem in zip(wanted, after.problems, strict=True):
