@@ -95,6 +95,7 @@ def test_a_record_edited_by_hand_is_no_evidence(workspace, paper):
 
 def test_changed_code_is_run_anew_and_a_failure_is_said(workspace, paper):
     assert reproduce(workspace).code == 0
+    account = [(paper / name).read_bytes() for name in ("results.json", "README.md")]
     train = paper / "paper_tiny/train.py"
     change(train, "data = load(run)", "data = load(run)\n    assert config.seed != 1, 'not this'")
     failed = reproduce(workspace, "--json")
@@ -102,6 +103,24 @@ def test_changed_code_is_run_anew_and_a_failure_is_said(workspace, paper):
     [failure] = json.loads(failed.output)["failed"]
     assert failure == {"run": "tiny seed=1", "why": "AssertionError: not this"}
     assert "points" not in verdicts(failed)  # one seed gives no interval
+    # What failed is no account of the paper, and neither are some claims or fewer seeds.
+    some = reproduce(workspace, "answer")
+    assert "are as before: 1 of 2 claims were not asked for" in some.output
+    assert account == [(paper / name).read_bytes() for name in ("results.json", "README.md")]
+
+
+def test_what_changes_while_it_is_trained_is_no_evidence_and_said(workspace, paper):
+    slow = "overrides: {slow: [sleep=0.05, steps=40]}"
+    change(paper / "claims.yaml", "seeds: 2\n", f"seeds: 2\n    {slow}\n")
+    process = workspace.start("reproduce", "--paper", "tiny", "points", "--jobs", "1")
+    deadline = time.monotonic() + 60
+    while workspace.last_step() < 1:
+        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    change(paper / "paper_tiny/train.py", "data = load(run)", "data = load(run)  # changed")
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "failed: tiny sleep=0.05 steps=40 seed=1: it ended, but code" in output
 
 
 def test_an_interrupted_one_goes_on_where_it_was(workspace, paper):
@@ -127,6 +146,7 @@ def test_a_smoke_test_is_no_evidence_and_leaves_none(workspace, paper):
     done = reproduce(workspace, "--quick")
     assert done.code == 0, done.errors
     assert "no evidence" in done.output
+    assert not workspace.records()
     assert not (paper / "results.json").exists()
     assert not (workspace.outputs / "tiny/claims").exists()
 

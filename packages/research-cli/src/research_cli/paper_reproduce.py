@@ -89,21 +89,23 @@ def reproduce_papers(
         if not as_json:
             say(f"--- {member.name}")
         command = [str(Path(sys.executable).with_name("reproduce")), "--paper", member.name, *words]
-        with (
-            StopRequest().listening(),
-            subprocess.Popen(
-                [*command, "--json"] if as_json else command,
-                stdout=subprocess.PIPE if as_json else None,
-                text=True,
-                start_new_session=True,  # a signal reaches it from here, once
-            ) as process,
-        ):
+        stop = StopRequest()
+        with stop.listening():
+            with stop.deferred():  # no signal between the start and what passes it on
+                process = subprocess.Popen(
+                    [*command, "--json"] if as_json else command,
+                    stdout=subprocess.PIPE if as_json else None,
+                    text=True,
+                    start_new_session=True,  # a signal reaches it from here, once
+                )
             try:
+                if stop.signal is not None:
+                    raise Interrupted(stop.signal)
                 output, _ = process.communicate()
-            except Interrupted as stop:
-                process.send_signal(stop.signal)
+            except Interrupted as interrupted:
+                process.send_signal(interrupted.signal)
                 process.wait()
-                raise KeyboardInterrupt from stop
+                raise KeyboardInterrupt from interrupted
         report = json_format.loads(output) if output else None
         ended.append(Ended(member.name, process.returncode, report))
     return ended

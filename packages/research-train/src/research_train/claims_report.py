@@ -1,6 +1,6 @@
 """What `reproduce` leaves behind: tables, a figure, and the evidence in numbers.
 
-assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}
+assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}    chosen.*, where it isn't all of it
 papers/mnist1d/results.json     the same with every seed's value, committed
 papers/mnist1d/README.md        the table, between its markers
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from research_data import StorageError, get_outputs_dir
 from research_data.durable import write_bytes, write_json
 
-from research_train.claims import Finding
+from research_train.claims import Claim, Finding
 from research_train.errors import ClaimsError
 from research_train.members import Member
 from research_train.record import utc_now
@@ -39,13 +39,20 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
         rows.append(
             [
                 claim.name,
-                f"{claim.published:g} ± {claim.tolerance:g}{unit}",
+                _published(claim),
                 with_interval(finding.mean, finding.half_width) + unit,
                 str(len(finding.values)),
                 verdict,
             ]
         )
     return rows
+
+
+def _published(claim: Claim) -> str:
+    unit = f" {claim.unit}" if claim.unit else ""
+    if claim.kind == "ordering":  # the sign alone counts
+        return f"above 0 ({claim.published:g}){unit}"
+    return f"{claim.published:g} ± {claim.tolerance:g}{unit}"
 
 
 def readme_with_place(member: Member) -> tuple[Path, str]:
@@ -69,14 +76,16 @@ def readme_block(findings: Sequence[Finding], results: Mapping[str, object]) -> 
 def write_report(reproduction: Reproduction) -> list[Path]:
     """Write all of it; returns the files. Raises ClaimsError for a README without markers.
 
-    A smoke test (`--quick`) is no evidence: nothing is written.
+    What is not the paper's whole account (some claims, fewer seeds, runs that failed) is written as
+    `chosen.*` and leaves the paper's folder alone. A smoke test (`--quick`) is no evidence: nothing
+    is written.
     """
-    if reproduction.quick:
+    if reproduction.quick or not reproduction.findings:
         return []
     from research_viz import ClaimRow, claim_plot, latex_table, markdown_table, save_figure
 
     member, findings = reproduction.member, reproduction.findings
-    readme, written = readme_with_place(member)
+    name = "chosen" if reproduction.incomplete else "claims"
     folder = get_outputs_dir() / member.name / "claims"
     rows = claims_rows(findings)
     table = markdown_table(COLUMNS, rows)
@@ -98,10 +107,10 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / "claims.json", _evidence(reproduction))
-        write_bytes(folder / "claims.md", table.encode())
-        write_bytes(folder / "claims.tex", latex_table(COLUMNS, rows).encode())
-        figures = save_figure(figure, folder / "claims")
+        write_json(folder / f"{name}.json", _evidence(reproduction))
+        write_bytes(folder / f"{name}.md", table.encode())
+        write_bytes(folder / f"{name}.tex", latex_table(COLUMNS, rows).encode())
+        figures = save_figure(figure, folder / name)
     except OSError as error:
         raise StorageError(folder, error) from error
     results: dict[str, object] = {
@@ -115,13 +124,15 @@ def write_report(reproduction: Reproduction) -> list[Path]:
             for evidence, finding in zip(_evidence(reproduction), findings, strict=True)
         ],
     }
-    if len(findings) == len(reproduction.claims.claims):  # a few leave the paper's account alone
-        write_json(member.folder / RESULTS, results)
+    if reproduction.incomplete is None:
+        # Read only now: somebody may have written in it while all this was made.
+        readme, written = readme_with_place(member)
         start = written.index(BEGIN) + len(BEGIN)
         end = written.index(END, start)
         content = written[:start] + readme_block(findings, results) + written[end:]
+        write_json(member.folder / RESULTS, results)
         write_bytes(readme, content.encode())
-    return [folder / "claims.json", *figures]
+    return [folder / f"{name}.json", *figures]
 
 
 def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:

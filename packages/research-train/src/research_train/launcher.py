@@ -13,6 +13,8 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from research_train.signals import stopping_signals
+
 PATIENCE = 20.0  # seconds that the others have to end by themselves when one has failed
 
 
@@ -44,10 +46,7 @@ def run_processes(count: int, words: Sequence[str]) -> int:
             if process.poll() is None:
                 process.send_signal(number)
 
-    before = {
-        number: signal.signal(number, pass_on)
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
-    }
+    before = {number: signal.signal(number, pass_on) for number in stopping_signals()}
     try:
         return _wait(processes)
     finally:

@@ -24,6 +24,7 @@ from research_train.claims import Claim, Claims, Finding, judge, read_claims, se
 from research_train.errors import ClaimsError, RunError
 from research_train.members import Member, did_you_mean
 from research_train.record import RunRecord
+from research_train.run_changes import remove_runs
 from research_train.run_table import RunSummary, runs, seal_state
 from research_train.trainings import Failed, NeededRun, Setting, Work, train_all
 
@@ -45,6 +46,17 @@ class Reproduction:
     failed: list[Failed]
     edited: list[RunSummary]
     quick: bool
+
+    @property
+    def incomplete(self) -> str | None:
+        """Why this is not the paper's whole account; None where it is."""
+        if self.failed:
+            return f"{len(self.failed)} runs gave no number"
+        found = {finding.claim.name: len(finding.values) for finding in self.findings}
+        if missing := [claim.name for claim in self.claims.claims if claim.name not in found]:
+            return f"{len(missing)} of {len(self.claims.claims)} claims were not asked for"
+        few = [claim for claim in self.claims.claims if found[claim.name] < claim.seeds]
+        return f"{few[0].name} asks for {few[0].seeds} seeds" if few else None
 
     @property
     def holds(self) -> bool:
@@ -123,9 +135,11 @@ def reproduce(
     with _alone(member):
         plan = plan_runs(member, names, seeds, quick)
         before = plan.needed()
-        missing = [each for each in before if each.run is None]
+        missing = [each for each in before if quick or each.run is None]
         failed = train_all(member, missing, jobs, say, show) if missing else []
-    evidence = {(each.setting, each.seed): each for each in plan.needed()}
+        after = plan.needed()
+        failed += _changed_meanwhile(missing, after, failed)
+    evidence = {(each.setting, each.seed): each for each in after}
     findings, used = [], {}
     for claim in plan.chosen:
         values: list[float] = []
@@ -140,8 +154,20 @@ def reproduce(
             findings.append(judge(claim, values))
         elif not failed:
             judge(claim, values)  # raises, saying what is missing
+    if quick:  # twenty steps must not be what `evaluate` takes for the paper's last run
+        remove_runs([each.run for each in after if each.run])
     edited = edited_runs(before)
     return Reproduction(member, plan.claims, findings, used, failed, edited, quick)
+
+
+def _changed_meanwhile(
+    missing: Iterable[NeededRun], after: Iterable[NeededRun], failed: Iterable[Failed]
+) -> list[Failed]:
+    """Those that were trained and still give no evidence: their code is no longer what it was."""
+    told = {(each.needed.setting, each.needed.seed) for each in failed}
+    without = {(each.setting, each.seed) for each in after if each.run is None}
+    why = "it ended, but code, config or packages changed while it was made: type it again"
+    return [Failed(each, why) for each in missing if (each.setting, each.seed) in without - told]
 
 
 def edited_runs(needed: Iterable[NeededRun]) -> list[RunSummary]:

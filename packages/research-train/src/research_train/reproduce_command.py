@@ -85,6 +85,8 @@ def _reproduce(words: Sequence[str]) -> int:
         _say_edited(outcome.edited)
         if outcome.quick:
             print("a smoke test: that everything runs, and no evidence")
+        elif outcome.incomplete:
+            print(f"README and results.json of the paper are as before: {outcome.incomplete}")
         for file in files:
             print(file)
     if outcome.quick:

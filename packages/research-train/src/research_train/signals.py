@@ -10,8 +10,15 @@ from types import FrameType
 
 from research_train.errors import Interrupted
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # USR1: a cluster's warning
+# USR1: a cluster's warning. HUP: the terminal was closed.
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 SECOND_SIGNAL_AFTER = 1.0  # seconds; Ctrl-C can reach us twice, from the terminal and from uv
+
+
+def stopping_signals() -> list[signal.Signals]:
+    """Those of STOPPING that are for this process: under `nohup` a closed terminal is not."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [each for each in STOPPING if not (ignored and each is signal.SIGHUP)]
 
 
 class StopRequest:
@@ -28,7 +35,7 @@ class StopRequest:
         if threading.current_thread() is not threading.main_thread():
             yield  # Python hands signals to the main thread alone
             return
-        previous = {number: signal.signal(number, self._receive) for number in STOPPING}
+        previous = {number: signal.signal(number, self._receive) for number in stopping_signals()}
         try:
             yield
         finally:

@@ -141,12 +141,15 @@ def train_all(
     threads = max(1, count_cores() // max(jobs, 1))
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     work = Work(list(missing), jobs)
-    with _stopped_together(work.under_way):
+    with _stopped_together(work.under_way) as stop:
         while work.waiting or work.under_way:
             while work.waiting and len(work.under_way) < jobs:
                 needed = work.take_next()
                 say(f"{'go on' if needed.resume else 'train'}: {needed.label}")
-                work.under_way.append(_start(member, needed, environment))
+                with stop.deferred():  # no signal between a start and its place in the list
+                    work.under_way.append(_start(member, needed, environment))
+                if stop.signal is not None:
+                    raise Interrupted(stop.signal)
             show(work)
             time.sleep(POLL)
             for training in [each for each in work.under_way if each.process.poll() is not None]:
@@ -190,11 +193,12 @@ def _start(member: Member, needed: NeededRun, environment: dict[str, str]) -> Tr
 
 
 @contextmanager
-def _stopped_together(under_way: list[Training]) -> Iterator[None]:
+def _stopped_together(under_way: list[Training]) -> Iterator[StopRequest]:
     """Every training is stopped, each at a checkpoint, when something ends this block."""
-    with StopRequest().listening():
+    stop = StopRequest()
+    with stop.listening():
         try:
-            yield
+            yield stop
         except BaseException as error:
             number = signal.SIGTERM if isinstance(error, Interrupted) else signal.SIGKILL
             for training in under_way:
