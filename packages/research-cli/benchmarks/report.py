@@ -19,13 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from research_train.claims import Claim, judge
 from research_train.config import dump_yaml
 from research_train.environment import describe_environment, host_name
 from research_train.record import Attempt, RunRecord, record_as_json, utc_now
 
 SEEDS = 5
 POINTS = 200
-VERDICTS = ("reproduced", "reproduced", "better", "known gap", "undecided", "not reproduced")
+SHIFTS = (0.0, 0.0, 0.1, 1.0, 0.5, 3.0)  # of the claims: reproduced, undecided, not reproduced
 
 
 def make_paper(folder: Path, number: int, settings: int) -> None:
@@ -38,10 +39,9 @@ def make_paper(folder: Path, number: int, settings: int) -> None:
         f'year = {2015 + number}\narxiv = "{1500 + number}.{10000 + number}"\n'
     )
     claims, results = [], []
-    for index in range(min(settings, len(VERDICTS))):
+    for index in range(min(settings, len(SHIFTS))):
         name, published = f"setting-{index}", round(60 + 5 * index + number, 1)
-        verdict = VERDICTS[(index + number) % len(VERDICTS)]
-        claims.append(
+        claim = Claim.model_validate(
             {
                 "name": name,
                 "what": f"Test accuracy of setting {index}.",
@@ -54,18 +54,19 @@ def make_paper(folder: Path, number: int, settings: int) -> None:
                 "overrides": {name: [f"width={2**index}"]},
             }
         )
-        values = [published + 0.4 * seed - 0.8 for seed in range(SEEDS)]
-        mean, half = statistics.fmean(values), 0.8
+        claims.append(claim.model_dump(exclude_unset=True))
+        shift = SHIFTS[(index + number) % len(SHIFTS)]
+        finding = judge(claim, [published + shift + 0.4 * seed - 0.8 for seed in range(SEEDS)])
         results.append(
             {
                 "name": name,
                 "published": published,
-                "mean": mean,
-                "interval": [mean - half, mean + half],
+                "mean": finding.mean,
+                "interval": list(finding.interval),
                 "n": SEEDS,
-                "verdict": verdict,
+                "verdict": finding.verdict,
                 "runs": [run_id(index * SEEDS + seed) for seed in range(SEEDS)],
-                "values": values,
+                "values": finding.values,
             }
         )
     (folder / "claims.yaml").write_text(dump_yaml({"source": "made up", "claims": claims}))

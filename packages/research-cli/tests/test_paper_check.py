@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from new_members import NewMembers
@@ -11,9 +12,10 @@ from research_cli.leftovers import find_leftovers
 from research_cli.paper_check import check_papers
 from research_cli.paper_list import papers
 from research_cli.paper_screens import list_rows
+from research_cli.recorded_results import RecordedResults, standings
 from research_cli.templates import NewMember, fill_in
 from research_data import UsageError
-from research_train.claims import judge, read_claims
+from research_train.claims import Finding, judge, read_claims
 from research_train.claims_report import BEGIN, readme_block
 
 
@@ -80,11 +82,9 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
     claims = paper / "claims.yaml"
     values = [0.84, 0.841, 0.842]
     finding = judge(read_claims(paper).claims[0], values)
-    claim = {"name": "placeholder", "published": 0.8413, "values": values, "verdict": "reproduced"}
-    results = {"date": "2026-11-24", "hardware": "a CPU", "packages": "torch", "claims": [claim]}
+    results = recorded(finding)
     (paper / "results.json").write_text(json.dumps(results))
-    [state] = papers(workspace.root)
-    assert list_rows([state])[1][0][4] == "1 reproduced"
+    assert verdicts(workspace) == "1 reproduced"
 
     def problems() -> list[str]:
         """Without that it is not installed."""
@@ -97,15 +97,78 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
     assert problems() == []
     edit(claims, "published: 0.8413", "published: 0.9413")
     assert problems() == [
-        "papers/whole/results.json: claim placeholder was judged by 0.8413 as published, and "
+        "papers/whole/results.json: claim placeholder: was judged by 0.8413 as published, and "
         f"claims.yaml says 0.9413. {again}"
     ]
+    assert verdicts(workspace) == "1 not reproduced"
     edit(claims, "published: 0.9413", "published: 0.8413")
     edit(claims, "tolerance: 0.02", "tolerance: 0.0001")
     assert problems() == [
-        "papers/whole/results.json: claim placeholder was reproduced, and is undecided by what "
+        "papers/whole/results.json: claim placeholder: says reproduced; its values give undecided "
+        f"by what claims.yaml says now. {again}"
+    ]
+    assert verdicts(workspace) == "1 undecided"
+    edit(claims, "tolerance: 0.0001", "tolerance: 0.02")
+
+    # By hand: numbers that don't follow from the values, fewer seeds than the claim asks for.
+    low, high = finding.interval
+    results["claims"][0] |= {"mean": 0.9, "interval": [0.89, 0.91], "n": 30, "verdict": "better"}
+    (paper / "results.json").write_text(json.dumps(results))
+    assert problems() == [
+        "papers/whole/results.json: claim placeholder: says n 30, mean 0.9, interval 0.89 to 0.91, "
+        f"better; its values give n 3, mean 0.841, {low:.10g} to {high:.10g}, reproduced by what "
         f"claims.yaml says now. {again}"
     ]
+    assert verdicts(workspace) == "1 reproduced"
+    results["claims"][0]["values"] = [0.84]
+    (paper / "results.json").write_text(json.dumps(results))
+    assert verdicts(workspace) == "1 stale"
+    results["claims"] *= 2
+    (paper / "results.json").write_text(json.dumps(results))
+    assert "two claims are named 'placeholder'" in verdicts(workspace)
+
+
+def test_fewer_seeds_than_the_claim_asks_for_are_told(workspace: NewMembers) -> None:
+    [claim] = read_claims(workspace.root / "papers" / "whole").claims
+    for count, seeds in ((3, []), (2, ["2 seeds"]), (1, ["1 seed"])):
+        results = recorded(judge(claim, [0.84, 0.841, 0.842]))
+        results["claims"][0] |= {"values": [0.84, 0.841, 0.842][:count], "n": count}
+        [standing] = standings([claim], RecordedResults.model_validate(results))
+        expected = [f"has values of {each}, and claims.yaml asks for 3" for each in seeds]
+        assert standing.doubts[: len(seeds)] == expected
+        assert (standing.verdict == "stale") == (count == 1)
+
+
+def test_what_is_right_is_no_problem_and_another_encoding_is_one(workspace: NewMembers) -> None:
+    paper = workspace.root / "papers" / "whole"
+    edit(paper / "paper_whole" / "data.py", "\nPOINTS =", "\nPOINTS: GeneratedDataset =")
+    (paper / "paper_whole" / "data").mkdir()
+    (paper / "paper_whole" / "data.py").rename(paper / "paper_whole" / "data" / "__init__.py")
+    (paper / "README.md").write_bytes("Größe".encode("latin-1"))
+    [unsynced, encoding] = check_papers(workspace.root)[0].problems
+    assert "'paper-whole' is installed" in unsynced
+    assert encoding.startswith("papers/whole/README.md: isn't UTF-8, from byte 2 on. Save it as")
+
+
+def recorded(finding: Finding) -> dict[str, Any]:
+    """What `reproduce` writes of one claim."""
+    claim = {
+        "name": finding.claim.name,
+        "published": finding.claim.published,
+        "mean": finding.mean,
+        "interval": list(finding.interval),
+        "n": len(finding.values),
+        "verdict": finding.verdict,
+        "runs": [],
+        "values": finding.values,
+    }
+    facts = {"source": "a paper", "date": "2026-11-24", "hardware": "a CPU", "packages": "torch"}
+    return {"schema": 1, **facts, "claims": [claim]}
+
+
+def verdicts(workspace: NewMembers) -> str:
+    """As `paper list` shows them."""
+    return list_rows(papers(workspace.root))[1][0][4]
 
 
 def test_an_unknown_name_says_the_nearest(workspace: NewMembers) -> None:
@@ -134,6 +197,9 @@ def test_half_deleted_papers_are_told_and_mended(workspace: NewMembers) -> None:
             assert "papers/half: holds notes.txt but has no pyproject.toml, which stops" in said
             assert "`.venv/bin/research-cli paper check --mend` moves it to" in said
     workspace.run("uv", "lock", code=2)
+    named = workspace.research_cli("paper", "check", "nowhere", "--mend")
+    assert "papers/nowhere: moved to" in named and "papers/half" not in named
+    assert [each.place for each in find_leftovers(root)] == ["papers/half", "papers/whole"]
     mended = workspace.research_cli("paper", "check", "--mend", code=1)  # whole isn't installed
     assert "papers/whole/pyproject.toml: was deleted, is back as git has it" in mended
     assert find_leftovers(root) == []

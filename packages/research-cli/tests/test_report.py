@@ -1,13 +1,22 @@
 """`research-cli report` as a user types it, over a tiny paper with claims and real runs."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from research_cli.paper_list import member_folders
+from research_cli.report_curves import curve_figures
+from research_cli.report_facts import MemberFacts, member_facts
+from research_train.claims import judge, read_claims
+from research_train.claims_report import claims_rows
+from research_train.run_table import summarise
 from workspaces import Workspace
 
 TITLE = 'Tiny <script>alert(1)</script> & "co"'
@@ -15,7 +24,7 @@ CLAIMS = """
 source: Table <b>1</b>
 claims:
   - {name: accuracy, what: Accuracy of tiny., kind: value, published: 0.9, unit: "%",
-     tolerance: 0.2, reason: made up, metric: test/accuracy}
+     tolerance: 0.2, reason: made up, metric: test/accuracy, seeds: 2}
   - {name: missing, what: Never run., kind: value, published: 1, tolerance: 0.1, reason: made up,
      metric: test/accuracy, known_gap: {value: 2, evidence: the authors' <i>code</i>}}
 """
@@ -52,6 +61,13 @@ class Page(HTMLParser):
         self._inside = None
 
 
+def judged(paper: Path, values: list[float]) -> dict[str, Any]:
+    """What `reproduce` would record of the paper's first claim."""
+    found = judge(read_claims(paper).claims[0], values)
+    numbers = {"mean": found.mean, "interval": list(found.interval), "verdict": found.verdict}
+    return {**numbers, "n": len(values), "values": values}
+
+
 class Reports:
     def __init__(self, folder: Path):
         self.workspace = Workspace(folder / "workspace")
@@ -67,12 +83,8 @@ class Reports:
         result = {
             "name": "accuracy",
             "published": 0.9,
-            "mean": 0.85,
-            "interval": [0.8, 0.9],
-            "n": 2,
-            "verdict": "reproduced",
             "runs": [run.name for run in self.runs],
-            "values": [0.84, 0.86],
+            **judged(self.paper, [0.84, 0.86]),
         }
         self.results = {
             "schema": 1,
@@ -119,7 +131,7 @@ def test_everything_is_on_one_page_and_escaped(report: Reports) -> None:
         "Table <b>1</b>",
         "Accuracy of tiny.",
         "0.9 ± 0.2 %",
-        "0.850 ± 0.050 %",
+        "0.85 ± 0.13 %",
         "● reproduced",
         "○ no evidence",
         "known gap: 2. the authors' <i>code</i>",
@@ -146,7 +158,7 @@ def test_what_is_damaged_is_said(report: Reports, tmp_path: Path) -> None:
         (bad / "run.json").write_text('{"id": "<script>')
         shutil.copytree(report.runs[0], stray)
         (stray / "metrics.jsonl").write_bytes(b"\xff\x00 no JSON")
-        results.write_text('{"claims": [{"name": "accuracy"}]}')
+        results.write_text(json.dumps({**report.results, "claims": [{"name": "accuracy"}]}))
         page = report("--out", str(tmp_path / "new folder" / "page.html"))
         assert f"run tiny/{bad.name}: damaged" in page.words and "unreadable" in page.words
         assert "tiny/results.json: can't be read (claims.0.published: Field required)" in page.words
@@ -162,6 +174,82 @@ def test_what_is_damaged_is_said(report: Reports, tmp_path: Path) -> None:
         shutil.rmtree(stray.parent)
         results.write_text(json.dumps(report.results))
         (report.paper / "claims.yaml").write_text(CLAIMS)
+
+
+def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Path) -> None:
+    results = report.paper / "results.json"
+    claims = report.paper / "claims.yaml"
+    pyproject = report.paper / "pyproject.toml"
+    before = pyproject.read_text()
+    [result] = report.results["claims"]
+
+    def facts() -> MemberFacts:
+        [member] = member_folders(report.workspace.root, unread=True)
+        return member_facts(member)
+
+    try:
+        edited = {**result, "mean": 0.91, "interval": [0.9, 0.92], "verdict": "better"}
+        results.write_text(json.dumps({**report.results, "claims": [edited]}))
+        found = facts()
+        says = "says mean 0.91, interval 0.9 to 0.92, better; its values give mean 0.85, "
+        assert f"tiny/results.json: claim accuracy: {says}" in found.problems[0]
+        shown = found.claims[0]
+        assert (shown.verdict, shown.reproduced) == ("reproduced", "0.85 ± 0.13 %")
+        assert says in shown.note
+
+        results.write_text(
+            json.dumps({**report.results, "claims": [{**result, "values": [0.84, 0.96]}]})
+        )
+        assert facts().claims[0].note.startswith("about 4 seeds would decide; results.json says")
+        results.write_text(json.dumps({**report.results, "claims": [edited]}))
+
+        # An ordering is as in the README's table, where only the sign counts.
+        ordering = CLAIMS.replace("kind: value, published: 0.9", "kind: ordering, published: 0.03")
+        claims.write_text(
+            ordering.replace("seeds: 2", "seeds: 3, overrides: {a: [seed=0], b: [seed=1]}", 1)
+        )
+        shown = facts().claims[0]
+        [row] = claims_rows([judge(read_claims(report.paper).claims[0], [0.84, 0.86])])
+        assert [shown.name, shown.published, shown.reproduced, str(shown.seeds)] == row[:4]
+        assert "has values of 2 seeds, and claims.yaml asks for 3" in shown.note
+
+        # Runs, and so the report, call a paper as its experiments do.
+        results.write_text(json.dumps({**report.results, "claims": [{**result, "values": [0.84]}]}))
+        pyproject.write_text(before.replace('"tiny.', '"small.').replace("\ntiny =", "\nsmall ="))
+        page = report("small", "--out", str(tmp_path / "page.html"))
+        assert "papers/tiny · 0 runs" in page.words and "No runs here yet" in page.words
+        assert "◌ stale" in page.words and "has values of 1 seed, and" in page.words
+        pyproject.write_text("[project")
+        assert "tiny/pyproject.toml: can't be read" in facts().problems[0]
+    finally:
+        pyproject.write_text(before)
+        results.write_text(json.dumps(report.results))
+        claims.write_text(CLAIMS)
+
+
+def test_what_is_not_drawn_is_said(report: Reports, tmp_path: Path) -> None:
+    runs = [*report.runs]
+    for number in range(2, 37):
+        run = shutil.copytree(
+            report.runs[0], tmp_path / f"20300101-0000{number:02}.000-seed{number}"
+        )
+        runs.append(run)
+        for file, old, new in (
+            ("run.json", f'"id": "{report.runs[0].name}"', f'"id": "{run.name}"'),
+            ("run.json", '"seed": 0', f'"seed": {number}'),
+        ):
+            text = (run / file).read_text()
+            assert old in text
+            (run / file).write_text(text.replace(old, new))
+    config = runs[-1] / "config.yaml"
+    config.write_text(re.sub(r"(?m)^steps: \d+", "steps: 1", config.read_text()))
+    [member] = member_folders(report.workspace.root)
+    facts = replace(member_facts(member), results=None)
+    first, *_ = curve_figures(facts, list(map(summarise, runs[2:] + runs[:2])), [])
+    assert first.remark == (
+        "not drawn: seeds beyond 32 of a setting, 4; runs of less than a tenth of the steps, 1; "
+        "metrics: train/gradient_norm, train/learning_rate"
+    )
 
 
 def test_papers_are_chosen_by_name(report: Reports, tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def plot(tmp_path_factory: pytest.TempPathFactory) -> Plots:
 
 def test_formats_and_places(plot: Plots, tmp_path: Path) -> None:
     [beside] = plot("first").splitlines()
-    assert Path(beside).parent == plot.first / "figures"
+    assert Path(beside) == plot.first / "figures" / "curves.png"
+    # Not over what the paper's own evaluate may have saved as test-accuracy.png.
+    [named] = plot("first", "--metric", "test/accuracy").splitlines()
+    assert Path(named) == plot.first / "figures" / "curves-test-accuracy.png"
     assert Path(beside).read_bytes().startswith(b"\x89PNG")
     [among] = plot(*plot.all).splitlines()
     assert Path(among).parent == plot.first.parent / "comparisons"
@@ -67,6 +70,21 @@ def test_runs_that_differ_only_in_seed_are_one_curve(plot: Plots, tmp_path: Path
     again = shutil.copytree(plot.first, tmp_path / "again")  # no further evidence
     assert plot.curves(first, str(again), "--out", str(figure)) == {"tiny": [first]}
     assert "again is left out: a run of the same setting and seed is drawn" in plot.errors
+
+
+def test_by_a_key_that_some_lack_and_values_that_look_alike(plot: Plots, tmp_path: Path) -> None:
+    first, second, fast = plot.all
+    runs = []
+    for run, key in ((first, ""), (second, "bend: 0.12345678\n"), (fast, "bend: 0.12345679\n")):
+        runs.append(shutil.copytree(plot.first.parent / run, tmp_path / run))
+        config = runs[-1] / "config.yaml"
+        config.write_text(config.read_text() + key)
+    out = ("--out", str(tmp_path / "by.svg"))
+    curves = plot.curves(*map(str, runs), "--by", "bend", *out)
+    assert curves == {"bend=0.12345678": [second], "bend=0.12345679": [fast]}
+    assert f"1 of 3 runs left out, without bend: {first}" in plot.errors
+    drawn = (tmp_path / "by.svg").read_text()
+    assert "<!-- bend=0.12345678 -->" in drawn and "<!-- bend=0.12345679 -->" in drawn
 
 
 def test_what_is_misspelt_is_named(plot: Plots) -> None:

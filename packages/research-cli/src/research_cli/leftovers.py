@@ -44,6 +44,11 @@ class Leftover:
             f"`{MEND}` {away}"
         )
 
+    def is_called(self, name: str) -> bool:
+        """Whether name means it: `old`, `paper-old`, `papers/old`."""
+        kind, _, folder = self.place.partition("/")
+        return name.rstrip("/") in (folder, f"{kind.removesuffix('s')}-{folder}", self.place)
+
 
 def find_leftovers(workspace: Path) -> list[Leftover]:
     """The folders of a workspace that stop uv, by name."""

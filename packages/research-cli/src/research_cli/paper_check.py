@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research_data.errors import ResearchError
-from research_train.claims import Claim, judge, read_claims
+from research_train.claims import read_claims
 from research_train.claims_report import (
     BEGIN,
     END,
@@ -24,7 +24,8 @@ from research_train.needs import hub_needs
 from research_train.pins import environment_under
 
 from research_cli.package_check import missing_sources, undeclared_imports
-from research_cli.paper_list import Results, kind_of, member_folders, pyproject_of, read_results
+from research_cli.paper_list import kind_of, member_folders, pyproject_of
+from research_cli.recorded_results import read_results, standings
 
 
 @dataclass(frozen=True)
@@ -104,15 +105,16 @@ def _code(member: Member) -> Iterator[str]:
             yield f"{pyproject}: {name} = {module!r}, and there is no such folder. Correct it"
             continue
         config = member.folder / "config.yaml" if name == member.name else code / "config.yaml"
+        train = _module(code / "train")
         for file, what in (
             (config, "the value of each key"),
-            (code / "config.py", "class Config(TrainConfig), the type of each key"),
-            (code / "train.py", "train(config, run) -> Metrics"),
+            (_module(code / "config"), "class Config(TrainConfig), the type of each key"),
+            (train, "train(config, run) -> Metrics"),
         ):
             if not file.is_file():
                 yield f"{file}: is missing. It holds {what}"
-        if (code / "train.py").is_file() and not _defines(code / "train.py", "train"):
-            yield f"{code / 'train.py'}: defines no function train(config, run). Write it"
+        if train.is_file() and not _defines(train, "train"):
+            yield f"{train}: defines no function train(config, run). Write it"
 
 
 def _generated(member: Member) -> Iterator[str]:
@@ -123,7 +125,7 @@ def _generated(member: Member) -> Iterator[str]:
         code = _folder(member, module.partition(".")[0])
         if code is None:
             continue  # not of the member's own code
-        file = code.parent / Path(*module.split(".")).with_suffix(".py")
+        file = _module(code.parent / Path(*module.split(".")))
         if not file.is_file() or not _defines(file, attribute):
             yield (
                 f"{member.folder / 'pyproject.toml'}: [tool.research.generated] {name} = "
@@ -138,20 +140,28 @@ def _folder(member: Member, module: str) -> Path | None:
     return next((root for root in roots if root.is_dir()), None)
 
 
+def _module(place: Path) -> Path:
+    """The file of a module: place/__init__.py where it is a package, else place.py."""
+    inside = place / "__init__.py"
+    return inside if inside.is_file() else place.with_name(f"{place.name}.py")
+
+
 def _defines(file: Path, name: str) -> bool:
     """Whether a module binds a name at its top; one that is no Python, ruff and pytest report."""
     try:
         tree = ast.parse(file.read_bytes())
-    except SyntaxError:
+    except (SyntaxError, ValueError):
         return True
     bound: set[str] = set()
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
             bound.add(node.name)
         elif isinstance(node, ast.Import | ast.ImportFrom):
             bound |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.Assign):
             bound |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
+            bound.add(node.target.id)
     return name in bound
 
 
@@ -187,8 +197,14 @@ def _citation(member: Member) -> Iterator[str]:
 
 def _account(member: Member) -> Iterator[str]:
     """Claims, results and the README's table: that each says what the one before it says."""
-    claims = {claim.name: claim for claim in read_claims(member.folder).claims}
-    readme, text = readme_with_place(member)
+    claims = read_claims(member.folder).claims
+    try:
+        readme, text = readme_with_place(member)
+    except UnicodeDecodeError as error:
+        raise ResearchError(
+            f"{member.folder / 'README.md'}: isn't UTF-8, from byte {error.start} on. Save it as "
+            "UTF-8"
+        ) from error
     start = text.index(BEGIN) + len(BEGIN)
     shown = text[start : text.index(END, start)]
     results = read_results(member)
@@ -197,30 +213,12 @@ def _account(member: Member) -> Iterator[str]:
         if shown.strip():
             yield f"{readme}: shows a table, and there is no {RESULTS} that it is of. {again}"
         return
-    stale = list(_stale(claims, results))
-    for what in stale:
-        yield f"{member.folder / RESULTS}: {what}. {again}"
-    if not stale:
-        findings = [judge(claims[each.name], each.values) for each in results.claims]
+    found = {each.name: each for each in standings(claims, results)}
+    doubts = [f"claim {name}: {doubt}" for name, each in found.items() for doubt in each.doubts]
+    for doubt in doubts:
+        yield f"{member.folder / RESULTS}: {doubt}. {again}"
+    if not doubts:
+        ordered = [found[claim.name].finding for claim in results.claims]
+        findings = [finding for finding in ordered if finding]
         if shown != readme_block(findings, results.model_dump()):
             yield f"{readme}: its table isn't what {RESULTS} gives. {again}"
-
-
-def _stale(claims: dict[str, Claim], results: Results) -> Iterator[str]:
-    """What claims.yaml says otherwise than the results were judged by."""
-    recorded = {each.name: each for each in results.claims}
-    for name in claims.keys() - recorded.keys():
-        yield f"has nothing on the claim {name!r} of claims.yaml"
-    for name, each in recorded.items():
-        claim = claims.get(name)
-        if claim is None:
-            yield f"is on a claim {name!r} that claims.yaml doesn't make"
-        elif claim.published != each.published:
-            yield (
-                f"claim {name} was judged by {each.published:g} as published, and claims.yaml "
-                f"says {claim.published:g}"
-            )
-        elif len(each.values) == 1 and claim.seeds > 1:
-            yield f"claim {name} has one seed, and claims.yaml asks for {claim.seeds}"
-        elif (now := judge(claim, each.values).verdict) != each.verdict:
-            yield (f"claim {name} was {each.verdict}, and is {now} by what claims.yaml says now")

@@ -95,7 +95,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         """Check that papers and projects are in order; a problem makes the exit code 1.
 
         Their files, configs, needs, claims, the README's table against the results, imports. A
-        half-deleted paper stops every uv command: --mend moves it away, deleting nothing.
+        half-deleted paper stops every uv command: --mend moves it away, deleting nothing. With
+        names, only what they name is looked at, and mended.
         """
         from research_cli.leftovers import find_leftovers
         from research_cli.leftovers import mend as mend_leftover
@@ -104,10 +105,17 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         from research_cli.paper_screens import check_lines, check_value
 
         workspace = workspace_here()
-        found = find_leftovers(workspace)
+        asked = names or []
+        found = [
+            each
+            for each in find_leftovers(workspace)
+            if not asked or any(map(each.is_called, asked))
+        ]
         mended = [mend_leftover(each) for each in found] if mend else []
         leftovers = [] if mend else list(map(str, found))
-        checked = check_papers(workspace, names or ())
+        gone = [each for each in found if not (workspace / each.place / "pyproject.toml").is_file()]
+        left = [name for name in asked if not any(each.is_called(name) for each in gone)]
+        checked = check_papers(workspace, left) if left or not asked else []
         value = {"leftovers": leftovers, "mended": mended, "papers": check_value(checked)}
         output(value, json, [*mended, *leftovers, *check_lines(checked)])
         if leftovers or any(each.problems for each in checked):

@@ -23,7 +23,7 @@ from research_cli.report_facts import MemberFacts
 # What a page stays small and quick with; what is left out is said in it.
 MOST_EXPERIMENTS = 4  # of a paper
 MOST_SETTINGS = 6  # curves in a figure: as many colours as the house has
-MOST_SEEDS = 10  # of a setting
+MOST_SEEDS = 32  # of a setting
 MOST_METRICS = 2  # figures of an experiment
 MOST_POINTS = 200  # of a curve
 
@@ -79,8 +79,12 @@ def _of_experiment(
     problems: list[str],
 ) -> Iterable[PageFigure]:
     groups, left_out = _chosen(runs, member.evidence)
-    claimed = {claim.metric for claim in member.claims}
-    for place, metric in enumerate(_metrics(groups[0].runs[0], claimed)):
+    metrics = _metrics(groups[0].runs[0], {claim.metric for claim in member.claims})
+    if others := metrics[MOST_METRICS:]:
+        more = [f"{len(others) - 4} more"] if len(others) > 4 else []
+        left_out.append(f"metrics: {', '.join([*others[:4], *more])}")
+    remark = f"not drawn: {'; '.join(left_out)}" if left_out else ""
+    for place, metric in enumerate(metrics[:MOST_METRICS]):
         curves = {group.label: _curve(experiment, group, metric, problems) for group in groups}
         if not any(_has_numbers(values) for _, values in curves.values()):
             continue
@@ -92,10 +96,8 @@ def _of_experiment(
         )
         title = f"{experiment}: {metric}"
         svg = inline_svg(figure, f"{_identifier(member.name)}-{number}-{place}", f"Curves, {title}")
-        remark = (
-            f"not drawn: other settings or versions of the code, {left_out}" if left_out else ""
-        )
-        yield PageFigure(title, svg, remark if place == 0 else "")
+        yield PageFigure(title, svg, remark)
+        remark = ""  # once
 
 
 def _curve(
@@ -114,16 +116,16 @@ def _curve(
     return group_curve(RunGroup(group.label, having), metric, MOST_POINTS)
 
 
-def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGroup], int]:
-    """The settings to draw, and how many are left out.
+def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGroup], list[str]]:
+    """The settings to draw, and what is left out.
 
     Completed runs where there are any: one that stopped early would cut its seeds' mean short. No
     trials, of less than a tenth of the steps of the longest. Of a setting the code with evidence
     or most seeds, of settings likewise.
     """
-    whole = [run for run in runs if run.status == "completed"] or list(runs)
-    longest = max(map(_steps, whole))
-    whole = [run for run in whole if run.id in evidence or 10 * _steps(run) >= longest]
+    completed = [run for run in runs if run.status == "completed"] or list(runs)
+    longest = max(map(_steps, completed))
+    whole = [run for run in completed if run.id in evidence or 10 * _steps(run) >= longest]
     groups = seed_groups(whole)
     ranked = sorted(
         groups,
@@ -138,13 +140,22 @@ def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGro
         chosen.setdefault(group_setting(group), group)
     drawn = list(chosen.values())[:MOST_SETTINGS]
     labels = group_labels([group.runs[0] for group in drawn])
+    counts = {
+        "other settings or versions of the code": len(groups) - len(drawn),
+        f"seeds beyond {MOST_SEEDS} of a setting": sum(
+            max(0, len(group.runs) - MOST_SEEDS) for group in drawn
+        ),
+        "further runs of a seed": len(whole) - sum(len(group.runs) for group in groups),
+        "runs of less than a tenth of the steps": len(completed) - len(whole),
+        "runs that did not complete": len(runs) - len(completed),
+    }
     return [
         RunGroup(label, group.runs[:MOST_SEEDS]) for label, group in zip(labels, drawn, strict=True)
-    ], len(groups) - len(drawn)
+    ], [f"{what}, {count}" for what, count in counts.items() if count]
 
 
 def _metrics(run: RunSummary, claimed: set[str | None]) -> list[str]:
-    """Those to draw: what the claims are about, then losses, then accuracies."""
+    """What can be drawn: what the claims are about, then losses, then accuracies, then others."""
     logged = dict.fromkeys(
         name
         for point in read_metrics(run.folder)
@@ -156,7 +167,7 @@ def _metrics(run: RunSummary, claimed: set[str | None]) -> list[str]:
         wanted = (name in claimed, "loss" in name, "accuracy" in name)
         return wanted.index(True) if any(wanted) else len(wanted)
 
-    return sorted(logged, key=rank)[:MOST_METRICS]
+    return sorted(logged, key=rank)
 
 
 def _steps(run: RunSummary) -> int:

@@ -1,59 +1,37 @@
 """What a report says of a paper or project, read from its pyproject.toml, claims and results."""
 
-import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, FiniteFloat, ValidationError
 from research_data.errors import ResearchError
-from research_train.claims import CLAIMS, Claim, read_claims
-from research_train.claims_report import RESULTS
+from research_train.claims import CLAIMS, Claim, Finding, read_claims
+from research_train.claims_report import COLUMNS, RESULTS, claims_rows
 from research_train.members import Member
-from research_viz import ClaimRow, with_interval
+from research_viz import ClaimRow
 
+from research_cli.member_names import ARXIV
 from research_cli.package_state import requirements_met
+from research_cli.recorded_results import (
+    NO_EVIDENCE,
+    STALE,
+    RecordedResults,
+    Standing,
+    read_results,
+    standings,
+)
 
-ARXIV = re.compile(r"\d{4}\.\d{4,5}(v\d+)?|[a-z-]+(\.[A-Z]{2})?/\d{7}")
-VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced")
-NO_EVIDENCE = "no evidence"
-
-
-class Result(BaseModel):
-    """A claim in results.json."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    name: str
-    published: FiniteFloat
-    mean: FiniteFloat
-    interval: tuple[FiniteFloat, FiniteFloat]
-    n: int
-    verdict: Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
-    runs: list[str] = []
-    values: list[FiniteFloat] = []
-
-
-class Results(BaseModel):
-    """The content of results.json; fields that another version adds are passed over."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    source: str = ""
-    date: str = ""
-    hardware: str = ""
-    packages: str = ""
-    claims: list[Result]
+VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced", STALE, NO_EVIDENCE)
 
 
 @dataclass(frozen=True)
 class ClaimFacts:
     """A line of the table of claims, as it is shown. row: for the figure, where it can be drawn.
 
-    metric: what it is about, None where claims.yaml no longer has the claim.
+    metric: what it is about, None where claims.yaml no longer has the claim. verdict: of the
+    recorded values by what claims.yaml says now; STALE where they can't be judged by it.
     """
 
     name: str
@@ -69,16 +47,21 @@ class ClaimFacts:
 
 @dataclass(frozen=True)
 class MemberFacts:
-    """A paper or project. pins: package -> as required, and what would run."""
+    """A paper or project. pins: package -> as required, and what would run.
+
+    place: its folder, `papers/mnist1d`. results: None where there are none that can be read.
+    """
 
     name: str
+    distribution: str
+    place: str
     kind: Literal["paper", "project"]
     title: str
     year: str
     authors: str
     arxiv: str
     description: str
-    results: Results
+    results: RecordedResults | None
     claims: list[ClaimFacts]
     pins: dict[str, tuple[str, str]]
     problems: list[str] = field(default_factory=list)
@@ -86,22 +69,14 @@ class MemberFacts:
     @property
     def evidence(self) -> set[str]:
         """Ids of the runs that its claims rest on."""
-        return {run for result in self.results.claims for run in result.runs}
+        claims = self.results.claims if self.results else []
+        return {run for claim in claims for run in claim.runs}
 
     @property
     def verdicts(self) -> dict[str, int]:
         """How many claims have each verdict that occurs, the best first."""
         found = [claim.verdict for claim in self.claims]
-        return {each: found.count(each) for each in (*VERDICTS, NO_EVIDENCE) if each in found}
-
-
-def workspace_members(workspace: Path) -> list[Member]:
-    """Papers, then projects, by name, installed or not."""
-    return [
-        Member(file.parent.name, f"{kind}-{file.parent.name}", file.parent, {})
-        for kind in ("paper", "project")
-        for file in sorted(workspace.glob(f"{kind}s/*/pyproject.toml"))
-    ]
+        return {each: found.count(each) for each in VERDICTS if each in found}
 
 
 def member_facts(member: Member) -> MemberFacts:
@@ -112,7 +87,11 @@ def member_facts(member: Member) -> MemberFacts:
     arxiv = _text(research.get("arxiv")).removeprefix("arXiv:").strip()
     if not arxiv and (found := re.search(rf"arXiv:? ?({ARXIV.pattern})", description)):
         arxiv = found[1]
-    results = _results(member, problems)
+    results = None
+    try:
+        results = read_results(member)
+    except ResearchError as error:
+        problems.append(_placed(member, error))
     pins = {}
     try:
         for name, each in requirements_met(member).items():
@@ -121,9 +100,11 @@ def member_facts(member: Member) -> MemberFacts:
                 problems.append(f"{member.name}: {each.requirement} is {each}")
     except ResearchError as error:
         problems.append(_placed(member, error))
-    claims = list(_claims(member, results, problems))
+    claims = list(map(_claim_facts, _standings(member, results, problems)))
     return MemberFacts(
         name=member.name,
+        distribution=member.distribution,
+        place=f"{member.folder.parent.name}/{member.folder.name}",
         kind="project" if member.folder.parent.name == "projects" else "paper",
         title=_text(research.get("title")) or description.removesuffix(".") or member.name,
         year=_text(research.get("year")),
@@ -156,77 +137,76 @@ def _pyproject(
     return tables if all(isinstance(table, dict) for table in tables) else ({}, {})
 
 
-def _results(member: Member, problems: list[str]) -> Results:
-    file = member.folder / RESULTS
-    try:
-        return Results.model_validate(json.loads(file.read_text(encoding="utf-8")))
-    except FileNotFoundError:
-        return Results(claims=[])
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "its whole"
-        reason = f"{where}: {first['msg']}"
-    except (OSError, ValueError) as error:
-        reason = str(error)
-    problems.append(
-        f"{member.name}/{RESULTS}: can't be read ({reason}); `reproduce` writes it anew"
-    )
-    return Results(claims=[])
-
-
-def _claims(member: Member, results: Results, problems: list[str]) -> Iterable[ClaimFacts]:
-    """Every claim of claims.yaml, then those that only the results have."""
-    claims: dict[str, Claim] = {}
+def _standings(
+    member: Member, results: RecordedResults | None, problems: list[str]
+) -> list[Standing]:
+    """The paper's claims; what makes their evidence doubtful is among the problems."""
+    claims: list[Claim] = []
     if (member.folder / CLAIMS).is_file():
         try:
-            claims = {claim.name: claim for claim in read_claims(member.folder).claims}
+            claims = read_claims(member.folder).claims
         except ResearchError as error:
             problems.append(_placed(member, error))
-    found = {result.name: result for result in results.claims}
-    for name in dict.fromkeys([*claims, *found]):
-        yield _claim_facts(name, claims.get(name), found.get(name))
+            doubt = f"is held against no claim, as {CLAIMS} can't be read"
+            recorded = results.claims if results else []
+            return [Standing(each.name, None, each, None, [doubt]) for each in recorded]
+    found = standings(claims, results)
+    problems += [
+        f"{member.name}/{RESULTS}: claim {each.name}: {doubt}; `reproduce` makes it again"
+        for each in found
+        if each.recorded
+        for doubt in each.doubts
+    ]
+    return found
 
 
-def _claim_facts(name: str, claim: Claim | None, result: Result | None) -> ClaimFacts:
+def _claim_facts(standing: Standing) -> ClaimFacts:
+    claim, finding = standing.claim, standing.finding
     notes = []
-    unit = f" {claim.unit}" if claim and claim.unit else ""
-    published = claim.published if claim else result.published if result else 0.0
-    shown = f"{published:g}{f' ± {claim.tolerance:g}' if claim else ''}{unit}"
+    cells = _cells(claim, finding) if claim else {}
+    if finding and finding.verdict == "undecided":
+        notes.append(cells["verdict"].removeprefix("undecided").strip(" ()"))
     if claim and claim.known_gap:
         gap = claim.known_gap
+        unit = f" {claim.unit}" if claim.unit else ""
         notes.append(f"known gap: {gap.value:g}{unit}. {gap.evidence}")
-    if claim is None:
-        notes.append(f"{CLAIMS} doesn't have it (any more)")
-    elif result and result.published != claim.published:
-        notes.append(f"judged against {result.published:g}: `reproduce` again")
-    half = (result.interval[1] - result.interval[0]) / 2 if result and result.n > 1 else None
+    if standing.recorded:
+        notes += [f"{RESULTS} {doubt}" for doubt in standing.doubts]
     row = None
-    if claim and result:
+    if claim and finding:
         try:
             row = ClaimRow(
-                name=name,
+                name=claim.name,
                 published=claim.published,
                 tolerance=claim.tolerance,
-                mean=result.mean,
-                interval=half,
-                values=result.values,
-                verdict=result.verdict,
+                mean=finding.mean,
+                interval=finding.half_width,
+                values=finding.values,
+                verdict=finding.verdict,
                 unit=claim.unit,
                 known_gap=claim.known_gap.value if claim.known_gap else None,
             )
         except ValueError as error:
             notes.append(f"can't be drawn: {error}")
     return ClaimFacts(
-        name=name,
+        name=standing.name,
         what=claim.what if claim else "",
-        published=shown,
-        reproduced=with_interval(result.mean, half) + unit if result else "",
-        seeds=result.n if result else 0,
-        verdict=result.verdict if result else NO_EVIDENCE,
-        note="; ".join(notes),
+        published=cells.get("published", ""),
+        reproduced=cells.get("reproduced", "") if finding else "",
+        seeds=len(finding.values) if finding else 0,
+        verdict=standing.verdict,
+        note="; ".join(filter(None, notes)),
         metric=claim.metric if claim else None,
         row=row,
     )
+
+
+def _cells(claim: Claim, finding: Finding | None) -> dict[str, str]:
+    """Column -> what the README's table has there; of a claim without finding only `published`."""
+    place = claim.published
+    finding = finding or Finding(claim, [], place, (place, place), "undecided")
+    [row] = claims_rows([finding])
+    return dict(zip(COLUMNS, row, strict=True))
 
 
 def _text(value: object) -> str:

@@ -24,8 +24,9 @@ from research_train.members import Member, find_member
 from research_train.record import utc_now
 from research_train.run_table import RunSummary
 
+from research_cli.paper_list import member_folders
 from research_cli.report_curves import PageFigure, claims_figure, curve_figures
-from research_cli.report_facts import MemberFacts, arxiv_link, member_facts, workspace_members
+from research_cli.report_facts import MemberFacts, arxiv_link, member_facts
 from research_cli.run_screens import shown_duration, shown_number
 
 SHAPES = {
@@ -34,6 +35,7 @@ SHAPES = {
     "known gap": "◆",
     "undecided": "?",
     "not reproduced": "✖",
+    "stale": "◌",
     "no evidence": "○",
 }
 METRICS_BESIDE = 3  # the final metrics of a run that stand beside the first
@@ -90,7 +92,7 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
 
     Raises MemberError for a name there isn't, StorageError where the file can't be written.
     """
-    members = workspace_members(workspace)
+    every = members = member_folders(workspace, unread=True)
     if papers:
         chosen = [find_member(name, members) for name in papers]
         members = [member for member in members if member in chosen]
@@ -100,7 +102,7 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
         found = [run for run in found if run.paper in names]
     sections = _sections(members, found)
     problems = [problem for section in sections for problem in section.problems]
-    problems += _run_problems(found, {member.name for member in workspace_members(workspace)})
+    problems += _run_problems(found, {member.name for member in every})
     evidence = {run for section in sections for run in section.facts.evidence}
     page = _template().render(
         name=workspace.name,

@@ -81,7 +81,7 @@ def with_plot(app: typer.Typer) -> typer.Typer:
             [ENDINGS[file.suffix]],
             "seeds" if by is None else "runs",
         )
-        for line in remarks(runs, groups):
+        for line in remarks(runs, groups, by):
             print(line, file=sys.stderr)
         value = {
             "file": str(written),
@@ -93,8 +93,11 @@ def with_plot(app: typer.Typer) -> typer.Typer:
 
 
 def default_file(runs: "Sequence[RunSummary]", metrics: Sequence[str], by: str | None) -> Path:
-    """Where a figure goes that nobody said a place for; another one for other runs."""
-    what = "-".join([*(metric.replace("/", "-") for metric in metrics or ["curves"])])[:80]
+    """Where a figure goes that nobody said a place for; another one for other runs.
+
+    None that a paper's own evaluate saves, as `figures/test-accuracy.png`.
+    """
+    what = "-".join(["curves", *(metric.replace("/", "-") for metric in metrics)])[:80]
     if len(runs) == 1:
         return runs[0].folder / "figures" / f"{what}.png"
     ids = " ".join([*(run.id for run in runs), by or ""])
@@ -103,14 +106,19 @@ def default_file(runs: "Sequence[RunSummary]", metrics: Sequence[str], by: str |
     return runs[0].folder.parent / "comparisons" / name
 
 
-def remarks(runs: "Sequence[RunSummary]", groups: "Sequence[RunGroup]") -> Iterable[str]:
+def remarks(
+    runs: "Sequence[RunSummary]", groups: "Sequence[RunGroup]", by: str | None
+) -> Iterable[str]:
     """What a reader of the figure should know: runs left out, settings pooled."""
     from research_train.run_comparison import differing
     from research_train.run_curves import BESIDE_THE_POINT
 
     drawn = {run.folder for group in groups for run in group.runs}
-    for run in runs:
-        if run.folder not in drawn:
+    left = [run for run in runs if run.folder not in drawn]
+    if left and by is not None:
+        yield f"{len(left)} of {len(runs)} runs left out, without {by}: {_few(left)}"
+    else:
+        for run in left:
             yield f"{run.id} is left out: a run of the same setting and seed is drawn"
     for group in groups:
         differ = differing([run.config for run in group.runs])
@@ -123,3 +131,9 @@ def remarks(runs: "Sequence[RunSummary]", groups: "Sequence[RunGroup]") -> Itera
                 f"{group.label}: the mean ends where the shortest run does, and "
                 f"{', '.join(unfinished)} did not complete"
             )
+
+
+def _few(runs: "Sequence[RunSummary]") -> str:
+    """The ids of the first few."""
+    more = [f"{len(runs) - 3} more"] if len(runs) > 3 else []
+    return ", ".join([*(run.id for run in runs[:3]), *more])

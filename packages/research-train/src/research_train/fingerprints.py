@@ -22,7 +22,7 @@ from research_train.members import Member, find_member, installed_members
 from research_train.needs import prepare_assets
 from research_train.pins import start_under_requirements
 from research_train.requirements import reached_packages
-from research_train.source import fingerprint
+from research_train.source import code_identity, fingerprint
 
 
 def fingerprints(
@@ -33,13 +33,14 @@ def fingerprints(
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
     assets = prepare_assets(member)
+    code = code_identity(member)
     found: list[dict[str, object]] = []
     for asked in experiments:
         experiment = member.experiment(asked["experiment"])
         config = load_config(experiment, asked["overrides"])
         found.append(
             {
-                "fingerprint": fingerprint(experiment, config, assets),
+                "fingerprint": fingerprint(experiment, config, assets, code),
                 "config": config.model_dump(mode="json"),
                 "assets": assets,
             }

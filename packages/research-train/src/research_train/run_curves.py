@@ -57,7 +57,7 @@ def seed_groups(runs: Sequence[RunSummary], by: str | None = None) -> list[RunGr
     Experiment, config and code (the fingerprint) of a group are the same; what differs between
     the groups is their label. A seed that occurs twice in a group counts once, the later run of
     it left out: it is no further evidence. by: a config key that alone makes the groups, whatever
-    else differs within them.
+    else differs within them; runs without it are left out.
 
     Raises RunError for a run whose record can't be read, UsageError for no such key.
     """
@@ -65,10 +65,13 @@ def seed_groups(runs: Sequence[RunSummary], by: str | None = None) -> list[RunGr
     if by is not None:
         key = resolve_key(by, {key for run in runs for key in run.config})
         for run in runs:
-            found.setdefault(json.dumps(run.config.get(key)), []).append(run)
+            if key in run.config:
+                found.setdefault(_exactly(run.config[key]), []).append(run)
         name = key.rpartition(".")[2]
+        values = _shown_apart([each[0].config[key] for each in found.values()])
         return [
-            RunGroup(f"{name}={_shown(each[0].config.get(key))}", each) for each in found.values()
+            RunGroup(f"{name}={value}", each)
+            for value, each in zip(values, found.values(), strict=True)
         ]
     for run in runs:
         record = record_of(run)
@@ -88,6 +91,7 @@ def group_labels(firsts: Sequence[RunSummary]) -> list[str]:
     """What sets each run apart from the others, seeds aside: experiment, config, code."""
     records = [record_of(run) for run in firsts]
     keys = differing([_setting(run) for run in firsts])
+    shown = {key: _shown_apart(values) for key, values in keys.items()}
     last_parts = [key.rpartition(".")[2] for key in keys]
     experiments = len({record.experiment for record in records}) > 1
     made = []
@@ -97,7 +101,7 @@ def group_labels(firsts: Sequence[RunSummary]) -> list[str]:
             last = key.rpartition(".")[2]
             name = last if last_parts.count(last) == 1 else key
             if values[index] is not None:
-                words.append(f"{name}={_shown(values[index])}")
+                words.append(f"{name}={shown[key][index]}")
         made.append(" ".join(words))
     if len(set(made)) < len(made):  # the same experiment and config, of other code
         made = [
@@ -222,6 +226,18 @@ def _setting(run: RunSummary) -> dict[str, object]:
 
 def _setting_text(run: RunSummary) -> str:
     return json.dumps(_setting(run), sort_keys=True, default=str)
+
+
+def _exactly(value: object) -> str:
+    return json.dumps(value, default=str)
+
+
+def _shown_apart(values: Sequence[object]) -> list[str]:
+    """Each value for a label, short; in full where another value looks the same when short."""
+    alike: dict[str, set[str]] = {}
+    for value in values:
+        alike.setdefault(_shown(value), set()).add(_exactly(value))
+    return [_shown(value) if len(alike[_shown(value)]) == 1 else repr(value) for value in values]
 
 
 def _shown(value: object) -> str:

@@ -91,16 +91,18 @@ def changed_files(member: Member, packages: Iterable[str], archive: Path) -> lis
     return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
 
 
-def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str, str]) -> str:
+def fingerprint(
+    experiment: Experiment,
+    config: TrainConfig,
+    assets: Mapping[str, str],
+    code: Mapping[str, object] | None = None,
+) -> str:
     """Hash of all that can change an experiment's numbers, in hex.
 
     The member's Python files (tests apart), its config, the internal packages it imports, the
     versions of everything else it depends on, and the revisions of its data (name -> revision).
+    code: of `code_identity`, where it is known already.
     """
-    member = experiment.member
-    internal = internal_packages(member.workspace)
-    imported = _imported_packages(member, internal)
-    unused = internal.keys() - imported.keys()
     identity = {
         "experiment": experiment.name,
         "config": {
@@ -108,6 +110,18 @@ def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str
             for key, value in config.model_dump(mode="json").items()
             if key not in NEUTRAL_KEYS
         },
+        "assets": dict(assets),
+        **(code or code_identity(experiment.member)),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def code_identity(member: Member) -> dict[str, object]:
+    """What of a fingerprint is the same for every experiment and config of a member."""
+    internal = internal_packages(member.workspace)
+    imported = _imported_packages(member, internal)
+    unused = internal.keys() - imported.keys()
+    return {
         "member": _hash_files(member_code(member), member.folder),
         "internal": {
             name: _hash_files(sorted(folder.rglob("*.py")), folder)
@@ -118,9 +132,7 @@ def fingerprint(experiment: Experiment, config: TrainConfig, assets: Mapping[str
             for name, version in dependency_closure(member, without=unused).items()
             if name not in internal and name != member.distribution
         },
-        "assets": dict(assets),
     }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def member_code(member: Member) -> list[Path]:
