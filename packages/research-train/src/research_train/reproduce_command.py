@@ -7,6 +7,8 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
@@ -57,6 +59,7 @@ def _reproduce(words: Sequence[str]) -> int:
 
     if not options.quick:
         readme_with_place(member)  # before hours of training, not after
+    Thread(target=_import_what_follows, daemon=True).start()
     live = sys.stderr.isatty() and not options.quiet
     with live_table() if live else nullcontext(lambda work: None) as show:
         outcome = reproduce(
@@ -92,6 +95,12 @@ def _reproduce(words: Sequence[str]) -> int:
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1
+
+
+def _import_what_follows() -> None:
+    """Half a second, while another process finds the fingerprints and this one only waits."""
+    for module in ("research_viz.claims", "scipy.special"):
+        import_module(module)
 
 
 def _say_edited(runs: Iterable["RunSummary"]) -> None:
