@@ -137,7 +137,7 @@ def reproduce(
         before = plan.needed()
         missing = [each for each in before if quick or each.run is None]
         failed = train_all(member, missing, jobs, say, show) if missing else []
-        after = plan.needed()
+        after = plan.needed() if missing else before
         failed += _changed_meanwhile(missing, after, failed)
     evidence = {(each.setting, each.seed): each for each in after}
     findings, used = [], {}
