@@ -24,7 +24,6 @@ def test_a_stopped_and_resumed_run_equals_one_never_stopped(workspace):
     ways = (
         (signal.SIGINT, 130, "interrupted"),
         (signal.SIGTERM, 143, "interrupted"),
-        (signal.SIGHUP, 129, "interrupted"),  # the terminal was closed
         (signal.SIGKILL, -9, "running"),
     )
     for index, (number, code, status) in enumerate(ways, start=1):
