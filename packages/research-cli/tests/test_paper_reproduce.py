@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -60,10 +59,7 @@ def test_a_signal_stops_every_training_at_a_checkpoint(workspace: Workspace) -> 
     text = text.replace("metric: answer", "metric: test/accuracy")
     claims.write_text(text.replace("overrides: {seven: [answer=7]}", slow))
     process = workspace.start("research-cli", "paper", "reproduce", "tiny", "wrong")
-    deadline = time.monotonic() + 60
-    while workspace.last_step() < 10:
-        assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.05)
+    workspace.wait_for_step(process, 10)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=60) == 130
     assert [record["status"] for record in workspace.records()] == ["interrupted"]

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import time
 
 import pytest
 
@@ -113,10 +112,7 @@ def test_what_changes_while_it_is_trained_is_no_evidence_and_said(workspace, pap
     slow = "overrides: {slow: [sleep=0.05, steps=40]}"
     change(paper / "claims.yaml", "seeds: 2\n", f"seeds: 2\n    {slow}\n")
     process = workspace.start("reproduce", "--paper", "tiny", "points", "--jobs", "1")
-    deadline = time.monotonic() + 60
-    while workspace.last_step() < 1:
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    workspace.wait_for_step(process, 1)
     change(paper / "paper_tiny/train.py", "data = load(run)", "data = load(run)  # changed")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
@@ -127,10 +123,7 @@ def test_an_interrupted_one_goes_on_where_it_was(workspace, paper):
     slow = "overrides: {slow: [sleep=0.05, steps=60, checkpoint_every=5]}"
     change(paper / "claims.yaml", "seeds: 2\n", f"seeds: 2\n    {slow}\n")
     process = workspace.start("reproduce", "--paper", "tiny", "points", "--jobs", "2")
-    deadline = time.monotonic() + 60
-    while workspace.last_step() < 20:
-        assert time.monotonic() < deadline and process.poll() is None, process.communicate()
-        time.sleep(0.05)
+    workspace.wait_for_step(process, 20)
     second = reproduce(workspace, "points")
     second.refused(1, "another `reproduce` of tiny is at work")
     process.send_signal(signal.SIGINT)

@@ -11,13 +11,7 @@ from pathlib import Path
 
 from research_data.errors import ResearchError
 from research_train.claims import read_claims
-from research_train.claims_report import (
-    BEGIN,
-    END,
-    RESULTS,
-    readme_block,
-    readme_with_place,
-)
+from research_train.claims_report import RESULTS, read_readme, readme_block
 from research_train.errors import MemberError
 from research_train.members import GROUP, Member, find_member
 from research_train.needs import hub_needs
@@ -198,20 +192,12 @@ def _citation(member: Member) -> Iterator[str]:
 def _account(member: Member) -> Iterator[str]:
     """Claims, results and the README's table: that each says what the one before it says."""
     claims = read_claims(member.folder).claims
-    try:
-        readme, text = readme_with_place(member)
-    except UnicodeDecodeError as error:
-        raise ResearchError(
-            f"{member.folder / 'README.md'}: isn't UTF-8, from byte {error.start} on. Save it as "
-            "UTF-8"
-        ) from error
-    start = text.index(BEGIN) + len(BEGIN)
-    shown = text[start : text.index(END, start)]
+    readme = read_readme(member)
     results = read_results(member)
     again = f"`uv run --package {member.distribution} reproduce` makes it again"
     if results is None:
-        if shown.strip():
-            yield f"{readme}: shows a table, and there is no {RESULTS} that it is of. {again}"
+        if readme.block.strip():
+            yield f"{readme.path}: shows a table, and there is no {RESULTS} that it is of. {again}"
         return
     found = {each.name: each for each in standings(claims, results)}
     doubts = [f"claim {name}: {doubt}" for name, each in found.items() for doubt in each.doubts]
@@ -220,5 +206,5 @@ def _account(member: Member) -> Iterator[str]:
     if not doubts:
         ordered = [found[claim.name].finding for claim in results.claims]
         findings = [finding for finding in ordered if finding]
-        if shown != readme_block(findings, results.model_dump()):
-            yield f"{readme}: its table isn't what {RESULTS} gives. {again}"
+        if readme.block != readme_block(findings, results.model_dump()):
+            yield f"{readme.path}: its table isn't what {RESULTS} gives. {again}"

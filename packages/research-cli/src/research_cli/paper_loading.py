@@ -14,14 +14,14 @@ from contextlib import redirect_stdout
 
 from research_data.errors import ResearchError
 from research_train.config import load_config
-from research_train.members import Member, find_member, installed_members
+from research_train.members import GROUP, Member, find_member, installed_members
 
 
 def loading_problems(member: Member) -> Iterator[str]:
     """Experiments that aren't installed as the pyproject says, and configs that can't be loaded."""
     pyproject = member.folder / "pyproject.toml"
     content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    points = content["project"].get("entry-points", {}).get("research.experiments", {})
+    points = content["project"].get("entry-points", {}).get(GROUP, {})
     if points != member.experiments:
         yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
     for name in points.keys() & member.experiments.keys():

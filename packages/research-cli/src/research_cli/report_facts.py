@@ -7,8 +7,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from research_data.errors import ResearchError
-from research_train.claims import CLAIMS, Claim, Finding, read_claims
-from research_train.claims_report import COLUMNS, RESULTS, claims_rows
+from research_train.claims import CLAIMS, Claim, read_claims
+from research_train.claims_report import (
+    COLUMNS,
+    RESULTS,
+    claim_row,
+    claims_rows,
+    shown_published,
+)
 from research_train.members import Member
 from research_viz import ClaimRow
 
@@ -163,7 +169,7 @@ def _standings(
 def _claim_facts(standing: Standing) -> ClaimFacts:
     claim, finding = standing.claim, standing.finding
     notes = []
-    cells = _cells(claim, finding) if claim else {}
+    cells = dict(zip(COLUMNS, claims_rows([finding])[0], strict=True)) if finding else {}
     if finding and finding.verdict == "undecided":
         notes.append(cells["verdict"].removeprefix("undecided").strip(" ()"))
     if claim and claim.known_gap:
@@ -173,40 +179,22 @@ def _claim_facts(standing: Standing) -> ClaimFacts:
     if standing.recorded:
         notes += [f"{RESULTS} {doubt}" for doubt in standing.doubts]
     row = None
-    if claim and finding:
+    if finding:
         try:
-            row = ClaimRow(
-                name=claim.name,
-                published=claim.published,
-                tolerance=claim.tolerance,
-                mean=finding.mean,
-                interval=finding.half_width,
-                values=finding.values,
-                verdict=finding.verdict,
-                unit=claim.unit,
-                known_gap=claim.known_gap.value if claim.known_gap else None,
-            )
+            row = claim_row(finding)
         except ValueError as error:
             notes.append(f"can't be drawn: {error}")
     return ClaimFacts(
         name=standing.name,
         what=claim.what if claim else "",
-        published=cells.get("published", ""),
-        reproduced=cells.get("reproduced", "") if finding else "",
+        published=shown_published(claim) if claim else "",
+        reproduced=cells.get("reproduced", ""),
         seeds=len(finding.values) if finding else 0,
         verdict=standing.verdict,
         note="; ".join(filter(None, notes)),
         metric=claim.metric if claim else None,
         row=row,
     )
-
-
-def _cells(claim: Claim, finding: Finding | None) -> dict[str, str]:
-    """Column -> what the README's table has there; of a claim without finding only `published`."""
-    place = claim.published
-    finding = finding or Finding(claim, [], place, (place, place), "undecided")
-    [row] = claims_rows([finding])
-    return dict(zip(COLUMNS, row, strict=True))
 
 
 def _text(value: object) -> str:

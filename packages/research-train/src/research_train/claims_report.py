@@ -7,6 +7,7 @@ papers/mnist1d/README.md        the table, between its markers
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from research_data import StorageError, get_outputs_dir
 from research_data.durable import write_bytes, write_json
@@ -16,6 +17,9 @@ from research_train.errors import ClaimsError
 from research_train.members import Member
 from research_train.record import utc_now
 from research_train.reproduce import Reproduction
+
+if TYPE_CHECKING:
+    from research_viz import ClaimRow
 
 BEGIN, END = "<!-- claims: written by `reproduce` -->", "<!-- /claims -->"
 RESULTS = "results.json"
@@ -39,7 +43,7 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
         rows.append(
             [
                 claim.name,
-                _published(claim),
+                shown_published(claim),
                 with_interval(finding.mean, finding.half_width) + unit,
                 str(len(finding.values)),
                 verdict,
@@ -48,20 +52,55 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
     return rows
 
 
-def _published(claim: Claim) -> str:
+def claim_row(finding: Finding) -> "ClaimRow":
+    """The row of a finding in the figure. Raises ValueError for what can't be drawn."""
+    from research_viz import ClaimRow
+
+    claim = finding.claim
+    return ClaimRow(
+        name=claim.name,
+        published=claim.published,
+        tolerance=claim.tolerance,
+        mean=finding.mean,
+        interval=finding.half_width,
+        values=finding.values,
+        verdict=finding.verdict,
+        unit=claim.unit,
+        known_gap=claim.known_gap.value if claim.known_gap else None,
+    )
+
+
+def shown_published(claim: Claim) -> str:
+    """What was published, for a table."""
     unit = f" {claim.unit}" if claim.unit else ""
     if claim.kind == "ordering":  # the sign alone counts
         return f"above 0 ({claim.published:g}){unit}"
     return f"{claim.published:g} ± {claim.tolerance:g}{unit}"
 
 
-def readme_with_place(member: Member) -> tuple[Path, str]:
-    """A paper's README and its text. Raises ClaimsError where it has no place for the table."""
-    readme = member.folder / "README.md"
-    written = readme.read_text(encoding="utf-8") if readme.is_file() else ""
-    if written.count(BEGIN) != 1 or written.find(END, written.find(BEGIN)) < 0:
-        raise ClaimsError(f"{readme}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
-    return readme, written
+class Readme(NamedTuple):
+    """A paper's README: what stands between the markers, and the text around, markers included."""
+
+    path: Path
+    before: str
+    block: str
+    after: str
+
+
+def read_readme(member: Member) -> Readme:
+    """A paper's README. Raises ClaimsError where it has no place for the table, or isn't UTF-8."""
+    path = member.folder / "README.md"
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise ClaimsError(
+            f"{path}: isn't UTF-8, from byte {error.start} on. Save it as UTF-8"
+        ) from error
+    before, begin, rest = text.partition(BEGIN)
+    block, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest:
+        raise ClaimsError(f"{path}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
+    return Readme(path, before + begin, block, end + after)
 
 
 def readme_block(findings: Sequence[Finding], results: Mapping[str, object]) -> str:
@@ -82,29 +121,14 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     """
     if reproduction.quick or not reproduction.findings:
         return []
-    from research_viz import ClaimRow, claim_plot, latex_table, markdown_table, save_figure
+    from research_viz import claim_plot, latex_table, markdown_table, save_figure
 
     member, findings = reproduction.member, reproduction.findings
     name = "chosen" if reproduction.incomplete else "claims"
     folder = get_outputs_dir() / member.name / "claims"
     rows = claims_rows(findings)
     table = markdown_table(COLUMNS, rows)
-    figure = claim_plot(
-        [
-            ClaimRow(
-                name=finding.claim.name,
-                published=finding.claim.published,
-                tolerance=finding.claim.tolerance,
-                mean=finding.mean,
-                interval=finding.half_width,
-                values=finding.values,
-                verdict=finding.verdict,
-                unit=finding.claim.unit,
-                known_gap=finding.claim.known_gap.value if finding.claim.known_gap else None,
-            )
-            for finding in findings
-        ]
-    )
+    figure = claim_plot([claim_row(finding) for finding in findings])
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{name}.json", _evidence(reproduction))
@@ -126,12 +150,10 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     }
     if reproduction.incomplete is None:
         # Read only now: somebody may have written in it while all this was made.
-        readme, written = readme_with_place(member)
-        start = written.index(BEGIN) + len(BEGIN)
-        end = written.index(END, start)
-        content = written[:start] + readme_block(findings, results) + written[end:]
+        readme = read_readme(member)
+        content = readme.before + readme_block(findings, results) + readme.after
         write_json(member.folder / RESULTS, results)
-        write_bytes(readme, content.encode())
+        write_bytes(readme.path, content.encode())
     return [folder / f"{name}.json", *figures]
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from importlib import import_module
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from research_train.usage import parse, reproduce_parser
 from research_train.which_paper import which_member
 
 if TYPE_CHECKING:
+    from research_train.reproduce import Reproduction
     from research_train.run_table import RunSummary
     from research_train.trainings import NeededRun
 
@@ -47,18 +49,12 @@ def _reproduce(words: Sequence[str]) -> int:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
         _print_plan(plan.needed(), options.json)
         return 0
-    from research_train.claims_report import (
-        COLUMNS,
-        claims_rows,
-        readme_with_place,
-        write_report,
-    )
+    from research_train.claims_report import read_readme, write_report
     from research_train.reproduce import reproduce
     from research_train.reproduce_screen import live_table
-    from research_train.text_table import table_lines
 
     if not options.quick:
-        readme_with_place(member)  # before hours of training, not after
+        read_readme(member)  # before hours of training, not after
     Thread(target=_import_what_follows, daemon=True).start()
     live = sys.stderr.isatty() and not options.quiet
     with live_table() if live else nullcontext(lambda work: None) as show:
@@ -71,30 +67,36 @@ def _reproduce(words: Sequence[str]) -> int:
             (lambda line: None) if live or options.quiet else say,
             show,
         )
-    files = write_report(outcome)
+    _print_outcome(outcome, write_report(outcome), options.json)
+    if outcome.quick:
+        return 1 if outcome.failed else 0
+    return 0 if outcome.holds else 1
+
+
+def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
+    from research_train.claims_report import COLUMNS, claims_rows
+    from research_train.text_table import table_lines
+
     rows = claims_rows(outcome.findings)
     if outcome.quick:
         rows = [[*row[:-1], "not judged"] for row in rows]
-    if options.json:
+    if as_json:
         failed = [{"run": each.needed.label, "why": each.why} for each in outcome.failed]
         claims = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
         edited = [run.id for run in outcome.edited]
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
-    else:
-        print("\n".join(table_lines(COLUMNS, rows)))
-        for each in outcome.failed:
-            print(f"failed: {each.needed.label}: {each.why}")
-        _say_edited(outcome.edited)
-        if outcome.quick:
-            print("a smoke test: that everything runs, and no evidence")
-        elif outcome.incomplete:
-            print(f"README and results.json of the paper are as before: {outcome.incomplete}")
-        for file in files:
-            print(file)
+        return
+    print("\n".join(table_lines(COLUMNS, rows)))
+    for each in outcome.failed:
+        print(f"failed: {each.needed.label}: {each.why}")
+    _say_edited(outcome.edited)
     if outcome.quick:
-        return 1 if outcome.failed else 0
-    return 0 if outcome.holds else 1
+        print("a smoke test: that everything runs, and no evidence")
+    elif outcome.incomplete:
+        print(f"README and results.json of the paper are as before: {outcome.incomplete}")
+    for file in files:
+        print(file)
 
 
 def _import_what_follows() -> None:

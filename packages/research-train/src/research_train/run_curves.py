@@ -21,6 +21,7 @@ from research_train.run_comparison import differing, labels
 from research_train.run_conditions import resolve_key
 from research_train.run_files import METRICS
 from research_train.run_table import BEST_IS_SMALL, RunSummary, record_of
+from research_train.source import NEUTRAL_KEYS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -28,19 +29,7 @@ if TYPE_CHECKING:
 Format = Literal["png", "svg", "pdf"]
 
 # What a config says of how a run is kept and shown, never of what comes out.
-BESIDE_THE_POINT = frozenset(
-    {
-        "checkpoint_every",
-        "checkpoint_failure",
-        "evaluate_every",
-        "keep_checkpoints",
-        "keep_every",
-        "log_every",
-        "seed",
-        "tensorboard",
-        "wandb",
-    }
-)
+BESIDE_THE_POINT = NEUTRAL_KEYS | {"evaluate_every"}
 
 
 @dataclass(frozen=True)

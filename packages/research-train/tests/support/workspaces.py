@@ -145,15 +145,19 @@ class Workspace:
 
     def stop(self, process: fork_server.Child, step: int, number: int) -> "Result":
         """Send a signal once any run of `tiny` has logged a step; wait for the end."""
+        self.wait_for_step(process, step)
+        process.send_signal(number)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode is not None
+        return Result(process.returncode, output, errors)
+
+    def wait_for_step(self, process: fork_server.Child, step: int) -> None:
+        """Until the newest run of `tiny` has logged a step, in a process that is at work."""
         deadline = time.monotonic() + 60
         while self.last_step() < step:
             assert time.monotonic() < deadline
             assert process.poll() is None, process.communicate()
             time.sleep(0.01)
-        process.send_signal(number)
-        output, errors = process.communicate(timeout=60)
-        assert process.returncode is not None
-        return Result(process.returncode, output, errors)
 
     def last_step(self) -> int:
         """The last step that the newest run of `tiny` has logged."""
