@@ -14,6 +14,7 @@ from .errors import ClaimsError as ClaimsError
 from .errors import ConfigError as ConfigError
 from .errors import Interrupted as Interrupted
 from .errors import MemberError as MemberError
+from .errors import MetricError as MetricError
 from .errors import NotFiniteError as NotFiniteError
 from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import RequirementError as RequirementError

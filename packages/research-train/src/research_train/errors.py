@@ -9,6 +9,7 @@ ResearchError
 ├── RequirementError         an internal package is not of the version that a paper requires
 ├── RunError                 no such run, or it can't be resumed or evaluated
 ├── CheckpointError          a checkpoint is damaged or belongs to another model
+├── MetricError              a metric can't be computed from these shapes, or is no number
 ├── NotFiniteError           the loss became NaN or infinite
 └── OutOfMemoryError         a step needs more memory than there is
 
@@ -45,6 +46,10 @@ class RunError(ResearchError):
 
 class CheckpointError(ResearchError):
     """A checkpoint is damaged, incomplete, or of another model."""
+
+
+class MetricError(ResearchError):
+    """Data that a metric can't be computed from, or a metric's name or value can't be recorded."""
 
 
 class NotFiniteError(ResearchError):

@@ -4,14 +4,18 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from research_train.errors import MetricError
 from research_train.record import Metrics
 
 CHUNK = 4096  # examples a forward pass
+IGNORED = -100  # a target that doesn't count, as in torch's cross entropy
+INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8}
 
 
 @dataclass(frozen=True)
@@ -29,47 +33,66 @@ class Evaluation:
 
 
 def classification_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-    """Mean cross entropy in nats.
+    """Mean cross entropy in nats over the targets that count.
 
-    batch: inputs (batch, ...) and targets (batch,), int64 class numbers. Returns a scalar.
+    batch: inputs (batch, ...) and targets (batch,) of classes or (batch, length) of tokens, class
+    numbers of an integer type; targets of -100 don't count. The model gives a logit a class behind
+    the targets' shape. Returns a scalar. Raises MetricError where shapes or types don't fit, or a
+    target is no class (on a CPU; a GPU says so in its own words).
     """
-    inputs, targets = batch
-    return cross_entropy(model(inputs), targets)
+    inputs, targets = _pair(batch)
+    logits = _checked(model(inputs), targets)
+    if targets.ndim > 1:
+        logits, targets = logits.flatten(0, -2), targets.flatten()
+    try:
+        return cross_entropy(logits, targets if targets.dtype is torch.int64 else targets.long())
+    except IndexError as error:
+        raise _no_class(logits, targets) or error from None
 
 
 def accuracy(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
-    """Share of examples classified right, as `<name>/accuracy` between 0 and 1.
+    """Share of targets that are the most likely class, as `<name>/accuracy` between 0 and 1.
 
-    data: inputs (examples, ...) and targets (examples,), int64, on any device.
+    data: inputs (examples, ...) and targets (examples,) of classes or (examples, length) of tokens,
+    class numbers of an integer type, on any device; targets of -100 don't count. The model gives a
+    logit a class behind the targets' shape; where one is NaN nothing is right. Raises MetricError
+    where shapes or types don't fit, a target is no class, or none counts.
     """
-    _, targets = data
-    right = (_predict(model, data) == targets.cpu()).sum().item()
-    return {f"{name}/accuracy": right / len(targets)}
+    right = counted = 0
+    with evaluation_mode(model):
+        for logits, targets in _counted(model, data):
+            found = (logits.argmax(-1) == targets) & ~logits.isnan().any(-1)
+            right += int(found.sum())
+            counted += len(targets)
+    return {f"{name}/accuracy": right / counted}
 
 
 def mean_loss(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
-    """Mean cross entropy in nats over all targets, as `<name>/loss`.
+    """Mean cross entropy in nats over all targets that count, as `<name>/loss`.
 
-    data: inputs (examples, ...) and targets (examples,) of classes or (examples, length) of tokens,
-    int64; targets of -100 don't count. The model gives a logit a class behind the targets' shape:
-    (examples, [length,] classes). Summed in float64, so how the examples are cut into batches
-    changes nothing.
+    data, and what is raised: as for `accuracy`. Summed in float64, so how the examples are cut into
+    batches changes nothing.
     """
-    inputs, targets = data
-    device = next(model.parameters()).device
-    total = torch.zeros((), dtype=torch.float64, device=device)
+    total, counted = torch.zeros((), dtype=torch.float64), 0
     with evaluation_mode(model):
-        for chunk, wanted in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
-            logits = model(chunk.to(device)).flatten(0, -2).float()
-            each = cross_entropy(logits, wanted.to(device).flatten(), reduction="none")
-            total += each.double().sum()
-    return {f"{name}/loss": total.item() / int((targets != -100).sum())}
+        for logits, targets in _counted(model, data):
+            exact = logits if logits.dtype is torch.float64 else logits.float()
+            total += cross_entropy(exact, targets, reduction="none").double().sum().cpu()
+            counted += len(targets)
+    return {f"{name}/loss": float(total) / counted}
 
 
 def perplexity(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
-    """`<name>/perplexity`, the exponential of the mean loss, beside that loss; as `mean_loss`."""
+    """`<name>/perplexity`, the exponential of the mean loss, beside that loss; as `mean_loss`.
+
+    Infinite where a float holds no such number.
+    """
     metrics = mean_loss(model, data, name)
-    return {**metrics, f"{name}/perplexity": math.exp(metrics[f"{name}/loss"])}
+    try:
+        exponential = math.exp(metrics[f"{name}/loss"])
+    except OverflowError:
+        exponential = math.inf
+    return {**metrics, f"{name}/perplexity": exponential}
 
 
 def classification_report(
@@ -77,15 +100,17 @@ def classification_report(
 ) -> Evaluation:
     """Accuracy, and for each class precision, recall, F1 score, and what it is taken for.
 
-    data: inputs (examples, ...) and targets (examples,), int64. labels: a name a class.
+    data: as for `accuracy`. labels: a name a class. Raises MetricError besides where the labels
+    aren't as many as the model's classes, or a logit is NaN.
     """
     from sklearn.metrics import (  # imports SciPy and pandas, which training has no use for
         confusion_matrix,
         precision_recall_fscore_support,
     )
 
-    _, targets = data
-    truth, predicted = targets.cpu().numpy(), _predict(model, data).numpy()
+    with evaluation_mode(model):
+        chunks = [_outcomes(*each, labels) for each in _counted(model, data)]
+    truth, predicted = torch.cat(chunks, dim=1).numpy()
     classes = range(len(labels))
     columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
     table: list[dict[str, str | float | int]] = [
@@ -108,20 +133,111 @@ def classification_report(
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """In this block the model drops nothing out and no gradient is kept."""
-    training = model.training
+    """In this block the model drops nothing out and no gradient is kept.
+
+    Then every module is in the mode that it was in, a frozen part in evaluation mode as well.
+    """
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with torch.no_grad():  # inference_mode would spoil tensors that a model caches
             yield
     finally:
-        model.train(training)
+        # By `train`, not by its flag alone: a module may do more there (adapters that are merged).
+        for module, mode in modes:  # a parent stands before its children, and changes theirs
+            if module.training != mode:
+                module.train(mode)
 
 
-def _predict(model: nn.Module, data: tuple[Tensor, Tensor]) -> Tensor:
-    """The most likely class of each example, (examples,) on the CPU."""
-    inputs, _ = data
-    device = next(model.parameters()).device
-    with evaluation_mode(model):
-        chunks = [model(chunk.to(device)).argmax(-1) for chunk in inputs.split(CHUNK)]
-    return torch.cat(chunks).cpu()
+def _counted(model: nn.Module, data: tuple[Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Chunks of logits (targets, classes) and of the targets (targets,) that count, on one device.
+
+    The one place where metrics look at shapes and types. Raises MetricError.
+    """
+    inputs, targets = _pair(data)
+    device = next((t.device for t in chain(model.parameters(), model.buffers())), inputs.device)
+    anything = False
+    for chunk, wanted in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
+        logits, wanted = model(chunk.to(device)), wanted.to(device)
+        logits = _checked(logits, wanted).flatten(0, -2)
+        wanted = wanted.flatten().long()
+        if not (counts := wanted != IGNORED).all():
+            logits, wanted = logits[counts], wanted[counts]
+        if (error := _no_class(logits, wanted)) is not None:
+            raise error
+        if len(wanted):
+            anything = True
+            yield logits, wanted
+    if not anything:
+        raise MetricError(f"none of the {tuple(targets.shape)} targets counts: all are {IGNORED}")
+
+
+def _outcomes(logits: Tensor, targets: Tensor, labels: Sequence[str]) -> Tensor:
+    """True and predicted classes, (2, targets) on the CPU."""
+    if logits.shape[-1] != len(labels):
+        raise MetricError(
+            f"{len(labels)} labels for the {logits.shape[-1]} classes that the model gives logits "
+            "for: name every class"
+        )
+    if bad := int(logits.isnan().any(-1).sum()):
+        raise MetricError(f"the model gives NaN for {bad} of {len(logits)} examples")
+    return torch.stack([targets, logits.argmax(-1)]).cpu()
+
+
+def _pair(data: object) -> tuple[Tensor, Tensor]:
+    """Inputs and targets, equally many and at least one, targets of an integer type."""
+    if not isinstance(data, tuple | list) or len(data) != 2:
+        size = f" of {len(data)}" if isinstance(data, tuple | list) else ""
+        raise MetricError(f"(inputs, targets) are needed, got a {type(data).__name__}{size}")
+    for what, field_ in zip(("inputs", "targets"), data, strict=True):
+        if not isinstance(field_, Tensor) or not field_.ndim:
+            raise MetricError(f"{what}: a tensor (examples, ...) is needed, got {_shown(field_)}")
+    inputs, targets = data
+    if targets.dtype not in INTEGERS:
+        raise MetricError(
+            f"targets: class numbers of an integer type are needed, got {_shown(targets)}"
+            + ("; .long() makes them 0 and 1" if targets.dtype is torch.bool else "")
+        )
+    if len(inputs) != len(targets):
+        raise MetricError(f"inputs {_shown(inputs)} and targets {_shown(targets)} differ in number")
+    if not len(inputs):
+        raise MetricError(f"no examples: inputs {_shown(inputs)}, targets {_shown(targets)}")
+    return inputs, targets
+
+
+def _checked(logits: object, targets: Tensor) -> Tensor:
+    """The logits, where they are (*targets' shape, classes) of two classes at least."""
+    if not isinstance(logits, Tensor):
+        raise MetricError(
+            f"the model gives a {type(logits).__name__}, where its logits, a tensor, are needed"
+        )
+    if logits.shape[:-1] != targets.shape or logits.ndim < 2 or not logits.is_floating_point():
+        raise MetricError(
+            f"logits {_shown(logits)} and targets {_shown(targets)} don't fit: for each target a "
+            f"logit a class is needed, (*{tuple(targets.shape)}, classes)"
+            + (". targets.squeeze(-1) may be meant" if targets.shape[-1:] == (1,) else "")
+        )
+    if logits.shape[-1] < 2:
+        raise MetricError(
+            f"logits {_shown(logits)} are of {logits.shape[-1]} class: a logit for each of two or "
+            "more is needed, for a yes or no two"
+        )
+    return logits
+
+
+def _no_class(logits: Tensor, targets: Tensor) -> "MetricError | None":
+    """What to say of targets (targets,) that are none of the classes, if there are such."""
+    classes = logits.shape[-1]
+    odd = targets[((targets < 0) | (targets >= classes)) & (targets != IGNORED)]
+    if not len(odd):
+        return None
+    return MetricError(
+        f"target {int(odd[0])} is none of the {classes} classes, 0 to {classes - 1}, that the "
+        f"model gives logits for ({len(odd)} such targets; {IGNORED} is one that doesn't count)"
+    )
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {str(value.dtype).removeprefix('torch.')}"
+    return f"a {type(value).__name__}"
