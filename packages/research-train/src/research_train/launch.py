@@ -6,7 +6,6 @@ uv run --package paper-mnist1d train model=cnn seed=3
 import argparse
 import errno
 import json
-import math
 import os
 import sys
 import traceback
@@ -19,9 +18,11 @@ from research_data.progress import say
 
 from research_train.config import COMMAND_LINE, load_config
 from research_train.errors import (
+    CheckpointError,
     ExperimentError,
     Interrupted,
     MemberError,
+    MetricError,
     NotFiniteError,
     RunError,
 )
@@ -54,7 +55,14 @@ RESUMABLE_KEYS = (
     "wandb",
 )
 
-MET_BY_ALL = (UsageError, ExperimentError, NotFiniteError, RunError)
+MET_BY_ALL = (
+    UsageError,
+    CheckpointError,
+    ExperimentError,
+    MetricError,
+    NotFiniteError,
+    RunError,
+)
 
 # run.py and all that it imports need torch, seconds: imported when words and config are right.
 
@@ -167,13 +175,12 @@ def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float 
         raise ExperimentError(
             f"{experiment.module}.train returned {type(returned).__name__}, not its metrics"
         )
+    from research_train.record import recorded_metrics
+
     try:
-        numbers = {str(name): float(value) for name, value in returned.items()}
-    except (TypeError, ValueError) as error:
-        raise ExperimentError(
-            f"{experiment.module}.train returned a metric that is no number: {error}"
-        ) from error
-    return {name: number if math.isfinite(number) else None for name, number in numbers.items()}
+        return recorded_metrics(returned)
+    except MetricError as error:
+        raise ExperimentError(f"{experiment.module}.train: {error}") from error
 
 
 def _train(words: Sequence[str]) -> int:

@@ -2,21 +2,24 @@
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, SupportsFloat
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from research_data.durable import sha256_file
 
 from research_train.environment import Environment, GitState
-from research_train.errors import RunError
+from research_train.errors import MetricError, RunError
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
 PARENT = "RESEARCH_PARENT"  # in the environment of a re-run: the id of the run that is run again
 
 Status = Literal["running", "completed", "failed", "interrupted"]
+OWN_NAMES = frozenset({"step", "time"})  # of every line of metrics.jsonl
 Metrics = dict[str, float]
 RecordedMetrics = dict[str, float | None]  # JSON has no NaN: None says that there was no number
 
@@ -106,6 +109,44 @@ class RunRecord(BaseModel):
     metrics: RecordedMetrics = {}
     error: Failure | None = None
     seal: str | None = None
+
+
+def recorded_metrics(metrics: Mapping[str, object]) -> RecordedMetrics:
+    """Metrics as they are written: plain floats; None for one that is no number or not finite.
+
+    Takes whatever is one number: Python's and NumPy's, Decimal, a tensor of one element, a bool (1
+    or 0); one too large for a float counts as infinite. Raises MetricError for anything else, and
+    for a name that is empty, can't be printed, or is the record's own (`step`, `time`).
+    """
+    numbers: RecordedMetrics = {}
+    for name, value in metrics.items():
+        if not isinstance(name, str) or not name or not name.isprintable():
+            raise MetricError(f"metric {name!r}: its name must be letters that can be printed")
+        if name in OWN_NAMES:
+            raise MetricError(
+                f"metric {name!r}: `step` and `time` are the record's own. Give it a group, "
+                f"test/{name} say."
+            )
+        numbers[name] = _number(name, value)
+    return numbers
+
+
+def _number(name: str, value: object) -> float | None:
+    if value is None:
+        return None
+    try:
+        # Text would be read as a number, and of a complex one half be dropped.
+        if isinstance(value, str | bytes | complex) or not isinstance(value, SupportsFloat):
+            raise TypeError
+        number = float(value)
+    except OverflowError:  # an integer of 400 digits
+        return None
+    except (TypeError, ValueError, RuntimeError):  # tensors of several elements; complex ones
+        shape = getattr(value, "shape", None)
+        shown = repr(value)[:60] if shape is None else f"of shape {tuple(shape)}"
+        kind = type(value).__name__
+        raise MetricError(f"metric {name!r}: one number is needed, got {kind} {shown}") from None
+    return number if math.isfinite(number) else None
 
 
 def read_record(folder: Path) -> RunRecord:

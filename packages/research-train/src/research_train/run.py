@@ -8,7 +8,6 @@ assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code
 
 import fcntl
 import json
-import math
 import os
 import shutil
 import sys
@@ -17,6 +16,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from operator import index
 from pathlib import Path
 from typing import IO, TypedDict, TypeVar
 
@@ -42,7 +42,7 @@ from research_train.environment import (
     git_state,
     host_name,
 )
-from research_train.errors import CheckpointError, Interrupted, RunError
+from research_train.errors import CheckpointError, Interrupted, MetricError, RunError
 from research_train.members import Experiment, Member, did_you_mean
 from research_train.pins import running_releases
 from research_train.random_state import seed_everything
@@ -56,6 +56,7 @@ from research_train.record import (
     compute_seal,
     read_record,
     record_as_json,
+    recorded_metrics,
     utc_now,
 )
 from research_train.requirements import (
@@ -111,14 +112,17 @@ class Run:
         return asset_folder(name, self.record.assets[name])
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Add a line to metrics.jsonl; it is with the system when this returns."""
+        """Add a line to metrics.jsonl; it is with the system when this returns.
+
+        `speed/*` and `memory/*` are taken for numbers of the machine, which no comparison of runs
+        looks at. Raises MetricError for what is no number, or a name that is the record's own.
+        """
         if self.world.rank > 0:
             return
         if self._metrics is None:
             self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
-        # JSON has no NaN: null says that there was no number.
-        numbers = {k: float(v) if math.isfinite(v) else None for k, v in metrics.items()}
-        line = json.dumps({"step": step, "time": round(time.time(), 3), **numbers})
+        numbers = recorded_metrics(metrics)
+        line = json.dumps({"step": _count(step), "time": round(time.time(), 3), **numbers})
         try:
             self._metrics.write(line + "\n")
             self._metrics.flush()
@@ -436,6 +440,16 @@ def _cut_metrics(path: Path, checkpoint: Path | None) -> None:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
     write_bytes(path, "".join(kept).encode())
+
+
+def _count(step: object) -> int:
+    try:
+        count = index(step)  # type: ignore[arg-type]  # NumPy's and torch's integers have it
+    except TypeError:
+        count = -1
+    if count < 0:
+        raise MetricError(f"step {step!r}: updates done are a whole number, 0 or more")
+    return count
 
 
 class _Code(TypedDict):
