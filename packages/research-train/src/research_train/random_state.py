@@ -51,6 +51,17 @@ class RandomState:
             else [],
         )
 
+    def check(self) -> None:
+        """Raise ValueError, TypeError or RuntimeError where these are no generators' states."""
+        version, internal, gauss_next = self.python
+        random.Random().setstate((version, tuple(internal), gauss_next))
+        name, keys, position, has_gauss, gauss = self.numpy
+        generator = np.random.RandomState()
+        generator.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, gauss))
+        torch.Generator().set_state(_decode(self.torch))
+        for state in self.cuda:
+            _decode(state)
+
     def restore(self) -> None:
         """Put every generator back; those of GPUs that aren't here are left out."""
         version, internal, gauss_next = self.python

@@ -17,16 +17,24 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 from torch.optim import Optimizer
 
-from research_train.checkpoint import Optimizers, TrainState, load_checkpoint, view_snapshot
+from research_train.averaging import averaged_model
+from research_train.checkpoint import (
+    TrainState,
+    load_checkpoint,
+    refuse_unstorable,
+    view_snapshot,
+)
 from research_train.checkpoint_writer import CheckpointWriter
 from research_train.distributed import gather, largest, mean, neighbours, share
 from research_train.errors import Interrupted, NotFiniteError, OutOfMemoryError, RunError
 from research_train.metrics import evaluation_mode
+from research_train.optimizer_state import Optimizers
 from research_train.progress import Progress
 from research_train.random_state import RandomState, seed_everything
 from research_train.record import Metrics
 from research_train.run import Run
 from research_train.schedules import Schedule
+from research_train.training_state import TrainingState, start_training_mode
 
 Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
 
@@ -61,7 +69,7 @@ class Trainer(Generic[Batch]):
         self.loss = loss
         self.schedule = schedule
         self.clip_norm = clip_norm
-        self.ema = _averaged(model, ema_decay) if ema_decay is not None else None
+        self.ema = averaged_model(model, ema_decay) if ema_decay is not None else None
         self.step = 0
         self._update = step or Trainer.train_step
         # What the loss calls; `model` stays what is saved, under its own names.
@@ -97,9 +105,11 @@ class Trainer(Generic[Batch]):
         """Train from where the run stands (its last checkpoint, if any) to `config.steps`.
 
         evaluate: called every `evaluate_every` steps, in evaluation mode; its metrics are logged.
-        Raises NotFiniteError at the first step whose loss is NaN or infinite, OutOfMemoryError,
-        StorageError when a checkpoint can't be written, Interrupted when a signal came, with a
-        checkpoint written.
+        Parts of the model that are in evaluation mode stay so, unless all of it is.
+        Raises RunError or CheckpointError before the first step where something that moves can't be
+        stored (training_state.py), NotFiniteError at the first step whose loss is NaN or infinite,
+        OutOfMemoryError, StorageError when a checkpoint can't be written, Interrupted when a signal
+        came, with a checkpoint written.
         """
         config, run = self.config, self.run
         steps, log_every = config.steps, config.log_every
@@ -108,9 +118,9 @@ class Trainer(Generic[Batch]):
             batches.to(self.device).shard(self.world.rank, self.world.size)
         except ValueError as error:  # too few examples for so many processes
             raise RunError(str(error)) from error
+        self._begin(batches, evaluate)
         self._restore(batches)
         self._logged_at = (self.step, time.perf_counter())
-        self.model.train()
         with (
             closing(Progress(config.steps, self.step, run.quiet)) as progress,
             run.stop.deferred(),
@@ -184,7 +194,7 @@ class Trainer(Generic[Batch]):
         if not self._plain:
             self._scaler.update()
         if self.ema is not None:
-            self.ema.update_parameters(self.model)  # type: ignore[operator]
+            self.ema.update_parameters(self.model)
 
     def _clipped(self) -> Tensor:
         """The norm of all gradients, which are then no longer than clip_norm."""
@@ -234,9 +244,13 @@ class Trainer(Generic[Batch]):
         return False
 
     def _remaining(self, batches: BatchSource[Batch]) -> Iterator[Batch]:
+        first = True
         while self.step < self.config.steps:
             for batch in batches:
                 yield batch
+                if first:  # now the optimizer has its state
+                    self._try_to_save(batches)
+                    first = False
                 if self.step >= self.config.steps:
                     return
 
@@ -304,6 +318,7 @@ class Trainer(Generic[Batch]):
                 scaler=self._scaler.state_dict() or None,
                 best=self._best,
                 evaluations=self._evaluations,
+                moving=self._moving.moved(),
             )
             snapshot = view_snapshot(self.model, self.optimizer, state, self.ema)
             best = self._best[1] if self._best else None
@@ -327,6 +342,30 @@ class Trainer(Generic[Batch]):
             if step != best and not (every and step % every == 0):
                 shutil.rmtree(folder)
 
+    def _begin(self, batches: BatchSource[Batch], evaluate: Callable[[], Metrics] | None) -> None:
+        """Set the model's modes, and see that all that will move can be stored."""
+        for name in start_training_mode(self.model):
+            if self.world.rank == 0:
+                say(
+                    f"note: {name or 'the model'} is in evaluation mode, has parameters to train, "
+                    "and stays so; .train() before `fit` lets it drop out, and norms see batches"
+                )
+        self._moving = TrainingState(
+            self.model,
+            self.optimizer,
+            self.ema,
+            loss=self.loss,
+            step=self._update,
+            schedule=self.schedule,
+            evaluate=evaluate,
+        )
+        self._try_to_save(batches)
+
+    def _try_to_save(self, batches: BatchSource[Batch]) -> None:
+        """A checkpoint without a disk: what it can't hold is found before the training is lost."""
+        state = TrainState(data=batches.state_dict(), moving=self._moving.moved())
+        refuse_unstorable(view_snapshot(self.model, self.optimizer, state, self.ema))
+
     def _restore(self, batches: BatchSource[Batch]) -> None:
         checkpoint = self.run.resume_from
         if checkpoint is None:
@@ -338,10 +377,13 @@ class Trainer(Generic[Batch]):
         state = load_checkpoint(checkpoint, self.model, self.optimizer, self.ema)
         if state.data is None:
             raise RunError(f"{checkpoint}: holds no position in the data")
+        if self.run.checkpoint_folder(state.step).name != checkpoint.name:
+            raise RunError(f"{checkpoint}: holds the state of step {state.step}")
         try:
             batches.load_state_dict(state.data)
         except ValueError as error:
             raise RunError(f"{checkpoint}: {error}") from error
+        self._moving.put_back(state.moving)
         self.step = state.step
         self._losses = [torch.tensor(loss, device=self.device) for loss in state.losses]
         if state.scaler:
@@ -359,12 +401,6 @@ class Trainer(Generic[Batch]):
             RandomState(**state.ranks[rank - 1]).restore()
         else:
             seed_everything(self.config.seed + 1_000_003 * rank + self.step)
-
-
-def _averaged(model: nn.Module, decay: float) -> nn.Module:
-    from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
 
 
 def _like(batch: Batch, fields: tuple[Tensor, ...]) -> Batch:
