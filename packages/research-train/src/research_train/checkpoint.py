@@ -178,8 +178,8 @@ def load_checkpoint(
     has_moving = MOVING in verify_checkpoint(folder)
     try:
         tensors = load_file(folder / MODEL)
-        optimizer_tensors = load_file(folder / OPTIMIZER)
-        moving_tensors = load_file(folder / MOVING) if has_moving else {}
+        optimizer_tensors = _kept(load_file(folder / OPTIMIZER))
+        moving_tensors = _kept(load_file(folder / MOVING)) if has_moving else {}
         content = json.loads((folder / STATE).read_text(encoding="utf-8"))
         settings = content.pop("optimizer")
         state = _state(content, moving_tensors)
@@ -252,7 +252,7 @@ def _named_tensors(model: nn.Module) -> dict[str, Tensor]:
 
 def _model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {
-        name: tensor.detach() if why_not_storable(tensor) else tensor.detach().contiguous()
+        name: tensor if why_not_storable(tensor) else tensor.detach().contiguous()
         for name, tensor in _named_tensors(model).items()
     }
 
@@ -266,6 +266,11 @@ def _part(tensors: dict[str, Tensor]) -> None:
         memory = tensor.untyped_storage().data_ptr()
         tensors[name] = tensor.clone() if memory in seen else tensor.contiguous()
         seen.add(memory)
+
+
+def _kept(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Copies, in memory as torch lays it out: a sum's last bits depend on where numbers lie."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
 
 
 def _packed(name: str, value: object, tensors: dict[str, Tensor]) -> Any:

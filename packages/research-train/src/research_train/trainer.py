@@ -34,7 +34,7 @@ from research_train.random_state import RandomState, seed_everything
 from research_train.record import Metrics
 from research_train.run import Run
 from research_train.schedules import Schedule
-from research_train.training_state import TrainingState, start_training_mode
+from research_train.training_state import TrainingState, placed, start_training_mode
 
 Batch = TypeVar("Batch", bound=tuple[Tensor, ...])
 
@@ -64,7 +64,7 @@ class Trainer(Generic[Batch]):
         self.run = run
         self.config = run.config
         self.device = run.device
-        self.model = model.to(self.device)
+        self.model = placed(model, self.device)
         self.optimizer = optimizer
         self.loss = loss
         self.schedule = schedule

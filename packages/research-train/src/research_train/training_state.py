@@ -134,6 +134,14 @@ def put_back_model(model: nn.Module, moved: Mapping[str, Any]) -> None:
     _put_back({MODEL: model}, own)
 
 
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on a device. Raises RunError for one that has no values yet."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise RunError(f"{name} of the model {why_not_storable(tensor)}")
+    return model.to(device)
+
+
 def start_training_mode(model: nn.Module) -> list[str]:
     """Put a model that is in evaluation mode as a whole (a loaded one) into training mode.
 
@@ -216,7 +224,7 @@ class _Write:
     """A tensor, held so that its memory is no other's, and how often it had been written to."""
 
     def __init__(self, tensor: Tensor):
-        self.tensor = tensor.detach()
+        self.object, self.tensor = tensor, tensor.detach()
         self.writes = tensor._version
 
     def __eq__(self, other: object) -> bool:
@@ -224,7 +232,7 @@ class _Write:
             return False
         one, two = self.tensor, other.tensor
         if one.layout is not torch.strided or two.layout is not torch.strided:
-            return one.layout is two.layout and one.shape == two.shape
+            return self.object is other.object
         same = (one.shape, one.dtype, one.stride()) == (two.shape, two.dtype, two.stride())
         return same and one.data_ptr() == two.data_ptr()
 
