@@ -136,7 +136,9 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "seal": {
             "none": "none: only a completed run has one",
             "fits": "fits: record, config, metrics and weights are as they were",
-            "broken": "BROKEN: record, config, metrics or weights were changed after its end",
+            "broken": "BROKEN: record, config, metrics or weights were changed after its end"
+            if record.get("seal")
+            else "BROKEN: it says completed and has no seal, so it was changed: no evidence",
         }[value["seal"]],
         "command": " ".join(record.get("command", [])),
         "git": commit,

@@ -88,7 +88,7 @@ def _sparkline(numbers: list[float]) -> str:
     count = min(len(numbers), SPARKLINE)
     chosen = [numbers[(index + 1) * len(numbers) // count - 1] for index in range(count)]
     low, span = min(chosen), max(chosen) - min(chosen)
-    if not span > 0:
+    if not 0 < span < float("inf"):
         return BARS[0] * count
     return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in chosen)
 

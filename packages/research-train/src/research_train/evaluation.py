@@ -1,19 +1,20 @@
 """Evaluating a finished run: the paper's numbers, printed, recorded beside the run, and drawn."""
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
+from operator import index
 from pathlib import Path
 
 from research_data import pinned_assets
 from research_data.durable import write_json
 
-from research_train.errors import ExperimentError, RunError
+from research_train.errors import ExperimentError, MetricError, RunError
 from research_train.members import Experiment
 from research_train.metrics import Evaluation
-from research_train.record import compute_seal, utc_now
+from research_train.record import compute_seal, recorded_metrics, utc_now
 from research_train.run import Run
 from research_train.run_folders import run_status
-from research_train.text_table import table_lines
+from research_train.text_table import shown_metric, table_lines
 
 EVALUATION = "evaluation.json"
 
@@ -24,7 +25,7 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     Writes evaluation.json and, where classes were confused, figures/confusion-matrix.{png,svg}
     into the run's folder. Raises RunError when the run isn't as it was when it ended.
     """
-    if run.record.seal is None:
+    if run.record.seal is None and run.record.status != "completed":
         raise RunError(
             f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "
             f"evaluated. `train --resume {run.record.id}` goes on with it."
@@ -40,6 +41,10 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
         raise ExperimentError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"
         )
+    try:
+        evaluation = _recorded(evaluation)
+    except MetricError as error:
+        raise ExperimentError(f"{experiment.module}.evaluate: {error}") from error
     content = {
         "schema": 1,
         "run": run.record.id,
@@ -60,8 +65,8 @@ def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
         yield from table_lines(list(evaluation.table[0]), rows)
         yield ""
     for name, value in evaluation.metrics.items():
-        percent = f"  ({value:.1%})" if name.endswith("accuracy") else ""
-        yield f"{name} = {value:.4f}{percent}"
+        percent = f"  ({value:.1%})" if value is not None and name.endswith("accuracy") else ""
+        yield f"{name} = {shown_metric(value)}{percent}"
 
 
 def figures_of(run: Run) -> list[Path]:
@@ -73,10 +78,48 @@ def _draw_confusion(run: Run, evaluation: Evaluation) -> None:
     from research_viz import confusion_matrix, save_figure  # slow, and only needed here
 
     assert evaluation.confusion is not None
-    title = ", ".join(f"{name} {value:.3f}" for name, value in evaluation.metrics.items())
+    title = ", ".join(f"{name} {_shown(value)}" for name, value in evaluation.metrics.items())
     figure = confusion_matrix(evaluation.confusion, evaluation.labels, title)
     save_figure(figure, run.folder / "figures" / "confusion-matrix")
 
 
-def _shown(value: str | float | int) -> str:
+def _recorded(evaluation: Evaluation) -> Evaluation:
+    """The evaluation in plain numbers, None for those that aren't finite.
+
+    Raises MetricError where metrics, table or counts are none that can be recorded.
+    """
+    table = []
+    for row in evaluation.table:
+        if list(row) != list(evaluation.table[0]):
+            raise MetricError(
+                f"the rows of the table differ in their columns: {list(evaluation.table[0])} and "
+                f"{list(row)}"
+            )
+        numbers = {k: v for k, v in row.items() if not isinstance(v, str | int)}
+        table.append({**row, **recorded_metrics(numbers)})
+    confusion = evaluation.confusion
+    if confusion is not None:
+        confusion = _counts(confusion, len(evaluation.labels))
+    return replace(
+        evaluation,
+        metrics=recorded_metrics(evaluation.metrics),
+        table=table,
+        confusion=confusion,
+    )
+
+
+def _counts(confusion: Sequence[Sequence[int]], labels: int) -> list[list[int]]:
+    columns = sorted({len(row) for row in confusion})
+    if columns != [labels] or len(confusion) != labels:
+        raise MetricError(
+            f"confusion: {len(confusion)} rows of {columns} counts and {labels} labels; needed are "
+            "(classes, classes) and a label a class"
+        )
+    try:
+        return [[index(count) for count in row] for row in confusion]
+    except TypeError as error:
+        raise MetricError(f"confusion: counts are whole numbers ({error})") from error
+
+
+def _shown(value: str | float | int | None) -> str:
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -29,6 +29,7 @@ from research_train.errors import (
 from research_train.members import Experiment, installed_members
 from research_train.pins import running_releases, start_under_requirements
 from research_train.requirements import reached_packages
+from research_train.text_table import shown_metric
 from research_train.usage import (
     KEY_VALUE,
     CommandParser,
@@ -290,7 +291,7 @@ def _train_and_print(options: argparse.Namespace, experiment: Experiment, run: "
         print(json.dumps({"run": str(run.folder), "status": "completed", "metrics": metrics}))
     else:
         for name, value in metrics.items():
-            _say(options, f"{name} = {value}" if value is None else f"{name} = {value:.4f}")
+            _say(options, f"{name} = {shown_metric(value)}")
         print(run.folder)
     return 0
 

@@ -52,10 +52,24 @@ def _points(content: bytes) -> Iterator[Point]:
     for line in content.splitlines():
         try:
             point = json.loads(line)
-        except ValueError:  # the last line of a killed run
+        except (ValueError, RecursionError):  # the last line of a killed run
             continue
-        if isinstance(point, dict) and isinstance(point.get("step"), int):
-            yield point
+        if isinstance(point, dict) and _is_step(point.get("step")):
+            yield {name: _finite(value) for name, value in point.items()}
+
+
+def _is_step(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+def _finite(value: object) -> float | None:
+    """A number of a line; None where there was none, as in lines that another tool wrote."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # an integer of 400 digits
+        return None
 
 
 def repeatable_part(point: Point) -> Point:

@@ -1,7 +1,7 @@
 """Losses and metrics: plain functions of a model and data."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -22,12 +22,12 @@ INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8}
 class Evaluation:
     """What a paper's evaluate(config, run) returns, for printing, recording and drawing.
 
-    metrics: name -> number. table: rows of one shape. confusion: (classes, classes) counts, row
-    the true class; labels: a name a class.
+    metrics: name -> number, None where there was none. table: rows of the same columns. confusion:
+    (classes, classes) counts, row the true class; labels: a name a class.
     """
 
-    metrics: Metrics
-    table: Sequence[dict[str, str | float | int]] = ()
+    metrics: Mapping[str, float | None]
+    table: Sequence[Mapping[str, str | float | int | None]] = ()
     confusion: list[list[int]] | None = None
     labels: list[str] = field(default_factory=list)
 
@@ -113,7 +113,7 @@ def classification_report(
     truth, predicted = torch.cat(chunks, dim=1).numpy()
     classes = range(len(labels))
     columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
-    table: list[dict[str, str | float | int]] = [
+    table: list[dict[str, str | float | int | None]] = [
         {
             "class": label,
             "precision": float(precision),

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +17,7 @@ from research_train.errors import MetricError, RunError
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
+_STEP = re.compile(r"step-[0-9]{8,18}")  # by number: the 100,000,000th has a digit more
 PARENT = "RESEARCH_PARENT"  # in the environment of a re-run: the id of the run that is run again
 
 Status = Literal["running", "completed", "failed", "interrupted"]
@@ -131,6 +133,11 @@ def recorded_metrics(metrics: Mapping[str, object]) -> RecordedMetrics:
     return numbers
 
 
+def finite_metrics(metrics: RecordedMetrics) -> RecordedMetrics:
+    """The metrics of a record, whoever wrote it: what isn't finite is None."""
+    return {k: v if v is not None and math.isfinite(v) else None for k, v in metrics.items()}
+
+
 def _number(name: str, value: object) -> float | None:
     if value is None:
         return None
@@ -168,7 +175,8 @@ def read_record(folder: Path) -> RunRecord:
 
 def checkpoint_folders(folder: Path) -> list[Path]:
     """The checkpoints in a run's folder, oldest first."""
-    return sorted((folder / CHECKPOINTS).glob("step-*"))
+    found = [path for path in (folder / CHECKPOINTS).glob("step-*") if _STEP.fullmatch(path.name)]
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
 
 
 def checkpoint_digests(folder: Path) -> dict[str, str]:

@@ -318,6 +318,12 @@ def resume_run(
     Raises RunError: another process is at work on it, or its code, data or packages have changed
     since (any_code allows that; the record then has no fingerprint and holds the present code).
     """
+    if run.record.status == "completed" and run.record.seal != compute_seal(run.folder, run.record):
+        raise RunError(
+            f"{run.folder}: its seal doesn't fit, or is gone, so its record, config, metrics or "
+            "weights were changed after it ended. Going on would seal what nobody trained: start a "
+            "new run."
+        )
     changed = has_changed(run, experiment)
     if changed and not any_code:
         raise RunError(

@@ -71,8 +71,8 @@ def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComp
             if len(archives) > 1 and not archives[record.source].is_file()
         ],
         metrics={
-            name: [record.metrics.get(name) for record in records]
-            for name in dict.fromkeys(name for record in records for name in record.metrics)
+            name: [run.metrics.get(name) for run in runs]
+            for name in dict.fromkeys(name for run in runs for name in run.metrics)
         },
         same_experiment=len(fingerprints) == 1 and None not in fingerprints,
     )
@@ -91,7 +91,14 @@ def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]
     """The keys whose values aren't all the same -> the values, None where there is none."""
     keys = dict.fromkeys(key for each in values for key in each)
     rows = {key: [each.get(key) for each in values] for key in keys}
-    return {key: row for key, row in rows.items() if any(value != row[0] for value in row)}
+    return {key: row for key, row in rows.items() if any(_differ(value, row[0]) for value in row)}
+
+
+def _differ(one: object, other: object) -> bool:
+    """Not equal; of two that are no number (NaN) neither differs, and 1 is not true."""
+    if one != one and other != other:
+        return False
+    return one != other or isinstance(one, bool) != isinstance(other, bool)
 
 
 def _code_of(record: RunRecord) -> dict[str, object]:

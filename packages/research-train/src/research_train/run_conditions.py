@@ -1,6 +1,7 @@
 """Conditions on the config and final metrics of a run, as a person types them: `lr>1e-3`."""
 
 import json
+import math
 import operator
 import re
 from collections.abc import Callable
@@ -31,6 +32,8 @@ class Condition:
 
     def holds(self, value: object) -> bool:
         """Whether the value of a run fits; None where the run has none."""
+        if isinstance(value, float) and math.isnan(value):
+            value = None
         if value is None and self.wanted is not None:
             return False  # a run that lacks the key, or a metric that was no number
         if self.sign in _ORDERS:
@@ -76,12 +79,14 @@ def resolve_key(name: str, known: set[str]) -> str:
 def _value(text: str) -> object:
     """A number, true, false, null or a list, as in JSON; else the text itself."""
     try:
-        return json.loads(text)
+        number: object = json.loads(text)
     except ValueError:
         try:
-            return float(text)
+            number = float(text)
         except ValueError:
             return text
+    # A metric that was no number is recorded as null.
+    return None if isinstance(number, float) and math.isnan(number) else number
 
 
 def _is_number(value: object) -> bool:

@@ -187,7 +187,7 @@ def logarithmic_metrics(
         for metric, curves in panels.items()
         if BEST_IS_SMALL.search(metric)
         and all(
-            value > 0 or math.isnan(value)
+            value > 0 or not math.isfinite(value)
             for _, runs in curves.values()
             for values in runs
             for value in values
@@ -259,7 +259,13 @@ def _logged(folder: Path, metric: str) -> dict[int, bytes]:
 def _value(line: bytes, metric: str) -> float:
     try:
         return float(json.loads(line)[metric])
-    except (ValueError, TypeError, KeyError):  # null: it was no number; or a damaged line
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        OverflowError,
+        RecursionError,
+    ):  # null: it was no number; or a damaged line
         return math.nan
 
 

@@ -26,6 +26,7 @@ from research_train.record import (
     RunRecord,
     Status,
     compute_seal,
+    finite_metrics,
     read_record,
 )
 from research_train.run_conditions import parse_condition, resolve_key
@@ -65,7 +66,7 @@ class RunSummary:
     @property
     def metrics(self) -> RecordedMetrics:
         """The final metrics; None says that there was no number."""
-        return self.record.metrics if self.record else {}
+        return finite_metrics(self.record.metrics) if self.record else {}
 
     @property
     def started(self) -> str:
@@ -120,8 +121,8 @@ def runs(
     as "lr>1e-3", "optimizer.lr<=0.1", "model=cnn", "test/accuracy>0.9"; a key is a config key or
     a final metric, its last part is enough where that is clear. sort: by such a key, the best
     first: losses, errors and config keys smallest first, other metrics largest first; runs without
-    it come last. reverse turns the order over. Records that can't be read are listed unless
-    something is asked that only a record answers.
+    it, or where it is no number, come last. reverse turns the order of the others over. Records
+    that can't be read are listed unless something is asked that only a record answers.
 
     Raises UsageError: no such paper, status or key, or a condition that can't be understood.
     """
@@ -220,9 +221,12 @@ def record_of(run: RunSummary) -> RunRecord:
 
 
 def seal_state(run: RunSummary) -> Literal["none", "fits", "broken"]:
-    """Whether the evidence is as it was when the run ended: record, config, metrics, weights."""
+    """Whether the evidence is as it was when the run ended: record, config, metrics, weights.
+
+    A run that completed was sealed: without its seal the record was changed, so it is broken.
+    """
     if run.record is None or run.record.seal is None:
-        return "none"
+        return "broken" if run.record and run.record.status == "completed" else "none"
     try:
         return "fits" if compute_seal(run.folder, run.record) == run.record.seal else "broken"
     except RunError:
@@ -230,8 +234,8 @@ def seal_state(run: RunSummary) -> Literal["none", "fits", "broken"]:
 
 
 def _sorted(found: list[RunSummary], key: str, reverse: bool) -> list[RunSummary]:
-    having = [run for run in found if run.values.get(key) is not None]
-    missing = [run for run in found if run.values.get(key) is None]
+    having = [run for run in found if _has_place(run.values.get(key))]
+    missing = [run for run in found if not _has_place(run.values.get(key))]
     metric = any(key in run.metrics for run in having)
     largest_first = metric and not BEST_IS_SMALL.search(key)
 
@@ -242,6 +246,11 @@ def _sorted(found: list[RunSummary], key: str, reverse: bool) -> list[RunSummary
         return True, 0.0, str(value)
 
     return sorted(having, key=rank, reverse=largest_first is not reverse) + missing
+
+
+def _has_place(value: object) -> bool:
+    """Whether it can be put in order: not a number is before and after nothing."""
+    return value is not None and value == value
 
 
 def _folders() -> list[Path]:

@@ -11,3 +11,10 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterato
         cells = [first.ljust(widths[0])]
         cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
         yield "  ".join(cells).rstrip()
+
+
+def shown_metric(value: float | None) -> str:
+    """A metric to four decimals, or to four digits where these would hide it."""
+    if value is None:
+        return "none: it was no finite number"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"

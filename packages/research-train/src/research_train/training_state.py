@@ -31,6 +31,7 @@ from research_train.state_owners import (
 )
 from research_train.stored_values import NotStorableError, pack, why_not_storable
 
+EVALUATION = "evaluate"  # the holder that only looks
 HASHED = 2**20  # bytes: of a larger tensor it is asked whether torch has counted a write to it
 
 
@@ -101,7 +102,8 @@ class TrainingState:
             if scheduled or hasattr(optimizer.step, "_wrapped_by_lr_sched"):
                 raise RunError(_on_schedulers(called))
         for name, value in self._values():
-            _refuse(name, value, self._optimizers.values())
+            if not name.startswith(EVALUATION):  # what it takes from where changes no weight
+                _refuse(name, value, self._optimizers.values())
 
     def _refuse_strange_tensors(self) -> None:
         registered = {id(t) for t in (*self._model.parameters(), *self._model.buffers())}
