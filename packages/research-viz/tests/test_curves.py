@@ -145,3 +145,17 @@ def test_any_numbers_are_drawn_or_refused(values, logarithmic, band):
         figure.draw_without_rendering()
         assert np.isfinite(figure.get_size_inches()).all()
         assert max(figure.get_size_inches()) < 20
+
+
+@pytest.mark.parametrize(
+    "values", [np.array([1, 2j]), ["1", "2"], [10**400, 1], np.array(["2020", "2021"], "M8[Y]")]
+)
+def test_what_is_no_number_is_refused_and_never_read_as_one(values):
+    with pytest.raises(ValueError, match="not an array of numbers"):
+        learning_curves({"a": ([1, 2], values)}, "loss")
+
+
+def test_what_a_masked_array_masks_is_a_gap():
+    values = np.ma.array([3.0, 1e9, 4.0], mask=[False, True, False])
+    figure = learning_curves({"a": ([1, 2, 3], values)}, "loss")
+    assert np.isnan(lines(figure)[0].get_ydata()).tolist() == [False, True, False]

@@ -94,8 +94,12 @@ def fill_optimizer(
 
     where: the checkpoint, for messages. Raises CheckpointError where it doesn't fit.
     """
+    if not isinstance(settings, dict | None):
+        raise CheckpointError(f"{where}: holds {type(settings).__name__} as an optimizer's state")
     if isinstance(optimizer, Mapping):
         several = (settings or {}).get("several", {})
+        if not isinstance(several, dict):
+            raise CheckpointError(f"{where}: holds no optimizers by name")
         if several.keys() != optimizer.keys():
             raise CheckpointError(
                 f"{where}: holds the optimizers {sorted(several)}, not {sorted(optimizer)}"

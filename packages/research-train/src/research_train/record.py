@@ -145,12 +145,13 @@ def _number(name: str, value: object) -> float | None:
         # Text would be read as a number, and of a complex one half be dropped.
         if isinstance(value, str | bytes | complex) or not isinstance(value, SupportsFloat):
             raise TypeError
-        number = float(value)
+        number = float(getattr(value, "detach", lambda: value)())  # of torch: without its graph
     except OverflowError:  # an integer of 400 digits
         return None
     except (TypeError, ValueError, RuntimeError):  # tensors of several elements; complex ones
         shape = getattr(value, "shape", None)
-        shown = repr(value)[:60] if shape is None else f"of shape {tuple(shape)}"
+        kinds = f"of shape {tuple(shape or ())}, {getattr(value, 'dtype', '')}"
+        shown = repr(value)[:60] if shape is None else kinds
         kind = type(value).__name__
         raise MetricError(f"metric {name!r}: one number is needed, got {kind} {shown}") from None
     return number if math.isfinite(number) else None

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from types import BuiltinMethodType, FunctionType, MethodType
 from typing import Any
 
@@ -107,8 +108,8 @@ def write_state(owner: Owner, attribute: str, value: Any) -> None:
         if not put_into(own, value):
             cell.cell_contents = moved_to(value, own.device) if isinstance(own, Tensor) else value
     elif not isinstance(holder, nn.Module):
-        if not put_into(vars(holder).get(attribute), value):
-            setattr(holder, _data_name(holder, attribute), value)
+        if not put_into(vars(holder).get(_data_name(holder, attribute)), value):
+            setattr(holder, attribute, value)
     elif attribute == EXTRA:
         holder.set_extra_state(value)
     elif attribute.endswith(REQUIRES_GRAD):
@@ -118,9 +119,9 @@ def write_state(owner: Owner, attribute: str, value: Any) -> None:
     elif (own := holder._parameters.get(attribute, holder._buffers.get(attribute))) is not None:
         if not put_into(own, value):
             raise ValueError(f"{attribute}: of another shape or type")
-    elif not put_into(vars(holder).get(attribute), value):
-        near = next((*holder.parameters(), *holder.buffers()).__iter__(), torch.empty(0))
-        setattr(holder, _data_name(holder, attribute), moved_to(value, near.device))
+    elif not put_into(vars(holder).get(_data_name(holder, attribute)), value):
+        near = next(chain(holder.parameters(), holder.buffers()), torch.empty(0))
+        setattr(holder, attribute, moved_to(value, near.device))
 
 
 def has_extra_state(module: nn.Module) -> bool:

@@ -11,10 +11,18 @@ Floats = NDArray[np.float64]
 
 
 def numbers(values: ArrayLike, what: str) -> Floats:
-    """values as floats of any shape, not finite ones included; `what` names them in the error."""
+    """values as floats of any shape, not finite ones included; `what` names them in the error.
+
+    None, and what a masked array masks, is not a number (NaN). Complex numbers and texts are none.
+    """
     try:
-        array = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        given = np.ma.asarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+        if given.dtype.kind not in "biufO":  # NumPy would drop half of a complex number
+            raise TypeError(f"they are {given.dtype}")
+        if given.dtype.kind == "O" and any(isinstance(each, str | bytes) for each in given.flat):
+            raise TypeError("there is text among them")
+        array = np.asarray(np.ma.filled(given.astype(np.float64), np.nan))
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # of torch: has a graph
         raise ValueError(f"{what}: not an array of numbers ({error})") from None
     huge = np.isfinite(array) & (np.abs(array) > LARGEST)
     if huge.any():
