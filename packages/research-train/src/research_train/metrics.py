@@ -40,12 +40,14 @@ def classification_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tenso
     the targets' shape. Returns a scalar. Raises MetricError where shapes or types don't fit, or a
     target is no class (on a CPU; a GPU says so in its own words).
     """
-    inputs, targets = _pair(batch)
-    logits = _checked(model(inputs), targets)
-    if targets.ndim > 1:
-        logits, targets = logits.flatten(0, -2), targets.flatten()
+    inputs, targets = batch if type(batch) is tuple and len(batch) == 2 else _pair(batch)
+    logits = model(inputs)
+    if not _plain(logits, targets):
+        inputs, targets = _pair((inputs, targets))
+        logits = _checked(logits, targets).flatten(0, -2)
+        targets = targets.flatten().long()
     try:
-        return cross_entropy(logits, targets if targets.dtype is torch.int64 else targets.long())
+        return cross_entropy(logits, targets)
     except IndexError as error:
         raise _no_class(logits, targets) or error from None
 
@@ -203,6 +205,15 @@ def _pair(data: object) -> tuple[Tensor, Tensor]:
     if not len(inputs):
         raise MetricError(f"no examples: inputs {_shown(inputs)}, targets {_shown(targets)}")
     return inputs, targets
+
+
+def _plain(logits: Tensor, targets: Tensor) -> bool:
+    """Whether nothing is left to check or to flatten: a small model feels every question."""
+    try:
+        rows, classes = logits.shape
+        return targets.dtype is torch.int64 and targets.shape == (rows,) and classes > 1
+    except (AttributeError, ValueError):  # no tensor, or of other dimensions
+        return False
 
 
 def _checked(logits: object, targets: Tensor) -> Tensor:
