@@ -181,7 +181,7 @@ def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float 
     try:
         return recorded_metrics(returned)
     except MetricError as error:
-        raise ExperimentError(f"{experiment.module}.train: {error}") from error
+        raise ExperimentError(f"{experiment.module}.train returned no metrics: {error}") from error
 
 
 def _train(words: Sequence[str]) -> int:
