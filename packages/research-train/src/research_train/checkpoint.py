@@ -40,6 +40,8 @@ class TrainState:
     random: every generator. losses: of the steps since the last line of metrics. scaler: of the
     gradients in float16. best: the best value of the metric that is watched, and its step;
     evaluations: how many there were since. ranks: the generators of the processes but the first.
+    weights: what each of the losses is a mean over. phases: [steps, end, best] of each that ended
+    before (phases.py). lines: of metrics.jsonl. unevaluated: an evaluation of this step failed.
     """
 
     step: int = 0
@@ -50,6 +52,10 @@ class TrainState:
     best: tuple[float, int] | None = None
     evaluations: int = 0
     ranks: list[dict[str, Any]] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    phases: list[list[int | None]] = field(default_factory=list)
+    lines: int | None = None
+    unevaluated: bool = False
 
 
 @dataclass
