@@ -33,7 +33,7 @@ class BatchSource(ABC, Generic[Batch]):
     """Batches of a known number of examples, one epoch an iteration; see Batches for the arguments.
 
     weight: what this rank's mean over the batch last handed out counts in a mean over ranks, 1.0
-    where every rank's part is equally large.
+    where every rank's part is equally large. count: the examples of that batch, of all ranks.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class BatchSource(ABC, Generic[Batch]):
         self.drop_last = drop_last
         self.epoch = 0
         self.position = 0
+        self.count = batch_size
         self.shard(rank, world_size)
 
     @abstractmethod
@@ -158,10 +159,11 @@ class BatchSource(ABC, Generic[Batch]):
         """The next batch's part, counted before its step: a checkpoint after that is past it."""
         if self.world_size == 1:
             start = self.position * self.batch_size
-            self.position += 1
-            return slice(start, min(start + self.batch_size, self.examples))
-        part = self._part(self.position)
-        self.weight = (part.stop - part.start) * self.world_size / self._count(self.position)
+            stop = min(start + self.batch_size, self.examples)
+            self.position, self.count = self.position + 1, stop - start
+            return slice(start, stop)
+        part, self.count = self._part(self.position), self._count(self.position)
+        self.weight = (part.stop - part.start) * self.world_size / self.count
         self.position += 1
         return part
 

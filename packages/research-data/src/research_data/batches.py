@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
     from research_data.arrow import ArrowColumn
 
-Fields = TypeVar("Fields", bound=tuple[Tensor, ...])
+Fields = TypeVar("Fields", bound=tuple[Tensor, ...] | dict[str, Tensor])
 
 SAMPLED_ROWS = 16
 
 
 class Batches(BatchSource[Fields], Generic[Fields]):
-    """Iterate over a tuple of tensors in batches, one epoch an iteration.
+    """Iterate over a tuple or dict of tensors in batches, one epoch an iteration.
 
-    data: a tuple or named tuple of tensors, each (examples, ...); batches have the same type.
+    data: a tuple, named tuple or dict of tensors, each (examples, ...); batches have the same type.
     batch_size: examples a batch; the last batch of an epoch may be smaller, unless drop_last.
     shuffle: a new order every epoch, which depends on seed and the epoch's number alone.
     rank, world_size: of several processes, each is given its part of every batch; batch_size, order
@@ -46,7 +46,8 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         rank: int = 0,
         world_size: int = 1,
     ):
-        examples = {len(field) for field in data}
+        _refuse_what_holds_no_tensors(data)
+        examples = {len(field) for field in _fields(data)}
         if len(examples) != 1:
             raise ValueError(f"the fields of data differ in length: {sorted(examples)}")
         super().__init__(
@@ -135,9 +136,10 @@ class Batches(BatchSource[Fields], Generic[Fields]):
     def __iter__(self) -> Iterator[Fields]:
         """Yield the batches that the current epoch still holds, then move on to the next."""
         order: Order | Tensor | None = self._order()
-        if order is not None and isinstance(self.data[0], Tensor):
-            order = torch.from_numpy(order).to(self.data[0].device)
-        count, fields = len(self), self.data
+        fields = _fields(self.data)
+        if order is not None and isinstance(fields[0], Tensor):
+            order = torch.from_numpy(order).to(fields[0].device)
+        count = len(self)
         while self.position < count:
             part = self._hand_out()
             if order is None and self._streamed_to is None:  # next to nothing, for small models
@@ -154,13 +156,13 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         its free memory at most; else each batch is copied as it is handed out.
         """
         self._streamed_to = None
-        mapped = [field for field in self.data if not isinstance(field, Tensor)]
+        mapped = [field for field in _fields(self.data) if not isinstance(field, Tensor)]
         if mapped and device.type == "cpu":
             return self
         if mapped and not _fits(sum(field.nbytes for field in mapped), device):
             self._streamed_to = device
             return self
-        self.data = self._rebuild([field.to(device) for field in self.data])
+        self.data = self._rebuild([field.to(device) for field in _fields(self.data)])
         return self
 
     def state_dict(self) -> BatchesState:
@@ -176,8 +178,27 @@ class Batches(BatchSource[Fields], Generic[Fields]):
 
     def _rebuild(self, fields: list[Tensor]) -> Fields:
         kind = type(self.data)
-        make: Callable[[Iterable[Tensor]], tuple[Tensor, ...]] = getattr(kind, "_make", kind)
-        return cast(Fields, make(fields))
+        if isinstance(self.data, dict):
+            return cast(Fields, dict(zip(self.data, fields, strict=True)))
+        make = cast(Callable[[Iterable[Tensor]], Fields], getattr(kind, "_make", kind))
+        return make(fields)
+
+
+def _fields(data: "tuple[Tensor, ...] | dict[str, Tensor]") -> tuple[Tensor, ...]:
+    return tuple(data.values()) if isinstance(data, dict) else data
+
+
+def _refuse_what_holds_no_tensors(data: object) -> None:
+    """Raises ValueError where data is no tuple or dict of tensors, or of Arrow's columns."""
+    if not isinstance(data, tuple | list | dict):
+        raise ValueError(f"data must be a tuple or dict of tensors, is {type(data).__name__}")
+    named = data.items() if isinstance(data, dict) else enumerate(data)
+    for name, field in named:
+        held = isinstance(field, Tensor) or type(field).__name__ == "ArrowColumn"
+        if not held or not len(field.shape):
+            raise ValueError(
+                f"data: field {name!r} must be a tensor of examples, is {type(field).__name__}"
+            )
 
 
 def _rows(field: "Tensor | ArrowColumn", rows: "slice | Order | Tensor") -> Tensor:
@@ -190,10 +211,10 @@ def _fits(size: int, device: torch.device) -> bool:
     return device.type == "cuda" and size <= torch.cuda.mem_get_info(device)[0] // 2
 
 
-def _fingerprint(data: "tuple[Tensor | ArrowColumn, ...]") -> str:
+def _fingerprint(data: "tuple[Tensor | ArrowColumn, ...] | dict[str, Tensor]") -> str:
     """A hash of the fields' types, shapes, and of a few rows from first to last."""
     digest = hashlib.sha256()
-    for field in data:
+    for field in _fields(cast("tuple[Tensor, ...]", data)):
         digest.update(f"{field.dtype} {tuple(field.shape)}".encode())
         # A tensor of floats was often computed, and its last bits are the machine's.
         if isinstance(field, Tensor) and (field.is_floating_point() or field.is_complex()):

@@ -59,6 +59,8 @@ class TrainState:
     random: every generator. losses: of the steps since the last line of metrics. scaler: of the
     gradients in float16. best: the best value of the metric that is watched, and its step;
     evaluations: how many there were since. ranks: the generators of the processes but the first.
+    weights: what each of the losses is a mean over. phases: [steps, end, best] of each that ended
+    before (phases.py). lines: of metrics.jsonl. unevaluated: an evaluation of this step failed.
     moving: what else moved, by name (training_state.py).
     """
 
@@ -70,6 +72,10 @@ class TrainState:
     best: tuple[float, int] | None = None
     evaluations: int = 0
     ranks: list[dict[str, Any]] = field(default_factory=list)
+    weights: list[float] = field(default_factory=list)
+    phases: list[list[int | None]] = field(default_factory=list)
+    lines: int | None = None
+    unevaluated: bool = False
     moving: dict[str, Any] = field(default_factory=dict)
 
 
@@ -301,10 +307,10 @@ def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> TrainState:
     del content["format"]
     moving = {name: unpack(value, tensors) for name, value in content.pop("moving", {}).items()}
     state = TrainState(**{**content, "random": RandomState(**content["random"]), "moving": moving})
-    counts = {"step": state.step, "evaluations": state.evaluations}
+    counts: dict[str, object] = {"step": state.step, "evaluations": state.evaluations}
     if state.data is not None:
         for name in ("epoch", "position", "examples"):
-            counts[name] = state.data.get(name, 0)  # type: ignore[assignment]
+            counts[name] = state.data.get(name, 0)
     if state.best is not None:
         value, counts["best step"] = state.best
         _numbers("best", [value])
@@ -312,6 +318,16 @@ def _state(content: dict[str, Any], tensors: dict[str, Tensor]) -> TrainState:
         if type(count) is not int or not 0 <= count < LARGEST:
             raise ValueError(f"{name} = {count!r} is no count")
     _numbers("losses", state.losses)
+    _numbers("weights", state.weights)
+    if not isinstance(state.unevaluated, bool):
+        raise TypeError(f"unevaluated = {state.unevaluated!r} is neither true nor false")
+    if len(state.weights) not in (0, len(state.losses)):
+        raise ValueError(f"{len(state.losses)} losses with {len(state.weights)} weights")
+    for number, phase in enumerate(state.phases):  # steps, end, and the best where there is one
+        known = phase if phase[2] is not None else phase[:2]
+        counts |= {f"phases {number}, {place}": each for place, each in enumerate(known)}
+    if state.lines is not None:
+        counts["lines"] = state.lines
     if not isinstance(state.scaler, dict | None):
         raise TypeError(f"scaler = {state.scaler!r} is no mapping")
     state.random.check()

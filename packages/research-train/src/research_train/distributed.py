@@ -116,6 +116,24 @@ def largest(number: int, world: World) -> int:
     return int(value)
 
 
+def agree(values: Tensor, world: World) -> bool:
+    """Whether these numbers are the same, to the bit, on every rank."""
+    if world.size == 1:
+        return True
+    both = torch.stack([values, -values]).nan_to_num()
+    dist.all_reduce(both, dist.ReduceOp.MAX)
+    return bool((both[0] == -both[1]).all())
+
+
+def mean_over_ranks(value: float, world: World) -> float:
+    """The mean of every rank's number, on every rank."""
+    if world.size == 1:
+        return value
+    number = torch.tensor([value], dtype=torch.float64)
+    dist.all_reduce(number)
+    return number.item() / world.size
+
+
 @contextmanager
 def _quiet_stdout() -> Iterator[None]:
     sys.stdout.flush()

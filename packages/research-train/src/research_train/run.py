@@ -44,6 +44,7 @@ from research_train.environment import (
 )
 from research_train.errors import CheckpointError, Interrupted, MetricError, RunError
 from research_train.members import Experiment, Member, did_you_mean
+from research_train.phases import Phase, lines_before
 from research_train.pins import running_releases
 from research_train.random_state import seed_everything
 from research_train.record import (
@@ -80,7 +81,8 @@ class Run:
 
     resume_from: the checkpoint to go on from. stop: whether a signal has asked to stop.
     quiet: show no progress. world: which of several processes this is; those but the first write
-    nothing.
+    nothing. phases: the fits that have ended; training: one is at work. replaying: the paper's code
+    has not yet come to where it was resumed, so what it logs is in metrics.jsonl already.
     """
 
     def __init__(self, folder: Path, record: RunRecord, config: TrainConfig, quiet: bool = False):
@@ -91,6 +93,10 @@ class Run:
         self.stop = StopRequest()
         self.world = World()
         self.resume_from: Path | None = None
+        self.phases: list[Phase] = []
+        self.training = False
+        self.replaying = False
+        self.lines = 0  # in metrics.jsonl
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
 
@@ -117,7 +123,7 @@ class Run:
         `speed/*` and `memory/*` are taken for numbers of the machine, which no comparison of runs
         looks at. Raises MetricError for what is no number, or a name that is the record's own.
         """
-        if self.world.rank > 0:
+        if self.world.rank > 0 or self.replaying:
             return
         if self._metrics is None:
             self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
@@ -128,6 +134,7 @@ class Run:
             self._metrics.flush()
         except OSError as error:
             raise StorageError(self.folder / METRICS, error) from error
+        self.lines += 1
 
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
@@ -420,7 +427,8 @@ def _reopen(
     run.config = config
     run.resume_from = run.last_checkpoint()
     _set_aside(run)
-    _cut_metrics(run.folder / METRICS, run.resume_from)
+    run.lines = _cut_metrics(run.folder / METRICS, run.resume_from)
+    run.replaying = run.resume_from is not None
     write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
     run.save()
 
@@ -435,17 +443,20 @@ def _set_aside(run: Run) -> None:
         shutil.rmtree(partial)
 
 
-def _cut_metrics(path: Path, checkpoint: Path | None) -> None:
-    """Drop the lines of steps after a checkpoint, and a last line that was cut off."""
+def _cut_metrics(path: Path, checkpoint: Path | None) -> int:
+    """Drop the lines from after a checkpoint, and a last line that was cut off; returns how many
+    stay."""
     step = int(checkpoint.name.removeprefix("step-")) if checkpoint else -1
     kept = []
     try:
-        for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
+        lines = lines_before(checkpoint) if checkpoint else None
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]:
+            if line.endswith("\n") and (json.loads(line)["step"] <= step or lines is not None):
                 kept.append(line)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
     write_bytes(path, "".join(kept).encode())
+    return len(kept)
 
 
 def _count(step: object) -> int:

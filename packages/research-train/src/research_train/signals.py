@@ -28,6 +28,7 @@ class StopRequest:
         self.signal: int | None = None
         self._received = 0.0
         self._deferred = False
+        self.waiting = False  # for the next batch: nothing is lost by stopping there
 
     @contextmanager
     def listening(self) -> Iterator[None]:
@@ -63,3 +64,5 @@ class StopRequest:
             "\nstopping after this step, with a checkpoint (again to stop at once)",
             file=sys.stderr,
         )
+        if self.waiting:
+            raise Interrupted(number)

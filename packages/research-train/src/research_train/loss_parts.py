@@ -1,0 +1,82 @@
+"""The parts of a batch, and what each part's mean loss counts in the mean over all of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from research_data.batch_source import BatchSource
+from research_data.batches import Batches
+from torch import Tensor
+
+from research_train.errors import RunError
+
+IGNORED = -100  # the target that torch's losses leave out of their mean
+
+Loss = Tensor | tuple[Tensor, Tensor | float]  # a mean over examples, or a mean and its weight
+
+
+def mean_and_weight(loss: Loss) -> tuple[Tensor, Tensor | float | None]:
+    """A loss function's scalar, and what it says its mean is over; None where it says nothing.
+
+    Raises RunError for anything else.
+    """
+    mean, weight = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, None)
+    if not isinstance(mean, Tensor) or mean.dim():
+        kind = f"shape {tuple(mean.shape)}" if isinstance(mean, Tensor) else type(mean).__name__
+        raise RunError(
+            f"the loss must be a scalar tensor, or (scalar, weight): it is {kind}. Take its mean."
+        )
+    return mean, weight.detach() if isinstance(weight, Tensor) else weight
+
+
+class IgnoredTargets:
+    """Looks for targets of -100 where a loss that doesn't say its weight is cut into parts."""
+
+    def __init__(self) -> None:
+        self._data: object = None
+        self._first = True
+        self._seen: Tensor | None = None
+
+    def begin(self, batches: BatchSource[Any]) -> None:
+        """Begin anew with this data; nothing is looked at before the first batch."""
+        self._data = batches.data if isinstance(batches, Batches) else None
+        self._first, self._seen = True, None
+
+    def look_at(self, batch: object) -> None:
+        """Look at a batch, and at the first also at all data that is in memory.
+
+        Raises RunError at the first; later ones are only noted, as nothing waits for the device.
+        """
+        if self._first:
+            self._first = False
+            self._note(batch if self._data is None else self._data)
+            self.refuse()
+        elif self._data is None:
+            self._note(batch)
+
+    def refuse(self) -> None:
+        """Raises RunError when a batch looked at had any."""
+        seen, self._seen = self._seen, None
+        if seen is not None and bool(seen):
+            raise RunError(
+                f"targets of {IGNORED} are left out of a mean loss, so a part of the batch counts "
+                "by its other targets, not by its examples: with `accumulate` or several processes "
+                "the update would be another one. Have the loss say what its mean is over: return "
+                f"(loss, (targets != {IGNORED}).sum()), or (loss, len(targets)) where all count."
+            )
+
+    def _note(self, batch: object) -> None:
+        for field in _integers(batch):
+            seen = (field == IGNORED).any()
+            self._seen = seen if self._seen is None else self._seen | seen.to(self._seen.device)
+
+
+def _integers(batch: object) -> Iterable[Tensor]:
+    if isinstance(batch, Tensor):
+        if not (batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool):
+            yield batch
+    elif isinstance(batch, Mapping):
+        yield from _integers(list(batch.values()))
+    elif isinstance(batch, list | tuple):
+        for each in batch:
+            yield from _integers(each)
