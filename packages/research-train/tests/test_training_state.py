@@ -495,3 +495,16 @@ def test_an_average_copies_counts_and_follows_the_rest(experiment):
     assert torch.equal(average[2].bias, model[2].bias)
     assert average.tied.inside.weight is average[2].weight
     assert not torch.equal(average[0].weight, model[0].weight)
+
+
+@pytest.mark.parametrize("given", [None, 3, {"test/x": "high"}, {"step": 1}])
+def test_an_evaluation_that_gives_no_metrics_costs_no_checkpoint(experiment, given):
+    run = new_run(experiment, ["steps=4", "evaluate_every=2", "tensorboard=false"])
+    run.quiet = True
+    model = nn.Linear(6, 3)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ResearchError, match="metric"), run.attempt():
+        Trainer(run, model, optimizer, classification_loss).fit(
+            Batches(points(), 8), lambda: given
+        )
+    assert [folder.name for folder in run.checkpoints()] == ["step-00000002"]

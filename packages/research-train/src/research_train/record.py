@@ -113,13 +113,15 @@ class RunRecord(BaseModel):
     seal: str | None = None
 
 
-def recorded_metrics(metrics: Mapping[str, object]) -> RecordedMetrics:
+def recorded_metrics(metrics: object) -> RecordedMetrics:
     """Metrics as they are written: plain floats; None for one that is no number or not finite.
 
     Takes whatever is one number: Python's and NumPy's, Decimal, a tensor of one element, a bool (1
     or 0); one too large for a float counts as infinite. Raises MetricError for anything else, and
     for a name that is empty, can't be printed, or is the record's own (`step`, `time`).
     """
+    if not isinstance(metrics, Mapping):
+        raise MetricError(f"metrics are needed, name -> number, got a {type(metrics).__name__}")
     numbers: RecordedMetrics = {}
     for name, value in metrics.items():
         if not isinstance(name, str) or not name or not name.isprintable():

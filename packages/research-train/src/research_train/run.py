@@ -117,7 +117,7 @@ class Run:
             )
         return asset_folder(name, self.record.assets[name])
 
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+    def log(self, step: int, metrics: Mapping[str, float | None]) -> None:
         """Add a line to metrics.jsonl; it is with the system when this returns.
 
         `speed/*` and `memory/*` are taken for numbers of the machine, which no comparison of runs

@@ -44,7 +44,7 @@ from research_train.own_step import OwnStep
 from research_train.phases import Phase, kept_steps, phases_before, refuse_another_length
 from research_train.progress import Progress
 from research_train.random_state import RandomState, seed_everything
-from research_train.record import Metrics
+from research_train.record import Metrics, RecordedMetrics, recorded_metrics
 from research_train.run import Run
 from research_train.schedules import Schedule
 from research_train.training_state import TrainingState, placed, start_training_mode
@@ -380,7 +380,7 @@ class Trainer(Generic[Batch]):
         random, failed = RandomState.capture(), None
         try:
             with evaluation_mode(self.model):
-                metrics = evaluate()
+                metrics = recorded_metrics(evaluate())
             better = self._is_best(metrics)
         except Exception as error:
             failed = error
@@ -406,7 +406,7 @@ class Trainer(Generic[Batch]):
             shutil.rmtree(self.run.checkpoint_folder(self.step), ignore_errors=True)
         self._save_checkpoint(batches.state_dict(), must=True)
 
-    def _is_best(self, metrics: Metrics) -> bool:
+    def _is_best(self, metrics: RecordedMetrics) -> bool:
         kind, _, name = self.config.keep_best.partition(":")
         if not name:
             return False
@@ -414,9 +414,10 @@ class Trainer(Generic[Batch]):
             raise RunError(
                 f"keep_best: no metric {name!r} was evaluated; there are {', '.join(metrics)}"
             )
-        value = float(metrics[name] if kind == "max" else -metrics[name])
-        if not math.isfinite(value):  # no number: neither the best nor one that was no better
+        number = metrics[name]
+        if number is None:  # no finite one: neither the best nor one that was no better
             return False
+        value = number if kind == "max" else -number
         if self._best is None or value > self._best[0]:
             self._best, self._evaluations = (value, self.step), 0
             return True
