@@ -5,10 +5,11 @@ Imports of a command's own are made inside it: `research-cli --help` answers at 
 
 import os
 import sys
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any, NoReturn
 
 import typer
-from research_data.errors import ResearchError
+from research_train.edge import at_the_edge, ended_by
 from typer.core import TyperGroup
 
 from research_cli import __version__
@@ -44,21 +45,30 @@ Examples:
 
 
 class Commands(TyperGroup):
-    """The one place where an error of ours becomes a line on stderr and an exit code."""
+    """A group whose commands end at research-train's edge: a sentence and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the command that the words name, as the process."""
+        run = super().main
+
+        def command(words: Sequence[str]) -> int:
+            try:
+                run(*args, **kwargs)
+            except SystemExit as end:  # as the library ends every command
+                return int(end.code or 0)
+            return 0
+
+        sys.exit(at_the_edge(command, ()))
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's is private
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
-        except ResearchError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             print("interrupted; what is whole is kept: type it again to go on", file=sys.stderr)
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # `... list | head`: the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+        except OSError as error:  # a closed pipe, which the library would take for its own
+            raise typer.Exit(ended_by(error)) from None
 
 
 app = typer.Typer(

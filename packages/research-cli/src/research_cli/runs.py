@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,7 +41,7 @@ class CompareCommand(TyperCommand):
         """Parse the words typed."""
         marked = [
             "--plot=" if word == "--plot" and not after.endswith(FIGURES) else word
-            for word, after in zip(args, [*args[1:], ""], strict=True)
+            for word, after in pairwise([*args, ""])
         ]
         return super().parse_args(ctx, marked)
 

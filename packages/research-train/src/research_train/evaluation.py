@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from research_data import pinned_assets
@@ -10,6 +11,7 @@ from research_data.durable import write_json
 from research_train.errors import ExperimentError, RunError
 from research_train.members import Experiment
 from research_train.metrics import Evaluation
+from research_train.random_state import seed_everything
 from research_train.record import compute_seal, utc_now
 from research_train.run import Run
 from research_train.run_folders import run_status
@@ -34,8 +36,12 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
             f"{run.folder}: its seal doesn't fit, so its record, config, metrics or weights were "
             "changed after it ended. It is no evidence; train again."
         )
+    seed = partial(seed_everything, run.config.seed, run.config.deterministic)
+    seed()  # the paper's module may draw random numbers while it is imported
+    evaluate = experiment.function("evaluate")
     with pinned_assets(run.record.assets):
-        evaluation = experiment.function("evaluate")(run.config, run)
+        seed()
+        evaluation = evaluate(run.config, run)
     if not isinstance(evaluation, Evaluation):
         raise ExperimentError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"

@@ -35,6 +35,7 @@ from packaging.version import Version
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
+from research_train.hash_seed import start_again
 from research_train.members import Member, did_you_mean, installed_from
 from research_train.releases import CACHE, Release, differences, releases, unpacked
 from research_train.requirements import (
@@ -202,9 +203,7 @@ def _start_again(environment: Mapping[str, str], words: Sequence[str] = ()) -> N
     again = list(sys.orig_argv[1:])
     if words and not any(w == words[0] or w.startswith(f"{words[0]}=") for w in again):
         again += words
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, *again], dict(environment))
+    start_again(dict(environment), again)
 
 
 def _refuse_what_is_not_there(member: Member, internal: Mapping[str, Path]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from research_data import UsageError
 from research_data.progress import say
 
-from research_train.launch import at_the_edge
+from research_train.edge import at_the_edge
 from research_train.members import installed_members
 from research_train.pins import leave_releases
 from research_train.usage import parse, reproduce_parser

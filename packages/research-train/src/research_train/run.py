@@ -395,14 +395,16 @@ def _reopen(
     record.metrics = {}
     before, ran = record.attempts[-1].environment, record.attempts[-1].packages
     record.attempts.append(_attempt(command, experiment.member))
-    if (now := record.attempts[-1].environment) != before:
-        differences = ", ".join(
-            f"{name} {then} -> {getattr(now, name, None)}"
-            for name, then in before
-            if then != getattr(now, name, None)
-        )
+    now = record.attempts[-1].environment
+    if differences := [
+        f"{name} {then} -> {getattr(now, name, None)}"
+        for name, then in before
+        if then != getattr(now, name, None)
+        and not (name == "hash_seed" and then is None)  # not recorded yet
+    ]:
         print(
-            f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
+            f"warning: not the same machine ({', '.join(differences)}): last bits may differ",
+            file=sys.stderr,
         )
     runs = record.attempts[-1].packages
     if moved := [f"{k} {ran[k]} -> {runs[k]}" for k in runs if k in ran and ran[k] != runs[k]]:
