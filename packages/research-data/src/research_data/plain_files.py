@@ -23,7 +23,7 @@ def read_text(path: Path) -> str:
     except OSError as error:
         raise UnreadableError(path, reason_of(error), missing=_is_missing(error)) from error
     except UnicodeDecodeError as error:
-        raise UnreadableError(path, f"isn't UTF-8 text, from byte {error.start} on") from error
+        raise UnreadableError(path, f"is not UTF-8 text, from byte {error.start} on") from error
     except MemoryError as error:
         raise UnreadableError(path, "is larger than the memory") from error
     except ValueError as error:  # a zero byte in its name
@@ -45,7 +45,7 @@ def parse_json(text: str | bytes, path: Path) -> Any:
         place = f"line {error.lineno}, column {error.colno}"
         raise UnreadableError(path, f"is no JSON ({error.msg}, {place})") from error
     except UnicodeDecodeError as error:
-        raise UnreadableError(path, f"isn't UTF-8 text, from byte {error.start} on") from error
+        raise UnreadableError(path, f"is not UTF-8 text, from byte {error.start} on") from error
     except ValueError as error:  # the only other one: Python's limit to the length of an integer
         raise UnreadableError(path, too_many_digits()) from error
     except MemoryError as error:

@@ -77,7 +77,7 @@ def _value(text: str) -> object:
     """A number, true, false, null or a list, as in JSON; else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             return float(text)
         except ValueError:
