@@ -60,6 +60,16 @@ def test_evaluate_refuses_a_record_changed_by_hand(workspace):
     workspace.run("evaluate", "--paper", "tiny").refused(1, "seal doesn't fit")
 
 
+def test_a_completed_run_without_a_seal_is_no_evidence(workspace):
+    run = workspace.train().folder
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"seal": None}))
+    workspace.run("evaluate", "--paper", "tiny").refused(1, "has no seal", "no evidence")
+    for words in (["list"], ["show", run.name]):
+        shown = workspace.run("research-cli", "run", *words)
+        assert "completed, but its record has no seal: no evidence" in shown.output
+
+
 @pytest.mark.parametrize(
     ("file", "message"),
     [

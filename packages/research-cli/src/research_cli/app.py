@@ -5,11 +5,10 @@ Imports of a command's own are made inside it: `research-cli --help` answers at 
 
 import os
 import sys
-from collections.abc import Sequence
 from typing import Annotated, Any, NoReturn
 
 import typer
-from research_train.edge import at_the_edge, ended_by
+from research_data.shown import prepare_output
 from typer.core import TyperGroup
 
 from research_cli import __version__
@@ -49,16 +48,17 @@ class Commands(TyperGroup):
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command that the words name, as the process."""
-        run = super().main
-
-        def command(words: Sequence[str]) -> int:
+        prepare_output(sys.stdout, sys.stderr)
+        try:
             try:
-                run(*args, **kwargs)
-            except SystemExit as end:  # as the library ends every command
-                return int(end.code or 0)
-            return 0
-
-        sys.exit(at_the_edge(command, ()))
+                super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+        except SystemExit:
+            raise
+        except BaseException as error:
+            sys.exit(_ended_by(error))
+        sys.exit(0)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's is private
         """Run the command that was named."""
@@ -68,7 +68,13 @@ class Commands(TyperGroup):
             print("interrupted; what is whole is kept: type it again to go on", file=sys.stderr)
             raise typer.Exit(130) from None
         except OSError as error:  # a closed pipe, which the library would take for its own
-            raise typer.Exit(ended_by(error)) from None
+            raise typer.Exit(_ended_by(error)) from None
+
+
+def _ended_by(error: BaseException) -> int:
+    from research_train.edge import ended_by  # what answers at once needs no research-train
+
+    return ended_by(error)
 
 
 app = typer.Typer(

@@ -100,6 +100,8 @@ def requirements_met(member: Member) -> dict[str, Dependent]:
     try:
         chosen = choose_versions(member)
     except RequirementError as error:
+        if not wanted:  # of what it reaches through others, which nothing here would tell
+            raise
         return {name: Dependent(by, each, None, str(error)) for name, each in wanted.items()}
     return {name: Dependent(by, each, chosen[name]) for name, each in wanted.items()}
 

@@ -15,6 +15,7 @@ from research_train.random_state import seed_everything
 from research_train.record import compute_seal, utc_now
 from research_train.run import Run
 from research_train.run_folders import run_status
+from research_train.run_table import NO_SEAL
 from research_train.text_table import table_lines
 
 EVALUATION = "evaluation.json"
@@ -26,6 +27,8 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     Writes evaluation.json and, where classes were confused, figures/confusion-matrix.{png,svg}
     into the run's folder. Raises RunError when the run isn't as it was when it ended.
     """
+    if run.record.seal is None and run.record.status == "completed":
+        raise RunError(f"{run.folder}: {NO_SEAL}. It is no evidence; train again.")
     if run.record.seal is None:
         raise RunError(
             f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "

@@ -36,6 +36,9 @@ Shown = Literal[Status, "unreadable"]
 
 BEST_IS_SMALL = re.compile(r"loss|error|perplexity|nll")  # metrics, by their names
 
+# A run is sealed in the moment in which it completes: one that isn't was edited, or made by hand.
+NO_SEAL = "completed, but its record has no seal"
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -169,6 +172,8 @@ def summarise(folder: Path) -> RunSummary:
         remarks.append(f"copied by hand: its record is of {record.id}")
     if folder.parent.parent == get_outputs_dir() and record.paper != folder.parent.name:
         remarks.append(f"lies among the runs of {folder.parent.name}")
+    if status == "completed" and record.seal is None:
+        remarks.append(f"{NO_SEAL}: no evidence")
     if not (folder / LOCK).is_file():
         remarks.append("copied by hand: no lock file")
     return RunSummary(folder, record, status, remarks=tuple(remarks))
