@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 
 from research_data import this_workspace
+from research_data.shown import printable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -103,11 +104,13 @@ def print_table(checks: list[Check]) -> None:
     for check in checks:
         # Text: an error message may hold [brackets], which are markup in a plain string.
         status = Text(check.status, STYLES[check.status])
-        table.add_row(Text(check.name), status, Text(check.found), Text(check.needs))
+        row = (check.name, check.found, check.needs)
+        name, found, needs = (Text(printable(cell)) for cell in row)
+        table.add_row(name, status, found, needs)
     console.print(table)
     counts = Counter(check.status for check in checks)
     lines = [", ".join(f"{counts[status]} {status}" for status in STYLES)]
     lines += [f"{check.status}: {check.name}: {check.fix}" for check in checks if check.fix]
     console.print()
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)

@@ -23,6 +23,11 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(c if c.isprintable() or c in keep else _written_out(c) for c in text)
 
 
+def print_line(line: str) -> None:
+    """Print a line on stdout, printable."""
+    print(printable(line))
+
+
 def brief(value: object) -> str:
     """`repr` of a value seen in a file or on a command line, at most LONGEST_VALUE characters."""
     try:

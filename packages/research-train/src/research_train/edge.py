@@ -55,7 +55,9 @@ def ended_by(error: BaseException) -> int:
         traceback.print_exception(error)
         return 1
     if os.environ.get("RANK", "0") == "0" or not isinstance(error, MET_BY_ALL):
-        shown = printable(sentence, keep="\n")
+        first, *more = printable(sentence, keep="\n").split("\n")
+        # Set in, so that a name with a line end in it makes no line that looks like one of ours.
+        shown = "\n".join([first, *(f"  {line.strip()}" for line in more)])
         with suppress(OSError):
             print(f"error: {shown}", file=sys.stderr)
     if isinstance(error, OSError) and not error.filename:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from research_data.errors import UsageError
 from research_data.progress import say
+from research_data.shown import print_line
 
 from research_train.edge import at_the_edge
 from research_train.errors import ExperimentError, Interrupted, MemberError, RunError
@@ -328,7 +329,7 @@ def _print_evaluation(options: "argparse.Namespace", run: "Run", evaluation: "Ev
         print(json.dumps({"run": str(run.folder), "metrics": evaluation.metrics}))
         return
     for line in evaluation_lines(evaluation):
-        print(line)
+        print_line(line)
     for figure in figures_of(run):
         print(figure)
 

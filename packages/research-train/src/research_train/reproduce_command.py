@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from research_data import UsageError
 from research_data.progress import say
+from research_data.shown import print_line
 
 from research_train.edge import at_the_edge
 from research_train.members import installed_members
@@ -87,14 +88,15 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    print("\n".join(table_lines(COLUMNS, rows)))
+    for line in table_lines(COLUMNS, rows):
+        print_line(line)
     for each in outcome.failed:
-        print(f"failed: {each.needed.label}: {each.why}")
+        print_line(f"failed: {each.needed.label}: {each.why}")
     _say_edited(outcome.edited)
     if outcome.quick:
-        print("a smoke test: that everything runs, and no evidence")
+        print_line("a smoke test: that everything runs, and no evidence")
     elif outcome.incomplete:
-        print(f"README and results.json of the paper are as before: {outcome.incomplete}")
+        print_line(f"README and results.json of the paper are as before: {outcome.incomplete}")
     for file in files:
         print(file)
 
@@ -107,7 +109,7 @@ def _import_what_follows() -> None:
 
 def _say_edited(runs: Iterable["RunSummary"]) -> None:
     for run in runs:
-        print(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
+        print_line(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
 
 
 def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
@@ -140,10 +142,12 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
             state = f"to be finished: {each.resume.id}"
         else:
             state = "to be run"
-        print(f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else ""))
+        print_line(
+            f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else "")
+        )
     _say_edited(edited)
     unknown = len(missing) - len(known)
-    print(
+    print_line(
         f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
         + (f", and {unknown} of which nobody knows yet how long they take" if unknown else "")
     )

@@ -30,6 +30,7 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
+from research_data.progress import say
 from torch import nn
 
 from research_train.checkpoint import load_checkpoint, verify_checkpoint
@@ -139,7 +140,7 @@ class Run:
             try:
                 verify_checkpoint(folder)
             except CheckpointError as error:
-                print(f"warning: {error}; trying the one before", file=sys.stderr)
+                say(f"warning: {error}; trying the one before")
             else:
                 return folder
         return None
