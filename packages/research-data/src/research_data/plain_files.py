@@ -12,6 +12,8 @@ from typing import Any
 
 from research_data.errors import UnreadableError, reason_of
 
+DEEPEST = 100  # levels of lists and objects in a JSON file: ours have six
+
 
 def read_text(path: Path) -> str:
     """The text of a UTF-8 file, without the mark that some editors put before it.
@@ -38,7 +40,9 @@ def read_json(path: Path) -> Any:
 def parse_json(text: str | bytes, path: Path) -> Any:
     """The value of a JSON text. path: what errors call it. Raises UnreadableError."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        _refuse_depth(value, path)
+        return value
     except RecursionError as error:
         raise UnreadableError(path, "is nested too deeply") from error
     except json.JSONDecodeError as error:
@@ -85,6 +89,22 @@ def table_of(content: dict[str, Any], *names: str, path: Path) -> dict[str, Any]
             raise UnreadableError(path, f"[{where}] must be a table, is {_kind(below)}")
         content = below
     return content
+
+
+def _refuse_depth(value: object, path: Path) -> None:
+    """What reads further down than this calls itself more often than Python lets it."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            below
+            for each in level
+            if isinstance(each, dict | list)
+            for below in (each.values() if isinstance(each, dict) else each)
+            if isinstance(below, dict | list)
+        ]
+        if not level:
+            return
+    raise UnreadableError(path, "is nested too deeply")
 
 
 def too_many_digits() -> str:

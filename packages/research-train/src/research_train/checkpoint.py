@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from research_data.batches import BatchesState
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_json_object
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -127,14 +129,22 @@ def load_checkpoint(
     try:
         tensors = load_file(folder / MODEL)
         optimizer_tensors = load_file(folder / OPTIMIZER)
-        content = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        content = read_json_object(folder / STATE)
         settings = content.pop("optimizer")
         content.pop("format")
         state = TrainState(**{**content, "random": RandomState(**content["random"])})
         averaged = load_file(folder / EMA) if ema is not None else {}
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: holds no averaged parameters ({EMA})") from error
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+    except (
+        SafetensorError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        UnreadableError,
+    ) as error:
         raise CheckpointError(f"{folder}: cannot be read ({error})") from error
     own = _named_tensors(model)
     _refuse_differences(folder, tensors, own)
@@ -159,9 +169,9 @@ def verify_checkpoint(folder: Path) -> None:
             "them."
         )
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json_object(folder / MANIFEST)
         version, files = manifest["format"], dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, UnreadableError) as error:
         raise CheckpointError(
             f"{folder}: no readable {MANIFEST}, so not a whole checkpoint"
         ) from error

@@ -12,6 +12,8 @@ from research_train.run_folders import run_status
 
 POLL = 0.5  # seconds between two looks at a run that is followed
 
+LARGEST = 2**1000  # of an integer: a float holds it
+
 Point = dict[str, float | None]  # a line of metrics.jsonl
 
 
@@ -52,10 +54,17 @@ def _points(content: bytes) -> Iterator[Point]:
     for line in content.splitlines():
         try:
             point = json.loads(line)
-        except ValueError:  # the last line of a killed run
+        except (ValueError, RecursionError):  # the last line of a killed run
             continue
-        if isinstance(point, dict) and isinstance(point.get("step"), int):
-            yield point
+        if isinstance(point, dict) and type(point.get("step")) is int:
+            yield {name: value for name, value in point.items() if _is_number(value)}
+
+
+def _is_number(value: object) -> bool:
+    """Whether it is what a run logs: a number that a float can hold, or None."""
+    if type(value) is int:
+        return abs(value) < LARGEST
+    return value is None or isinstance(value, float)
 
 
 def repeatable_part(point: Point) -> Point:

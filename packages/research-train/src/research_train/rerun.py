@@ -32,7 +32,9 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import sha256_file
+from research_data.errors import UnreadableError
 from research_data.hub import is_offline
+from research_data.plain_files import read_json_object
 from research_data.verify import count_cores
 
 from research_train.errors import Interrupted, RunError
@@ -291,8 +293,8 @@ def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
 
 def _processes(folder: Path) -> int:
     """How many processes trained the run, as its last checkpoint tells."""
-    with suppress(IndexError, OSError, ValueError, TypeError, AttributeError):
-        state = json.loads((checkpoint_folders(folder)[-1] / "state.json").read_text())
+    with suppress(IndexError, UnreadableError, TypeError):
+        state = read_json_object(checkpoint_folders(folder)[-1] / "state.json")
         return 1 + len(state.get("ranks", []))
     return 1
 
