@@ -24,7 +24,7 @@ def loading_problems(member: Member) -> Iterator[str]:
     points = table_of(read_toml(pyproject), "project", "entry-points", GROUP, path=pyproject)
     if points != member.experiments:
         yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
-    for name in points.keys() & member.experiments.keys():
+    for name in sorted(points.keys() & member.experiments.keys()):
         try:
             load_config(member.experiment(name))
         except ResearchError as error:

@@ -17,6 +17,7 @@ from typing import Any
 
 from research_train.config import load_config
 from research_train.edge import at_the_edge
+from research_train.hash_seed import start_with_fixed_hashes
 from research_train.members import Member, find_member, installed_members
 from research_train.needs import prepare_assets
 from research_train.pins import start_under_requirements
@@ -59,4 +60,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    start_with_fixed_hashes()  # what it makes or reads of data may hang on the order of a set
     sys.exit(at_the_edge(main, sys.argv[1:]))

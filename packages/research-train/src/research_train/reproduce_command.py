@@ -17,6 +17,7 @@ from research_data.progress import say
 from research_data.shown import print_line
 
 from research_train.edge import at_the_edge
+from research_train.hash_seed import start_with_fixed_hashes
 from research_train.members import installed_members
 from research_train.pins import leave_releases
 from research_train.usage import parse, reproduce_parser
@@ -30,11 +31,12 @@ if TYPE_CHECKING:
 
 def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
-    leave_releases()
+    start_with_fixed_hashes()  # and all that it starts
     return at_the_edge(_reproduce, sys.argv[1:])
 
 
 def _reproduce(words: Sequence[str]) -> int:
+    leave_releases()
     parser = reproduce_parser()
     options = parse(parser, words)
     if options.help:
