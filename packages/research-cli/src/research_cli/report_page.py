@@ -193,6 +193,7 @@ def _row(run: RunSummary, evidence: set[str]) -> RunRow:
         seconds = run.seconds
     except (ValueError, TypeError):  # an attempt's time that is none
         seconds = None
+    doubts = [run.doubt] if run.doubt else []
     return RunRow(
         paper=run.paper,
         id=run.id,
@@ -206,7 +207,7 @@ def _row(run: RunSummary, evidence: set[str]) -> RunRow:
         first_metric=f"{first[0]} {shown_number(first[1])}" if metrics else "",
         first_value="" if first[1] is None else f"{first[1]:.6g}",
         metrics=", ".join(f"{k} {shown_number(v)}" for k, v in metrics[1 : 1 + METRICS_BESIDE]),
-        remarks="; ".join([*problems, *run.remarks, *tags, *note])[:PROBLEM_LENGTH],
+        remarks="; ".join([*problems, *doubts, *run.remarks, *tags, *note])[:PROBLEM_LENGTH],
         evidence=run.id in evidence,
     )
 

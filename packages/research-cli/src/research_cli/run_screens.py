@@ -42,7 +42,7 @@ def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[lis
         row |= asked_for | {
             "metrics": shown,
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join([*([run.problem] if run.problem else []), *run.remarks]),
+            "remarks": "; ".join(filter(None, [run.problem, run.doubt, *run.remarks])),
         }
         rows.append(row)
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
@@ -67,7 +67,7 @@ def brief(run: "RunSummary") -> dict[str, Any]:
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
-        "remarks": list(run.remarks),
+        "remarks": [*([run.doubt] if run.doubt else []), *run.remarks],
     }
 
 

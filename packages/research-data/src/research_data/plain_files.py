@@ -47,7 +47,7 @@ def parse_json(text: str | bytes, path: Path) -> Any:
         raise UnreadableError(path, "is nested too deeply") from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise UnreadableError(path, f"is no JSON ({error.msg}, {place})") from error
+        raise UnreadableError(path, f"{error.msg} at {place}, so it is no JSON") from error
     except UnicodeDecodeError as error:
         raise UnreadableError(path, f"is not UTF-8 text, from byte {error.start} on") from error
     except ValueError as error:  # the only other one: Python's limit to the length of an integer

@@ -66,6 +66,13 @@ class RunSummary:
         return self.record.paper if self.record else self.folder.parent.name
 
     @property
+    def doubt(self) -> str | None:
+        """Why a completed run is no evidence, where its record alone says so."""
+        if self.record and self.status == "completed" and self.record.seal is None:
+            return f"{NO_SEAL}: no evidence"
+        return None
+
+    @property
     def metrics(self) -> RecordedMetrics:
         """The final metrics; None says that there was no number."""
         return self.record.metrics if self.record else {}
@@ -172,8 +179,6 @@ def summarise(folder: Path) -> RunSummary:
         remarks.append(f"copied by hand: its record is of {record.id}")
     if folder.parent.parent == get_outputs_dir() and record.paper != folder.parent.name:
         remarks.append(f"lies among the runs of {folder.parent.name}")
-    if status == "completed" and record.seal is None:
-        remarks.append(f"{NO_SEAL}: no evidence")
     if not (folder / LOCK).is_file():
         remarks.append("copied by hand: no lock file")
     return RunSummary(folder, record, status, remarks=tuple(remarks))
