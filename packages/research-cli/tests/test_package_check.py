@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from research_cli.checks.requirements import check_requirements
 from tiny_packages import TinyPackages
+from workspaces import Workspace
 
 WHEEL = "packages/tiny-lib/releases/tiny_lib-0.1.0-py3-none-any.whl"
 
@@ -51,6 +53,25 @@ def test_list_says_what_is_unreleased_and_who_runs_what(tiny: TinyPackages) -> N
     rows = [line.split() for line in tiny.package("list").stdout.splitlines()]
     assert ["tiny-lib", "0.2.0.dev0", "0.1.0", "1", "file"] in rows
     assert ["tiny-lib", "paper-second", "tiny-lib==0.1.0", "release", "0.1.0"] in rows
+
+
+def test_env_has_a_row_for_a_paper_whose_pin_nothing_satisfies(tiny: TinyPackages) -> None:
+    here = Workspace(tiny.root.parent / "here")  # of packages that this process imports
+    folder = here.add_paper()
+    shutil.copytree(tiny.root / "packages", here.root / "packages")
+    here.require("tiny-lib==9")
+    [row] = check_requirements(here.root)
+    assert (row.name, row.status) == ("paper-tiny", "fail")
+    assert "paper-tiny requires tiny-lib==9" in row.fix
+    assert "released are 0.1.0" in row.fix and "paper pin tiny PACKAGE" in row.fix
+    here.require("numpy>=99")
+    [row] = check_requirements(here.root)
+    assert "requires numpy>=99" in row.fix and "uv sync" in row.fix
+    here.require("numpy")
+    assert check_requirements(here.root) == []
+    (folder / "pyproject.toml").write_text("[project\n")
+    [row] = check_requirements(here.root)
+    assert (row.name, row.status) == ("tiny", "fail") and "can't be read" in row.fix
 
 
 def test_a_workspace_in_order_is_one_line_with_git_and_without(tiny: TinyPackages) -> None:

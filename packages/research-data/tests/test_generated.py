@@ -48,6 +48,30 @@ def test_its_manifest_says_where_it_is_from():
     assert manifest["files"].keys() == {"data.safetensors"}
 
 
+def draw():
+    import random
+
+    import torch
+
+    drawn = [random.random(), np.random.rand(), torch.rand(1).item()]
+    return {"x": np.array(drawn)}
+
+
+def test_the_state_of_this_process_is_not_in_it():
+    import torch
+
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        torch.manual_seed(seed)
+        folder = make_dataset(GeneratedDataset(f"drawn{seed}", draw, {}, "numpy", "CC0-1.0"))
+        found.append((load_arrays(folder)["x"].tolist(), np.random.rand(), torch.rand(1).item()))
+    assert found[0][0] == found[1][0]
+    np.random.seed(2)
+    torch.manual_seed(2)
+    assert found[1][1:] == (np.random.rand(), torch.rand(1).item())  # as if nothing was made
+
+
 def test_other_arguments_are_another_revision_beside_it():
     first, second = make_dataset(DATASET), make_dataset(replace(DATASET, arguments={"examples": 6}))
     assert first != second

@@ -1,10 +1,11 @@
 """From YAML and `key=value` to the typed Config."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from research_train import ConfigError, load_config
 from research_train.config import dump_yaml
+from research_train.plain_config import read_flat_config
 
 YAML = """\
 label: tiny
@@ -14,6 +15,10 @@ optimizer:
 nan_at: 0
 sleep: 0.0
 """
+# Ten lines that make a billion values.
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 9)
+)
 
 
 @pytest.fixture
@@ -57,21 +62,27 @@ def test_a_value_may_hold_an_equals_sign(experiment):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
-    label=st.text(st.characters(blacklist_categories=["Cs", "Cc"])),
-    rate=st.floats(min_value=1e-300, allow_nan=False),
+    label=st.text(),
+    rate=st.floats(min_value=0, exclude_min=True, allow_infinity=False),
+    decay=st.floats(allow_nan=False, allow_infinity=False),
     seed=st.integers(min_value=0, max_value=2**63 - 1),
 )
-def test_a_written_config_reads_back_the_same(experiment, tmp_path, label, rate, seed):
-    before = load_config(experiment, [f"seed={seed}"])
-    before = before.model_copy(
-        update={
-            "label": label,
-            "optimizer": before.optimizer.model_copy(update={"learning_rate": rate}),
-        }
-    )
+@example(label="a #b", rate=5e-324, decay=-0.0, seed=0)
+@example(
+    label="  a\n\n b \t\x00\x1b[0m\x85\u2028\u202e\ufeff\U0001f600 ", rate=1.0, decay=1e22, seed=0
+)
+def test_a_written_config_reads_back_the_same(experiment, tmp_path, label, rate, decay, seed):
+    before = load_config(experiment, [f"seed={seed}", f"label={label}"])
+    assert before.label == label
+    optimizer = before.optimizer.model_copy(update={"learning_rate": rate, "betas": (decay, 0.9)})
+    before = before.model_copy(update={"optimizer": optimizer})
     file = tmp_path / "config.yaml"
-    file.write_text(dump_yaml(before.model_dump(mode="json")), encoding="utf-8")
-    assert load_config(experiment, file=file) == before
+    file.write_text(dump_yaml(before.model_dump(mode="json")), encoding="utf-8", newline="")
+    after = load_config(experiment, file=file)
+    assert after == before
+    assert str(after.optimizer.betas[0]) == str(decay)  # 0.0 equals -0.0
+    flat = read_flat_config(tmp_path)
+    assert (flat["label"], flat["optimizer.learning_rate"]) == (label, rate)
 
 
 @pytest.mark.parametrize(
@@ -98,6 +109,14 @@ def test_a_written_config_reads_back_the_same(experiment, tmp_path, label, rate,
         (YAML + "1: x\n", ["the key 1"]),
         (YAML.replace("label: tiny", "label: &a [*a]"), ["is no plain data"]),
         ("a: " + "[" * 3000, ["nested too deeply"]),
+        (YAML.replace("1e-2", "1e400"), ["line 3", "'1e400' is too large"]),
+        (YAML.replace("1e-2", ".inf"), ["learning_rate' = inf", "finite"]),
+        (YAML.replace("nan_at: 0", "nan_at: " + "9" * 5000), ["4300 digits"]),
+        (YAML.replace("nan_at: 0", "nan_at: 0x" + "9" * 5000), ["4300 digits"]),
+        (YAML + "x: '" + "y" * 5000 + "'\n", ["unknown key 'x' = 'yyy", "..."]),
+        (YAML + 'x: "\\ud800"\n', ["no text that UTF-8 can write"]),
+        (BOMB, ["more than 1000000 values"]),
+        ("a: \x00", ["x00"]),
     ],
 )
 def test_a_wrong_yaml_says_where_and_what(with_yaml, text, parts):
@@ -114,7 +133,20 @@ def test_a_wrong_yaml_says_where_and_what(with_yaml, text, parts):
         ("=x", ["command line", "key=value"]),
         ("optimizer=3", ["command line", "'optimizer' = 3"]),
         ("label.x=3", ["command line", "'label.x'"]),
-        ("label={", ["command line", "'label={'"]),
+        ("optimizer.betas={", ["command line", "'optimizer.betas={'"]),
+        ("lable={", ["unknown key 'lable' = '{'"]),
+        ("label=\udcff", ["command line", "isn't UTF-8"]),
+        ("sleep=1e400", ["command line", "'sleep=1e400'", "'1e400' is too large"]),
+        ("sleep=-1e400", ["'-1e400' is too large"]),
+        ("sleep=1e-400", ["'1e-400' is too small"]),
+        ("sleep=.inf", ["'sleep' = inf", "finite"]),
+        ("sleep=.nan", ["'sleep' = nan", "finite"]),
+        ("sleep=inf", ["'sleep' = 'inf'", "number"]),
+        ("sleep=1" + "0" * 400, ["'sleep' = 1000", "finite"]),
+        ("seed=" + "9" * 5000, ["command line", "4300 digits"]),
+        ("seed=0x" + "f" * 5000, ["command line", "4300 digits"]),
+        ("lable=" + "9" * 5000, ["unknown key 'lable'", "999..."]),
+        ("x" * 500 + "=1", ["unknown key 'xxx", "..."]),
         ("wandb=on", ["command line", "'wandb' = 'on'", "'disabled'"]),
         ("seed=", ["command line", "'seed' = None"]),
         ("optimizer.betas=[0.9, x]", ["command line", "'optimizer.betas.1' = 'x'"]),

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from research_train.plain_config import read_flat_config
 
 
 def test_train_prints_the_run_folder_last_and_versions_first(workspace):
@@ -22,6 +23,12 @@ def test_a_command_typed_does_what_the_other_tests_do_in_a_forked_process(worksp
         assert (typed.folder / name).read_bytes() == (forked.folder / name).read_bytes()
     assert workspace.typed("evaluate", "--paper", "tiny").code == 0
     workspace.typed("train", "--paper", "tiny", "stepz=2").refused(2, "stepz")
+
+
+@pytest.mark.parametrize("text", ["a #b", "@home", "%d", "*x", "null", "1e5", "[a", "", "a: b"])
+def test_a_word_for_a_text_is_recorded_as_it_was_typed(workspace, text):
+    run = workspace.train(f"label={text}", "steps=1").folder
+    assert read_flat_config(run)["label"] == text
 
 
 def test_json_is_one_object_with_the_metrics(workspace):
@@ -51,6 +58,16 @@ def test_evaluate_refuses_a_record_changed_by_hand(workspace):
     record["metrics"]["test/accuracy"] = 1.0
     (run / "run.json").write_text(json.dumps(record))
     workspace.run("evaluate", "--paper", "tiny").refused(1, "seal doesn't fit")
+
+
+def test_a_completed_run_without_a_seal_is_no_evidence(workspace):
+    run = workspace.train().folder
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | {"seal": None}))
+    workspace.run("evaluate", "--paper", "tiny").refused(1, "has no seal", "no evidence")
+    for words in (["list"], ["show", run.name]):
+        shown = workspace.run("research-cli", "run", *words)
+        assert "completed, but its record has no seal: no evidence" in shown.output
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ Imports of a command's own are made inside it: `research-cli --help` answers at 
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
-from research_data.errors import ResearchError
+from research_data.shown import prepare_output
 from typer.core import TyperGroup
 
 from research_cli import __version__
@@ -44,21 +44,37 @@ Examples:
 
 
 class Commands(TyperGroup):
-    """The one place where an error of ours becomes a line on stderr and an exit code."""
+    """A group whose commands end at research-train's edge: a sentence and an exit code."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Run the command that the words name, as the process."""
+        prepare_output(sys.stdout, sys.stderr)
+        try:
+            try:
+                super().main(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+        except SystemExit:
+            raise
+        except BaseException as error:
+            sys.exit(_ended_by(error))
+        sys.exit(0)
 
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's is private
         """Run the command that was named."""
         try:
             return super().invoke(ctx)
-        except ResearchError as error:
-            print(f"error: {error}", file=sys.stderr)
-            raise typer.Exit(error.exit_code) from error
         except KeyboardInterrupt:
             print("interrupted; what is whole is kept: type it again to go on", file=sys.stderr)
             raise typer.Exit(130) from None
-        except BrokenPipeError:  # `... list | head`: the reader has seen enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(0) from None
+        except OSError as error:  # a closed pipe, which the library would take for its own
+            raise typer.Exit(_ended_by(error)) from None
+
+
+def _ended_by(error: BaseException) -> int:
+    from research_train.edge import ended_by  # what answers at once needs no research-train
+
+    return ended_by(error)
 
 
 app = typer.Typer(

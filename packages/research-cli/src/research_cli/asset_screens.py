@@ -1,6 +1,5 @@
 """What the commands `dataset` and `model` do once the words are read, and what they print of it."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -9,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from research_data.errors import ResearchError, UsageError
+from research_data.progress import say
+from research_data.shown import print_line
 
 from research_cli.printing import print_json, print_table, say_unless
 
@@ -47,14 +48,14 @@ def pull_each(
         except ResearchError as error:
             if len(names) == 1:
                 raise
-            print(f"error: {error}", file=sys.stderr)  # and go on with the other names
+            say(f"error: {error}")  # and go on with the other names
             results.append({"name": name, "error": str(error)})
             worst = max(worst, error.exit_code)
             continue
         results.append({"name": name, **described(asset)})
         if asset.manifest.pulled_at < began and not quiet:
             since = asset.manifest.pulled_at[:10]
-            print(f"{name} is here since {since}, intact; --update asks for more", file=sys.stderr)
+            say(f"{name} is here since {since}, intact; --update asks for more")
         if not as_json:
             print(asset.folder)
     if as_json:
@@ -112,17 +113,17 @@ def show_list(kind: "Kind", as_json: bool) -> None:
         print_table(columns, rows)
     total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
     many = "" if len(assets) == 1 else "s"
-    print(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
+    print_line(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
     for asset in assets:
         if not isinstance(asset, Asset):
-            print(f"damaged: {asset.folder.name}: {asset.reason}")
+            print_line(f"damaged: {asset.folder.name}: {asset.reason}")
     if left:
-        print(
+        print_line(
             f"{shown_size(left)} left by what was stopped: a pull goes on with it, "
             f"`research-cli {kind} remove --leftovers` removes it"
         )
     if made:
-        print(
+        print_line(
             f"and {shown_size(sum(size for _, size in made))} made from them, to be made again "
             f"when needed (`research-cli {kind} remove NAME --derived`): "
             + ", ".join(f"{asset.names[0]} {shown_size(size)}" for asset, size in made)
@@ -158,9 +159,9 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
         "derived": shown_size(disk_size(asset.derived)),
     }
     for key, value in rows.items():
-        print(f"{key:<13} {value}")
+        print_line(f"{key:<13} {value}")
     for file, entry in manifest.files.items():
-        print(f"  {entry.sha256[:12]}  {shown_size(entry.size):>9}  {file}")
+        print_line(f"  {entry.sha256[:12]}  {shown_size(entry.size):>9}  {file}")
 
 
 def verify_each(
@@ -191,7 +192,9 @@ def verify_each(
         print_json({"assets": [{**asdict(h), "folder": str(h.folder)} for h in healths]})
     if not all(health.sound for health in healths):
         if not repair and not as_json:
-            print(f"`research-cli {kind} verify NAME --repair` fetches again what came from a hub")
+            print_line(
+                f"`research-cli {kind} verify NAME --repair` fetches again what came from a hub"
+            )
         raise typer.Exit(1)
 
 
@@ -267,9 +270,9 @@ def _show_plan(
         return {"name": name, **described(found), "to_fetch": 0}
     if not as_json:
         for file in found.missing:
-            print(f"{shown_size(file.size):>9}  {file.name}")
+            print_line(f"{shown_size(file.size):>9}  {file.name}")
         kept = len(found.files) - len(found.missing)
-        print(
+        print_line(
             f"would fetch {len(found.missing)} files, {shown_size(found.missing_size)}, into "
             f"{found.folder}" + (f"; {kept} are there" if kept else "")
         )

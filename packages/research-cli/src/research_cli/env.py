@@ -14,6 +14,7 @@ from dataclasses import asdict
 from functools import partial
 
 from research_data import this_workspace
+from research_data.shown import printable
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,6 +29,7 @@ from research_cli.checks.machine import (
     check_uv,
 )
 from research_cli.checks.packages import STACK, check_internal, check_package
+from research_cli.checks.requirements import check_requirements
 from research_cli.checks.workspace import INTERNAL, declared_packages
 
 STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -37,11 +39,15 @@ PIPED_WIDTH = 10_000  # no row is cut or wrapped for a program that reads it
 def check_environment(on_done: Callable[[Check], None] = lambda check: None) -> list[Check]:
     """Look at tools, packages, GPU and disk; some seconds, as every package is really imported.
 
+    A paper, project or package has a row where what it requires can't be met, by a pin say that no
+    release satisfies.
+
     on_done: called with each check as it is done, in any order. Raises UsageError when the
     workspace's pyproject.toml can't be understood.
     """
     workspace = this_workspace()
     declared = declared_packages()
+    unmet = check_requirements(workspace) if workspace else []
     todo: list[Callable[[], Check]] = [
         check_python,
         check_uv,
@@ -59,7 +65,7 @@ def check_environment(on_done: Callable[[Check], None] = lambda check: None) -> 
             on_done(future.result())
     finally:
         pool.shutdown(cancel_futures=True)  # after a Ctrl-C: start none of the rest
-    return [future.result() for future in futures]
+    return [future.result() for future in futures] + unmet
 
 
 def overall_status(checks: Iterable[Check]) -> Status:
@@ -98,11 +104,13 @@ def print_table(checks: list[Check]) -> None:
     for check in checks:
         # Text: an error message may hold [brackets], which are markup in a plain string.
         status = Text(check.status, STYLES[check.status])
-        table.add_row(Text(check.name), status, Text(check.found), Text(check.needs))
+        row = (check.name, check.found, check.needs)
+        name, found, needs = (Text(printable(cell)) for cell in row)
+        table.add_row(name, status, found, needs)
     console.print(table)
     counts = Counter(check.status for check in checks)
     lines = [", ".join(f"{counts[status]} {status}" for status in STYLES)]
     lines += [f"{check.status}: {check.name}: {check.fix}" for check in checks if check.fix]
     console.print()
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(printable(line)), soft_wrap=True)

@@ -1,7 +1,6 @@
 """What a new paper or project may be called, and whether a citation can be true."""
 
 import re
-import tomllib
 from collections.abc import Iterator
 from datetime import date
 from importlib.util import find_spec
@@ -9,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from packaging.utils import canonicalize_name
-from research_data.errors import UsageError
+from research_data.errors import UnreadableError, UsageError
+from research_data.plain_files import read_toml
 
 from research_cli.package_state import members
 
@@ -93,7 +93,7 @@ def _taken(name: str, kind: Kind, workspace: Path) -> Iterator[str]:
 def _locked(workspace: Path) -> list[str]:
     """Every distribution in the lock; what is wrong with it, `uv lock` says."""
     try:
-        content = tomllib.loads((workspace / "uv.lock").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+        content = read_toml(workspace / "uv.lock")
+        return [str(package["name"]) for package in content.get("package", [])]
+    except (UnreadableError, KeyError, TypeError):
         return []
-    return [package["name"] for package in content.get("package", [])]

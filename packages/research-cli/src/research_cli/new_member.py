@@ -1,12 +1,12 @@
 """A new paper or project: its files, the lock and the environment, all of it or nothing."""
 
 import shutil
-import tomllib
 from contextlib import suppress
 from pathlib import Path
 
 from research_data.durable import new_folder
 from research_data.errors import ResearchError
+from research_data.plain_files import read_toml
 
 from research_cli.all_or_nothing import call, restored_on_failure
 from research_cli.leftovers import refuse_leftovers
@@ -63,5 +63,5 @@ def _versions(workspace: Path) -> set[tuple[str, str]]:
     lock = workspace / "uv.lock"
     if not lock.is_file():
         return set()
-    packages = tomllib.loads(lock.read_text(encoding="utf-8")).get("package", [])
+    packages = read_toml(lock).get("package", [])
     return {(p["name"], p.get("version", "")) for p in packages if "registry" in p["source"]}

@@ -4,7 +4,6 @@ Each finding is one line: where, what is wrong, what to do.
 """
 
 import subprocess
-import tomllib
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
+from research_data.plain_files import read_toml, table_of
 from research_train.errors import RequirementError
 from research_train.members import Member
 from research_train.releases import RELEASES, Release, hash_file, releases
@@ -56,7 +56,7 @@ def check_packages(workspace: Path) -> PackageCheck:
             findings += _misspelt(member, list(internal))
             findings += undeclared_imports(member)
             findings += missing_sources(member)
-        except RequirementError as error:
+        except ResearchError as error:
             findings.append(str(error))
     for name, folder in internal.items():
         try:
@@ -115,8 +115,8 @@ def missing_sources(member: Member) -> Iterator[str]:
 
 
 def _sources(pyproject: Path) -> set[str]:
-    tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-    return {canonicalize_name(name) for name in tool.get("uv", {}).get("sources", {})}
+    sources = table_of(read_toml(pyproject), "tool", "uv", "sources", path=pyproject)
+    return {canonicalize_name(name) for name in sources}
 
 
 def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator[str]:

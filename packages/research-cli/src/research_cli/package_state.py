@@ -1,6 +1,5 @@
 """The internal packages: version, releases, what is unreleased, who requires and runs what."""
 
-import tomllib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from research_data import find_workspace, this_workspace
-from research_data.errors import ResearchError, UsageError
+from research_data.errors import ResearchError, UnreadableError, UsageError
+from research_data.plain_files import read_toml, table_of
 from research_train.errors import RequirementError
 from research_train.members import Member, did_you_mean
 from research_train.pins import Choice, choose_versions
@@ -100,6 +100,8 @@ def requirements_met(member: Member) -> dict[str, Dependent]:
     try:
         chosen = choose_versions(member)
     except RequirementError as error:
+        if not wanted:  # of what it reaches through others, which nothing here would tell
+            raise
         return {name: Dependent(by, each, None, str(error)) for name, each in wanted.items()}
     return {name: Dependent(by, each, chosen[name]) for name, each in wanted.items()}
 
@@ -117,10 +119,10 @@ def members(workspace: Path) -> list[Member]:
 def project(pyproject: Path) -> dict[str, object]:
     """The table [project] of a pyproject.toml, with a name. Raises ResearchError."""
     try:
-        table = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ResearchError(f"{pyproject}: can't be read ({error}). Correct it.") from error
-    if "name" not in table:
+        table = table_of(read_toml(pyproject), "project", path=pyproject)
+    except UnreadableError as error:
+        raise ResearchError(f"{pyproject}: can't be read ({error.reason}). Correct it.") from error
+    if not isinstance(table.get("name"), str) or not table["name"]:
         raise ResearchError(f'{pyproject}: [project] has no name. Write `name = "..."` there.')
     return dict(table)
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research_data.errors import ResearchError
+from research_data.plain_files import table_of
+from research_data.shown import brief
 from research_train.claims import read_claims
 from research_train.claims_report import RESULTS, read_readme, readme_block
 from research_train.errors import MemberError
@@ -113,7 +115,8 @@ def _code(member: Member) -> Iterator[str]:
 
 def _generated(member: Member) -> Iterator[str]:
     """Generated datasets that aren't where the pyproject says."""
-    table = pyproject_of(member).get("tool", {}).get("research", {}).get("generated", {})
+    file = member.folder / "pyproject.toml"
+    table = table_of(pyproject_of(member), "tool", "research", "generated", path=file)
     for name, where in table.items():
         module, _, attribute = str(where).partition(":")
         code = _folder(member, module.partition(".")[0])
@@ -144,7 +147,7 @@ def _defines(file: Path, name: str) -> bool:
     """Whether a module binds a name at its top; one that is no Python, ruff and pytest report."""
     try:
         tree = ast.parse(file.read_bytes())
-    except (SyntaxError, ValueError):
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
     bound: set[str] = set()
     for node in tree.body:
@@ -179,14 +182,16 @@ def _loading(member: Member) -> list[str]:
 
 def _citation(member: Member) -> Iterator[str]:
     """Title and year, which lists and reports show."""
-    said = pyproject_of(member).get("tool", {}).get("research", {})
+    pyproject = member.folder / "pyproject.toml"
+    said = table_of(pyproject_of(member), "tool", "research", path=pyproject)
     kinds: dict[str, type] = {"title": str, "year": int, "arxiv": str, "authors": str}
     where = f"{member.folder / 'pyproject.toml'}: [tool.research]"
     if "title" not in said:
         yield f'{where} has no title. Add title = "...", the paper\'s'
     for key, kind in kinds.items():
         if key in said and not isinstance(said[key], kind):
-            yield f"{where} {key} = {said[key]!r}: write {'text' if kind is str else 'a number'}"
+            wanted = "text" if kind is str else "a number"
+            yield f"{where} {key} = {brief(said[key])}: write {wanted}"
 
 
 def _account(member: Member) -> Iterator[str]:

@@ -1,12 +1,12 @@
 """The papers and projects of a workspace: what each is, has reproduced, runs under, did last."""
 
-import tomllib
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from research_data.errors import ResearchError
+from research_data.plain_files import read_toml, table_of
 from research_train.claims import read_claims
 from research_train.members import GROUP, Member
 from research_train.run_folders import run_folders
@@ -58,7 +58,7 @@ def member_folders(workspace: Path, unread: bool = False) -> list[Member]:
                 if not unread:
                     raise
                 table = {"name": f"{kind}-{folder.name}"}
-            points = table.get("entry-points", {}).get(GROUP, {})
+            points = table_of(table, "entry-points", GROUP, path=file)
             named = next(iter(points), folder.name).split(".")[0]  # what commands call it
             found.append(Member(named, str(table["name"]), folder, dict(points)))
     return found
@@ -66,7 +66,7 @@ def member_folders(workspace: Path, unread: bool = False) -> list[Member]:
 
 def pyproject_of(member: Member) -> dict[str, Any]:
     """The content of a member's pyproject.toml, which `member_folders` has read before."""
-    return tomllib.loads((member.folder / "pyproject.toml").read_text(encoding="utf-8"))
+    return read_toml(member.folder / "pyproject.toml")
 
 
 def kind_of(member: Member) -> str:
@@ -76,10 +76,11 @@ def kind_of(member: Member) -> str:
 
 def _state(member: Member) -> PaperState:
     pyproject = pyproject_of(member)
-    said = pyproject.get("tool", {}).get("research", {})
-    problem = ""
+    file = member.folder / "pyproject.toml"
+    said, problem = dict[str, Any](), ""
     verdicts, pins = None, []
     try:
+        said = table_of(pyproject, "tool", "research", path=file)
         if results := read_results(member):
             claims = read_claims(member.folder).claims
             verdicts = dict(Counter(each.verdict for each in standings(claims, results)))

@@ -8,23 +8,23 @@ research-train.
 
 import json
 import sys
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 from research_data.errors import ResearchError
+from research_data.plain_files import read_toml, table_of
 from research_train.config import load_config
+from research_train.edge import at_the_edge
 from research_train.members import GROUP, Member, find_member, installed_members
 
 
 def loading_problems(member: Member) -> Iterator[str]:
     """Experiments that aren't installed as the pyproject says, and configs that can't be loaded."""
     pyproject = member.folder / "pyproject.toml"
-    content = tomllib.loads(pyproject.read_text(encoding="utf-8"))
-    points = content["project"].get("entry-points", {}).get(GROUP, {})
+    points = table_of(read_toml(pyproject), "project", "entry-points", GROUP, path=pyproject)
     if points != member.experiments:
         yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
-    for name in points.keys() & member.experiments.keys():
+    for name in sorted(points.keys() & member.experiments.keys()):
         try:
             load_config(member.experiment(name))
         except ResearchError as error:
@@ -34,10 +34,16 @@ def loading_problems(member: Member) -> Iterator[str]:
             yield f"{member.folder}: the config of {name} can't be imported: {why}"
 
 
-if __name__ == "__main__":
+def main(words: Sequence[str]) -> int:
+    """Print the problems of the paper that the first word names."""
     with redirect_stdout(sys.stderr):  # what a paper's code prints
         try:
-            problems = list(loading_problems(find_member(sys.argv[1], installed_members())))
+            problems = list(loading_problems(find_member(words[0], installed_members())))
         except ResearchError as error:
             problems = [f"{error}. `uv sync` installs what the workspace holds"]
     print(json.dumps(problems))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(at_the_edge(main, sys.argv[1:]))

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from research_data.progress import say
 
 from research_cli.printing import Json, examples, new_app, output, print_json
 from research_cli.run_screens import print_rows
@@ -58,7 +59,6 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
     )
     def list_(json: Json = False) -> None:
         """List papers and projects: title, year, verdicts, pins, last run."""
-        import sys
 
         from research_cli.leftovers import find_leftovers
         from research_cli.package_state import workspace_here
@@ -68,7 +68,7 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         workspace = workspace_here()
         found = papers(workspace)
         for leftover in find_leftovers(workspace):
-            print(f"warning: {leftover}", file=sys.stderr)
+            say(f"warning: {leftover}")
         if json:
             print_json({"papers": [list_value(state) for state in found]})
         elif found:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
+from research_data.shown import print_line, printable
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
@@ -29,7 +30,7 @@ def examples(*lines: str) -> str:
 def say_unless(as_json: bool, line: str) -> None:
     """Print a line, unless the output is JSON."""
     if not as_json:
-        print(line)
+        print_line(line)
 
 
 def output(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
@@ -38,7 +39,7 @@ def output(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
         print_json(value)
     else:
         for line in lines:
-            print(line)
+            print_line(line)
 
 
 def print_json(value: dict[str, Any]) -> None:
@@ -57,6 +58,6 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     with suppress(BrokenPipeError):
         console.print(table)

@@ -1,10 +1,10 @@
 """`research-cli report`: the whole workspace as one HTML page that opens anywhere, offline."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from research_data.progress import say
 
 from research_cli.printing import Json, examples, output
 
@@ -48,12 +48,12 @@ def with_report(app: typer.Typer) -> typer.Typer:
         file = (out or get_outputs_dir() / "report.html").expanduser().absolute()
         written = write_report(workspace_here(), file, papers or [])
         for problem in written.problems:
-            print(f"warning: {problem}", file=sys.stderr)
+            say(f"warning: {problem}")
         if open:
             import webbrowser
 
             if not webbrowser.open(file.as_uri()):
-                print(f"no browser was found: open {file} in one", file=sys.stderr)
+                say(f"no browser was found: open {file} in one")
         value = {
             "file": str(file),
             "bytes": written.bytes,

@@ -1,12 +1,12 @@
 """What a report says of a paper or project, read from its pyproject.toml, claims and results."""
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from research_data.errors import ResearchError
+from research_data.errors import ResearchError, UnreadableError
+from research_data.plain_files import read_toml, table_of
 from research_train.claims import CLAIMS, Claim, read_claims
 from research_train.claims_report import (
     COLUMNS,
@@ -135,12 +135,14 @@ def _pyproject(
     """Its tables [project] and [tool.research]; empty where there are none."""
     file = member.folder / "pyproject.toml"
     try:
-        content = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        problems.append(f"{member.name}/pyproject.toml: can't be read ({error})")
+        content = read_toml(file)
+        return (
+            table_of(content, "project", path=file),
+            table_of(content, "tool", "research", path=file),
+        )
+    except UnreadableError as error:
+        problems.append(f"{member.name}/pyproject.toml: can't be read ({error.reason})")
         return {}, {}
-    tables = content.get("project", {}), content.get("tool", {}).get("research", {})
-    return tables if all(isinstance(table, dict) for table in tables) else ({}, {})
 
 
 def _standings(

@@ -18,6 +18,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from research_data import StorageError
 from research_data.durable import write_bytes
+from research_data.shown import printable
 from research_data.verify import count_cores
 from research_train import runs as recorded_runs
 from research_train.members import Member, find_member
@@ -192,6 +193,7 @@ def _row(run: RunSummary, evidence: set[str]) -> RunRow:
         seconds = run.seconds
     except (ValueError, TypeError):  # an attempt's time that is none
         seconds = None
+    doubts = [run.doubt] if run.doubt else []
     return RunRow(
         paper=run.paper,
         id=run.id,
@@ -205,7 +207,7 @@ def _row(run: RunSummary, evidence: set[str]) -> RunRow:
         first_metric=f"{first[0]} {shown_number(first[1])}" if metrics else "",
         first_value="" if first[1] is None else f"{first[1]:.6g}",
         metrics=", ".join(f"{k} {shown_number(v)}" for k, v in metrics[1 : 1 + METRICS_BESIDE]),
-        remarks="; ".join([*problems, *run.remarks, *tags, *note])[:PROBLEM_LENGTH],
+        remarks="; ".join([*problems, *doubts, *run.remarks, *tags, *note])[:PROBLEM_LENGTH],
         evidence=run.id in evidence,
     )
 
@@ -219,10 +221,20 @@ def _minute(moment: str) -> str:
 
 def _template() -> Template:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        finalize=_written,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    environment.filters["svg"] = Markup  # what research_viz drew: the only markup not ours
+    # What research_viz drew: the only markup not ours. Its texts are others' too.
+    environment.filters["svg"] = lambda drawn: Markup(printable(drawn, keep="\n"))
     return environment.from_string(_part("report.html"))
+
+
+def _written(value: object) -> object:
+    """Texts of others, without what would turn the rest of a line of the page around."""
+    return printable(value, keep="\n") if type(value) is str else value
 
 
 def _part(name: str) -> Markup:

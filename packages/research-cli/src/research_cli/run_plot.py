@@ -1,13 +1,13 @@
 """`research-cli run plot`: learning curves of runs as a figure file."""
 
 import hashlib
-import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from research_data.errors import UsageError
+from research_data.progress import say
 
 from research_cli.printing import Json, examples, output
 from research_cli.runs import Runs
@@ -82,7 +82,7 @@ def with_plot(app: typer.Typer) -> typer.Typer:
             "seeds" if by is None else "runs",
         )
         for line in remarks(runs, groups, by):
-            print(line, file=sys.stderr)
+            say(line)
         value = {
             "file": str(written),
             "curves": {group.label: [run.id for run in group.runs] for group in groups},

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
+from research_data.shown import print_line, printable
+
 from research_cli.printing import print_table
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[lis
         row |= asked_for | {
             "metrics": shown,
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join([*([run.problem] if run.problem else []), *run.remarks]),
+            "remarks": "; ".join(filter(None, [run.problem, run.doubt, *run.remarks])),
         }
         rows.append(row)
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
@@ -65,7 +67,7 @@ def brief(run: "RunSummary") -> dict[str, Any]:
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
-        "remarks": list(run.remarks),
+        "remarks": [*([run.doubt] if run.doubt else []), *run.remarks],
     }
 
 
@@ -110,7 +112,7 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
     for name, sha256 in record.get("releases", {}).items():
-        packages[name] += f"  the release, its wheel's sha256 {sha256[:12]}"
+        packages[name] = f"{packages.get(name, '')}  the release, its wheel's sha256 {sha256[:12]}"
     git = record.get("git") or {}
     commit = (
         f"{git['commit'] or 'none'}{', with changes' if git.get('dirty') else ''}" if git else ""
@@ -134,7 +136,9 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "parent": record.get("parent"),
         "group": record.get("group"),
         "seal": {
-            "none": "none: only a completed run has one",
+            "none": "none: only a completed run has one"
+            if value["status"] != "completed"
+            else "MISSING, though it is completed: it was edited, and is no evidence",
             "fits": "fits: record, config, metrics and weights are as they were",
             "broken": "BROKEN: record, config, metrics or weights were changed after its end"
             if record.get("seal")
@@ -212,14 +216,14 @@ def print_comparison(comparison: "RunComparison") -> None:
         print("one experiment: the fingerprints are equal")
     if files := comparison.changed_files:
         more = f" and {len(files) - 10} more" if len(files) > 10 else ""
-        print(f"files of the code that differ: {', '.join(files[:10])}{more}")
+        print_line(f"files of the code that differ: {', '.join(files[:10])}{more}")
     for run in comparison.missing_archives:
-        print(f"the archive of the code of {run} isn't here: its files can't be compared")
+        print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
 
 
 def print_rows(columns: list[str], rows: list[list[str]]) -> None:
     """A table; rich lays it out only where it must fold, which takes 0.3 s for 1,000 rows."""
-    lines = [columns, *rows]
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
         print_table(columns, rows)

@@ -3,6 +3,8 @@
 import json
 from typing import TYPE_CHECKING
 
+from research_data.shown import print_line, printable
+
 from research_cli.printing import say_unless
 from research_cli.run_screens import brief, shown_age, shown_number
 
@@ -25,7 +27,7 @@ def watch_plain(run: "RunSummary", as_json: bool) -> None:
             print(json.dumps(point), flush=True)
         else:
             numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in _shown_metrics(point))
-            print(f"step {point['step']}  {numbers}", flush=True)
+            print(printable(f"step {point['step']}  {numbers}"), flush=True)
 
 
 def watch_live(run: "RunSummary") -> None:
@@ -59,9 +61,9 @@ def end_of_watch(run: "RunSummary", as_json: bool) -> None:
         print(json.dumps(brief(run)))
         return
     final = ", ".join(f"{k} {shown_number(v)}" for k, v in run.metrics.items())
-    print(f"{run.id} is {run.status}{f': {error.message}' if error else ''}")
+    print_line(f"{run.id} is {run.status}{f': {error.message}' if error else ''}")
     if final:
-        print(final)
+        print_line(final)
 
 
 def _watch_table(history: "dict[str, list[float | None]]") -> "Table":
@@ -79,7 +81,7 @@ def _watch_table(history: "dict[str, list[float | None]]") -> "Table":
             shown_number(min(numbers)),
             shown_number(max(numbers)),
         )
-        table.add_row(*(Text(cell) for cell in (*row, _sparkline(numbers))))
+        table.add_row(*(Text(printable(cell)) for cell in (*row, _sparkline(numbers))))
     return table
 
 

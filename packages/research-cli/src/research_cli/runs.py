@@ -2,11 +2,14 @@
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
+from research_data.progress import say
+from research_data.shown import print_line
 from typer.core import TyperCommand
 
 from research_cli.printing import Json, examples, new_app, output, print_json
@@ -40,7 +43,7 @@ class CompareCommand(TyperCommand):
         """Parse the words typed."""
         marked = [
             "--plot=" if word == "--plot" and not after.endswith(FIGURES) else word
-            for word, after in zip(args, [*args[1:], ""], strict=True)
+            for word, after in pairwise([*args, ""])
         ]
         return super().parse_args(ctx, marked)
 
@@ -103,7 +106,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         if found:
             print_rows(*list_table(found, [*conditions, *([sort] if sort else [])]))
         many = "" if len(found) == 1 else "s"
-        print(f"{len(found)} run{many} in {get_outputs_dir()}")
+        print_line(f"{len(found)} run{many} in {get_outputs_dir()}")
 
     @app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))
     def show(run: Run, json: Json = False) -> None:
@@ -115,7 +118,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             print_json(value)
         else:
             for line in show_lines(value):
-                print(line)
+                print_line(line)
 
     @app.command(
         cls=CompareCommand,
@@ -183,7 +186,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             else:
                 watch_plain(watched, json)
         except KeyboardInterrupt:
-            print(f"no longer watching; {watched.id} goes on", file=sys.stderr)
+            say(f"no longer watching; {watched.id} goes on")
             raise typer.Exit(130) from None
         ended = summarise(watched.folder)
         end_of_watch(ended, json)
@@ -250,13 +253,13 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             return
         verb = "removed" if yes else "would remove"
         for path, size in gone.runs.items():
-            print(f"{verb} {path}: {shown_size(size)}")
+            print_line(f"{verb} {path}: {shown_size(size)}")
         for path, size in gone.archives.items():
-            print(f"{verb} {path}, code that no other run has: {shown_size(size)}")
+            print_line(f"{verb} {path}, code that no other run has: {shown_size(size)}")
         if gone.kept:
-            print(f"code is kept: {gone.kept}")
+            print_line(f"code is kept: {gone.kept}")
         if not yes:
-            print(f"{shown_size(gone.size)} in all; nothing is removed yet: say --yes")
+            print_line(f"{shown_size(gone.size)} in all; nothing is removed yet: say --yes")
 
     return app
 

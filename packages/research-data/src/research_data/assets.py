@@ -6,11 +6,13 @@ assets/outputs/    one folder a paper, in it one a run
 """
 
 import os
+import stat
 import sys
-import tomllib
 from pathlib import Path
 
-from research_data.errors import AssetError
+from research_data.errors import AssetError, UnreadableError, advice_for, reason_of
+from research_data.plain_files import read_toml, table_of
+from research_data.shown import brief
 
 
 def find_workspace(start: Path) -> Path | None:
@@ -31,15 +33,35 @@ def this_workspace() -> Path | None:
 def get_assets_dir() -> Path:
     """The assets folder: RESEARCH_ASSETS where set, else `assets/` of this workspace.
 
-    Raises AssetError where there is none.
+    Raises AssetError where there is none, or RESEARCH_ASSETS names no folder.
     """
     if chosen := os.environ.get("RESEARCH_ASSETS"):
-        return Path(chosen).expanduser().absolute()
+        return _chosen_folder(chosen)
     if workspace := this_workspace():
         return workspace / "assets"
     raise AssetError(
         "there is no workspace here to hold assets. Set RESEARCH_ASSETS to the folder that should."
     )
+
+
+def _chosen_folder(chosen: str) -> Path:
+    """The folder that RESEARCH_ASSETS names; it need not be there yet."""
+    try:
+        folder = Path(chosen).expanduser().absolute()
+        kind = folder.stat().st_mode
+    except FileNotFoundError:
+        return folder
+    except RuntimeError as error:  # ~somebody whom this machine doesn't know
+        raise AssetError(f"RESEARCH_ASSETS is {chosen!r}: {error}. Name a folder.") from error
+    except OSError as error:
+        raise AssetError(
+            f"RESEARCH_ASSETS is {brief(chosen)}: {reason_of(error)}. {advice_for(error)}".rstrip()
+        ) from error
+    if not stat.S_ISDIR(kind):
+        raise AssetError(
+            f"RESEARCH_ASSETS is {brief(chosen)}, which is a file. Set it to a folder, or unset it."
+        )
+    return folder
 
 
 def get_datasets_dir() -> Path:
@@ -59,6 +81,6 @@ def get_outputs_dir() -> Path:
 
 def _tool_uv(pyproject: Path) -> dict[str, object]:
     try:
-        return tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("uv", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError):
+        return table_of(read_toml(pyproject), "tool", "uv", path=pyproject)
+    except UnreadableError:
         return {}  # uv itself says what is wrong with it

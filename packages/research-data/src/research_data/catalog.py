@@ -414,7 +414,7 @@ def _needs_of(pyproject: Path) -> Mapping[Kind, list[str]]:
         for kind in KINDS:
             for need in research.get(f"{kind}s", []):
                 needs[kind].append(str(need["name"] if isinstance(need, dict) else need))
-    except (OSError, ValueError, AttributeError, TypeError, KeyError):
+    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
         return {}
     return needs
 

@@ -30,7 +30,9 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Replace path by value as indented JSON. Raises StorageError."""
-    write_bytes(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # Half of a surrogate pair has no UTF-8: it comes out as JSON's own escape.
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager

@@ -4,8 +4,10 @@ import hashlib
 import importlib.metadata
 import inspect
 import json
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import random
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,8 @@ from research_data.verify import check_asset
 ARRAYS = "data.safetensors"
 
 Argument = str | int | float | bool | None | list[int] | list[float]
+
+TORCH_BEGINS = 67280421310721  # the seed that torch has when it is imported, as it may be just here
 
 
 @dataclass(frozen=True)
@@ -96,11 +100,34 @@ def load_arrays(folder: Path) -> dict[str, np.ndarray]:
         raise DamagedAssetError(folder, f"{ARRAYS} cannot be read ({error})") from error
 
 
+@contextmanager
+def _same_draws() -> Iterator[None]:
+    """In this block the global generators begin where they begin everywhere; then as they were.
+
+    One that a generator draws from would give other data under the same revision in each process.
+    """
+    before, drawn = random.getstate(), np.random.get_state()
+    torch = sys.modules.get("torch")
+    tensors = torch.get_rng_state() if torch else None
+    random.seed(0)
+    np.random.seed(0)
+    if torch:
+        torch.random.default_generator.manual_seed(TORCH_BEGINS)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+        np.random.set_state(drawn)
+        if torch:
+            torch.set_rng_state(tensors)
+
+
 def _generate(dataset: GeneratedDataset, folder: Path) -> None:
-    arrays = {
-        name: np.ascontiguousarray(array)
-        for name, array in dataset.generate(**dataset.arguments).items()
-    }
+    with _same_draws():
+        arrays = {
+            name: np.ascontiguousarray(array)
+            for name, array in dataset.generate(**dataset.arguments).items()
+        }
     with new_folder(folder) as partial:
         save_file(arrays, partial / ARRAYS)
         (partial / ARRAYS).chmod(0o644)  # safetensors makes it private

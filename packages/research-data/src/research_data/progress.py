@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from types import TracebackType
 
+from research_data.shown import printable
+
 PLAIN_INTERVAL = 5.0  # seconds between two plain lines
 UNITS = ("B", "kB", "MB", "GB", "TB")
 
@@ -13,7 +15,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 def say(line: str) -> None:
     """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
     with suppress(BrokenPipeError):
-        print(line, file=sys.stderr, flush=True)
+        print(printable(line), file=sys.stderr, flush=True)
 
 
 def shown_size(count: float) -> str:

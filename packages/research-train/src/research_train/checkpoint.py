@@ -17,6 +17,8 @@ from typing import Any
 import torch
 from research_data.batches import BatchesState
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_json_object
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -39,6 +41,7 @@ LARGEST = 2**63  # of a count: steps, epochs, examples
 # What reading a file raises that is damaged or forged.
 UNREADABLE = (
     SafetensorError,
+    UnreadableError,
     OSError,
     ValueError,
     KeyError,
@@ -186,7 +189,7 @@ def load_checkpoint(
         tensors = load_file(folder / MODEL)
         optimizer_tensors = _kept(load_file(folder / OPTIMIZER))
         moving_tensors = _kept(load_file(folder / MOVING)) if has_moving else {}
-        content = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        content = read_json_object(folder / STATE)
         settings = content.pop("optimizer")
         state = _state(content, moving_tensors)
         averaged = load_file(folder / EMA) if ema is not None else {}
@@ -221,7 +224,7 @@ def verify_checkpoint(folder: Path) -> list[str]:
             "them."
         )
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json_object(folder / MANIFEST)
         version, files = manifest["format"], dict(manifest["files"])
     except UNREADABLE as error:
         raise CheckpointError(

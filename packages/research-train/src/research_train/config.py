@@ -3,8 +3,8 @@
 import json
 import types
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -19,12 +19,14 @@ from pydantic import (
     ValidationError,
 )
 from pydantic.fields import FieldInfo
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from research_data.shown import brief
 
 from research_train.errors import ConfigError
 from research_train.members import Experiment, did_you_mean
+from research_train.words import annotation_at, typed
+from research_train.yaml_file import dump_yaml as dump_yaml
+from research_train.yaml_file import parse_yaml
+from research_train.yaml_file import read_yaml as read_yaml
 
 COMMAND_LINE = "command line"
 
@@ -39,6 +41,7 @@ class ConfigSection(BaseModel):
         extra="forbid",
         frozen=True,
         strict=True,
+        allow_inf_nan=False,  # a key that may be infinite says so: Field(allow_inf_nan=True)
         use_attribute_docstrings=True,
         ser_json_inf_nan="constants",
         protected_namespaces=(),
@@ -117,7 +120,7 @@ def load_config(
     words: dict[str, str] = {}
     for word in overrides:
         key, value = _split(word)
-        _set(values, key, _parse_scalar(value, word))
+        _set(values, key, _typed(value, annotation_at(model, key), word))
         words[key] = value
     _refuse_unknown(values, model, where, words)
     return _validate(model, values, where, words)
@@ -132,67 +135,28 @@ def config_class(experiment: Experiment) -> type[TrainConfig]:
     return model
 
 
-def read_yaml(file: Path, where: str | None = None) -> dict[str, Any]:
-    """A YAML 1.2 mapping. Raises ConfigError, with line and column where there are any."""
-    where = where or str(file)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{where}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{where}: is not UTF-8 text ({error.reason})") from error
-    values = _parse(text, where)
-    if not isinstance(values, dict):
-        raise ConfigError(f"{where}: must be a mapping of `key: value` lines, is {_kind(values)}")
-    if odd := [key for key in values if not isinstance(key, str)]:
-        raise ConfigError(f"{where}: the key {odd[0]!r} must be a word")
-    return values
-
-
-def dump_yaml(values: Mapping[str, object]) -> str:
-    """The values as YAML 1.2, in their order."""
-    stream = StringIO()
-    writer = YAML(typ="rt", pure=True)  # keeps the order; `safe` would sort
-    writer.dump(dict(values), stream)
-    return stream.getvalue()
-
-
 def describe_keys(experiment: Experiment) -> list[Key]:
     """Every key of an experiment's Config with the value it has unless overridden."""
     return list(_describe(config_class(experiment), read_yaml(experiment.config_file), ""))
 
 
-class _Constructor(SafeConstructor):
-    """YAML 1.2's core schema has no dates: `2026-11-24` is text."""
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
-
-
-def _parse(text: str, where: str) -> Any:
-    reader = YAML(typ="safe", pure=True)
-    reader.Constructor = _Constructor
+def _typed(value: str, wanted: object, word: str) -> Any:
+    where = f"{COMMAND_LINE}, {brief(word)}"
     try:
-        return reader.load(text)
-    except RecursionError as error:
-        raise ConfigError(f"{where}: is nested too deeply") from error
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        problem = str(error.problem or error.context).splitlines()[0]
-        raise ConfigError(f"{where}{place}: {problem}") from error
-    except YAMLError as error:
-        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
-
-
-def _parse_scalar(value: str, word: str) -> Any:
-    return _parse(value, f"{COMMAND_LINE}, {word!r}")
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{where}: isn't UTF-8 text") from error
+    if wanted is None:  # no such key, which is what is said, whatever its value
+        with suppress(ConfigError):
+            return parse_yaml(value, where)
+        return value
+    return typed(value, wanted, lambda text: parse_yaml(text, where))
 
 
 def _split(word: str) -> tuple[str, str]:
     key, _, value = word.partition("=")
     if not all(part.isidentifier() for part in key.split(".")):
-        raise ConfigError(f"{COMMAND_LINE}: {word!r} is not of the form key=value")
+        raise ConfigError(f"{COMMAND_LINE}: {brief(word)} is not of the form key=value")
     return key, value
 
 
@@ -201,7 +165,9 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
     for parent in parents:
         below = values.setdefault(parent, {})
         if not isinstance(below, dict):
-            raise ConfigError(f"{COMMAND_LINE}: {key!r}: {parent!r} is {below!r}, holds no keys")
+            raise ConfigError(
+                f"{COMMAND_LINE}: {key!r}: {parent!r} is {brief(below)}, holds no keys"
+            )
         values = below
     values[last] = value
 
@@ -213,7 +179,7 @@ def _refuse_unknown(
     for key, value in _unknown(values, model, ""):
         place = COMMAND_LINE if _given(key, words) else where
         raise ConfigError(
-            f"{place}: unknown key {key!r} = {value!r}.{did_you_mean(key, known)} "
+            f"{place}: unknown key {brief(key)} = {brief(value)}.{did_you_mean(key, known)} "
             "`train --help` lists all keys."
         )
 
@@ -254,12 +220,9 @@ def _validate(
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        # Known only now: the key wants text, or a whole number that was written as 1e4.
+        # Known only now: the key wants a whole number that was written as 1e4.
         key = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
-        if problem["type"] == "string_type" and key in words and not isinstance(value, str):
-            _set(values, key, words[key])
-            return _validate(model, values, where, words)
         if problem["type"] in ("int_type", "int_from_float") and (
             isinstance(value, float) and value.is_integer()
         ):
@@ -270,7 +233,7 @@ def _validate(
             doc = next((k.doc for k in _describe(model, {}, "") if k.name == key), "")
             raise ConfigError(f"{place}: key {key!r} is missing. {doc}".rstrip()) from error
         message = problem["msg"].replace("Input should", "should", 1)
-        subject = f"{key!r} = {value!r}" if key else "the config"
+        subject = f"{key!r} = {brief(value)}" if key else "the config"
         raise ConfigError(f"{place}: {subject}: {message}") from error
 
 
@@ -314,10 +277,6 @@ def _annotation_name(annotation: Any) -> str:
     if origin is not None:
         return str(annotation).replace("typing.", "")
     return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
-
-
-def _kind(value: object) -> str:
-    return {"list": "a list", "NoneType": "empty"}.get(type(value).__name__, f"{value!r}")
 
 
 def _shown(file: Path, experiment: Experiment) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from research_train.errors import ConfigError
+from research_train.hash_seed import hash_seed
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 class Environment(BaseModel):
     """The machine and interpreter; gpu and cuda are None without a usable GPU.
 
-    threads: of torch on the CPU, on which the last bits of a sum depend.
+    threads: of torch on the CPU, on which the last bits of a sum depend. hash_seed: what the order
+    of sets depends on, see hash_seed.py; None in records from before it was recorded.
     """
 
     model_config = ConfigDict(extra="allow")  # what a newer version adds is kept
@@ -26,6 +28,7 @@ class Environment(BaseModel):
     platform: str
     cpu: str
     threads: int | None = None
+    hash_seed: str | None = None
     gpu: str | None
     cuda: str | None
 
@@ -49,6 +52,7 @@ def describe_environment() -> Environment:
         platform=platform.platform(),
         cpu=_cpu_name(),
         threads=torch.get_num_threads(),
+        hash_seed=hash_seed(),
         gpu=torch.cuda.get_device_name() if usable else None,
         cuda=torch.version.cuda if usable else None,
     )

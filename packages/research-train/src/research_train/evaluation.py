@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from operator import index
 from pathlib import Path
 
@@ -11,9 +12,11 @@ from research_data.durable import write_json
 from research_train.errors import ExperimentError, MetricError, RunError
 from research_train.members import Experiment
 from research_train.metrics import Evaluation
+from research_train.random_state import seed_everything
 from research_train.record import compute_seal, recorded_metrics, utc_now
 from research_train.run import Run
 from research_train.run_folders import run_status
+from research_train.run_table import NO_SEAL
 from research_train.text_table import shown_metric, table_lines
 
 EVALUATION = "evaluation.json"
@@ -25,7 +28,9 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     Writes evaluation.json and, where classes were confused, figures/confusion-matrix.{png,svg}
     into the run's folder. Raises RunError when the run isn't as it was when it ended.
     """
-    if run.record.seal is None and run.record.status != "completed":
+    if run.record.seal is None and run.record.status == "completed":
+        raise RunError(f"{run.folder}: {NO_SEAL}. It is no evidence; train again.")
+    if run.record.seal is None:
         raise RunError(
             f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "
             f"evaluated. `train --resume {run.record.id}` goes on with it."
@@ -35,8 +40,12 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
             f"{run.folder}: its seal doesn't fit, so its record, config, metrics or weights were "
             "changed after it ended. It is no evidence; train again."
         )
+    seed = partial(seed_everything, run.config.seed, run.config.deterministic)
+    seed()  # the paper's module may draw random numbers while it is imported
+    evaluate = experiment.function("evaluate")
     with pinned_assets(run.record.assets):
-        evaluation = experiment.function("evaluate")(run.config, run)
+        seed()
+        evaluation = evaluate(run.config, run)
     if not isinstance(evaluation, Evaluation):
         raise ExperimentError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"

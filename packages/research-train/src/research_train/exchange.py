@@ -115,7 +115,7 @@ def import_run(path: Path, *, quiet: bool = False) -> Imported:
             folder = get_outputs_dir() / manifest.paper / manifest.run
             refuse_full_disk(folder, manifest.size, manifest.run)
             return _take_in(archive, manifest, folder, path, quiet)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise RunError(f"{path} is no whole file of `run export`: {error}") from error
 
 

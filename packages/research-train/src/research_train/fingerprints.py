@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from research_data.errors import ResearchError
-
 from research_train.config import load_config
+from research_train.edge import at_the_edge
+from research_train.hash_seed import start_with_fixed_hashes
 from research_train.members import Member, find_member, installed_members
 from research_train.needs import prepare_assets
 from research_train.pins import start_under_requirements
@@ -48,19 +48,17 @@ def fingerprints(
     return found
 
 
-def main() -> None:
+def main(words: Sequence[str]) -> int:
     """Read the question from stdin, answer on stdout; what a paper's code prints goes to stderr."""
-    member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
+    member = find_member(words[words.index("--paper") + 1], installed_members())
     start_under_requirements(member)
     reached_packages(member)
     with redirect_stdout(sys.stderr):
         answer = fingerprints(member, json.load(sys.stdin))
     print(json.dumps(answer))
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ResearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    start_with_fixed_hashes()  # what it makes or reads of data may hang on the order of a set
+    sys.exit(at_the_edge(main, sys.argv[1:]))

@@ -3,48 +3,31 @@
 uv run --package paper-mnist1d train model=cnn seed=3
 """
 
-import argparse
-import errno
 import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from research_data import ResearchError, StorageError, UsageError
+from research_data.errors import UsageError
 from research_data.progress import say
+from research_data.shown import print_line
 
-from research_train.config import COMMAND_LINE, load_config
-from research_train.errors import (
-    CheckpointError,
-    ExperimentError,
-    Interrupted,
-    MemberError,
-    MetricError,
-    NotFiniteError,
-    RunError,
-)
-from research_train.members import Experiment, installed_members
-from research_train.pins import running_releases, start_under_requirements
-from research_train.requirements import reached_packages
+from research_train.edge import at_the_edge
+from research_train.errors import ExperimentError, Interrupted, MemberError, MetricError, RunError
+from research_train.hash_seed import start_with_fixed_hashes
 from research_train.text_table import shown_metric
-from research_train.usage import (
-    KEY_VALUE,
-    CommandParser,
-    evaluate_parser,
-    first_line,
-    help_text,
-    parse,
-    train_parser,
-)
-from research_train.which_paper import which_member
 
 if TYPE_CHECKING:
+    import argparse
+
+    from research_train.config import TrainConfig
     from research_train.distributed import World
     from research_train.evaluation import Evaluation
+    from research_train.members import Experiment
     from research_train.run import Run
+    from research_train.usage import CommandParser
 
 # What may differ when a run goes on: how long it is, what it shows, what it keeps.
 RESUMABLE_KEYS = (
@@ -56,20 +39,13 @@ RESUMABLE_KEYS = (
     "wandb",
 )
 
-MET_BY_ALL = (
-    UsageError,
-    CheckpointError,
-    ExperimentError,
-    MetricError,
-    NotFiniteError,
-    RunError,
-)
-
-# run.py and all that it imports need torch, seconds: imported when words and config are right.
+# Imported where they are used: what reads members and configs, 0.2 s that a process which starts
+# again would spend twice; run.py and all that needs torch, seconds, once all is right.
 
 
 def train_command() -> int:
     """The console script `train`."""
+    start_with_fixed_hashes()
     code = at_the_edge(_train, sys.argv[1:])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
@@ -81,21 +57,23 @@ def train_command() -> int:
 
 def evaluate_command() -> int:
     """The console script `evaluate`."""
+    start_with_fixed_hashes()
     return at_the_edge(_evaluate, sys.argv[1:])
 
 
-def train_run(run: "Run", experiment: Experiment) -> None:
+def train_run(run: "Run", experiment: "Experiment") -> None:
     """Train a started or resumed run with the paper's `train(config, run)`.
 
     Signals stop it as at the keyboard; its outcome is in `run.record`. Raises what training does.
     """
+    train = _seeded_function(experiment, "train", run.config)
     with run.stop.listening(), run.attempt():
-        metrics = experiment.function("train")(run.config, run)
+        metrics = train(run.config, run)
         run.record.metrics = _final_metrics(experiment, metrics)
 
 
 def new_run(
-    experiment: Experiment,
+    experiment: "Experiment",
     overrides: Sequence[str] = (),
     config_file: Path | None = None,
     name: str | None = None,
@@ -111,11 +89,12 @@ def new_run(
     progress of what is pulled.
     Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
     """
-    config = load_config(experiment, overrides, config_file)
-    experiment.function("train")  # there at all? Before a run is born that can only fail
+    from research_train.config import load_config
     from research_train.needs import link_needs, prepare_assets
     from research_train.run import start_run
 
+    config = load_config(experiment, overrides, config_file)
+    _seeded_function(experiment, "train", config)  # there at all, before a run is born?
     assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)
@@ -123,7 +102,7 @@ def new_run(
 
 
 def resumed_run(
-    experiment: Experiment,
+    experiment: "Experiment",
     run_name: str | None = None,
     overrides: Sequence[str] = (),
     any_code: bool = False,
@@ -136,6 +115,8 @@ def resumed_run(
     overrides: only RESUMABLE_KEYS, and `steps` only upwards. any_code: though the code has changed.
     Raises RunError when there is nothing to resume or it can't be.
     """
+    from research_train.config import COMMAND_LINE, load_config
+
     for word in overrides:
         if word.partition("=")[0] not in RESUMABLE_KEYS:
             raise UsageError(
@@ -147,9 +128,9 @@ def resumed_run(
     from research_train.run_files import CONFIG
     from research_train.run_folders import run_status
 
-    experiment.function("train")
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)
+    _seeded_function(experiment, "train", config)
     then, now = run.config.steps, config.steps
     if now < then:
         raise UsageError(
@@ -170,7 +151,17 @@ def resumed_run(
     return run
 
 
-def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float | None]:
+def _seeded_function(
+    experiment: "Experiment", part: str, config: "TrainConfig"
+) -> Callable[..., object]:
+    """A function of a paper, whose module may draw random numbers while it is imported."""
+    from research_train.random_state import seed_everything
+
+    seed_everything(config.seed, config.deterministic)
+    return experiment.function(part)
+
+
+def _final_metrics(experiment: "Experiment", returned: object) -> dict[str, float | None]:
     """What the paper's train returned, as plain numbers. Raises ExperimentError when it is none."""
     if not isinstance(returned, Mapping):
         raise ExperimentError(
@@ -185,6 +176,8 @@ def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float 
 
 
 def _train(words: Sequence[str]) -> int:
+    from research_train.usage import parse, train_parser
+
     parser = train_parser()
     options = parse(parser, words)
     experiment, overrides = _what_to_do(parser, options)
@@ -206,8 +199,8 @@ def _train(words: Sequence[str]) -> int:
 
 
 def _made_run(
-    options: argparse.Namespace,
-    experiment: Experiment,
+    options: "argparse.Namespace",
+    experiment: "Experiment",
     overrides: Sequence[str],
     words: Sequence[str],
 ) -> "Run":
@@ -236,7 +229,7 @@ def _made_run(
     )
 
 
-def _shared_run(world: "World", make: Callable[[], "Run"], experiment: Experiment) -> "Run":
+def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experiment") -> "Run":
     """The run of all processes: made by rank 0, followed by the others."""
     if world.size == 1:
         return make()
@@ -258,7 +251,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: Experimen
     return join_run(Path(made[0]), Path(made[1]) if made[1] else None, experiment, world)
 
 
-def _words_for_each(experiment: Experiment, words: Sequence[str]) -> list[str]:
+def _words_for_each(experiment: "Experiment", words: Sequence[str]) -> list[str]:
     """The words for each of several processes: without --nproc, and with the paper named."""
     kept: list[str] = []
     skip = False
@@ -270,7 +263,7 @@ def _words_for_each(experiment: Experiment, words: Sequence[str]) -> list[str]:
     return kept if named else ["--paper", experiment.member.name, *kept]
 
 
-def _train_and_print(options: argparse.Namespace, experiment: Experiment, run: "Run") -> int:
+def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", run: "Run") -> int:
     if run.world.rank > 0:
         options.quiet = True  # one of them speaks
     run.quiet = options.quiet
@@ -304,6 +297,8 @@ def _newer_runs(run: "Run") -> list[str]:
 
 
 def _evaluate(words: Sequence[str]) -> int:
+    from research_train.usage import KEY_VALUE, evaluate_parser, parse
+
     parser = evaluate_parser()
     options = parse(parser, words)
     experiment, overrides = _what_to_do(parser, options)
@@ -326,20 +321,28 @@ def _evaluate(words: Sequence[str]) -> int:
     return 0
 
 
-def _print_evaluation(options: argparse.Namespace, run: "Run", evaluation: "Evaluation") -> None:
+def _print_evaluation(options: "argparse.Namespace", run: "Run", evaluation: "Evaluation") -> None:
     from research_train.evaluation import evaluation_lines, figures_of
 
     if options.json:
         print(json.dumps({"run": str(run.folder), "metrics": evaluation.metrics}))
         return
     for line in evaluation_lines(evaluation):
-        print(line)
+        print_line(line)
     for figure in figures_of(run):
         print(figure)
 
 
-def _what_to_do(parser: CommandParser, options: argparse.Namespace) -> tuple[Experiment, list[str]]:
+def _what_to_do(
+    parser: "CommandParser", options: "argparse.Namespace"
+) -> "tuple[Experiment, list[str]]":
     """The experiment that is meant and the `key=value` words; `--help` ends here."""
+    from research_train.members import installed_members
+    from research_train.pins import running_releases, start_under_requirements
+    from research_train.requirements import reached_packages
+    from research_train.usage import first_line, help_text
+    from research_train.which_paper import which_member
+
     names = [word for word in options.words if "=" not in word]
     overrides = [word for word in options.words if "=" in word]
     if names and any(word.startswith("=") or word.endswith("=") for word in overrides):
@@ -363,33 +366,6 @@ def _what_to_do(parser: CommandParser, options: argparse.Namespace) -> tuple[Exp
     return experiment, overrides
 
 
-def _say(options: argparse.Namespace, line: str) -> None:
+def _say(options: "argparse.Namespace", line: str) -> None:
     if not options.quiet:
         say(line)
-
-
-def at_the_edge(command: Callable[[Sequence[str]], int], words: Sequence[str]) -> int:
-    """Run a command; every error becomes one message and an exit code here and nowhere else."""
-    try:
-        return command(words)
-    except ResearchError as error:
-        # Of several processes one says what all of them meet.
-        if os.environ.get("RANK", "0") == "0" or not isinstance(error, MET_BY_ALL):
-            print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except Interrupted as stop:
-        return 128 + stop.signal
-    except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # `train --help | head`: the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT, errno.EPERM):
-            traceback.print_exc()
-        else:
-            print(f"error: {StorageError(Path(error.filename or '?'), error)}", file=sys.stderr)
-        return 1
-    except Exception:
-        traceback.print_exc()
-        return 1

@@ -12,6 +12,7 @@ from research_train.run_folders import run_status
 
 POLL = 0.5  # seconds between two looks at a run that is followed
 
+
 Point = dict[str, float | None]  # a line of metrics.jsonl
 
 

@@ -152,8 +152,12 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 def installed_from(distribution: importlib.metadata.Distribution) -> Path | None:
     """The folder of an editable install (PEP 610); None for one made from a wheel."""
-    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
-    url = urlsplit(origin.get("url", ""))
-    if url.scheme != "file" or not origin.get("dir_info", {}).get("editable"):
+    try:
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        url = urlsplit(origin.get("url", ""))
+        editable = origin.get("dir_info", {}).get("editable")
+    except (ValueError, AttributeError, RecursionError):
+        return None  # of no installer that keeps to it
+    if url.scheme != "file" or not editable:
         return None
     return Path(unquote(url.path)).resolve()

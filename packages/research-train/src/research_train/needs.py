@@ -11,7 +11,6 @@ mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
 
 import re
 import shutil
-import tomllib
 from collections.abc import Iterator, Mapping
 from importlib import import_module
 
@@ -27,7 +26,9 @@ from research_data import (
     pull_model,
     split_name,
 )
+from research_data.errors import UnreadableError
 from research_data.manifest import Kind
+from research_data.plain_files import read_toml, table_of
 from research_data.progress import say
 
 from research_train.errors import MemberError
@@ -145,13 +146,9 @@ def _is_need(need: object, kind: Kind) -> bool:
 def _research_table(member: Member) -> Mapping[str, object]:
     pyproject = member.folder / "pyproject.toml"
     try:
-        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise MemberError(f"{pyproject}: cannot be read ({error})") from error
-    table = tool.get("research", {})
-    if not isinstance(table, dict):
-        raise MemberError(f"{pyproject}: tool.research must be a table, it is {table!r}")
-    return table
+        return table_of(read_toml(pyproject), "tool", "research", path=pyproject)
+    except UnreadableError as error:
+        raise MemberError(f"{pyproject}: cannot be read ({error.reason})") from error
 
 
 def _generated(member: Member, research: Mapping[str, object]) -> dict[str, GeneratedDataset]:

@@ -22,7 +22,6 @@ import importlib.metadata
 import json
 import os
 import sys
-import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,10 +30,14 @@ from typing import NoReturn, TypedDict
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
+from packaging.version import InvalidVersion, Version
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_toml, table_of
+from research_data.shown import brief
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
+from research_train.hash_seed import start_again
 from research_train.members import Member, did_you_mean, installed_from
 from research_train.releases import CACHE, Release, differences, releases, unpacked
 from research_train.requirements import (
@@ -193,7 +196,13 @@ class _Decided(TypedDict):
 
 def _decided() -> _Decided | None:
     """What the process that started this one has chosen."""
-    decided: _Decided | None = json.loads(os.environ.get(VARIABLE) or "null")
+    text = os.environ.get(VARIABLE) or "null"
+    try:
+        decided: _Decided | None = json.loads(text)
+        if decided is not None:
+            _ = (decided["paper"], decided["pid"], decided["releases"].items())
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
+        raise RequirementError(f"{VARIABLE} is {brief(text)}: ours to set. Unset it.") from error
     return decided
 
 
@@ -202,9 +211,7 @@ def _start_again(environment: Mapping[str, str], words: Sequence[str] = ()) -> N
     again = list(sys.orig_argv[1:])
     if words and not any(w == words[0] or w.startswith(f"{words[0]}=") for w in again):
         again += words
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, *again], dict(environment))
+    start_again(dict(environment), again)
 
 
 def _refuse_what_is_not_there(member: Member, internal: Mapping[str, Path]) -> None:
@@ -280,10 +287,15 @@ def _workspace_version(name: str, folder: Path) -> str | None:
     here = installed_version(name)
     if here is None or installed_from(importlib.metadata.distribution(name)) != folder.resolve():
         return here
-    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    if Version(project["version"]) != Version(here):
+    file = folder / "pyproject.toml"
+    try:
+        written = str(table_of(read_toml(file), "project", path=file).get("version"))
+        same = Version(written) == Version(here)
+    except (UnreadableError, InvalidVersion) as error:
+        raise RequirementError(f"{file}: its version can't be read ({error}).") from error
+    if not same:
         raise RequirementError(
-            f"{folder} is {name} {project['version']} now, and this environment took it for {here} "
+            f"{folder} is {name} {written} now, and this environment took it for {here} "
             "when it was last synced. `uv sync` puts that right."
         )
     return here

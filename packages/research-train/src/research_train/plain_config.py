@@ -1,5 +1,6 @@
 """A run's config.yaml under dotted keys, read fast: a table of runs reads a thousand of them."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -63,8 +64,9 @@ def _read_plain_yaml(text: str) -> dict[str, object] | None:
 
 def _scalar(text: str) -> tuple[bool, object]:
     """Whether it is plain enough to be known, and what it is."""
-    if number := _NUMBER.fullmatch(text):
-        return True, float(text) if number[1] or number[2] else int(text)
+    if len(text) < 400 and (number := _NUMBER.fullmatch(text)):
+        value = float(text) if number[1] or number[2] else int(text)
+        return math.isfinite(value), value
     if quoted := _QUOTED.fullmatch(text):
         return True, quoted[1]
     if text in _CONSTANTS:

@@ -4,6 +4,7 @@ import sys
 import time
 
 from research_data.progress import say
+from research_data.shown import printable
 
 PLAIN_INTERVAL = 5.0  # seconds between two plain lines
 BAR_INTERVAL = 0.2
@@ -46,7 +47,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Show text (the latest metrics) beside the progress from now on."""
-        self._note = text
+        self._note = printable(text)
 
     def close(self) -> None:
         """Leave the bar as it stands and go to the next line."""

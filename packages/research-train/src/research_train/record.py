@@ -7,10 +7,13 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal, SupportsFloat
+from typing import Annotated, Literal, SupportsFloat
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from research_data.durable import sha256_file
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_json_object
+from research_data.shown import brief
 
 from research_train.environment import Environment, GitState
 from research_train.errors import MetricError, RunError
@@ -48,13 +51,22 @@ SEALED_FIELDS = frozenset(
 )
 
 
+def _moment(text: str) -> str:
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise ValueError("must be a time in UTC, ISO 8601")
+    return text
+
+
+Moment = Annotated[str, AfterValidator(_moment)]
+
+
 class Attempt(BaseModel):
     """One start or resume of a run. packages: the internal ones that ran, and their versions."""
 
     model_config = ConfigDict(extra="allow")
 
-    time: str
-    end: str | None = None
+    time: Moment
+    end: Moment | None = None
     status: Status = "running"
     command: list[str]
     host: str
@@ -91,8 +103,8 @@ class RunRecord(BaseModel):
     experiment: str
     name: str | None = None
     status: Status = "running"
-    started: str
-    ended: str | None = None
+    started: Moment
+    ended: Moment | None = None
     command: list[str]
     seed: int
     git: GitState
@@ -103,7 +115,7 @@ class RunRecord(BaseModel):
     releases: dict[str, str] = {}
     assets: dict[str, str]
     environment: Environment
-    attempts: list[Attempt]
+    attempts: list[Attempt] = Field(min_length=1)
     parent: str | None = None
     group: str | None = None
     tags: list[str] = []
@@ -163,17 +175,24 @@ def read_record(folder: Path) -> RunRecord:
     """The record of a run folder. Raises RunError: none there, damaged, or of a newer schema."""
     path = folder / RECORD
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(content, dict) and content.get("schema", SCHEMA) > SCHEMA:
+        content = read_json_object(path)
+        schema = content.get("schema", SCHEMA)
+        if isinstance(schema, int) and schema > SCHEMA:
             raise RunError(
-                f"{path}: schema {content['schema']}, this version reads up to {SCHEMA}. "
+                f"{path}: schema {brief(schema)}, this version reads up to {SCHEMA}. "
                 "Use the research-train that wrote it, or a newer one."
             )
         return RunRecord.model_validate(content)
-    except FileNotFoundError as error:
-        raise RunError(f"{folder}: no run folder, there is no {RECORD}") from error
-    except (OSError, ValueError, TypeError, ValidationError) as error:
-        raise RunError(f"{path}: damaged ({str(error).splitlines()[0]})") from error
+    except UnreadableError as error:
+        if error.missing:
+            raise RunError(f"{folder}: no run folder, there is no {RECORD}") from error
+        raise RunError(f"{path}: damaged ({error.reason})") from error
+    except ValidationError as error:
+        wrong = error.errors(include_url=False)[0]
+        where = ".".join(map(str, wrong["loc"]))
+        raise RunError(
+            f"{path}: damaged ({where} = {brief(wrong['input'])}: {wrong['msg']})"
+        ) from error
 
 
 def checkpoint_folders(folder: Path) -> list[Path]:
@@ -191,10 +210,12 @@ def checkpoint_digests(folder: Path) -> dict[str, str]:
     for checkpoint in checkpoint_folders(folder):
         path = checkpoint / "manifest.json"
         try:
-            files = json.loads(path.read_text(encoding="utf-8"))["files"]
+            files = read_json_object(path)["files"]
             digests |= {f"{checkpoint.name}/{k}": str(v["sha256"]) for k, v in files.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{path}: cannot be read ({error})") from error
+        except UnreadableError as error:
+            raise RunError(f"{path}: cannot be read ({error.reason})") from error
+        except (KeyError, TypeError, AttributeError) as error:
+            raise RunError(f"{path}: doesn't say the sha256 of each file") from error
     return digests
 
 

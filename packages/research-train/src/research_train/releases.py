@@ -45,7 +45,7 @@ class Release:
         file = hash_file(self.wheel)
         try:
             return file.read_text(encoding="utf-8").split()[0]
-        except (OSError, IndexError) as error:
+        except (OSError, IndexError, UnicodeDecodeError) as error:
             raise RequirementError(
                 f"{file}: can't be read, so whether {self.wheel.name} is what was released can't "
                 f"be told. {_from_git(file)}"

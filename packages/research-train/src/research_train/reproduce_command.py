@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from research_data import UsageError
 from research_data.progress import say
+from research_data.shown import print_line
 
-from research_train.launch import at_the_edge
+from research_train.edge import at_the_edge
+from research_train.hash_seed import start_with_fixed_hashes
 from research_train.members import installed_members
 from research_train.pins import leave_releases
 from research_train.usage import parse, reproduce_parser
@@ -29,11 +31,12 @@ if TYPE_CHECKING:
 
 def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
-    leave_releases()
+    start_with_fixed_hashes()  # and all that it starts
     return at_the_edge(_reproduce, sys.argv[1:])
 
 
 def _reproduce(words: Sequence[str]) -> int:
+    leave_releases()
     parser = reproduce_parser()
     options = parse(parser, words)
     if options.help:
@@ -87,14 +90,15 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    print("\n".join(table_lines(COLUMNS, rows)))
+    for line in table_lines(COLUMNS, rows):
+        print_line(line)
     for each in outcome.failed:
-        print(f"failed: {each.needed.label}: {each.why}")
+        print_line(f"failed: {each.needed.label}: {each.why}")
     _say_edited(outcome.edited)
     if outcome.quick:
-        print("a smoke test: that everything runs, and no evidence")
+        print_line("a smoke test: that everything runs, and no evidence")
     elif outcome.incomplete:
-        print(f"README and results.json of the paper are as before: {outcome.incomplete}")
+        print_line(f"README and results.json of the paper are as before: {outcome.incomplete}")
     for file in files:
         print(file)
 
@@ -107,7 +111,7 @@ def _import_what_follows() -> None:
 
 def _say_edited(runs: Iterable["RunSummary"]) -> None:
     for run in runs:
-        print(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
+        print_line(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
 
 
 def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
@@ -140,10 +144,12 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
             state = f"to be finished: {each.resume.id}"
         else:
             state = "to be run"
-        print(f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else ""))
+        print_line(
+            f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else "")
+        )
     _say_edited(edited)
     unknown = len(missing) - len(known)
-    print(
+    print_line(
         f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
         + (f", and {unknown} of which nobody knows yet how long they take" if unknown else "")
     )

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from research_data.shown import printable
+
 if TYPE_CHECKING:
     from rich.console import Group
 
@@ -31,7 +33,7 @@ def progress_table(work: "Work") -> "Group":
         table.add_column(column, no_wrap=True, overflow="ellipsis")
     rows = _rows(work)
     for row in sorted(rows, key=lambda row: (not row[3], _is_done(row[1]))):
-        table.add_row(*map(Text, row))
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return Group(table, Text(_summary(work), style="bold"))
 
 

@@ -6,7 +6,6 @@ uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 
 import importlib.metadata
 import re
-import tomllib
 from collections.abc import Collection, Iterator
 from email.parser import HeaderParser
 from functools import cache
@@ -17,6 +16,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_toml, table_of
+from research_data.shown import brief
 
 from research_train.errors import RequirementError
 from research_train.members import Member
@@ -130,11 +132,13 @@ def required_by(member: Member) -> list[Requirement]:
 def _declared(file: Path) -> list[Requirement]:
     """The dependencies in a pyproject.toml that apply here. Raises RequirementError."""
     try:
-        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise RequirementError(f"{file}: can't be read ({error})") from error
+        listed = table_of(read_toml(file), "project", path=file).get("dependencies", [])
+    except UnreadableError as error:
+        raise RequirementError(f"{file}: can't be read ({error.reason})") from error
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise RequirementError(f"{file}: project.dependencies is {brief(listed)}: a list of texts")
     requirements = []
-    for text in project.get("dependencies", []):
+    for text in listed:
         try:
             requirements.append(Requirement(text))
         except InvalidRequirement as error:

@@ -9,8 +9,8 @@ assets/outputs/.reruns/<sha256>/          the archive, unpacked and kept for the
 The code in an archive may be years older than this module and knows nothing of it. It is told what
 to do by what every version understands: `train --paper --config --json`, its own uv.lock,
 RESEARCH_ASSETS. Code that knows them reads the data's revisions from RESEARCH_RUN_ASSETS and the
-parent to record from RESEARCH_PARENT. For code from before RESEARCH_PARENT the parent is added
-after the end, and the record sealed anew, only where the seal that the code itself set still fits.
+parent to record from RESEARCH_PARENT. Code from before RESEARCH_PARENT names no parent, and its
+record stays as that code sealed it: nobody seals what others have finished.
 """
 
 import json
@@ -31,8 +31,10 @@ from research_data import (
     get_assets_dir,
     pinned_assets,
 )
-from research_data.durable import sha256_file, write_json
+from research_data.durable import sha256_file
+from research_data.errors import UnreadableError
 from research_data.hub import is_offline
+from research_data.plain_files import read_json_object
 from research_data.verify import count_cores
 
 from research_train.errors import Interrupted, RunError
@@ -42,13 +44,10 @@ from research_train.record import (
     RunRecord,
     checkpoint_digests,
     checkpoint_folders,
-    compute_seal,
-    read_record,
-    record_as_json,
 )
 from research_train.run_comparison import compare_runs
 from research_train.run_files import CHECKPOINTS, CONFIG, RECORD
-from research_train.run_table import RunSummary, seal_state, summarise
+from research_train.run_table import NO_SEAL, RunSummary, record_of, seal_state, summarise
 from research_train.signals import StopRequest
 from research_train.unpacked_code import UnpackedCode, unpack_code
 
@@ -143,8 +142,8 @@ def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
     code = unpack_code(record)
     _check_assets(run, record, code)
     folder = _train(run, record, code, quiet)
-    remarks = _record_parent(folder, record.id)
-    return _compared(run, summarise(folder), weights, remarks)
+    new = summarise(folder)
+    return _compared(run, new, weights, _remarks(new, record.id))
 
 
 # Before
@@ -169,7 +168,10 @@ def _repeatable(run: RunSummary) -> RunRecord:
             f"{run.id} went on with other code at a resume (--any-code), so it stands for no "
             "single code that could be run again"
         )
-    if seal_state(run) == "broken":
+    state = seal_state(run)
+    if state == "none":
+        raise RunError(f"{run.folder}: {NO_SEAL}, so it is no evidence to compare with")
+    if state == "broken":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
             "after its end, so nothing is left to compare with. Put back what was changed; "
@@ -291,8 +293,8 @@ def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
 
 def _processes(folder: Path) -> int:
     """How many processes trained the run, as its last checkpoint tells."""
-    with suppress(IndexError, OSError, ValueError, TypeError, AttributeError):
-        state = json.loads((checkpoint_folders(folder)[-1] / "state.json").read_text())
+    with suppress(IndexError, UnreadableError, TypeError):
+        state = read_json_object(checkpoint_folders(folder)[-1] / "state.json")
         return 1 + len(state.get("ranks", []))
     return 1
 
@@ -300,20 +302,14 @@ def _processes(folder: Path) -> int:
 # After
 
 
-def _record_parent(folder: Path, parent: str) -> tuple[str, ...]:
-    """See that the new record names its parent; returns what to say about it."""
-    record = read_record(folder)
-    if record.parent == parent:
+def _remarks(new: RunSummary, parent: str) -> tuple[str, ...]:
+    """What to say about the new record."""
+    if record_of(new).parent == parent:
         return ()
-    if seal_state(summarise(folder)) != "fits":
-        return (
-            f"{record.id} names no parent: its code is older than that, and its seal isn't one "
-            "that this version can renew",
-        )
-    record.parent = parent
-    record.seal = compute_seal(folder, record)
-    write_json(folder / RECORD, record_as_json(record))
-    return ("its code is older than RESEARCH_PARENT: the parent was added after its end",)
+    return (
+        f"its code is older than {PARENT}: {new.id} names no parent, and its record stays as that "
+        f"code sealed it. `research-cli run note {new.id} 're-run of {parent}'` says it beside",
+    )
 
 
 def _compared(

@@ -30,6 +30,7 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
+from research_data.progress import say
 from torch import nn
 
 from research_train.checkpoint import load_checkpoint, verify_checkpoint
@@ -151,7 +152,7 @@ class Run:
             try:
                 verify_checkpoint(folder)
             except CheckpointError as error:
-                print(f"warning: {error}; trying the one before", file=sys.stderr)
+                say(f"warning: {error}; trying the one before")
             else:
                 return folder
         return None
@@ -413,14 +414,16 @@ def _reopen(
     record.metrics = {}
     before, ran = record.attempts[-1].environment, record.attempts[-1].packages
     record.attempts.append(_attempt(command, experiment.member))
-    if (now := record.attempts[-1].environment) != before:
-        differences = ", ".join(
-            f"{name} {then} -> {getattr(now, name, None)}"
-            for name, then in before
-            if then != getattr(now, name, None)
-        )
+    now = record.attempts[-1].environment
+    if differences := [
+        f"{name} {then} -> {getattr(now, name, None)}"
+        for name, then in before
+        if then != getattr(now, name, None)
+        and not (name == "hash_seed" and then is None)  # not recorded yet
+    ]:
         print(
-            f"warning: not the same machine ({differences}): last bits may differ", file=sys.stderr
+            f"warning: not the same machine ({', '.join(differences)}): last bits may differ",
+            file=sys.stderr,
         )
     runs = record.attempts[-1].packages
     if moved := [f"{k} {ran[k]} -> {runs[k]}" for k in runs if k in ran and ran[k] != runs[k]]:
@@ -454,7 +457,7 @@ def _cut_metrics(path: Path, checkpoint: Path | None) -> int:
         for line in path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]:
             if line.endswith("\n") and (json.loads(line)["step"] <= step or lines is not None):
                 kept.append(line)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
     write_bytes(path, "".join(kept).encode())
     return len(kept)

@@ -13,6 +13,7 @@ from research_data import StorageError, get_outputs_dir
 from research_data.catalog import disk_size
 from research_data.durable import write_json
 from research_data.errors import UsageError
+from research_data.plain_files import read_json_object
 
 from research_train.errors import RunError
 from research_train.run_files import RECORD, RERUNS
@@ -142,7 +143,7 @@ def _distinct(runs: Sequence[RunSummary]) -> list[RunSummary]:
 
 def _rewrite(folder: Path, changes: Mapping[str, object]) -> None:
     """Change fields of run.json outside the seal; all else stays as it was written."""
-    content = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    content = read_json_object(folder / RECORD)
     write_json(folder / RECORD, {**content, **changes})
 
 
@@ -159,7 +160,7 @@ def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None
             json.loads(text)
         except OSError:
             continue  # gone meanwhile
-        except ValueError:
+        except (ValueError, RecursionError):
             return set(), f"{path} is damaged, so what code it needs can't be told"
         wanted = {source for source in wanted if source not in text}
     # After the records: a run that begins has touched its archive before it writes its record.

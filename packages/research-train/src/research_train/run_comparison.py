@@ -2,6 +2,7 @@
 
 import hashlib
 import tarfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -125,6 +126,6 @@ def _digests(archive: Path) -> dict[str, str]:
             for entry in stored:
                 if (content := stored.extractfile(entry)) is not None:
                     digests[entry.name] = hashlib.sha256(content.read()).hexdigest()
-    except (OSError, tarfile.TarError, EOFError) as error:
+    except (OSError, tarfile.TarError, EOFError, ValueError, zlib.error) as error:
         raise RunError(f"{archive}: damaged ({error})") from error
     return digests

@@ -80,7 +80,7 @@ def _value(text: str) -> object:
     """A number, true, false, null or a list, as in JSON; else the text itself."""
     try:
         number: object = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             number = float(text)
         except ValueError:

@@ -6,7 +6,6 @@ A process at work on a run holds the lock of its folder, which the system frees 
 import fcntl
 import os
 import re
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO
 from weakref import WeakSet
 
 from research_data import get_outputs_dir
+from research_data.progress import say
 
 from research_train.errors import RunError
 from research_train.members import did_you_mean
@@ -56,7 +56,7 @@ def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | 
         try:
             record = read_record(folder)
         except RunError as error:
-            print(f"warning: {error}", file=sys.stderr)
+            say(f"warning: {error}")
             continue
         if record.experiment == experiment and run_status(folder, record) in statuses:
             return folder

@@ -37,6 +37,9 @@ Shown = Literal[Status, "unreadable"]
 
 BEST_IS_SMALL = re.compile(r"loss|error|perplexity|nll")  # metrics, by their names
 
+# A run is sealed in the moment in which it completes: one that isn't was edited, or made by hand.
+NO_SEAL = "completed, but its record has no seal"
+
 
 @dataclass(frozen=True)
 class RunSummary:
@@ -62,6 +65,13 @@ class RunSummary:
     def paper(self) -> str:
         """The paper it is a run of."""
         return self.record.paper if self.record else self.folder.parent.name
+
+    @property
+    def doubt(self) -> str | None:
+        """Why a completed run is no evidence, where its record alone says so."""
+        if self.record and self.status == "completed" and self.record.seal is None:
+            return f"{NO_SEAL}: no evidence"
+        return None
 
     @property
     def metrics(self) -> RecordedMetrics:

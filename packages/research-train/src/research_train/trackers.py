@@ -21,6 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from research_data.shown import printable
+
 from research_train.run_files import CONFIG, METRICS
 
 if TYPE_CHECKING:  # at its start the process costs the training time: it imports what it needs
@@ -56,14 +58,16 @@ class TensorBoardTracker:
         self._event, self._summary = Event, Summary
         text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
         for tag, content in (("run", str(folder)), ("config", _as_markdown(folder / CONFIG))):
-            tensor = TensorProto(dtype=DT_STRING, string_val=[content.encode()])
+            written = content.encode(errors="backslashreplace")
+            tensor = TensorProto(dtype=DT_STRING, string_val=[written])
             value = Summary.Value(tag=tag, metadata=text, tensor=tensor)
             self._writer.add_event(Event(summary=Summary(value=[value])))
 
     def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
         """Add one event with a scalar a metric."""
         values = [
-            self._summary.Value(tag=name, simple_value=value) for name, value in metrics.items()
+            self._summary.Value(tag=printable(name), simple_value=value)
+            for name, value in metrics.items()
         ]
         event = self._event(wall_time=time, step=step, summary=self._summary(value=values))
         self._writer.add_event(event)

@@ -6,7 +6,6 @@ assets/outputs/.sources/<sha256>.tar.gz   the archive, see source.py
 
 import hashlib
 import tarfile
-import tomllib
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from research_data import get_outputs_dir
 from research_data.durable import new_folder, sha256_file
+from research_data.plain_files import read_toml
 
 from research_train.errors import RunError
 from research_train.members import GROUP
@@ -67,12 +67,12 @@ def unpack_code(record: RunRecord) -> UnpackedCode:
                 with suppress(FileExistsError), new_folder(folder) as partial:
                     stored.extractall(partial, filter="data")
             names = _compared(stored, folder)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, ValueError, zlib.error) as error:
         raise RunError(f"{archive}: cannot be unpacked ({error})") from error
     for name in names:
         if Path(name).name != "pyproject.toml" or "tests" in Path(name).parts:
             continue
-        pyproject = tomllib.loads((folder / name).read_text(encoding="utf-8"))
+        pyproject = read_toml(folder / name)
         project = pyproject.get("project", {})
         if record.experiment in project.get("entry-points", {}).get(GROUP, {}):
             research = pyproject.get("tool", {}).get("research", {})

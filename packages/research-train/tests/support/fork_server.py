@@ -84,6 +84,7 @@ def start(command: str, words: list[str], cwd: Path, environment: Mapping[str, s
 def _server() -> IO[str]:
     """Where the requests of this process are written; the server ends when it closes."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONHASHSEED"] = "0"  # as the commands would start again with
     command = [sys.executable, __file__]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment)
     assert server.stdin is not None
@@ -113,7 +114,7 @@ def _become(folder: Path, words: list[str], cwd: str, environment: dict[str, str
         os.dup2(os.open(name, how, 0o644), number)
     os.chdir(cwd)
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update({"PYTHONHASHSEED": "0", **environment})
     sys.path[:1] = environment.get("PYTHONPATH", "").split(os.pathsep)
     sys.argv = words
     sys.orig_argv = [sys.executable, str(Path(sys.executable).with_name(words[0])), *words[1:]]

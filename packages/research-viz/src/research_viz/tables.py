@@ -132,7 +132,9 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _text(cell: Cell) -> str:
-    return "" if cell is None else " ".join(str(cell).split())
+    """One line; what would steer a terminal, or turn the rest of it around, is written out."""
+    text = "" if cell is None else " ".join(str(cell).split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def _markdown(cell: Cell) -> str:

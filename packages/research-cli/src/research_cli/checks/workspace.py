@@ -1,7 +1,6 @@
 """What the workspace says: where it is, what is installed from it, what it requires."""
 
 import importlib.metadata
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from research_data import UsageError, this_workspace
+from research_data.plain_files import read_toml, table_of
 from research_train.members import installed_from
 from research_train.requirements import requirements_of
 
@@ -56,7 +56,7 @@ def combined(specifiers: Iterable[SpecifierSet]) -> SpecifierSet:
 def grouped_requirements(workspace: Path) -> list[Requirement]:
     """All that the dependency groups of the workspace's root list. Raises UsageError."""
     pyproject = workspace / "pyproject.toml"
-    groups = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("dependency-groups", {})
+    groups = table_of(read_toml(pyproject), "dependency-groups", path=pyproject)
     requirements = []
     for group, entries in groups.items():
         # An entry that is no text includes another group, which is read on its own.

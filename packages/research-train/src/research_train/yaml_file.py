@@ -1,0 +1,139 @@
+"""YAML 1.2 read and written: what is read is plain data, what is written reads back the same."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_text, too_many_digits
+from research_data.shown import brief
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from research_train.errors import ConfigError
+
+MOST_VALUES = 1_000_000  # in one file, its aliases followed: ten lines of them make a billion
+MOST_BITS = 14_000  # of an integer: about the digits that Python writes
+
+
+def read_yaml(file: Path, where: str | None = None) -> dict[str, Any]:
+    """A YAML 1.2 mapping. Raises ConfigError, with line and column where there are any."""
+    where = where or str(file)
+    try:
+        text = read_text(file)
+    except UnreadableError as error:
+        raise ConfigError(f"{where}: cannot be read ({error.reason})") from error
+    values = parse_yaml(text, where)
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: must be a mapping of `key: value` lines, is {_kind(values)}")
+    if odd := [key for key in values if not isinstance(key, str)]:
+        raise ConfigError(f"{where}: the key {brief(odd[0])} must be a word")
+    return values
+
+
+def parse_yaml(text: str, where: str) -> Any:
+    """The value of a YAML 1.2 text. where: what errors call it. Raises ConfigError."""
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
+    try:
+        value = reader.load(text)
+    except RecursionError as error:
+        raise ConfigError(f"{where}: is nested too deeply") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        problem = str(error.problem or error.context).splitlines()[0]
+        raise ConfigError(f"{where}{place}: {problem}") from error
+    except YAMLError as error:
+        raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
+    except (ValueError, OverflowError, TypeError, AttributeError, KeyError, IndexError) as error:
+        # The library's own slips: a number cut short, an anchor of nothing.
+        reason = too_many_digits() if "digits" in str(error) else f"can't be understood ({error})"
+        raise ConfigError(f"{where}: {reason}") from error
+    _count(value, where, {})
+    return value
+
+
+def dump_yaml(values: Mapping[str, object]) -> str:
+    """The values as YAML 1.2, in their order."""
+    stream = StringIO()
+    writer = YAML(typ="rt", pure=True)  # keeps the order; `safe` would sort
+    writer.Representer = _Representer
+    writer.width = 2**31  # a folded text would lose spaces
+    writer.dump(dict(values), stream)
+    return stream.getvalue()
+
+
+class _Constructor(SafeConstructor):
+    """YAML 1.2's core schema has no dates; and no number becomes another one without a word."""
+
+    def construct_yaml_float(self, node: Any) -> float:
+        number: float = super().construct_yaml_float(node)
+        text = str(node.value).lower()
+        if (math.isinf(number) and "inf" not in text) or (
+            number == 0 and re.search("[1-9]", text.partition("e")[0])
+        ):
+            size = "large" if number else "small"
+            raise ConstructorError(
+                None, None, f"{brief(node.value)} is too {size} for a number", node.start_mark
+            )
+        return number
+
+
+_Constructor.add_constructor("tag:yaml.org,2002:timestamp", SafeConstructor.construct_yaml_str)
+_Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.construct_yaml_float)
+
+
+class _Representer(RoundTripRepresenter):
+    """Text that is not plain ASCII words is quoted with escapes, which keep every character."""
+
+    def represent_str(self, data: str) -> Any:
+        if re.fullmatch(r"[ -~]*", data):
+            return super().represent_str(data)
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"')
+
+
+_Representer.add_representer(str, _Representer.represent_str)
+
+
+def _count(value: object, where: str, known: dict[int, int | None]) -> int:
+    """How many values there are, each alias followed. Raises ConfigError for what is not plain."""
+    if not isinstance(value, dict | list):
+        _refuse_odd(value, where)
+        return 1
+    counted = known.get(id(value), 0)
+    if counted is None:
+        raise ConfigError(f"{where}: is no plain data: an alias leads to what it lies in")
+    if not counted:
+        known[id(value)] = None  # in the middle of it
+        counted = 1 + sum(_count(each, where, known) for each in _parts(value))
+        known[id(value)] = counted
+    if counted > MOST_VALUES:
+        raise ConfigError(f"{where}: holds more than {MOST_VALUES} values, its aliases followed")
+    return counted
+
+
+def _parts(value: dict[object, object] | list[object]) -> Iterator[object]:
+    if isinstance(value, dict):
+        yield from value  # the keys
+        yield from value.values()
+    else:
+        yield from value
+
+
+def _refuse_odd(value: object, where: str) -> None:
+    if isinstance(value, int) and value.bit_length() > MOST_BITS:
+        raise ConfigError(f"{where}: {too_many_digits()}")
+    if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise ConfigError(f"{where}: {brief(value)} is no text that UTF-8 can write")
+    if not isinstance(value, str | int | float | bool | None):
+        raise ConfigError(f"{where}: is no plain data: {brief(value)}")
+
+
+def _kind(value: object) -> str:
+    return {"list": "a list", "NoneType": "empty"}.get(type(value).__name__, brief(value))
