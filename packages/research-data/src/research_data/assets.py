@@ -1,6 +1,6 @@
 """The assets folder: everything large, in one place.
 
-assets/datasets/   one folder a dataset and revision, with its asset.json
+assets/datasets/   one folder a dataset and revision, with its .asset.json
 assets/models/     likewise
 assets/outputs/    one folder a paper, in it one a run
 """
@@ -31,10 +31,10 @@ def this_workspace() -> Path | None:
 def get_assets_dir() -> Path:
     """The assets folder: RESEARCH_ASSETS where set, else `assets/` of this workspace.
 
-    Raises AssetError where there is none.
+    Raises AssetError where there is none, or where that is no folder and can't become one.
     """
     if chosen := os.environ.get("RESEARCH_ASSETS"):
-        return Path(chosen).expanduser().absolute()
+        return _as_folder(chosen)
     if workspace := this_workspace():
         return workspace / "assets"
     raise AssetError(
@@ -57,8 +57,26 @@ def get_outputs_dir() -> Path:
     return get_assets_dir() / "outputs"
 
 
+def _as_folder(chosen: str) -> Path:
+    """The folder that RESEARCH_ASSETS names, there or not yet."""
+    try:
+        folder = Path(chosen).expanduser().absolute()
+    except RuntimeError:  # `~somebody` who isn't known here
+        folder = Path(chosen).absolute()
+    for place in (folder, *folder.parents):
+        if place.is_dir():
+            return folder
+        if os.path.lexists(place):
+            what = "a file" if place.exists() else "a link to nowhere"
+            raise AssetError(
+                f"RESEARCH_ASSETS is {chosen}, and {place} is {what}: set it to a folder, there or "
+                "to be made, or unset it"
+            )
+    return folder
+
+
 def _tool_uv(pyproject: Path) -> dict[str, object]:
     try:
         return tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {}).get("uv", {})
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, AttributeError):
+    except (OSError, ValueError, RecursionError, AttributeError):
         return {}  # uv itself says what is wrong with it

@@ -1,7 +1,7 @@
 """The assets on this disk: found by name, listed, measured, removed.
 
 A folder `datasets/rajpurkar--squad@7b6d24c440a3` is one revision of a dataset; the link `squad`
-beside it is the name it was asked for by, on the revision last asked for. asset.json keeps every
+beside it is the name it was asked for by, on the revision last asked for. .asset.json keeps every
 name and revision that an asset was asked for by, so that it is found without the link.
 """
 
@@ -30,7 +30,7 @@ COMMIT_DIGITS = re.compile("[0-9a-f]{4,64}")
 
 @dataclass(frozen=True)
 class Asset:
-    """A dataset or model in its folder. manifest: what asset.json says of it."""
+    """A dataset or model in its folder. manifest: what .asset.json says of it."""
 
     folder: Path
     manifest: Manifest

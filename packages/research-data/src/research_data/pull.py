@@ -31,13 +31,21 @@ from research_data.errors import AssetError, DamagedAssetError, HubError, Storag
 from research_data.hub import (
     HubFile,
     HubRepository,
-    download_file,
     find_repository,
     is_offline,
     redact,
     remove_client_files,
 )
-from research_data.manifest import FileEntry, Kind, Manifest, check_file_names, folder_name
+from research_data.hub_download import download_file
+from research_data.manifest import (
+    FileEntry,
+    Kind,
+    Manifest,
+    check_file_names,
+    folder_name,
+    hide_manifest,
+    refuse_steering,
+)
 from research_data.progress import BytesProgress, say, shown_size
 from research_data.publish import Publication, look_at, publication, refuse_full_disk
 from research_data.selection import Configs, dataset_files, model_files, refuse_pickles
@@ -181,7 +189,9 @@ def plan_pull(request: Request, offline: bool = False, update: bool = False) -> 
         files, configs = model_files(repository, request.include), Configs()
     else:
         files, configs = dataset_files(repository, request.configs, request.splits)
-    missing = [file for file in files if file.name not in look_at(folder).files]
+    present = look_at(folder).files
+    missing = [file for file in files if file.name not in present]
+    refuse_steering(file.name for file in missing)
     return Plan(repository, folder, tuple(files), tuple(missing), configs)
 
 
@@ -250,6 +260,7 @@ def _pull(
 
 def _used(asset: Asset, request: Request) -> Asset:
     """The asset, with the request's name linked to it, where assets can be written to."""
+    hide_manifest(asset.folder)
     try:
         name_asset(asset, request.name)
         if str(request) not in asset.manifest.asked_as:
