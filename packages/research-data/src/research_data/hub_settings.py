@@ -86,6 +86,7 @@ def only_from(hub_cache: Path, datasets_cache: Path) -> Iterator[None]:
         (CONFIG, "HF_DATASETS_CACHE"): datasets_cache,
         (CONFIG, "DOWNLOADED_DATASETS_PATH"): downloads,
         (CONFIG, "EXTRACTED_DATASETS_PATH"): downloads / "extracted",
+        ("datasets.load", "CachedDatasetModuleFactory"): _NothingCached,
     }
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
@@ -99,6 +100,17 @@ def only_from(hub_cache: Path, datasets_cache: Path) -> Iterator[None]:
             else:
                 os.environ[name] = value
         _set_attributes({**_as_imported_now(), **attributes_before})
+
+
+class _NothingCached:
+    """In place of what `datasets` takes from a cache by name alone, of whatever revision it is."""
+
+    def __init__(self, name: str, cache_dir: str | None = None):
+        self.name = name
+
+    def get_module(self) -> None:
+        """Raise FileNotFoundError, as for a name that was never cached."""
+        raise FileNotFoundError(f"Dataset {self.name} is not cached")
 
 
 def _set_attributes(values: Attributes) -> dict[tuple[str, str], object]:

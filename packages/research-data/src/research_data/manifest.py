@@ -132,6 +132,18 @@ def read_manifest(folder: Path) -> Manifest:
     raise DamagedAssetError(folder, f"{MANIFEST} is missing")
 
 
+def read_own_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder among assets; one that is of another asset is none.
+
+    Raises as read_manifest does.
+    """
+    manifest = read_manifest(folder)
+    kind, called = manifest.kind, manifest.folder_name
+    if (f"{kind}s", called) != (folder.parent.name, folder.name):
+        raise DamagedAssetError(folder, f"{MANIFEST} says that it is the {kind} {called}")
+    return manifest
+
+
 def manifest_file(folder: Path) -> Path:
     """Where an asset's manifest is, under the old name where it has that one alone."""
     old = folder / OLD_MANIFEST
@@ -167,7 +179,7 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        if newer := re.search(rb'"schema"\s*:\s*(\d+)', content[:200]):
+        if newer := re.search(rb'"schema"\s*:\s*(\d{1,6})\b', content[:200]):
             _refuse_newer(folder, int(newer.group(1)))
         first = error.errors(include_url=False)[0]
         where = "".join(f"{part}: " for part in first["loc"])

@@ -13,7 +13,7 @@ from pathlib import Path
 from research_data.catalog import locked
 from research_data.durable import fsync_file
 from research_data.errors import AssetError, DamagedAssetError, StorageError
-from research_data.manifest import FileEntry, Manifest, read_manifest
+from research_data.manifest import FileEntry, Manifest, read_own_manifest
 from research_data.progress import shown_size
 from research_data.verify import (
     Stamps,
@@ -103,7 +103,7 @@ def partial_folder(folder: Path) -> Path:
 def look_at(folder: Path) -> Present:
     """What an asset's folder holds now; hashes what was touched since it was last hashed."""
     try:
-        manifest = read_manifest(folder)
+        manifest = read_own_manifest(folder)
     except DamagedAssetError:
         return Present(None, {}, {})
     stamps = take_stamps(folder, manifest.files)  # before: what changes meanwhile is hashed again

@@ -114,7 +114,7 @@ def write_stamps(folder: Path, stamps: Stamps) -> None:
 def _read_stamps(folder: Path) -> Stamps:
     try:
         stamps = json.loads((folder / STAMPS).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return stamps if isinstance(stamps, dict) else {}
 

@@ -146,7 +146,7 @@ def _research_table(member: Member) -> Mapping[str, object]:
     pyproject = member.folder / "pyproject.toml"
     try:
         tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MemberError(f"{pyproject}: cannot be read ({error})") from error
     table = tool.get("research", {})
     if not isinstance(table, dict):

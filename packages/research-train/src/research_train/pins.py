@@ -32,6 +32,7 @@ from typing import NoReturn, TypedDict
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from research_data.catalog import show_manifests
 from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
@@ -45,6 +46,7 @@ from research_train.requirements import (
     satisfies,
 )
 
+HIDDEN_MANIFESTS = Version("0.2.0.dev0")  # of research-data: older ones see asset.json alone
 VARIABLE = "RESEARCH_RELEASES"
 
 
@@ -145,6 +147,9 @@ def environment_under(
         versions = {choice.name: [str(choice.version)] for choice, _ in released}
         decided = _Decided(paper=member.distribution, pid=pid, releases=versions)
         environment[VARIABLE] = json.dumps(decided)
+        data = chosen.get("research-data")
+        if data is not None and data.release is not None and data.version < HIDDEN_MANIFESTS:
+            show_manifests()
     return environment
 
 

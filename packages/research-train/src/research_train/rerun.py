@@ -29,10 +29,10 @@ from research_data import (
     asset_folder,
     check_asset,
     get_assets_dir,
-    pinned_assets,
 )
 from research_data.durable import sha256_file, write_json
 from research_data.hub import is_offline
+from research_data.run_pins import with_pins
 from research_data.verify import count_cores
 
 from research_train.errors import Interrupted, RunError
@@ -275,8 +275,8 @@ def _run_child(
 
 
 def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
-    with pinned_assets(record.assets):
-        environment = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    own = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    environment = with_pins(own, record.assets)
     environment |= {
         "RESEARCH_ASSETS": str(get_assets_dir()),
         PARENT: record.id,
