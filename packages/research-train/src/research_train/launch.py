@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from research_data import ResearchError, StorageError, UsageError
 from research_data.progress import say
 
+from research_train.children import end_with_parent
 from research_train.config import COMMAND_LINE, load_config
 from research_train.errors import (
     ExperimentError,
@@ -61,6 +62,7 @@ MET_BY_ALL = (UsageError, ExperimentError, NotFiniteError, RunError)
 
 def train_command() -> int:
     """The console script `train`."""
+    end_with_parent()
     code = at_the_edge(_train, sys.argv[1:])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
@@ -72,6 +74,7 @@ def train_command() -> int:
 
 def evaluate_command() -> int:
     """The console script `evaluate`."""
+    end_with_parent()
     return at_the_edge(_evaluate, sys.argv[1:])
 
 

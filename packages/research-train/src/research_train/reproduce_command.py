@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from research_data import UsageError
 from research_data.progress import say
 
+from research_train.children import end_with_parent
 from research_train.launch import at_the_edge
 from research_train.members import installed_members
 from research_train.pins import leave_releases
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
     leave_releases()
+    end_with_parent()
     return at_the_edge(_reproduce, sys.argv[1:])
 
 

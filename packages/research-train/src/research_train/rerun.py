@@ -35,6 +35,7 @@ from research_data.hub import is_offline
 from research_data.run_pins import with_pins
 from research_data.verify import count_cores
 
+from research_train.children import start_child
 from research_train.errors import Interrupted, RunError
 from research_train.logged_metrics import Point, read_metrics, repeatable_part
 from research_train.record import (
@@ -257,10 +258,10 @@ def _run_child(
     stop = StopRequest()
     with (
         stop.listening(),
-        subprocess.Popen(
+        start_child(
             command,
+            environment,
             cwd=folder,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             start_new_session=True,
