@@ -570,12 +570,27 @@ def test_a_repair_without_the_hubs_file_keeps_what_is_there(hub):
     assert "README.md" in read_manifest(asset.folder).files
 
 
-def test_leftovers_are_seen_and_removed(hub):
+def test_a_failure_before_anything_arrived_leaves_nothing(hub):
+    hub.add("datasets", "org/one", {"rows.parquet": b"x" * 100})
     hub.server.fault("_cdn/", "status", status=403)
     with pytest.raises(HubError):
-        pull_dataset("squad", quiet=True)
+        pull_dataset("org/one", quiet=True)
+    deadline = time.monotonic() + 10  # the thread of the failed pull may be about to end
+    while leftovers("dataset"):
+        assert time.monotonic() < deadline
+
+
+def test_leftovers_are_seen_said_and_removed(hub, capfd):
+    name = f".rajpurkar--squad@{hub.squad[:12]}.partial"
+    arrived = hub.assets / "datasets" / name / ".cache" / "of-a-killed-pull.incomplete"
+    arrived.parent.mkdir(parents=True)
+    arrived.write_bytes(b"x" * 2000)
+    hub.server.fault("_cdn/", "status", status=403)
+    with pytest.raises(HubError):
+        pull_dataset("squad")
+    assert "that arrived are kept for the next try; `research-cli" in capfd.readouterr().err
     [left] = leftovers("dataset")
-    assert left.name == f".rajpurkar--squad@{hub.squad[:12]}.partial"
+    assert left.name == name
     deadline = time.monotonic() + 10  # threads of the failed pull may still be at their last file
     while leftovers("dataset"):
         assert time.monotonic() < deadline
