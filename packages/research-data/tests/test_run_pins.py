@@ -4,7 +4,7 @@ Real ones, in processes of their own, with a cache that holds other data under t
 """
 
 import pytest
-from research_data import pull_dataset, pull_model
+from research_data import HubError, pinned_assets, pull_dataset, pull_model
 
 from .conftest import bert_files
 
@@ -116,3 +116,15 @@ def test_by_name_the_clients_read_what_is_pinned_or_nothing(pinned, first):
         "after True",
         "after True",
     ]
+
+
+def test_in_a_run_more_of_what_is_pinned_can_be_pulled(hub, monkeypatch):
+    pull_dataset(f"squad@{hub.squad}", ["short"], quiet=True)
+    with pinned_assets({"squad": hub.squad}):
+        asset = pull_dataset("squad", ["plain_text"], quiet=True)
+    assert asset.manifest.configs.keys() == {"short", "plain_text"}
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    hub.server.clear()
+    with pinned_assets({"bert": hub.bert}), pytest.raises(HubError, match="offline"):
+        pull_model("bert", quiet=True)
+    assert hub.requests() == []
