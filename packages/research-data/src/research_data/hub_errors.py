@@ -163,7 +163,7 @@ def _translated(
     if isinstance(error, AskedToWaitError):
         return HubError(
             f"{endpoint} answered {error.status} for {name} and asks for a pause of "
-            f"{error.seconds:.0f} s. {KEPT}",
+            f"{error.seconds:.0f} s. Pull again when that is over: what arrived is kept.",
             transient=True,
             pause=error.seconds,
         )
