@@ -1,8 +1,12 @@
 """`research-cli paper new` and `project new`: all that is promised of a new member, or nothing."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import nbformat
@@ -64,6 +68,76 @@ def test_where_the_lock_fails_nothing_is_left(workspace: NewMembers) -> None:
     assert said.endswith("Nothing was changed.\n")
     assert (workspace.root / "uv.lock").read_bytes() == before
     assert not list((workspace.root / "papers").iterdir())
+
+
+def test_killed_at_any_moment_every_other_member_runs_and_it_can_be_made_again(
+    workspace: NewMembers,
+) -> None:
+    workspace.research_cli("paper", "new", "other")
+    frozen = ("uv", "run", "--frozen", "--package", "paper-other", "python", "-c", "print(1)")
+    lock = workspace.root / "uv.lock"
+    before = lock.read_bytes()
+    partial, folder = workspace.root / ".paper-killed.partial", workspace.root / "papers" / "killed"
+    places = {
+        "files are written": partial.exists,
+        "files lie there": (partial / "pyproject.toml").exists,
+        "the lock is new": lambda: lock.read_bytes() != before,
+        "the folder is there": folder.exists,
+    }
+    states = set()
+    for place, after in [(place, after) for place in places for after in (0.0, 0.05, 0.2)]:
+        process = subprocess.Popen(
+            [HERE / "research-cli", "paper", "new", "killed"],
+            cwd=workspace.root,
+            env=workspace.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while not places[place]():
+            assert process.poll() is None and time.monotonic() < deadline, place
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        states.add((partial.exists(), lock.read_bytes() != before, folder.exists()))
+        assert workspace.run(*frozen) == "1\n"
+        if folder.exists():
+            workspace.run("uv", "lock", "--check")
+            shutil.rmtree(folder)  # as a person who doesn't want it does
+            lock.write_bytes(before)
+    assert {there for _, _, there in states} == {False, True}
+    assert all(locked or not there for _, locked, there in states)
+    workspace.research_cli("paper", "new", "killed")
+    workspace.run("uv", "lock", "--check")
+    assert not list(workspace.root.glob(".*.partial"))
+
+
+def test_a_member_that_only_the_lock_knows_can_be_made(workspace: NewMembers) -> None:
+    """As a kill between the lock and the folder leaves it."""
+    workspace.research_cli("paper", "new", "other")
+    workspace.research_cli("paper", "new", "killed")
+    (workspace.root / "papers" / "killed").rename(workspace.root / ".paper-killed.partial")
+    workspace.run("uv", "run", "--frozen", "--package", "paper-other", "python", "-c", "")
+    workspace.research_cli("paper", "new", "killed")
+    workspace.run("uv", "lock", "--check")
+
+
+def test_two_at_once_are_both_in_the_lock(workspace: NewMembers) -> None:
+    processes = [
+        subprocess.Popen(
+            [HERE / "research-cli", "paper", "new", name],
+            cwd=workspace.root,
+            env=workspace.environment,
+            stdout=subprocess.DEVNULL,
+        )
+        for name in ("one", "two")
+    ]
+    assert [process.wait(120) for process in processes] == [0, 0]
+    workspace.run("uv", "lock", "--check")
+    assert {path.name for path in (workspace.root / "papers").iterdir()} == {"one", "two"}
 
 
 def test_a_usage_error_is_one_line_and_exit_code_2(workspace: NewMembers) -> None:

@@ -45,7 +45,7 @@ def visible(folder):
 
 
 def edit_manifest(asset, **changes):
-    path = asset.folder / "asset.json"
+    path = asset.folder / ".asset.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, **changes}))
 
@@ -82,7 +82,7 @@ def test_a_name_that_is_not_here_names_the_nearest(rows):
 
 
 def test_a_damaged_manifest_is_listed_and_named(rows):
-    (rows.folder / "asset.json").write_text("{")
+    (rows.folder / ".asset.json").write_text("{")
     [listed] = list_assets("dataset")
     assert isinstance(listed, BrokenAsset)
     with pytest.raises(DamagedAssetError):
@@ -369,7 +369,7 @@ def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatc
     sparse = tmp_path / "sparse.tar"
     with tarfile.open(archive.with_name("good.tar"), "w") as good, tarfile.open(sparse, "w") as bad:
         for opened in (good, bad):
-            for name in ("asset.json", "a.csv", "sub/b.csv"):
+            for name in (".asset.json", "a.csv", "sub/b.csv"):
                 body = (rows.folder / name).read_bytes()
                 info = tarfile.TarInfo(f"{rows.folder.name}/{name}")
                 info.size = len(body)
@@ -384,7 +384,7 @@ def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatc
 
 
 def test_what_cannot_be_read_is_removed_by_name(rows):
-    (rows.folder / "asset.json").write_text("{")
+    (rows.folder / ".asset.json").write_text("{")
     broken = find_broken("dataset", "rows", None)
     remove_asset(broken)
     assert visible(rows.folder.parent) == set()

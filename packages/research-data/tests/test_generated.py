@@ -39,7 +39,7 @@ def test_it_lies_under_its_revision_with_a_link_by_its_name():
 
 
 def test_its_manifest_says_where_it_is_from():
-    manifest = json.loads((make_dataset(DATASET) / "asset.json").read_text())
+    manifest = json.loads((make_dataset(DATASET) / ".asset.json").read_text())
     assert manifest["source"] == "generated"
     assert manifest["revision"] == DATASET.revision
     assert manifest["arguments"] == {"examples": 5}
@@ -106,7 +106,7 @@ def test_several_processes_end_with_one_sound_copy(assets):
 @pytest.mark.parametrize("harm", ["flip", "cut", "remove", "no manifest", "bad manifest", "escape"])
 def test_damage_is_noticed(harm):
     folder = make_dataset(DATASET)
-    file, manifest = folder / "data.safetensors", folder / "asset.json"
+    file, manifest = folder / "data.safetensors", folder / ".asset.json"
     content = file.read_bytes()
     if harm == "flip":
         file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))

@@ -44,7 +44,7 @@ def test_arrow_files_are_made_once_and_again_when_removed(hub):
     asset = pull_dataset("squad", quiet=True)
     rows = download_dataset("squad", "short")["train"]
     [file] = [cached["filename"] for cached in rows.cache_files]
-    before = json.loads((hub.assets / "datasets").joinpath("squad", "asset.json").read_text())
+    before = json.loads((hub.assets / "datasets").joinpath("squad", ".asset.json").read_text())
     made = Path(file).stat()
     hub.server.clear()
     again = download_dataset("squad", "short")["train"]
@@ -53,7 +53,7 @@ def test_arrow_files_are_made_once_and_again_when_removed(hub):
     assert remove_derived(asset) > 0
     assert download_dataset("squad", "short")["train"]["z"][:] == [1.5, 2.5]
     assert hub.requests() == []
-    assert json.loads((asset.folder / "asset.json").read_text()) == before
+    assert json.loads((asset.folder / ".asset.json").read_text()) == before
 
 
 def test_configs_and_splits_that_are_not_there(hub):

@@ -50,7 +50,7 @@ def test_a_dataset_lies_under_its_id_and_commit_with_its_files_verbatim(hub):
     assert (hub.assets / "datasets" / "squad").readlink().name == asset.folder.name
     source = hub.root / "datasets" / "rajpurkar" / "squad" / hub.squad
     files = {p.relative_to(source).as_posix(): p for p in source.rglob("*") if p.is_file()}
-    manifest = json.loads((asset.folder / "asset.json").read_text())
+    manifest = json.loads((asset.folder / ".asset.json").read_text())
     assert manifest["files"].keys() == files.keys()
     for name, path in files.items():
         content = (asset.folder / name).read_bytes()
@@ -70,7 +70,7 @@ def test_one_copy_is_on_disk_and_nothing_is_left_of_the_client(hub, tmp_path):
     assert on_disk - stored < 10_000  # the manifest and the stamps
     cached = [p for p in (tmp_path / "hf-home").rglob("*") if p.is_file()]
     assert sum(p.stat().st_size for p in cached) == 0
-    assert visible(asset.folder) == {"README.md", "plain_text", "short", "asset.json"}
+    assert visible(asset.folder) == {"README.md", "plain_text", "short"}
     assert not (asset.folder / ".cache").exists()
 
 
@@ -213,6 +213,18 @@ def test_a_dataset_that_needs_code_is_refused(hub):
         ("readme.MD", "differ only by case"),
         ("README.md/x", "is a file, and a folder"),
         ("asset.json", "keeps for itself"),
+        (".asset.json", "keeps for itself"),
+        (".ASSET.json. ", "keeps for itself"),
+        (".git/config", "git or another tool would obey"),
+        ("sub/.Git/hooks/post-checkout", "git or another tool would obey"),
+        (".git", "git or another tool would obey"),
+        ("git~1/config", "git or another tool would obey"),
+        (".git. /config", "git or another tool would obey"),
+        (".git::$INDEX_ALLOCATION/config", "git or another tool would obey"),
+        (".g\u200cit/config", "git or another tool would obey"),
+        (".hg/hgrc", "git or another tool would obey"),
+        (".venv/bin/python", "git or another tool would obey"),
+        ("pyproject.toml", "uv run"),
         ("a\nb", "control characters"),
         ("", "empty"),
     ],
@@ -225,6 +237,13 @@ def test_hostile_file_names_are_refused_before_anything_is_written(hub, extra, w
     with pytest.raises(AssetError, match=words):
         pull_dataset("org/evil", quiet=True)
     assert not hub.assets.exists()
+
+
+def test_hidden_files_that_many_datasets_have_come_with_them(hub):
+    names = {".gitattributes", ".gitignore", "code/pyproject.toml"}
+    files = dict.fromkeys(names, b"x") | {"rows.csv": b"a\n1\n"}
+    hub.add("datasets", "org/usual", files)
+    assert pull_dataset("org/usual", quiet=True).manifest.files.keys() == files.keys()
 
 
 def test_gated_says_what_to_do_and_a_token_opens_it(hub, monkeypatch, capfd):
@@ -390,17 +409,17 @@ def test_a_truncated_file_and_a_missing_manifest(hub):
     asset = pull_dataset("squad", quiet=True)
     file = asset.folder / "short" / "train-00000-of-00001.parquet"
     file.write_bytes(file.read_bytes()[:-1])
-    with pytest.raises(DamagedAssetError, match=r"bytes, asset\.json says"):
+    with pytest.raises(DamagedAssetError, match=r"bytes, \.asset\.json says"):
         verify_asset(asset.folder)
-    (asset.folder / "asset.json").unlink()
-    with pytest.raises(DamagedAssetError, match=r"asset\.json is missing"):
+    (asset.folder / ".asset.json").unlink()
+    with pytest.raises(DamagedAssetError, match=r"\.asset\.json is missing"):
         verify_asset(asset.folder)
     verify_asset(pull_dataset("squad", quiet=True).folder)
 
 
 def test_a_manifest_of_a_newer_version_is_refused(hub):
     asset = pull_dataset("squad", quiet=True)
-    path = asset.folder / "asset.json"
+    path = asset.folder / ".asset.json"
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 9'))
     with pytest.raises(AssetError, match="schema 9"):
         verify_asset(asset.folder)
@@ -483,7 +502,7 @@ def test_the_revision_a_name_is_on_is_the_one_that_is_mended(hub):
     old = pull_dataset("squad@v1", quiet=True)
     flip(old.folder / "rows.csv", 0)
     assert pull_dataset("squad", quiet=True).folder == old.folder
-    (old.folder / "asset.json").write_text("{")
+    (old.folder / ".asset.json").write_text("{")
     assert pull_dataset("squad", quiet=True).folder == old.folder
     shutil.rmtree(old.folder)
     assert pull_dataset("squad", quiet=True).folder == old.folder
@@ -519,6 +538,7 @@ def test_a_password_in_the_address_of_a_hub_is_not_recorded(hub, monkeypatch):
         ("token hf_abcdefghijklmnop is bad", "abcdefgh"),
         ("Authorization: Bearer SECRET", "SECRET"),
         ("https://user:SECRET@host/x", "SECRET"),
+        ("no proxy URL('socks5://user:SECRET@host')", "SECRET"),
     ],
 )
 def test_secrets_are_taken_out_of_texts(text, hidden):
@@ -550,12 +570,27 @@ def test_a_repair_without_the_hubs_file_keeps_what_is_there(hub):
     assert "README.md" in read_manifest(asset.folder).files
 
 
-def test_leftovers_are_seen_and_removed(hub):
+def test_a_failure_before_anything_arrived_leaves_nothing(hub):
+    hub.add("datasets", "org/one", {"rows.parquet": b"x" * 100})
     hub.server.fault("_cdn/", "status", status=403)
     with pytest.raises(HubError):
-        pull_dataset("squad", quiet=True)
+        pull_dataset("org/one", quiet=True)
+    deadline = time.monotonic() + 10  # the thread of the failed pull may be about to end
+    while leftovers("dataset"):
+        assert time.monotonic() < deadline
+
+
+def test_leftovers_are_seen_said_and_removed(hub, capfd):
+    name = f".rajpurkar--squad@{hub.squad[:12]}.partial"
+    arrived = hub.assets / "datasets" / name / ".cache" / "of-a-killed-pull.incomplete"
+    arrived.parent.mkdir(parents=True)
+    arrived.write_bytes(b"x" * 2000)
+    hub.server.fault("_cdn/", "status", status=403)
+    with pytest.raises(HubError):
+        pull_dataset("squad")
+    assert "that arrived are kept for the next try; `research-cli" in capfd.readouterr().err
     [left] = leftovers("dataset")
-    assert left.name == f".rajpurkar--squad@{hub.squad[:12]}.partial"
+    assert left.name == name
     deadline = time.monotonic() + 10  # threads of the failed pull may still be at their last file
     while leftovers("dataset"):
         assert time.monotonic() < deadline

@@ -57,7 +57,7 @@ def test_a_link_whose_target_is_gone_is_renewed(experiment, tmp_path):
     data = experiment.member.folder / "data"
     data.symlink_to(tmp_path / "datasets" / "gone@0123456789ab")
     prepare_and_link(experiment)
-    assert (data / "asset.json").is_file()
+    assert (data / ".asset.json").is_file()
 
 
 def test_several_datasets_are_links_in_a_folder(experiment):
@@ -74,7 +74,7 @@ def test_several_datasets_are_links_in_a_folder(experiment):
     revisions = prepare_and_link(experiment)
     assert {path.name for path in (folder / "data").iterdir()} == revisions.keys()
     for path in (folder / "data").iterdir():
-        assert (path / "asset.json").is_file()
+        assert (path / ".asset.json").is_file()
     assert prepare_and_link(experiment) == revisions
 
 
@@ -91,6 +91,6 @@ def test_a_wrong_need_is_refused(experiment, value):
 def test_damage_is_an_error_of_its_own(experiment, workspace):
     revisions = prepare_assets(experiment.member)
     folder = workspace.root / DATA / f"tiny-points@{revisions['tiny-points']}"
-    (folder / "asset.json").unlink()
-    with pytest.raises(DamagedAssetError, match=r"asset\.json is missing"):
+    (folder / ".asset.json").unlink()
+    with pytest.raises(DamagedAssetError, match=r"\.asset\.json is missing"):
         prepare_assets(experiment.member)

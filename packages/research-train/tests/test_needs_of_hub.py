@@ -1,6 +1,7 @@
 """A paper's pinned datasets and models: `train` fetches, links and records them."""
 
 import json
+import sys
 
 import pytest
 from hub_server import add_repo, running_hub
@@ -79,6 +80,31 @@ def test_what_is_not_pinned_is_not_read(workspace, hub):
     assert f"org--rows@{hub.rows[:12]}" in asking("rows").output
     asking(f"rows@{newer}").refused(2, f"rows@{hub.rows[:12]}", "[tool.research]")
     asking("org/rows").refused(2, "[tool.research]")
+
+
+def test_by_name_a_papers_code_reads_what_is_pinned_or_is_refused(workspace, hub, tmp_path):
+    """Another cache of this machine has other rows under the same name."""
+    fill = "import datasets; datasets.load_dataset('org/rows')"
+    filled = workspace.run_program(sys.executable, "-c", fill)
+    assert filled.code == 0, filled.errors
+    newer = hub.add("datasets", "org/rows", {"rows.csv": b"a\n2\n"})
+    need(workspace, f'datasets = ["rows@{newer}"]\nmodels = ["org/net@{hub.net}"]')
+    code = workspace.root / "papers" / "tiny" / "paper_tiny" / "train.py"
+    before = code.read_text()
+
+    def asking(line):
+        place = "    data = load(run)\n"
+        asked = f"    import datasets, huggingface_hub\n    print({line})\n"
+        code.write_text(before.replace(place, asked + place))
+        return workspace.train()
+
+    asking("datasets.load_dataset('org/rows')").refused(2, "run.asset('rows')", "[tool.research]")
+    asking("huggingface_hub.snapshot_download('org/other')").refused(2, "[tool.research]")
+    assert asking("datasets.load_dataset(str(run.asset('rows')))['train']['a'][:]").output[:4] == (
+        "[2]\n"
+    )
+    answered = asking("huggingface_hub.snapshot_download('org/net')").output
+    assert str(workspace.root / "assets") in answered.splitlines()[0]
 
 
 def test_two_papers_pin_two_revisions_of_one_dataset(workspace, hub):

@@ -20,6 +20,7 @@ ARXIV = re.compile(
     r"\d\d(?:0[1-9]|1[0-2])\.\d{4,5}(?:v[1-9]\d*)?"
     r"|[a-z]+(?:-[a-z]+)?(?:\.[A-Z]{2})?/\d\d(?:0[1-9]|1[0-2])\d{3}(?:v[1-9]\d*)?"
 )
+OF_HERE = ("editable", "virtual", "directory")  # how a lock says where a member lies
 FORM = "lower case letters a to z, digits, and hyphens between them, as in `grokking-2`"
 
 
@@ -91,9 +92,14 @@ def _taken(name: str, kind: Kind, workspace: Path) -> Iterator[str]:
 
 
 def _locked(workspace: Path) -> list[str]:
-    """Every distribution in the lock; what is wrong with it, `uv lock` says."""
+    """Every distribution in the lock that is there; what is wrong with it, `uv lock` says."""
     try:
         content = read_toml(workspace / "uv.lock")
-        return [str(package["name"]) for package in content.get("package", [])]
-    except (UnreadableError, KeyError, TypeError):
+        return [
+            str(package["name"])
+            for package in content.get("package", [])
+            # A member that only the lock knows was left by a `paper new` that was killed.
+            if all((workspace / str(package["source"].get(k, "."))).is_dir() for k in OF_HERE)
+        ]
+    except (UnreadableError, KeyError, TypeError, AttributeError):
         return []

@@ -13,6 +13,7 @@ from typing import Literal
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, UsageError
+from research_train.children import start_child
 from research_train.errors import RequirementError
 from research_train.logged_metrics import read_metrics, repeatable_part
 from research_train.members import Member, did_you_mean, installed_members
@@ -109,18 +110,18 @@ def _train(member: Member, steps: int, environment: Mapping[str, str]) -> Path |
     if len(experiments) > 1 and member.name not in experiments:
         command.append(next(iter(experiments)))
     keys = [f"steps={steps}", "log_every=1", f"evaluate_every={steps}", "tensorboard=false"]
-    done = subprocess.run(
+    with start_child(
         [*command, *keys, "--quiet", "--json"],
-        env=dict(environment),
+        environment,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode == 0:
-        return Path(json.loads(done.stdout.splitlines()[-1])["run"])
-    lines = done.stderr.strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else f"exit code {done.returncode}"
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as child:
+        output, errors = child.communicate()
+    if child.returncode == 0:
+        return Path(json.loads(output.splitlines()[-1])["run"])
+    lines = errors.decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else f"exit code {child.returncode}"
 
 
 def _compared(paper: str, then: Path, now: Path) -> Impact:

@@ -18,7 +18,7 @@ from research_train.releases import releases
 from research_train.requirements import internal_packages, required_by
 from tomlkit.items import Array
 
-from research_cli.all_or_nothing import call, restored_on_failure
+from research_cli.all_or_nothing import LOCK, alone, call, renewed_lock, restored_on_failure
 
 
 @dataclass(frozen=True)
@@ -94,14 +94,17 @@ def _understood(member: Member, text: str) -> Requirement:
 
 
 def _changed(member: Member, wanted: Requirement) -> Pin:
-    pyproject = member.folder / "pyproject.toml"
-    with restored_on_failure([pyproject, member.workspace / "uv.lock"]):
+    pyproject, lock = member.folder / "pyproject.toml", member.workspace / LOCK
+    with alone(member.workspace), restored_on_failure([pyproject, lock]):
         required_by(member)  # what is there must be understood first
         document = tomlkit.parse(pyproject.read_text(encoding="utf-8"))
         before = _write_requirement(document, wanted)
-        write_bytes(pyproject, tomlkit.dumps(document).encode())
+        content = tomlkit.dumps(document).encode()
+        place = member.folder.relative_to(member.workspace).as_posix()
+        renewed = renewed_lock(member.workspace, {place: content})
+        write_bytes(lock, renewed)  # the two at once, as near as two files can
+        write_bytes(pyproject, content)
         runs = choose_versions(member)[wanted.name]
-        call(["uv", "lock"], member.workspace, "the lock can't be renewed")
         command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--help"]
         call(command, member.folder, f"{member.name} can't be started under {wanted}")
     return Pin(str(wanted), before, runs)

@@ -81,6 +81,7 @@ def reproduce_papers(
     words: for every `reproduce`. What they print goes where ours does, or with as_json into the
     reports. Raises KeyboardInterrupt when a signal has stopped them, each training at a checkpoint.
     """
+    from research_train.children import start_child
     from research_train.errors import Interrupted
     from research_train.signals import StopRequest
 
@@ -92,10 +93,9 @@ def reproduce_papers(
         stop = StopRequest()
         with stop.listening():
             with stop.deferred():  # no signal between the start and what passes it on
-                process = subprocess.Popen(
+                process = start_child(
                     [*command, "--json"] if as_json else command,
                     stdout=subprocess.PIPE if as_json else None,
-                    text=True,
                     start_new_session=True,  # a signal reaches it from here, once
                 )
             try:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from research_data.errors import ResearchError
+from research_train.children import ask_for_death_signal
 
 STOP_TIMEOUT = 5.0  # seconds that tests get to end by themselves
 
@@ -25,6 +26,7 @@ def run_in_a_group(words: Sequence[object], folder: Path) -> int:
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         start_new_session=True,
+        preexec_fn=ask_for_death_signal,
     )
     try:
         return child.wait()

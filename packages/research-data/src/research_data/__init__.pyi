@@ -34,12 +34,12 @@ from .load import download_model as download_model
 from .load import open_dataset as open_dataset
 from .load import tokenize_dataset as tokenize_dataset
 from .loader import StatefulDataLoader as StatefulDataLoader
-from .pull import pinned_assets as pinned_assets
 from .pull import pull_dataset as pull_dataset
 from .pull import pull_model as pull_model
 from .repair import Health as Health
 from .repair import examine as examine
 from .repair import repair_asset as repair_asset
+from .run_pins import pinned_assets as pinned_assets
 from .transfer import export_asset as export_asset
 from .transfer import import_asset as import_asset
 from .verify import check_asset as check_asset

@@ -1,6 +1,6 @@
 """The assets folder: everything large, in one place.
 
-assets/datasets/   one folder a dataset and revision, with its asset.json
+assets/datasets/   one folder a dataset and revision, with its .asset.json
 assets/models/     likewise
 assets/outputs/    one folder a paper, in it one a run
 """

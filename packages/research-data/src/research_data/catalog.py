@@ -1,7 +1,7 @@
 """The assets on this disk: found by name, listed, measured, removed.
 
 A folder `datasets/rajpurkar--squad@7b6d24c440a3` is one revision of a dataset; the link `squad`
-beside it is the name it was asked for by, on the revision last asked for. asset.json keeps every
+beside it is the name it was asked for by, on the revision last asked for. .asset.json keeps every
 name and revision that an asset was asked for by, so that it is found without the link.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from research_data.assets import get_assets_dir, this_workspace
 from research_data.durable import replace_link
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.manifest import Kind, Manifest, read_manifest, why_no_name
+from research_data.manifest import Kind, Manifest, read_own_manifest, show_manifest, why_no_name
 from research_data.progress import say
 
 KINDS: tuple[Kind, ...] = ("dataset", "model")
@@ -30,7 +30,7 @@ COMMIT_DIGITS = re.compile("[0-9a-f]{4,64}")
 
 @dataclass(frozen=True)
 class Asset:
-    """A dataset or model in its folder. manifest: what asset.json says of it."""
+    """A dataset or model in its folder. manifest: what .asset.json says of it."""
 
     folder: Path
     manifest: Manifest
@@ -156,7 +156,7 @@ def matching_assets(kind: Kind, name: str, revision: str | None) -> list[Asset]:
     """
     if revision is None and (linked := linked_folder(kind, name)):
         with suppress(AssetError):
-            return [Asset(linked, read_manifest(linked))]
+            return [Asset(linked, read_own_manifest(linked))]
         return []
     newest_first = revisions_of(kind, name)
     if revision is None:
@@ -204,7 +204,7 @@ def list_assets(kind: Kind) -> list[Asset | BrokenAsset]:
     assets: list[Asset | BrokenAsset] = []
     for folder in asset_folders(kind):
         try:
-            assets.append(Asset(folder, read_manifest(folder)))
+            assets.append(Asset(folder, read_own_manifest(folder)))
         except AssetError as error:
             reason = error.what if isinstance(error, DamagedAssetError) else str(error)
             assets.append(BrokenAsset(folder, kind, reason))
@@ -213,11 +213,33 @@ def list_assets(kind: Kind) -> list[Asset | BrokenAsset]:
 
 def asset_folders(kind: Kind) -> Iterator[Path]:
     """The folders of a kind that are assets, or should be."""
-    with suppress(FileNotFoundError):
-        for path in sorted(kind_folder(kind).iterdir()):
-            hidden = path.name.startswith(".")
-            if "@" in path.name and not hidden and path.is_dir() and not path.is_symlink():
-                yield path
+    for path in _entries(kind):
+        hidden = path.name.startswith(".")
+        if "@" in path.name and not hidden and path.is_dir() and not path.is_symlink():
+            yield path
+
+
+def _entries(kind: Kind) -> list[Path]:
+    """Whatever lies where the assets of a kind do, by name. Raises AssetError."""
+    folder = kind_folder(kind)
+    try:
+        return sorted(folder.iterdir())
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise AssetError(
+            f"{folder} is a file, where the {kind}s belong. Move it away, or set RESEARCH_ASSETS "
+            "to another folder."
+        ) from None
+    except OSError as error:
+        raise AssetError(f"{folder} can't be read: {error.strerror}") from error
+
+
+def show_manifests() -> None:
+    """Have every asset here readable by version 0.1, which knows manifests by their old name."""
+    for kind in KINDS:
+        for folder in asset_folders(kind):
+            show_manifest(folder)
 
 
 def refuse_name(folder: Path, name: str) -> None:
@@ -300,10 +322,8 @@ def remove_derived(asset: Asset | BrokenAsset) -> int:
 
 def leftovers(kind: Kind) -> list[Path]:
     """What killed pulls, imports and removals left: a pull goes on with it, nothing else does."""
-    with suppress(FileNotFoundError):
-        hidden = sorted(kind_folder(kind).glob(".*@*"))
-        return [path for path in hidden if path.name.endswith((".partial", ".removed"))]
-    return []
+    hidden = [path for path in _entries(kind) if path.name.startswith(".") and "@" in path.name]
+    return [path for path in hidden if path.name.endswith((".partial", ".removed"))]
 
 
 def remove_leftovers(kind: Kind) -> int:

@@ -63,7 +63,7 @@ def _shards(folder: Path) -> Shards | None:
         shards: Shards = index["splits"]
         whole = all((folder / name).is_file() for names in shards.values() for name in names)
         return shards if whole else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

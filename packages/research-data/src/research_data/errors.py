@@ -4,7 +4,7 @@
     ├── UsageError            the command line or a config is wrong; exit code 2
     ├── UnreadableError       a file can't be read, or isn't what it should hold
     └── AssetError            a dataset or model is not as it should be
-        ├── DamagedAssetError a file differs from what its asset.json says
+        ├── DamagedAssetError a file differs from what its .asset.json says
         ├── HubError          a hub refuses, or can't be reached
         └── StorageError      a file could not be written: no room, no right
 
@@ -39,6 +39,7 @@ _ADVICE = {
     errno.EBUSY: "Another program uses it: end that, or wait.",
     errno.EXDEV: "Both must lie on one disk.",
 }
+_ADVICE[errno.ETXTBSY] = "A process has it open: let that end first."
 _ADVICE[errno.EDQUOT] = _ADVICE[errno.ENOSPC]
 _ADVICE[errno.EPERM] = _ADVICE[errno.EACCES]
 _ADVICE[errno.ESTALE] = _ADVICE[errno.EIO]
@@ -71,7 +72,7 @@ class AssetError(ResearchError):
 
 
 class DamagedAssetError(AssetError):
-    """A file of an asset is missing or differs from what asset.json says.
+    """A file of an asset is missing or differs from what .asset.json says.
 
     folder: the asset's folder; it can be removed and made or pulled again. what: is wrong with it.
     """
@@ -105,9 +106,16 @@ class StorageError(AssetError):
 class HubError(AssetError):
     """A hub refuses, can't be reached, or sends what is not what it promised.
 
-    transient: whether the same request may well succeed a moment later.
+    transient: whether the same request may well succeed a moment later. pause: seconds that the
+    hub wants to be left alone for, where it says so.
     """
 
-    def __init__(self, message: str, transient: bool = False):
+    def __init__(self, message: str, transient: bool = False, pause: float | None = None):
         super().__init__(message)
         self.transient = transient
+        self.pause = pause
+
+
+def is_of_the_disk(error: OSError) -> bool:
+    """Whether an error is about files here, and not about a connection."""
+    return error.errno in _ADVICE

@@ -19,7 +19,7 @@ from research_data.assets import get_datasets_dir
 from research_data.catalog import Asset, name_asset
 from research_data.durable import new_folder, sha256_file
 from research_data.errors import DamagedAssetError
-from research_data.manifest import FileEntry, Manifest, folder_name
+from research_data.manifest import FileEntry, Manifest, folder_name, hide_manifest
 from research_data.verify import check_asset
 
 ARRAYS = "data.safetensors"
@@ -87,6 +87,7 @@ def make_dataset(dataset: GeneratedDataset) -> Path:
         with suppress(FileExistsError):  # another process was faster, with the same data
             _generate(dataset, folder)
     asset = Asset(folder, check_asset(folder))
+    hide_manifest(folder)
     name_asset(asset, dataset.name)
     asset.mark_used()
     return folder

@@ -178,7 +178,7 @@ def _chosen_files(asset: Asset, config: str | None) -> dict[str, list[str]] | No
 
 
 def _make_view(asset: Asset, view: Path) -> None:
-    """A folder of links to the asset's own files alone: asset.json is not data."""
+    """A folder of links to the asset's own files alone: .asset.json is not data."""
     if view.is_dir():
         return
     with suppress(FileExistsError), new_folder(view) as partial:

@@ -1,8 +1,13 @@
-"""asset.json: what an asset is, and its files; written last, it lists only what is whole."""
+""".asset.json: what an asset is, and its files; written last, it lists only what is whole.
+
+Its name is hidden: `datasets.load_dataset(folder)` takes every visible .json for data. It was
+`asset.json` up to version 0.1, and assets that have it under that name are read as ever.
+"""
 
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Literal
@@ -17,10 +22,14 @@ from pydantic import (
 )
 
 from research_data.durable import write_bytes
-from research_data.errors import AssetError, DamagedAssetError
+from research_data.errors import AssetError, DamagedAssetError, StorageError
 
-MANIFEST = "asset.json"
-OWN_FILES = (MANIFEST, ".verified.json", ".used", ".cache")  # beside the files of an asset
+MANIFEST = ".asset.json"
+OLD_MANIFEST = "asset.json"  # its name up to version 0.1
+OWN_FILES = (MANIFEST, OLD_MANIFEST, ".verified.json", ".used", ".cache")  # beside an asset's files
+# What programs look for in a folder and obey, data or not: git runs the hooks that it finds there.
+TOOLS_OWN = {".git", ".hg", ".svn", ".bzr", ".venv"}
+STEERING = ("pyproject.toml", "uv.toml")  # what uv reads where it is started, and builds
 SCHEMA = 1
 LONGEST_PART = 255  # bytes of one component of a path, on every file system in use
 LONGEST_NAME = 160  # characters of an asset's: a revision and the clients' suffixes come on top
@@ -43,7 +52,7 @@ class FileEntry(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The content of asset.json.
+    """The content of .asset.json.
 
     source: where it comes from. repo_id: its id on the hub, or its name where it is from no hub.
     asked_as: every NAME or NAME@REVISION that it answers to. configs: of a dataset of which only
@@ -99,9 +108,11 @@ class Manifest(BaseModel):
         return folder_name(self.repo_id, self.revision)
 
     def write(self, folder: Path) -> None:
-        """Write asset.json into folder. Raises StorageError."""
+        """Write .asset.json into folder, in place of one of the old name. Raises StorageError."""
         content = self.model_dump_json(by_alias=True, exclude_none=True, indent=1)
         write_bytes(folder / MANIFEST, (content + "\n").encode())
+        with suppress(OSError):
+            (folder / OLD_MANIFEST).unlink(missing_ok=True)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -110,11 +121,57 @@ def read_manifest(folder: Path) -> Manifest:
     Raises DamagedAssetError when it is missing, can't be read or names a file outside its folder;
     AssetError when a newer version wrote it.
     """
-    try:
-        content = (folder / MANIFEST).read_bytes()
-    except OSError as error:
-        raise DamagedAssetError(folder, f"{MANIFEST} is missing or unreadable") from error
-    return parse_manifest(content, folder)
+    for name in (MANIFEST, OLD_MANIFEST, MANIFEST):  # it may be renamed between two looks
+        try:
+            content = (folder / name).read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise DamagedAssetError(folder, f"{name} can't be read: {error.strerror}") from error
+        return parse_manifest(content, folder)
+    raise DamagedAssetError(folder, f"{MANIFEST} is missing")
+
+
+def read_own_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder among assets; one that is of another asset is none.
+
+    Raises as read_manifest does.
+    """
+    manifest = read_manifest(folder)
+    kind, called = manifest.kind, manifest.folder_name
+    if (f"{kind}s", called) != (folder.parent.name, folder.name):
+        raise DamagedAssetError(folder, f"{MANIFEST} says that it is the {kind} {called}")
+    return manifest
+
+
+def manifest_file(folder: Path) -> Path:
+    """Where an asset's manifest is, under the old name where it has that one alone."""
+    old = folder / OLD_MANIFEST
+    return old if old.exists() and not (folder / MANIFEST).exists() else folder / MANIFEST
+
+
+def has_manifest(folder: Path) -> bool:
+    """Whether a folder says that it is an asset."""
+    return manifest_file(folder).exists()
+
+
+def hide_manifest(folder: Path) -> None:
+    """Give an asset's manifest of the old name the hidden one, where its folder can be written to.
+
+    Until then `datasets.load_dataset(folder)` may take it for data.
+    """
+    with suppress(OSError):
+        if (folder / MANIFEST).exists():
+            (folder / OLD_MANIFEST).unlink(missing_ok=True)
+        else:
+            (folder / OLD_MANIFEST).rename(folder / MANIFEST)
+
+
+def show_manifest(folder: Path) -> None:
+    """Put a copy of an asset's manifest under the old name, which version 0.1 looks for."""
+    with suppress(OSError, StorageError):
+        if not (folder / OLD_MANIFEST).exists():
+            write_bytes(folder / OLD_MANIFEST, (folder / MANIFEST).read_bytes())
 
 
 def parse_manifest(content: bytes, folder: Path) -> Manifest:
@@ -122,7 +179,7 @@ def parse_manifest(content: bytes, folder: Path) -> Manifest:
     try:
         manifest = Manifest.model_validate_json(content)
     except ValidationError as error:
-        if newer := re.search(rb'"schema"\s*:\s*(\d+)', content[:200]):
+        if newer := re.search(rb'"schema"\s*:\s*(\d{1,6})\b', content[:200]):
             _refuse_newer(folder, int(newer.group(1)))
         first = error.errors(include_url=False)[0]
         where = "".join(f"{part}: " for part in first["loc"])
@@ -175,6 +232,18 @@ def check_file_names(names: Iterable[str]) -> None:
         raise AssetError(f"{seen[key]!r} is a file, and a folder in {folders[key]!r}")
 
 
+def refuse_steering(names: Iterable[str]) -> None:
+    """Refuse files that would steer uv when it is started in an asset's folder. Raises AssetError.
+
+    Told from check_file_names, as what is here already is read all the same.
+    """
+    if found := sorted(name for name in names if _as_seen_by_all(name) in STEERING):
+        raise AssetError(
+            f"the file name {found[0]!r} is refused: `uv run` in the data's folder would build and "
+            "run what it says. Pull a part without it: --config, or --include for a model."
+        )
+
+
 def _refuse_newer(folder: Path, schema: int) -> None:
     if schema > SCHEMA:
         raise AssetError(
@@ -203,6 +272,15 @@ def _why_unsafe(name: str) -> str | None:
         name.encode()
     except UnicodeEncodeError:
         return "is no valid Unicode"
-    if parts[0].casefold() in OWN_FILES:
+    if _as_seen_by_all(parts[0]) in OWN_FILES:
         return "is one that this package keeps for itself"
+    for part in map(_as_seen_by_all, parts):
+        if part in TOOLS_OWN or re.fullmatch(r"(git|hg|svn|bzr)~\d+", part):
+            return "is one that git or another tool would obey, and no data"
     return None
+
+
+def _as_seen_by_all(part: str) -> str:
+    """One component of a path as the most forgiving file system takes it: `.GIT.` is `.git`."""
+    visible = (c for c in unicodedata.normalize("NFKC", part) if unicodedata.category(c) != "Cf")
+    return "".join(visible).casefold().partition(":")[0].rstrip(". ")

@@ -13,8 +13,8 @@ from pathlib import Path
 from research_data.catalog import locked
 from research_data.durable import fsync_file
 from research_data.errors import AssetError, DamagedAssetError, StorageError
-from research_data.manifest import FileEntry, Manifest, read_manifest
-from research_data.progress import shown_size
+from research_data.manifest import FileEntry, Manifest, read_own_manifest
+from research_data.progress import say, shown_size
 from research_data.verify import (
     Stamps,
     find_damage,
@@ -85,7 +85,10 @@ class Publication:
 
 @contextmanager
 def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
-    """Hold the lock of an asset's folder and make room to fill it. Raises StorageError."""
+    """Hold the lock of an asset's folder and make room to fill it. Raises StorageError.
+
+    What arrived before it failed is kept and said; where nothing did, nothing is left.
+    """
     with locked(folder, quiet):
         opened = Publication(folder)
         try:
@@ -93,6 +96,22 @@ def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
             yield opened
         except OSError as error:
             raise StorageError(folder, error) from error
+        finally:
+            _leave(opened.partial, folder, quiet)
+
+
+def _leave(partial: Path, folder: Path, quiet: bool) -> None:
+    """Remove what a failure left where it is of no use to anybody; say the rest."""
+    sizes = [path.stat().st_size for path in partial.rglob("*") if path.is_file()]
+    if not partial.exists():
+        return
+    if not sum(sizes):
+        shutil.rmtree(partial, ignore_errors=True)
+    elif not quiet:
+        say(
+            f"{folder.name}: {shown_size(sum(sizes))} that arrived are kept for the next try; "
+            f"`research-cli {folder.parent.name.removesuffix('s')} remove --leftovers` removes them"
+        )
 
 
 def partial_folder(folder: Path) -> Path:
@@ -103,7 +122,7 @@ def partial_folder(folder: Path) -> Path:
 def look_at(folder: Path) -> Present:
     """What an asset's folder holds now; hashes what was touched since it was last hashed."""
     try:
-        manifest = read_manifest(folder)
+        manifest = read_own_manifest(folder)
     except DamagedAssetError:
         return Present(None, {}, {})
     stamps = take_stamps(folder, manifest.files)  # before: what changes meanwhile is hashed again

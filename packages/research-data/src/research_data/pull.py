@@ -6,12 +6,10 @@ The order of things: what is here already? what does the hub have? does it fit? 
 asset's lock, the files that are missing are fetched and published (publish.py).
 """
 
-import json
-import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
@@ -31,20 +29,28 @@ from research_data.errors import AssetError, DamagedAssetError, HubError, Storag
 from research_data.hub import (
     HubFile,
     HubRepository,
-    download_file,
     find_repository,
     is_offline,
     redact,
     remove_client_files,
 )
-from research_data.manifest import FileEntry, Kind, Manifest, check_file_names, folder_name
+from research_data.hub_download import download_file
+from research_data.manifest import (
+    FileEntry,
+    Kind,
+    Manifest,
+    check_file_names,
+    folder_name,
+    hide_manifest,
+    refuse_steering,
+)
 from research_data.progress import BytesProgress, say, shown_size
 from research_data.publish import Publication, look_at, publication, refuse_full_disk
+from research_data.run_pins import pins_here
 from research_data.selection import Configs, dataset_files, model_files, refuse_pickles
 from research_data.verify import check_asset, count_cores
 
 WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
-RUN_ASSETS = "RESEARCH_RUN_ASSETS"  # in a run's environment: JSON, name -> revision of its assets
 
 
 @dataclass(frozen=True)
@@ -144,20 +150,6 @@ def pull_model(
     return _pull(_pinned(request), max_size, offline, update, quiet)
 
 
-@contextmanager
-def pinned_assets(revisions: Mapping[str, str]) -> Iterator[None]:
-    """In this block, child processes included, only these assets can be had: name -> revision."""
-    before = os.environ.get(RUN_ASSETS)
-    os.environ[RUN_ASSETS] = json.dumps(dict(revisions))
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[RUN_ASSETS]
-        else:
-            os.environ[RUN_ASSETS] = before
-
-
 def plan_pull(request: Request, offline: bool = False, update: bool = False) -> Plan | Asset:
     """What a pull would fetch, or the asset that is here and answers; fetches nothing.
 
@@ -181,7 +173,9 @@ def plan_pull(request: Request, offline: bool = False, update: bool = False) -> 
         files, configs = model_files(repository, request.include), Configs()
     else:
         files, configs = dataset_files(repository, request.configs, request.splits)
-    missing = [file for file in files if file.name not in look_at(folder).files]
+    present = look_at(folder).files
+    missing = [file for file in files if file.name not in present]
+    refuse_steering(file.name for file in missing)
     return Plan(repository, folder, tuple(files), tuple(missing), configs)
 
 
@@ -250,6 +244,7 @@ def _pull(
 
 def _used(asset: Asset, request: Request) -> Asset:
     """The asset, with the request's name linked to it, where assets can be written to."""
+    hide_manifest(asset.folder)
     try:
         name_asset(asset, request.name)
         if str(request) not in asset.manifest.asked_as:
@@ -327,7 +322,7 @@ def card_configs(folder: Path) -> dict[str, list[str]]:
             text = text.partition("---\n")[2].partition("\n---")[0] if text[:4] == "---\n" else ""
         try:
             card = yaml.safe_load(text) or {}
-        except yaml.YAMLError:
+        except (yaml.YAMLError, ValueError, RecursionError):  # the library says what is wrong
             continue
         for config in (card.get("configs") if isinstance(card, dict) else None) or []:
             if isinstance(config, dict):
@@ -354,11 +349,8 @@ def _refuse_outside(folder: Path, value: object) -> None:
 
 def _pinned(request: Request) -> Request:
     """In a run: the request at the revision that the run records. Raises UsageError."""
-    try:
-        pins = json.loads(os.environ.get(RUN_ASSETS, "null"))
-    except ValueError:
-        pins = None
-    if not isinstance(pins, dict):
+    pins = pins_here()
+    if pins is None:
         return request
     pinned = pins.get(request.name)
     if pinned is None or not str(pinned).startswith(request.revision or ""):

@@ -1,12 +1,12 @@
 """Which files of a hub's repository are wanted, and which are never taken."""
 
 import fnmatch
-import os
 import tempfile
 from collections.abc import Iterable, Sequence
 
 from research_data.errors import AssetError, UsageError
-from research_data.hub import HubFile, HubRepository, client_errors
+from research_data.hub import HubFile, HubRepository
+from research_data.hub_errors import client_errors, hub_address
 
 Configs = dict[str, dict[str, list[str]]]  # config -> split -> files
 
@@ -95,8 +95,8 @@ def _data_files(
     repository: HubRepository, configs: Sequence[str], splits: Sequence[str]
 ) -> Configs:
     """The files of the configs and splits asked for, found as `datasets` itself finds them."""
-    os.environ.setdefault("HF_UPDATE_DOWNLOAD_COUNTS", "0")
-    import datasets
+    hub_address()  # the library takes it when it is imported, with a traceback for a wrong one
+    import datasets  # before the settings of our calls, which it is to have
 
     repo_id, revision = repository.repo_id, repository.revision
     prefix = f"hf://datasets/{repo_id}@{revision}/"

@@ -1,6 +1,6 @@
 """Assets in and out without a hub: archives for machines without a network, and people's own files.
 
-An archive is a plain tar of the asset's folder, asset.json first: `tar tf` shows what it holds. It
+An archive is a plain tar of the asset's folder, .asset.json first: `tar tf` shows what it holds. It
 is as trustworthy as whoever made it: what it says of itself is checked, not who said it.
 """
 
@@ -16,10 +16,13 @@ from research_data.catalog import Asset, kind_folder, name_asset, refuse_name
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
 from research_data.manifest import (
     MANIFEST,
+    OLD_MANIFEST,
     FileEntry,
     Kind,
     Manifest,
     check_file_names,
+    has_manifest,
+    manifest_file,
     parse_manifest,
     read_manifest,
     why_no_name,
@@ -73,7 +76,7 @@ def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
             tarfile.open(fileobj=opened, mode="w", format=tarfile.PAX_FORMAT) as archive,
         ):
             root = asset.folder.name
-            archive.add(asset.folder / MANIFEST, f"{root}/{MANIFEST}", recursive=False)
+            archive.add(manifest_file(asset.folder), f"{root}/{MANIFEST}", recursive=False)
             for name, entry in manifest.files.items():
                 _add(archive, asset.folder, name, entry, progress.update)
         beside.replace(file)
@@ -99,7 +102,7 @@ def import_asset(
         raise UsageError(f"{path} doesn't exist")
     if path.suffix == ".tar" or (path.is_file() and tarfile.is_tarfile(path)):
         return _from_archive(path, kind, name, quiet)
-    if path.is_dir() and (path / MANIFEST).exists():
+    if path.is_dir() and has_manifest(path):
         manifest = read_manifest(path)
         return _publish(manifest, name, quiet, _copying({n: path / n for n in manifest.files}))
     return _from_own_files(path, kind, name, quiet)
@@ -109,7 +112,11 @@ def _from_archive(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asse
     try:
         with tarfile.open(path, "r:") as archive:
             first = archive.next()
-            if first is None or Path(first.name).name != MANIFEST or not first.isreg():
+            if (
+                first is None
+                or Path(first.name).name not in (MANIFEST, OLD_MANIFEST)
+                or not first.isreg()
+            ):
                 raise AssetError(f"{path} is no exported asset: {MANIFEST} isn't its first file")
             if first.size > LARGEST_MANIFEST or first.issparse():
                 raise AssetError(f"{path}: its {MANIFEST} has {first.size} bytes, which is absurd")

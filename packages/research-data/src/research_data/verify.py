@@ -37,7 +37,7 @@ def check_asset(folder: Path) -> Manifest:
 
 
 def verify_asset(folder: Path, on_bytes: OnBytes = lambda count: None) -> Manifest:
-    """Hash every file of an asset against its asset.json, files in parallel; returns the manifest.
+    """Hash every file of an asset against its .asset.json, files in parallel; returns the manifest.
 
     on_bytes: called with the number of bytes hashed, from several threads. Raises
     DamagedAssetError, which names the damaged files.
@@ -114,7 +114,7 @@ def write_stamps(folder: Path, stamps: Stamps) -> None:
 def _read_stamps(folder: Path) -> Stamps:
     try:
         stamps = json.loads((folder / STAMPS).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return stamps if isinstance(stamps, dict) else {}
 

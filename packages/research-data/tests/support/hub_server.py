@@ -329,6 +329,7 @@ class Fault:
 
 BEFORE_ANSWER = {"status", "hang", "down"}
 IN_BODY = {"cut", "slow", "flip", "short"}  # only answers with a body use these up
+IN_RANGE = {"whole", "shifted"}  # only answers to a request for a part use these up
 
 
 class State:
@@ -516,7 +517,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def note(self, status: int) -> None:
         if self.raw_path not in CONTROL:
-            entry = (self.command, self.path, status, self.headers.get("Authorization"))
+            said = (self.headers.get("Authorization"), self.headers.get("Range"))
+            entry = (self.command, self.path, status, *said)
             self.state.requests.append(entry)
 
     def answer(self, status: int, headers: Mapping[str, str]) -> None:
@@ -546,7 +548,11 @@ class Handler(BaseHTTPRequestHandler):
     def answer_file(self, file: File, headers: Mapping[str, str]) -> None:
         start, stop, status = 0, file.size, 200
         kind = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", **headers}
-        if match := re.fullmatch(r"bytes=(\d*)-(\d*)", self.headers.get("Range", "")):
+        asked = self.headers.get("Range", "")
+        fault = self.state.take_fault(self.path, IN_RANGE) if asked else None
+        if fault and fault.kind == "whole":
+            asked = ""
+        if match := re.fullmatch(r"bytes=(\d*)-(\d*)", asked):
             first, last = match.groups()
             start = int(first) if first else max(0, file.size - int(last or 0))
             stop = min(file.size, int(last) + 1) if first and last else file.size
@@ -554,6 +560,7 @@ class Handler(BaseHTTPRequestHandler):
                 size = {"Content-Range": f"bytes */{file.size}"}
                 raise ApiError(416, None, "Range Not Satisfiable", **size)
             status = 206
+            start -= 1 if fault else 0  # another part than was asked for
             kind["Content-Range"] = f"bytes {start}-{stop - 1}/{file.size}"
         if file.source is None:
             self.answer_body(status, kind, io.BytesIO(GENERIC_BODY), (start, stop))
@@ -639,8 +646,8 @@ class Hub:
         with self._opener.open(request, timeout=30) as answer:
             return json.load(answer)
 
-    def requests(self) -> list[tuple[str, str, int, str | None]]:
-        """(method, path with query, status, Authorization) since the start or the last clear.
+    def requests(self) -> list[tuple[str, str, int, str | None, str | None]]:
+        """(method, path with query, status, Authorization, Range) since the start or last clear.
 
         The status is 0 where the connection was closed without an answer.
         """
@@ -653,10 +660,11 @@ class Hub:
         """Make requests go wrong whose path (as sent, with its query) contains the pattern.
 
         status(status, retry_after, code, message), hang(seconds), down(), and for bodies
-        cut(after), slow(bytes_per_second), flip(byte), short(bytes). A large file has its name
+        cut(after), slow(bytes_per_second), flip(byte), short(bytes), and for those of a part
+        whole() and shifted(). A large file has its name
         both in the path that redirects and in the signed address, which begins with /_cdn/.
         """
-        if kind not in BEFORE_ANSWER | IN_BODY:
+        if kind not in BEFORE_ANSWER | IN_BODY | IN_RANGE:
             raise ValueError(f"no fault is called {kind!r}")
         re.compile(pattern)
         value = {"pattern": pattern, "kind": kind, "times": times, "options": options}

@@ -14,6 +14,7 @@ from research_data.errors import UsageError
 from research_data.progress import say
 from research_data.shown import print_line
 
+from research_train.children import end_with_parent
 from research_train.edge import at_the_edge
 from research_train.errors import ExperimentError, Interrupted, MemberError, MetricError, RunError
 from research_train.hash_seed import start_with_fixed_hashes
@@ -46,6 +47,7 @@ RESUMABLE_KEYS = (
 def train_command() -> int:
     """The console script `train`."""
     start_with_fixed_hashes()
+    end_with_parent()
     code = at_the_edge(_train, sys.argv[1:])
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
@@ -58,6 +60,7 @@ def train_command() -> int:
 def evaluate_command() -> int:
     """The console script `evaluate`."""
     start_with_fixed_hashes()
+    end_with_parent()
     return at_the_edge(_evaluate, sys.argv[1:])
 
 

@@ -1,7 +1,8 @@
 """`train --nproc N`: the same command N times on this machine, one signal and one exit code.
 
 torchrun would end in a traceback and exit code 1 on a signal; what it does here besides is set
-five variables, which is all that torch.distributed needs.
+five variables, which is all that torch.distributed needs. Should this process be killed, they all
+stop with a checkpoint (children.py).
 """
 
 import os
@@ -13,6 +14,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from research_train.children import start_child
 from research_train.signals import stopping_signals
 
 PATIENCE = 20.0  # seconds that the others have to end by themselves when one has failed
@@ -25,9 +27,9 @@ def run_processes(count: int, words: Sequence[str]) -> int:
     """
     port = _free_port()
     processes = [
-        subprocess.Popen(
+        start_child(
             [sys.executable, "-P", "-m", "research_train.launcher", *words],
-            env={
+            {
                 **os.environ,
                 "RANK": str(rank),
                 "LOCAL_RANK": str(rank),

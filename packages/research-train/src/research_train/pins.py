@@ -31,6 +31,7 @@ from typing import NoReturn, TypedDict
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
+from research_data.catalog import show_manifests
 from research_data.errors import UnreadableError
 from research_data.plain_files import read_toml, table_of
 from research_data.shown import brief
@@ -48,6 +49,7 @@ from research_train.requirements import (
     satisfies,
 )
 
+HIDDEN_MANIFESTS = Version("0.2.0.dev0")  # of research-data: older ones see asset.json alone
 VARIABLE = "RESEARCH_RELEASES"
 
 
@@ -148,6 +150,9 @@ def environment_under(
         versions = {choice.name: [str(choice.version)] for choice, _ in released}
         decided = _Decided(paper=member.distribution, pid=pid, releases=versions)
         environment[VARIABLE] = json.dumps(decided)
+        data = chosen.get("research-data")
+        if data is not None and data.release is not None and data.version < HIDDEN_MANIFESTS:
+            show_manifests()
     return environment
 
 

@@ -16,6 +16,7 @@ from research_data import UsageError
 from research_data.progress import say
 from research_data.shown import print_line
 
+from research_train.children import end_with_parent
 from research_train.edge import at_the_edge
 from research_train.hash_seed import start_with_fixed_hashes
 from research_train.members import installed_members
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
     start_with_fixed_hashes()  # and all that it starts
+    end_with_parent()
     return at_the_edge(_reproduce, sys.argv[1:])
 
 

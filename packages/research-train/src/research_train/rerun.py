@@ -29,14 +29,15 @@ from research_data import (
     asset_folder,
     check_asset,
     get_assets_dir,
-    pinned_assets,
 )
 from research_data.durable import sha256_file
 from research_data.errors import UnreadableError
 from research_data.hub import is_offline
 from research_data.plain_files import read_json_object
+from research_data.run_pins import with_pins
 from research_data.verify import count_cores
 
+from research_train.children import start_child
 from research_train.errors import Interrupted, RunError
 from research_train.logged_metrics import Point, read_metrics, repeatable_part
 from research_train.record import (
@@ -259,10 +260,10 @@ def _run_child(
     stop = StopRequest()
     with (
         stop.listening(),
-        subprocess.Popen(
+        start_child(
             command,
+            environment,
             cwd=folder,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             start_new_session=True,
@@ -277,8 +278,8 @@ def _run_child(
 
 
 def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
-    with pinned_assets(record.assets):
-        environment = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    own = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    environment = with_pins(own, record.assets)
     environment |= {
         "RESEARCH_ASSETS": str(get_assets_dir()),
         PARENT: record.id,

@@ -14,6 +14,7 @@ from typing import IO
 
 from research_data.verify import count_cores
 
+from research_train.children import start_child
 from research_train.errors import Interrupted
 from research_train.members import Member
 from research_train.run_table import RunSummary
@@ -181,9 +182,9 @@ def _start(member: Member, needed: NeededRun, environment: dict[str, str]) -> Tr
     else:
         words = [*needed.setting.overrides, f"seed={needed.seed}"]
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - _ended closes it
-    process = subprocess.Popen(
+    process = start_child(
         [*command, needed.setting.experiment, *words],
-        env=environment,
+        environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,

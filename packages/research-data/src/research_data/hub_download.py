@@ -1,0 +1,142 @@
+"""One file of a hub to its place: from where an earlier try broke off, and hashed at the end."""
+
+import hashlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from research_data.errors import HubError
+from research_data.hub import ATTEMPTS, CLIENT_FILES, HubFile, HubRepository, patiently
+from research_data.hub_errors import client_errors
+from research_data.verify import CHUNK, OnBytes
+
+
+def download_file(repository: HubRepository, file: HubFile, folder: Path, on_bytes: OnBytes) -> str:
+    """Download one file to its place below folder; returns its sha256, equal to the hub's.
+
+    A file that is there already with the right bytes is kept; of one that was broken off, the rest
+    is asked for. on_bytes: told the bytes as they arrive, negative when they have to come again;
+    what it raises stops the download. Raises HubError, StorageError.
+    """
+    path = folder / file.name
+    if path.is_file():
+        if sha256 := _right_sha256(path, file):
+            on_bytes(file.size)
+            return sha256
+        path.unlink()
+    # Named by the hash it must have: bytes of another revision never get into it. And by its own
+    # name: of two files with equal content, each arrives by itself.
+    own = hashlib.sha256(file.name.encode()).hexdigest()[:8]
+    arriving = folder / CLIENT_FILES / f"{file.sha256 or file.git_sha1}-{own}.incomplete"
+    with client_errors(repository.kind, repository.repo_id, repository.revision, path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        arriving.parent.mkdir(parents=True, exist_ok=True)
+    told = 0
+
+    def tell(there: int) -> None:
+        nonlocal told
+        change, told = there - told, there
+        on_bytes(change)
+
+    for _ in range(ATTEMPTS):
+        patiently(lambda: _fetch_rest(repository, file, arriving, tell))
+        if sha256 := _right_sha256(arriving, file):
+            arriving.replace(path)
+            tell(file.size)
+            return sha256
+        arriving.unlink()  # and once more, from its first byte
+        tell(0)
+    raise HubError(
+        f"{repository.repo_id}: {file.name} arrived {ATTEMPTS} times with other bytes than the "
+        "hub's own hash of it. Something between here and the hub alters them, or the hub's copy "
+        "is damaged. Nothing of it was kept."
+    )
+
+
+def _fetch_rest(
+    repository: HubRepository, file: HubFile, arriving: Path, tell: Callable[[int], None]
+) -> None:
+    """Have all bytes of a file in arriving, asking only for those that aren't there.
+
+    tell: told how many are there, again and again.
+    """
+    from huggingface_hub import constants, get_session, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
+
+    with (
+        client_errors(repository.kind, repository.repo_id, repository.revision, arriving),
+        arriving.open("ab", buffering=0) as written,
+    ):
+        there = written.tell()
+        if there > file.size:
+            there = written.truncate(0)
+        tell(there)
+        if there == file.size:
+            return  # what its hash is decides the rest
+        address = hf_hub_url(
+            repository.repo_id,
+            file.name,
+            repo_type=repository.kind,
+            revision=repository.revision,
+            endpoint=repository.endpoint,
+        )
+        asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
+        with get_session().stream(
+            "GET",
+            address,
+            headers=build_hf_headers(headers=asked),
+            timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
+            follow_redirects=True,  # the token stays with the hub: the HTTP library sees to that
+        ) as response:
+            if response.status_code >= 400:
+                response.read()
+                if there:  # 416, say: it can't go on from here
+                    written.truncate(0)
+                hf_raise_for_status(response)
+            if there and not _goes_on(response, there, file.size):
+                there = written.truncate(0)
+                if response.status_code != 200:
+                    raise _other_size(repository, file)
+            for chunk in response.iter_bytes():
+                there += len(chunk)
+                if there > file.size:
+                    written.truncate(0)
+                    raise _other_size(repository, file)
+                written.write(chunk)
+                tell(there)
+        if there < file.size:
+            raise _other_size(repository, file)
+
+
+def _goes_on(response: Any, there: int, size: int) -> bool:
+    """Whether an answer holds the rest of a file from byte there on."""
+    said = str(response.headers.get("Content-Range") or "")
+    found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", said.strip())
+    return (
+        response.status_code == 206
+        and found is not None
+        and int(found.group(1)) == there
+        and found.group(3) in (str(size), "*")
+    )
+
+
+def _other_size(repository: HubRepository, file: HubFile) -> HubError:
+    return HubError(
+        f"{repository.repo_id}: {file.name} arrived with another size than promised", transient=True
+    )
+
+
+def _right_sha256(path: Path, file: HubFile) -> str | None:
+    """The sha256 of a file that has the size and hash that the hub gives it; None otherwise."""
+    if path.stat().st_size != file.size:
+        return None
+    sha256, sha1 = hashlib.sha256(), hashlib.sha1(f"blob {file.size}\0".encode())
+    buffer = memoryview(bytearray(CHUNK))
+    with path.open("rb", buffering=0) as opened:
+        while count := opened.readinto(buffer):
+            sha256.update(buffer[:count])
+            if file.sha256 is None:
+                sha1.update(buffer[:count])
+    right = sha256.hexdigest() == file.sha256 if file.sha256 else sha1.hexdigest() == file.git_sha1
+    return sha256.hexdigest() if right else None

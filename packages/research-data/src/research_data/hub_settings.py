@@ -1,0 +1,144 @@
+"""Settings of the hub's client libraries that hold for a while, and are put back.
+
+`huggingface_hub` and `datasets` read their variables once, when they are imported, and keep them as
+attributes of a module. So both are set: the attributes where a library is imported already, the
+variables for child processes and for what is imported later.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+BEFORE_RUN = "RESEARCH_OFFLINE_BEFORE_RUN"  # HF_HUB_OFFLINE as it was outside of a run
+CONSTANTS, CONFIG = "huggingface_hub.constants", "datasets.config"
+
+Attributes = Mapping[tuple[str, str], object]  # module and attribute -> value
+
+
+def is_offline() -> bool:
+    """Whether HF_HUB_OFFLINE says that no request may be made; in a run, whether it did outside."""
+    said = os.environ.get(BEFORE_RUN, os.environ.get("HF_HUB_OFFLINE", ""))
+    return said.upper() in ("1", "ON", "YES", "TRUE")
+
+
+@dataclass
+class _Calls:
+    """Our calls under way, in all threads: the first sets, the last puts back."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    count: int = 0
+    before: dict[tuple[str, str], object] = field(default_factory=dict)
+
+
+_calls = _Calls()
+
+
+@contextmanager
+def our_calls() -> Iterator[None]:
+    """In this block the clients ask the hub, and tell nobody what is used."""
+    import huggingface_hub.constants  # noqa: F401 - its attributes are set
+
+    with _calls.lock:
+        if _calls.count == 0:
+            _calls.before = _set_attributes(
+                {
+                    (CONSTANTS, "HF_HUB_OFFLINE"): False,  # asked before: in a run it means others
+                    (CONSTANTS, "HF_HUB_DISABLE_TELEMETRY"): True,
+                    (CONSTANTS, "HF_HUB_DISABLE_XET"): True,  # plain HTTP, which we can check
+                    (CONFIG, "HF_HUB_OFFLINE"): False,
+                    (CONFIG, "HF_DATASETS_OFFLINE"): False,
+                    (CONFIG, "HF_UPDATE_DOWNLOAD_COUNTS"): False,
+                }
+            )
+        _calls.count += 1
+    try:
+        yield
+    finally:
+        with _calls.lock:
+            _calls.count -= 1
+            if _calls.count == 0:
+                _set_attributes(_calls.before)
+
+
+@contextmanager
+def only_from(hub_cache: Path, datasets_cache: Path) -> Iterator[None]:
+    """In this block, child processes included, the clients find what these caches hold, no more."""
+    downloads = datasets_cache / "downloads"
+    variables = {
+        BEFORE_RUN: os.environ.get(BEFORE_RUN, os.environ.get("HF_HUB_OFFLINE", "")),
+        "HF_HUB_OFFLINE": "1",
+        "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_CACHE": str(hub_cache),
+        "HF_DATASETS_CACHE": str(datasets_cache),
+        "HF_DATASETS_DOWNLOADED_DATASETS_PATH": str(downloads),
+        "HF_DATASETS_EXTRACTED_DATASETS_PATH": str(downloads / "extracted"),
+        "SENTENCE_TRANSFORMERS_HOME": str(hub_cache),
+    }
+    attributes: dict[tuple[str, str], object] = {
+        (CONSTANTS, "HF_HUB_OFFLINE"): True,
+        (CONSTANTS, "HF_HUB_CACHE"): str(hub_cache),
+        (CONFIG, "HF_HUB_OFFLINE"): True,
+        (CONFIG, "HF_DATASETS_OFFLINE"): True,
+        (CONFIG, "HF_DATASETS_CACHE"): datasets_cache,
+        (CONFIG, "DOWNLOADED_DATASETS_PATH"): downloads,
+        (CONFIG, "EXTRACTED_DATASETS_PATH"): downloads / "extracted",
+        ("datasets.load", "CachedDatasetModuleFactory"): _NothingCached,
+    }
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    attributes_before = _set_attributes(attributes)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        _set_attributes({**_as_imported_now(), **attributes_before})
+
+
+class _NothingCached:
+    """In place of what `datasets` takes from a cache by name alone, of whatever revision it is."""
+
+    def __init__(self, name: str, cache_dir: str | None = None):
+        self.name = name
+
+    def get_module(self) -> None:
+        """Raise FileNotFoundError, as for a name that was never cached."""
+        raise FileNotFoundError(f"Dataset {self.name} is not cached")
+
+
+def _set_attributes(values: Attributes) -> dict[tuple[str, str], object]:
+    """Set attributes of the modules that are imported; returns what they were."""
+    before: dict[tuple[str, str], object] = {}
+    for (name, attribute), value in values.items():
+        module = sys.modules.get(name)
+        if module is not None and hasattr(module, attribute):
+            before[name, attribute] = getattr(module, attribute)
+            setattr(module, attribute, value)
+    return before
+
+
+def _as_imported_now() -> dict[tuple[str, str], object]:
+    """What the attributes would be if the libraries were imported in this environment."""
+    values: dict[tuple[str, str], object] = {}
+    offline = is_offline()
+    if constants := sys.modules.get(CONSTANTS):
+        default = os.path.join(getattr(constants, "HF_HOME", ""), "hub")  # noqa: PTH118 - a str
+        cache = os.environ.get("HF_HUB_CACHE", os.environ.get("HUGGINGFACE_HUB_CACHE", default))
+        values[CONSTANTS, "HF_HUB_CACHE"] = os.path.expandvars(os.path.expanduser(cache))  # noqa: PTH111
+        values[CONSTANTS, "HF_HUB_OFFLINE"] = offline
+    if config := sys.modules.get(CONFIG):
+        home = Path(config.HF_CACHE_HOME)
+        root = Path(os.environ.get("HF_DATASETS_CACHE", home / "datasets"))
+        downloads = root / "downloads"
+        values[CONFIG, "HF_DATASETS_CACHE"] = root
+        values[CONFIG, "DOWNLOADED_DATASETS_PATH"] = downloads
+        values[CONFIG, "EXTRACTED_DATASETS_PATH"] = downloads / "extracted"
+        values[CONFIG, "HF_HUB_OFFLINE"] = values[CONFIG, "HF_DATASETS_OFFLINE"] = offline
+    return values
