@@ -200,7 +200,11 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
         results.write_text(
             json.dumps({**report.results, "claims": [{**result, "values": [0.84, 0.96]}]})
         )
-        assert facts().claims[0].note.startswith("about 4 seeds would decide; results.json says")
+        assert (
+            facts()
+            .claims[0]
+            .note.startswith("a new plan of about 6 seeds would decide; results.json says")
+        )
         results.write_text(json.dumps({**report.results, "claims": [edited]}))
 
         # An ordering is as in the README's table, where only the sign counts.

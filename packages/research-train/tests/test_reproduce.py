@@ -45,6 +45,10 @@ def verdicts(result):
     return {row["claim"]: row["verdict"] for row in json.loads(result.output)["claims"]}
 
 
+def notes(result):
+    return {row["claim"]: row["notes"] for row in json.loads(result.output)["claims"]}
+
+
 def change(file, old, new):
     text = file.read_text()
     assert old in text
@@ -72,6 +76,7 @@ def test_what_is_missing_is_run_once_and_the_verdict_follows_the_claim(workspace
     change(paper / "claims.yaml", "published: 7", "published: 8")
     again = reproduce(workspace, "--json")
     assert (again.code, verdicts(again)["answer"]) == (1, "not reproduced")
+    assert notes(again) == {"points": [], "answer": ["set after 1 run"]}
     assert len(workspace.records()) == 3
     (paper / "README.md").write_text(readme)
     plan = reproduce(workspace, "--dry-run", "--json")
