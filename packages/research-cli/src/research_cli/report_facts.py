@@ -169,7 +169,7 @@ def _standings(
 
 def _claim_facts(standing: Standing) -> ClaimFacts:
     claim, finding = standing.claim, standing.finding
-    notes = []
+    notes: list[str] = []
     cells = dict(zip(COLUMNS, claims_rows([finding])[0], strict=True)) if finding else {}
     if finding:  # a known gap is told in full below
         notes += finding.notes if finding.verdict == "known gap" else verdict_notes(finding)
