@@ -145,7 +145,7 @@ def coverage(draws: int) -> None:
 
 
 def words(draws: int) -> None:
-    """How often a word stands beside the verdict, and how often nothing warns of a wrong interval."""
+    """How often a word stands beside the verdict, and how often none warns of a wrong interval."""
     rows = []
     for seeds in SIZES:
         for name in NAMES:

@@ -216,7 +216,7 @@ def test_an_ordering_looks_at_every_step_and_shows_the_weakest():
     up = [(0.10, 0.02), (0.11, 0.021), (0.09, 0.015), (0.10, 0.026), (0.12, 0.018)]
     finding = judge(THREE, up)
     assert finding.verdict == "reproduced"
-    assert finding.notes == ("b to c",)
+    assert finding.notes == ("weakest step b to c",)
     assert finding.values == [0.02, 0.021, 0.015, 0.026, 0.018]
     assert finding.mean == pytest.approx(0.02) and finding.interval[0] > 0
     assert list(finding.steps) == ["a to b", "b to c"]

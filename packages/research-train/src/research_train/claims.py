@@ -170,7 +170,7 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
     rows = [steps_of(value) for value in values]
     smallest_alone = len(names) > 1 and all(len(row) == 1 for row in rows)
     if smallest_alone:  # as results.json had it before every step was kept
-        names = ["smallest step"]
+        names = ["the smallest of each seed"]
     if any(len(row) != len(names) for row in rows):
         raise ClaimsError(f"claim {claim.name}: every seed has {len(names)} steps, not {rows}")
     steps = [[row[index] for row in rows] for index in range(len(names))]
@@ -202,7 +202,7 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
             lows[weakest], lambda low, high: "undecided" if low <= 0 <= high else "reproduced"
         )
     same = one and len(values) > 1 and not any(map(any_censored, steps))
-    notes = [names[weakest]] if len(groups) > 2 else []
+    notes = [f"weakest step {names[weakest]}"] if len(groups) > 2 else []
     return Finding(
         claim,
         list(shown),

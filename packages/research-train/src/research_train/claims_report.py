@@ -168,7 +168,19 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         figures = save_figure(figure, folder / name)
     except OSError as error:
         raise StorageError(folder, error) from error
-    results: dict[str, object] = {
+    if reproduction.incomplete is None:
+        results = results_of(reproduction)
+        # Read only now: somebody may have written in it while all this was made.
+        readme = read_readme(member)
+        content = readme.before + readme_block(findings, results) + readme.after
+        write_json(member.folder / RESULTS, results)
+        write_bytes(readme.path, content.encode())
+    return [folder / f"{name}.json", *figures]
+
+
+def results_of(reproduction: Reproduction) -> dict[str, object]:
+    """The content of results.json: the evidence, with every seed's value."""
+    return {
         "schema": 1,
         "source": reproduction.claims.source,
         "date": _date(reproduction),
@@ -176,16 +188,11 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         "packages": _packages(reproduction),
         "claims": [
             {**evidence, **_seeds_values(finding), "set": _set(reproduction, finding)}
-            for evidence, finding in zip(_evidence(reproduction), findings, strict=True)
+            for evidence, finding in zip(
+                _evidence(reproduction), reproduction.findings, strict=True
+            )
         ],
     }
-    if reproduction.incomplete is None:
-        # Read only now: somebody may have written in it while all this was made.
-        readme = read_readme(member)
-        content = readme.before + readme_block(findings, results) + readme.after
-        write_json(member.folder / RESULTS, results)
-        write_bytes(readme.path, content.encode())
-    return [folder / f"{name}.json", *figures]
 
 
 def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:
