@@ -159,7 +159,13 @@ def test_a_smoke_test_is_no_evidence_and_leaves_none(workspace, paper):
             ["claim answer", "'answr'", "Did you mean 'answer'"],
         ),
         ("experiment: second", "experiment: secnd", 2, ["secnd", "second"]),
-        ("[answer=7]", "[answr=7]", 2, ["answr", "Did you mean 'answer'"]),
+        (
+            "[answer=7]",
+            "[answr=7]",
+            2,
+            ["claims.yaml: claim answer: overrides: unknown key 'answr'", "Did you mean 'answer'"],
+        ),
+        ("[answer=7]", "[answer=no]", 2, ["claims.yaml: claim answer: overrides: 'answer'"]),
         ("published: 7", "published: seven", 2, ["claims.yaml", "claim answer", "published"]),
     ],
 )
@@ -266,7 +272,10 @@ def test_groups_that_are_the_same_runs_are_refused(workspace, paper):
     reproduce(workspace).refused(
         2, "claims.yaml: claim answer: overrides: the groups 'one' and 'two' are the same runs"
     )
-    change(file, "log_every=3", "seed=3")
+    change(file, "log_every=3", "steps=3")  # in a smoke test both have twenty
+    done = reproduce(workspace, "--quick")
+    assert done.code == 0, done.errors
+    change(file, "steps=3", "seed=3")
     reproduce(workspace).refused(
         2, "claims.yaml, line 3: claim answer", "'seed=3' would be outvoted"
     )

@@ -17,6 +17,7 @@
 What its numbers become is claims.py's.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -44,6 +45,7 @@ Kind = Literal["value", "ordering", "ratio", "feature", "fit", "bound"]
 Side = Literal["at_least", "at_most", "above", "below"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
+OPERATOR = re.compile(r" ([/-]) ")  # with spaces around: test/accuracy and top-5 are names
 SIDES: tuple[Side, ...] = ("at_least", "at_most", "above", "below")
 WITH_TOLERANCE: tuple[Kind, ...] = ("value", "ratio", "feature", "fit")
 # Keys that only some kinds have a use for: elsewhere they would say something that nothing obeys.
@@ -116,12 +118,13 @@ class Claim(BaseModel):
     @property
     def metrics(self) -> list[str]:
         """The final metrics that its number is made of: one, or two."""
-        return [part for part in self.metric.split(" ") if part not in ("/", "-")]
+        return OPERATOR.split(self.metric)[::2]
 
     @property
     def operator(self) -> Literal["/", "-"] | None:
         """What is done with two metrics."""
-        return None if " " not in self.metric else "/" if " / " in self.metric else "-"
+        found = OPERATOR.search(self.metric)
+        return None if found is None else "/" if found[1] == "/" else "-"
 
     @property
     def looks(self) -> int:
@@ -153,11 +156,9 @@ class Claim(BaseModel):
                 having = f"{', '.join(kinds[:-1])} and {kinds[-1]}".removeprefix(" and ")
                 raise ValueError(f"a {self.kind} has no {key}; only {having} has one")
         self._needs_its_numbers()
-        words = self.metric.split(" ")
-        if not all(words) or not (len(words) == 1 or (len(words) == 3 and words[1] in ("/", "-"))):
+        if len(self.metrics) > 2 or not all(map(str.strip, self.metrics)):
             raise ValueError(
-                f"metric {self.metric!r} is neither a metric nor `one / other` or `one - other`, "
-                "with one space around the sign"
+                f"metric {self.metric!r} is neither a metric nor `one / other` or `one - other`"
             )
         groups = len(self.overrides)
         needed = {"value": (1, 1), "bound": (1, 1), "ratio": (2, 2)}.get(self.kind, (2, 1000))

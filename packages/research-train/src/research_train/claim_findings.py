@@ -17,6 +17,7 @@ from research_train.claims import (
     seed_value,
 )
 from research_train.errors import ClaimsError
+from research_train.logged_metrics import read_metrics
 from research_train.members import did_you_mean
 from research_train.run_table import RunSummary
 from research_train.trainings import Failed, NeededRun, Setting
@@ -94,10 +95,9 @@ def _value_of_seed(
         if needed.run is None:
             return None  # its training failed, which is told already
         _metrics_known(claim, needed.run)
-        steps = needed.run.config.get("steps")
+        steps = last_step(needed.run) if claim.censored_at == "steps" else None
         try:
-            length = float(steps) if isinstance(steps, int | float) else None
-            metrics[group] = metric_of_run(claim, needed.run.metrics, length)
+            metrics[group] = metric_of_run(claim, needed.run.metrics, steps)
         except ClaimsError as error:
             failed.append(Failed(needed, str(error)))
             return None
@@ -108,6 +108,12 @@ def _value_of_seed(
         failed.append(Failed(next(iter(of_seed.values())), why))
         return None
     return value
+
+
+def last_step(run: RunSummary) -> float | None:
+    """How far a run came: patience may have ended it early, and epochs count other than steps."""
+    steps = [step for point in read_metrics(run.folder) if (step := point["step"]) is not None]
+    return max(steps, default=None)
 
 
 def _metrics_known(claim: Claim, run: RunSummary) -> None:

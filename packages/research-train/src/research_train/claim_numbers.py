@@ -56,7 +56,7 @@ def metric_of_run(
 ) -> Number:
     """The claim's metric of one run, censored where the run never reached it.
 
-    metrics: the final ones, None for what was no number. steps: how many the run had, for
+    metrics: the final ones, None for what was no number. steps: how far the run came, for
     `censored_at: steps`. Raises ClaimsError: no such metric, no number, a division by zero.
     """
     found = []

@@ -17,6 +17,7 @@ FEW = 8  # seeds; so many and fewer say nothing of their skewness
 ENOUGH = 20  # seeds for Hall's transformation at its nominal level
 FEWEST_FOR_WORDS = 5  # of three or four numbers nothing can be said about their distribution
 APART = 0.01  # Grubbs' level: how often five normal seeds are said to have one apart
+TINY = 1e-300  # what is smaller has lost its digits, and its square is 0
 SAME = 1e-12  # relative: far above what sums of floats are off by, far below what anyone publishes
 
 
@@ -145,7 +146,7 @@ def holm_levels(p_values: Sequence[float], level: float) -> list[float]:
 
 def is_constant(values: Sequence[float]) -> bool:
     """Whether they are one number, but for the last bits."""
-    return max(values) - min(values) <= SAME * max(map(abs, values))
+    return max(values) - min(values) <= max(SAME * max(map(abs, values)), TINY)
 
 
 def _hall(distance: float, skew: float, count: int) -> float:

@@ -123,7 +123,13 @@ def judge(claim: Claim, values: Sequence[SeedValue], set_after: int | None = Non
             f"claim {claim.name}: one seed gives no interval. Run two or more, or say `seeds: 1` "
             f"in {CLAIMS} where nothing is random."
         )
-    finding = _ordering(claim, values) if claim.kind == "ordering" else _one_number(claim, values)
+    try:
+        of_kind = _ordering if claim.kind == "ordering" else _one_number
+        finding = of_kind(claim, values)
+    except OverflowError as error:
+        raise ClaimsError(
+            f"claim {claim.name}: {list(values)} are too large to judge by"
+        ) from error
     notes = [*finding.notes]
     if len(values) not in claim.planned:
         notes.append(f"not the planned {' or '.join(map(str, claim.planned))} seeds")

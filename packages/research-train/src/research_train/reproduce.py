@@ -23,6 +23,7 @@ from research_train.claim_file import CLAIMS
 from research_train.claim_findings import find, undecided_at_first_look
 from research_train.claim_history import ClaimSet, when_set
 from research_train.claims import Claim, Claims, Finding, read_claims, with_set_after
+from research_train.config import COMMAND_LINE
 from research_train.errors import ClaimsError, RunError
 from research_train.members import Member, did_you_mean
 from research_train.record import RunRecord
@@ -117,8 +118,11 @@ def plan_runs(
         raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
     every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
-    fingerprints = dict(zip(every, _fingerprints(member, every), strict=True))
-    for claim in chosen:
+    try:
+        fingerprints = dict(zip(every, _fingerprints(member, every), strict=True))
+    except ClaimsError as error:
+        raise ClaimsError(_placed(str(error), member, chosen)) from error
+    for claim in () if quick else chosen:  # in a smoke test all have the same steps
         _groups_differ(member, claim, settings[claim.name], fingerprints)
     return Plan(
         member,
@@ -237,8 +241,29 @@ def _chosen(member: Member, claims: Claims, names: Sequence[str]) -> list[Claim]
 def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
     """Group -> what its runs are of."""
     experiment = member.experiment(claim.experiment).name
-    more = QUICK if quick else ()
-    return {group: Setting(experiment, (*words, *more)) for group, words in claim.overrides.items()}
+    if not quick:
+        return {
+            group: Setting(experiment, tuple(words)) for group, words in claim.overrides.items()
+        }
+    short = tuple(word.partition("=")[0] + "=" for word in QUICK)
+    return {
+        group: Setting(experiment, (*(w for w in words if not w.startswith(short)), *QUICK))
+        for group, words in claim.overrides.items()
+    }
+
+
+def _placed(message: str, member: Member, claims: Sequence[Claim]) -> str:
+    """What is wrong with a word of `overrides`, told of where it stands: no command line has it."""
+    if not message.startswith(COMMAND_LINE):
+        return message
+    named = [
+        claim.name
+        for claim in claims
+        for words in claim.overrides.values()
+        if any(word in message or repr(word.partition("=")[0]) in message for word in words)
+    ]
+    where = f": claim {', '.join(dict.fromkeys(named))}" if named else ""
+    return f"{member.folder / CLAIMS}{where}: overrides{message.removeprefix(COMMAND_LINE)}"
 
 
 def _groups_differ(
