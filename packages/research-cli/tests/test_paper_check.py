@@ -15,8 +15,12 @@ from research_cli.paper_screens import list_rows
 from research_cli.recorded_results import RecordedResults, standings
 from research_cli.templates import NewMember, fill_in
 from research_data import UsageError
-from research_train.claims import Finding, judge, read_claims
-from research_train.claims_report import BEGIN, readme_block
+from research_train.claim_history import ClaimSet
+from research_train.claims import Censored, Claim, Claims, Finding, judge, read_claims
+from research_train.claims_report import BEGIN, readme_block, results_of
+from research_train.members import Member
+from research_train.reproduce import Reproduction
+from research_train.run_table import RunSummary
 
 
 @pytest.fixture
@@ -137,6 +141,34 @@ def test_fewer_seeds_than_the_claim_asks_for_are_told(workspace: NewMembers) -> 
         expected = [f"has values of {each}, and claims.yaml asks for 3" for each in seeds]
         assert standing.doubts[: len(seeds)] == expected
         assert (standing.verdict == "stale") == (count == 1)
+
+
+def test_results_with_bounds_steps_and_what_was_never_reached_are_judged_again() -> None:
+    two = {"overrides": {"a": ["k=1"], "b": ["k=2"], "c": ["k=3"]}}
+    common = {"what": "x", "metric": "steps", "seeds": 3}
+    order = Claim.model_validate(
+        {**common, **two, "name": "order", "kind": "ordering", "published": 1}
+    )
+    bound = Claim.model_validate({**common, "name": "late", "kind": "bound", "at_least": 5})
+    findings = [
+        judge(order, [(1.0, 0.5), (1.1, 0.6), (0.9, 0.4)], 7),
+        judge(bound, [8.0, Censored(low=10.0), 9.0]),
+        judge(bound.model_copy(update={"name": "unknown"}), [8.0, 8.0, Censored()]),
+    ]
+    member = Member("x", "paper-x", Path("x"), {})
+    known = Claims(source="s", claims=[order, bound])
+    set_at = {"order": ClaimSet(after_runs=7)}
+    runs: dict[str, list[RunSummary]] = {each.claim.name: [] for each in findings}
+    outcome = Reproduction(member, known, findings, runs, [], [], False, set_at)
+    written = json.loads(json.dumps(results_of(outcome)))
+    assert written["claims"][0]["steps"] == {"a to b": [1.0, 1.1, 0.9], "b to c": [0.5, 0.6, 0.4]}
+    assert written["claims"][1]["values"] == [8.0, {"at_least": 10.0}, 9.0]
+    results = RecordedResults.model_validate(written)
+    for standing, finding in zip(
+        standings([each.claim for each in findings], results), findings, strict=True
+    ):
+        assert standing.doubts == []
+        assert standing.finding == finding
 
 
 def test_what_is_right_is_no_problem_and_another_encoding_is_one(workspace: NewMembers) -> None:

@@ -200,13 +200,17 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
         results.write_text(
             json.dumps({**report.results, "claims": [{**result, "values": [0.84, 0.96]}]})
         )
-        assert facts().claims[0].note.startswith("about 4 seeds would decide; results.json says")
+        assert (
+            facts()
+            .claims[0]
+            .note.startswith("a new plan of about 6 seeds would decide; results.json says")
+        )
         results.write_text(json.dumps({**report.results, "claims": [edited]}))
 
         # An ordering is as in the README's table, where only the sign counts.
         ordering = CLAIMS.replace("kind: value, published: 0.9", "kind: ordering, published: 0.03")
         claims.write_text(
-            ordering.replace("seeds: 2", "seeds: 3, overrides: {a: [seed=0], b: [seed=1]}", 1)
+            ordering.replace("seeds: 2", "seeds: 3, overrides: {a: [steps=1], b: [steps=2]}", 1)
         )
         shown = facts().claims[0]
         [row] = claims_rows([judge(read_claims(report.paper).claims[0], [0.84, 0.86])])

@@ -55,6 +55,10 @@ def verdicts(result):
     return {row["claim"]: row["verdict"] for row in json.loads(result.output)["claims"]}
 
 
+def notes(result):
+    return {row["claim"]: row["notes"] for row in json.loads(result.output)["claims"]}
+
+
 def change(file, old, new):
     text = file.read_text()
     assert old in text
@@ -82,6 +86,7 @@ def test_what_is_missing_is_run_once_and_the_verdict_follows_the_claim(workspace
     change(paper / "claims.yaml", "published: 7", "published: 8")
     again = reproduce(workspace, "--json")
     assert (again.code, verdicts(again)["answer"]) == (1, "not reproduced")
+    assert notes(again) == {"points": [], "answer": ["set after 1 run"]}
     assert len(workspace.records()) == 3
     (paper / "README.md").write_text(readme)
     plan = reproduce(workspace, "--dry-run", "--json")
@@ -164,7 +169,13 @@ def test_a_smoke_test_is_no_evidence_and_leaves_none(workspace, paper):
             ["claim answer", "'answr'", "Did you mean 'answer'"],
         ),
         ("experiment: second", "experiment: secnd", 2, ["secnd", "second"]),
-        ("[answer=7]", "[answr=7]", 2, ["answr", "Did you mean 'answer'"]),
+        (
+            "[answer=7]",
+            "[answr=7]",
+            2,
+            ["claims.yaml: claim answer: overrides: unknown key 'answr'", "Did you mean 'answer'"],
+        ),
+        ("[answer=7]", "[answer=no]", 2, ["claims.yaml: claim answer: overrides: 'answer'"]),
         ("published: 7", "published: seven", 2, ["claims.yaml", "claim answer", "published"]),
     ],
 )
@@ -182,3 +193,100 @@ def test_words_that_mean_nothing(workspace, paper):
     (paper / "README.md").write_text(MARKED)
     (paper / "claims.yaml").unlink()
     reproduce(workspace).refused(2, "claims.yaml", "there is none")
+
+
+SECOND = """from research_train import Metrics, Run
+
+from paper_tiny.second.config import Config
+
+
+def train(config: Config, run: Run) -> Metrics:
+    answer = config.answer + (0.0, 0.2, -0.2, 0.1, -0.1, 0.0)[config.seed % 6]
+    never = float("nan") if config.seed == 1 else 1000.0 * config.answer + config.seed
+    return {"answer": answer, "fixed": 1.0, "test/steps": never, "train/steps": 100.0}
+"""
+OF_SECOND = """source: Nobody, Table 2
+claims:
+  - name: answer
+    what: The answer of the second experiment.
+    experiment: second
+    overrides: {seven: [answer=7]}
+"""
+
+
+def claims_of_second(paper, *lines):
+    (paper / "paper_tiny/second/train.py").write_text(SECOND)
+    (paper / "claims.yaml").write_text(OF_SECOND + "".join(f"    {line}\n" for line in lines))
+
+
+def test_a_plan_is_extended_once_and_only_where_its_first_look_is_undecided(workspace, paper):
+    value = ("kind: value", "metric: answer", "published: 7", "reason: a test", "seeds: 3")
+    claims_of_second(paper, *value, "tolerance: 0.4", "extend_to: 6")
+    done = reproduce(workspace, "--json")
+    assert len(workspace.records()) == 6, done.errors
+    assert (done.code, verdicts(done)) == (0, {"answer": "reproduced"})
+    [recorded] = json.loads((paper / "results.json").read_text())["claims"]
+    assert (recorded["n"], recorded["set"]["after_runs"]) == (6, 0)
+    assert recorded["set"]["first_run"] == min(each["started"] for each in workspace.records())
+    plan = json.loads(reproduce(workspace, "--dry-run", "--json").output)
+    assert (len(plan["runs"]), plan["missing"]) == (6, 0)
+
+    # A first look that decides is the last one, whatever else has been run.
+    claims_of_second(paper, *value, "tolerance: 4", "extend_to: 6")
+    done = reproduce(workspace, "--json")
+    assert verdicts(done) == {"answer": "reproduced"}
+    assert notes(done) == {"answer": ["set after 6 runs"]}
+    [recorded] = json.loads((paper / "results.json").read_text())["claims"]
+    assert (recorded["n"], recorded["set"]["after_runs"]) == (3, 6)
+
+    # Seeds that nobody planned are no account of the paper, more of them as little as fewer.
+    before = (paper / "results.json").read_bytes()
+    done = reproduce(workspace, "--seeds", "5")
+    assert "not the planned 3 or 6 seeds" in done.output
+    assert "are as before: answer is planned with 3 or 6 seeds, not 5" in done.output
+    assert (paper / "results.json").read_bytes() == before
+
+
+def test_bounds_quotients_and_what_was_never_reached(workspace, paper):
+    bound = ("kind: bound", "metric: test/steps / train/steps", "above: 30", "seeds: 3")
+    claims_of_second(paper, *bound)
+    failed = reproduce(workspace, "--json")
+    [failure] = json.loads(failed.output)["failed"]
+    assert (failed.code, failure["run"]) == (1, "tiny.second answer=7 seed=1")
+    assert "test/steps was no finite number" in failure["why"]
+    assert "`censored_at: steps`" in failure["why"]
+    claims_of_second(paper, *bound, "censored_at: 7002")
+    done = reproduce(workspace)
+    assert done.code == 0, done.errors
+    assert "above 30" in done.output
+    assert "reproduced (1 of 3 not within 7,002 steps; set after 3 runs)" in done.output
+    [recorded] = json.loads((paper / "results.json").read_text())["claims"]
+    assert recorded["values"] == [70.0, {"at_least": 70.02}, 70.02]
+    assert recorded["interval"][1] is None
+    assert "≥ 69.9" in (paper / "README.md").read_text()
+
+
+def test_a_seed_that_reaches_nothing_is_said(workspace, paper):
+    value = ("kind: value", "published: 1", "tolerance: 0.5", "reason: a test", "seeds: 3")
+    claims_of_second(paper, *value, "metric: fixed")
+    done = reproduce(workspace)
+    assert done.code == 0, done.errors
+    assert "reproduced (the seed changes nothing: n = 1)" in done.output
+
+
+def test_groups_that_are_the_same_runs_are_refused(workspace, paper):
+    ratio = ("kind: ratio", "metric: answer", "published: 1", "tolerance: 0.5", "reason: a test")
+    claims_of_second(paper, *ratio)
+    file = paper / "claims.yaml"
+    change(file, "{seven: [answer=7]}", "{one: [answer=7], two: [answer=7, log_every=3]}")
+    reproduce(workspace).refused(
+        2, "claims.yaml: claim answer: overrides: the groups 'one' and 'two' are the same runs"
+    )
+    change(file, "log_every=3", "steps=3")  # in a smoke test both have twenty
+    done = reproduce(workspace, "--quick")
+    assert done.code == 0, done.errors
+    change(file, "steps=3", "seed=3")
+    reproduce(workspace).refused(
+        2, "claims.yaml, line 3: claim answer", "'seed=3' would be outvoted"
+    )
+    assert not workspace.records()

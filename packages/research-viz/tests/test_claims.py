@@ -74,6 +74,31 @@ def test_one_run_has_no_interval(written, inside):
     inside(figure)
 
 
+@pytest.mark.parametrize("side", ["at_least", "above", "at_most", "below"])
+def test_a_bound_is_grey_on_its_whole_side(side, written, inside):
+    row = ClaimRow("delay", 5.0, 0.0, 7.0, (5.5, np.inf), [6.0, 8.0], "reproduced", side=side)
+    figure = claim_plot([dataclasses.replace(row, note="2 of 5 not within 10,000 steps")])
+    (axes,) = figure.axes
+    (band,) = axes.patches
+    low, high = axes.get_xlim()
+    upwards = side in ("at_least", "above")
+    expected = (5.0, high) if upwards else (low, 5.0)
+    assert (band.get_x(), band.get_x() + band.get_width()) == pytest.approx(expected)
+    assert [5.5, high] in lines(axes)  # to the edge, where an arrow says that it goes on
+    assert ">" in {line.get_marker() for line in axes.get_lines()}
+    texts = written(figure)
+    for text in (f"{side.replace('_', ' ')} 5", "≥ 5.5 2 seeds"):
+        assert text in texts
+    assert "reproduced 2 of 5 not within 10,000 steps" in texts
+    inside(figure)
+
+
+def test_what_is_not_known_is_drawn_as_such(written, inside):
+    figure = claim_plot([ClaimRow("x", 5.0, 1.0, None, (-np.inf, np.inf), [], "undecided")])
+    assert "not known" in written(figure)
+    inside(figure)
+
+
 def test_an_interval_that_leaves_the_strip_ends_in_an_arrow():
     (axes,) = claim_plot([dataclasses.replace(ROW, interval=400.0)]).axes
     assert {"<", ">"} <= {line.get_marker() for line in axes.get_lines()}
@@ -101,6 +126,8 @@ def test_twenty_rows_with_long_names_stay_on_the_canvas(inside, written):
         ({"values": [1.0, np.nan]}, "claim 'CNN', values: nan at position 1"),
         ({"values": 3.0}, r"claim 'CNN': values must be \(seeds,\)"),
         ({"known_gap": np.nan}, "claim 'CNN', known gap: nan"),
+        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: its ends are 2 and 1"),
+        ({"side": "left"}, "claim 'CNN': side 'left' is none of at_least, at_most"),
         ({"verdict": "fine"}, "claim 'CNN': verdict 'fine' is none of reproduced, better"),
     ],
 )

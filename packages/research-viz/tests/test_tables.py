@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from research_viz import latex_table, markdown_table, with_interval
+from research_viz import latex_table, markdown_table, with_ends, with_interval
 
 COLUMNS = ["model", "seeds", "accuracy"]
 ROWS = [["CNN", 5, "93.88 ± 0.65"], ["a|b_c", None, "-4.20 ± 0.10"]]
@@ -105,3 +105,23 @@ def test_a_row_of_another_length_is_refused(table):
         table(["a", "b"], [[1, 2], [3]])
     with pytest.raises(ValueError, match="at least one column"):
         table([], [])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((93.62, 92.94, 94.30), "93.62 ± 0.68"),
+        ((93.62, 92.94, 95.1), "93.6 (92.9 to 95.1)"),
+        ((0.0209, -0.0123, 0.0691), "0.021 (-0.012 to 0.069)"),
+        ((2.0, 2.0, 2.0), "2 ± 0"),
+        ((1.5e-9, 1.2e-9, 2.1e-9), "1.50e-09 (1.20e-09 to 2.10e-09)"),
+        ((1.5e12, 1.2e12, 2.1e12), "1.50e+12 (1.20e+12 to 2.10e+12)"),
+    ],
+)
+def test_an_interval_that_is_not_symmetric_shows_both_ends(numbers, text):
+    assert with_ends(*numbers) == text
+
+
+@given(st.floats(-1e90, 1e90), st.floats(0, 1e90), st.floats(0, 1e90))
+def test_any_interval_has_a_text(mean, left, right):
+    assert str(with_ends(mean, mean - left, mean + right))

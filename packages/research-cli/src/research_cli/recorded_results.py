@@ -4,9 +4,17 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from pydantic import BaseModel, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 from research_data.errors import ResearchError
-from research_train.claims import Claim, Finding, Verdict, judge
+from research_train.claims import (
+    Censored,
+    Claim,
+    Finding,
+    Number,
+    SeedValue,
+    Verdict,
+    judge,
+)
 from research_train.claims_report import RESULTS
 from research_train.errors import ClaimsError
 from research_train.members import Member
@@ -15,17 +23,47 @@ NO_EVIDENCE = "no evidence"
 STALE = "stale"
 
 
+class RecordedEnds(BaseModel):
+    """A number that is only known to lie between two ends, None for none."""
+
+    at_least: FiniteFloat | None = None
+    at_most: FiniteFloat | None = None
+
+
+class RecordedSet(BaseModel):
+    """When a claim was set, against its runs."""
+
+    after_runs: int = 0
+
+
+RecordedNumber = FiniteFloat | RecordedEnds
+
+
 class RecordedClaim(BaseModel):
-    """A claim in results.json. values: of each seed; interval: both ends; n: how many seeds."""
+    """A claim in results.json, old ones without what is None or empty by default.
+
+    values: of each seed; steps: of an ordering, every step's; interval: both ends, None for one
+    that is infinite; n: how many seeds.
+    """
 
     name: str
     published: FiniteFloat
-    mean: FiniteFloat
-    interval: tuple[FiniteFloat, FiniteFloat]
+    mean: FiniteFloat | None
+    interval: tuple[FiniteFloat | None, FiniteFloat | None]
     n: int
     verdict: Verdict
+    notes: list[str] = []
     runs: list[str]
-    values: list[FiniteFloat]
+    values: list[RecordedNumber]
+    steps: dict[str, list[RecordedNumber]] = {}
+    set_at: RecordedSet | None = Field(None, alias="set")
+
+    @property
+    def seed_values(self) -> list[SeedValue]:
+        """The numbers of each seed, as `judge` takes them."""
+        if self.steps:
+            return list(zip(*(map(_number, step) for step in self.steps.values()), strict=True))
+        return list(map(_number, self.values))
 
 
 class RecordedResults(BaseModel):
@@ -108,13 +146,15 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
             f"{claim.published:g}"
         )
     count = len(recorded.values)
-    if count < claim.seeds:
+    if count not in claim.planned:
         seeds = f"{count} seed{'' if count == 1 else 's'}"
-        doubts.append(f"has values of {seeds}, and claims.yaml asks for {claim.seeds}")
+        planned = " or ".join(map(str, claim.planned))
+        doubts.append(f"has values of {seeds}, and claims.yaml asks for {planned}")
     finding = None
     try:
-        finding = judge(claim, recorded.values)
-    except (ClaimsError, OverflowError) as error:
+        set_after = recorded.set_at.after_runs if recorded.set_at else None
+        finding = judge(claim, recorded.seed_values, set_after)
+    except (ClaimsError, OverflowError, ValueError) as error:
         if not doubts:
             doubts.append(f"has values that can't be judged: {error}")
     if finding and (differing := list(_differing(recorded, finding))):
@@ -125,17 +165,34 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
 
 def _differing(recorded: RecordedClaim, finding: Finding) -> Iterator[tuple[str, str]]:
     """What is recorded otherwise than the values give: both as text."""
-    scale = max(map(abs, recorded.values))
+    scale = max(map(abs, finding.known_values), default=0.0)
 
-    def same(one: float, other: float) -> bool:  # another SciPy may round otherwise
+    def same(one: float | None, other: float | None) -> bool:  # another SciPy may round otherwise
+        if one is None or other is None or math.isinf(one) or math.isinf(other):
+            return one == other
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9 * scale)
 
-    if recorded.n != len(recorded.values):
-        yield f"n {recorded.n}", f"n {len(recorded.values)}"
+    if recorded.n != finding.n:
+        yield f"n {recorded.n}", f"n {finding.n}"
     if not same(recorded.mean, finding.mean):
-        yield f"mean {recorded.mean:.10g}", f"mean {finding.mean:.10g}"
-    if not all(map(same, recorded.interval, finding.interval)):
-        (low, high), (now_low, now_high) = recorded.interval, finding.interval
-        yield f"interval {low:.10g} to {high:.10g}", f"{now_low:.10g} to {now_high:.10g}"
+        yield f"mean {_shown(recorded.mean)}", f"mean {_shown(finding.mean)}"
+    low, high = recorded.interval
+    then = (-math.inf if low is None else low, math.inf if high is None else high)
+    if not all(map(same, then, finding.interval)):
+        yield (
+            f"interval {' to '.join(map(_shown, then))}",
+            " to ".join(map(_shown, finding.interval)),
+        )
     if recorded.verdict != finding.verdict and finding.claim.published == recorded.published:
         yield recorded.verdict, f"{finding.verdict} by what claims.yaml says now"
+
+
+def _number(recorded: RecordedNumber) -> Number:
+    if not isinstance(recorded, RecordedEnds):
+        return recorded
+    low, high = recorded.at_least, recorded.at_most
+    return Censored(-math.inf if low is None else low, math.inf if high is None else high)
+
+
+def _shown(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.10g}"

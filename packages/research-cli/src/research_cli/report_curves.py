@@ -79,7 +79,9 @@ def _of_experiment(
     problems: list[str],
 ) -> Iterable[PageFigure]:
     groups, left_out = _chosen(runs, member.evidence)
-    metrics = _metrics(groups[0].runs[0], {claim.metric for claim in member.claims})
+    metrics = _metrics(
+        groups[0].runs[0], {each for claim in member.claims for each in claim.metrics}
+    )
     if others := metrics[MOST_METRICS:]:
         more = [f"{len(others) - 4} more"] if len(others) > 4 else []
         left_out.append(f"metrics: {', '.join([*others[:4], *more])}")

@@ -14,6 +14,7 @@ from research_train.claims_report import (
     claim_row,
     claims_rows,
     shown_published,
+    verdict_notes,
 )
 from research_train.members import Member
 from research_viz import ClaimRow
@@ -36,7 +37,7 @@ VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced", 
 class ClaimFacts:
     """A line of the table of claims, as it is shown. row: for the figure, where it can be drawn.
 
-    metric: what it is about, None where claims.yaml no longer has the claim. verdict: of the
+    metrics: what it is about, none where claims.yaml no longer has the claim. verdict: of the
     recorded values by what claims.yaml says now; STALE where they can't be judged by it.
     """
 
@@ -47,7 +48,7 @@ class ClaimFacts:
     seeds: int
     verdict: str
     note: str
-    metric: str | None
+    metrics: list[str]
     row: ClaimRow | None
 
 
@@ -170,10 +171,10 @@ def _standings(
 
 def _claim_facts(standing: Standing) -> ClaimFacts:
     claim, finding = standing.claim, standing.finding
-    notes = []
+    notes: list[str] = []
     cells = dict(zip(COLUMNS, claims_rows([finding])[0], strict=True)) if finding else {}
-    if finding and finding.verdict == "undecided":
-        notes.append(cells["verdict"].removeprefix("undecided").strip(" ()"))
+    if finding:  # a known gap is told in full below
+        notes += finding.notes if finding.verdict == "known gap" else verdict_notes(finding)
     if claim and claim.known_gap:
         gap = claim.known_gap
         unit = f" {claim.unit}" if claim.unit else ""
@@ -191,10 +192,10 @@ def _claim_facts(standing: Standing) -> ClaimFacts:
         what=claim.what if claim else "",
         published=shown_published(claim) if claim else "",
         reproduced=cells.get("reproduced", ""),
-        seeds=len(finding.values) if finding else 0,
+        seeds=finding.n if finding else 0,
         verdict=standing.verdict,
         note="; ".join(filter(None, notes)),
-        metric=claim.metric if claim else None,
+        metrics=claim.metrics if claim else [],
         row=row,
     )
 

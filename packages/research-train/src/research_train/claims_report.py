@@ -5,6 +5,7 @@ papers/mnist1d/results.json     the same with every seed's value, committed
 papers/mnist1d/README.md        the table, between its markers
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from research_data import StorageError, get_outputs_dir
 from research_data.durable import write_bytes, write_json
 
-from research_train.claims import Claim, Finding
+from research_train.claims import Censored, Claim, Finding, Number
 from research_train.errors import ClaimsError
 from research_train.members import Member
 from research_train.record import utc_now
@@ -28,28 +29,48 @@ COLUMNS = ["claim", "published", "reproduced", "seeds", "verdict"]
 
 def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
     """One row a claim, of COLUMNS."""
-    from research_viz import with_interval
+    return [
+        [
+            finding.claim.name,
+            shown_published(finding.claim),
+            _shown_mean(finding),
+            str(finding.n),
+            finding.verdict
+            + (f" ({'; '.join(notes)})" if (notes := verdict_notes(finding)) else ""),
+        ]
+        for finding in findings
+    ]
 
-    rows = []
-    for finding in findings:
-        claim = finding.claim
-        unit = f" {claim.unit}" if claim.unit else ""
-        verdict: str = finding.verdict
-        if finding.verdict == "known gap" and claim.known_gap:
-            verdict += f" (the authors' own code gives {claim.known_gap.value:g})"
-        if finding.verdict == "undecided":
-            more = finding.seeds_needed
-            verdict += f" (about {more} seeds would decide)" if more else " (on the edge)"
-        rows.append(
-            [
-                claim.name,
-                shown_published(claim),
-                with_interval(finding.mean, finding.half_width) + unit,
-                str(len(finding.values)),
-                verdict,
-            ]
-        )
-    return rows
+
+def verdict_notes(finding: Finding) -> list[str]:
+    """What is said beside a verdict."""
+    claim, words = finding.claim, []
+    if finding.verdict == "known gap" and claim.known_gap:
+        words.append(f"the authors' own code gives {claim.known_gap.value:g}")
+    if finding.verdict == "undecided" and finding.n > 1 and not _is_censored(finding):
+        more = finding.seeds_needed
+        words.append(f"a new plan of about {more} seeds would decide" if more else "on the edge")
+    return [*words, *finding.notes]
+
+
+def _is_censored(finding: Finding) -> bool:
+    return any(isinstance(value, Censored) for value in finding.values)
+
+
+def _shown_mean(finding: Finding) -> str:
+    from research_viz import with_ends, with_interval
+
+    unit = f" {finding.claim.unit}" if finding.claim.unit else ""
+    low, high = finding.interval
+    if finding.mean is None or (math.isinf(low) and math.isinf(high)):
+        return "not known"
+    if math.isinf(high):
+        return f"≥ {low:.6g}{unit}"
+    if math.isinf(low):
+        return f"≤ {high:.6g}{unit}"
+    if finding.half_width is None:
+        return with_interval(finding.mean, None) + unit
+    return with_ends(finding.mean, low, high) + unit
 
 
 def claim_row(finding: Finding) -> "ClaimRow":
@@ -57,22 +78,32 @@ def claim_row(finding: Finding) -> "ClaimRow":
     from research_viz import ClaimRow
 
     claim = finding.claim
+    side, published, tolerance = claim.side, claim.published, claim.tolerance or 0.0
+    if claim.bound is not None:
+        published = claim.bound
+    elif claim.kind == "ordering":  # the sign alone counts
+        side, published, tolerance = "above", 0.0, 0.0
     return ClaimRow(
         name=claim.name,
-        published=claim.published,
-        tolerance=claim.tolerance,
+        published=published,
+        tolerance=tolerance,
         mean=finding.mean,
-        interval=finding.half_width,
-        values=finding.values,
+        interval=finding.interval if finding.n > 1 or _is_censored(finding) else None,
+        values=finding.known_values,
         verdict=finding.verdict,
         unit=claim.unit,
         known_gap=claim.known_gap.value if claim.known_gap else None,
+        side=side,
+        note="; ".join(finding.notes),
     )
 
 
 def shown_published(claim: Claim) -> str:
     """What was published, for a table."""
     unit = f" {claim.unit}" if claim.unit else ""
+    if claim.bound is not None and claim.side:
+        of = f" ({claim.published:g})" if claim.published != claim.bound else ""
+        return f"{claim.side.replace('_', ' ')} {claim.bound:g}{of}{unit}"
     if claim.kind == "ordering":  # the sign alone counts
         return f"above 0 ({claim.published:g}){unit}"
     return f"{claim.published:g} ± {claim.tolerance:g}{unit}"
@@ -137,18 +168,8 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         figures = save_figure(figure, folder / name)
     except OSError as error:
         raise StorageError(folder, error) from error
-    results: dict[str, object] = {
-        "schema": 1,
-        "source": reproduction.claims.source,
-        "date": _date(reproduction),
-        "hardware": _hardware(reproduction),
-        "packages": _packages(reproduction),
-        "claims": [
-            {**evidence, "values": finding.values}
-            for evidence, finding in zip(_evidence(reproduction), findings, strict=True)
-        ],
-    }
     if reproduction.incomplete is None:
+        results = results_of(reproduction)
         # Read only now: somebody may have written in it while all this was made.
         readme = read_readme(member)
         content = readme.before + readme_block(findings, results) + readme.after
@@ -157,19 +178,59 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     return [folder / f"{name}.json", *figures]
 
 
+def results_of(reproduction: Reproduction) -> dict[str, object]:
+    """The content of results.json: the evidence, with every seed's value."""
+    return {
+        "schema": 1,
+        "source": reproduction.claims.source,
+        "date": _date(reproduction),
+        "hardware": _hardware(reproduction),
+        "packages": _packages(reproduction),
+        "claims": [
+            {**evidence, **_seeds_values(finding), "set": _set(reproduction, finding)}
+            for evidence, finding in zip(
+                _evidence(reproduction), reproduction.findings, strict=True
+            )
+        ],
+    }
+
+
 def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:
     return [
         {
             "name": finding.claim.name,
             "published": finding.claim.published,
             "mean": finding.mean,
-            "interval": list(finding.interval),
-            "n": len(finding.values),
+            "interval": [end if math.isfinite(end) else None for end in finding.interval],
+            "n": finding.n,
             "verdict": finding.verdict,
+            "notes": list(finding.notes),
             "runs": [run.id for run in reproduction.runs[finding.claim.name]],
         }
         for finding in reproduction.findings
     ]
+
+
+def _seeds_values(finding: Finding) -> dict[str, object]:
+    """Every seed's number; of an ordering those of the weakest step, and then all steps."""
+    values: dict[str, object] = {"values": list(map(_as_json, finding.values))}
+    if finding.steps:
+        values["steps"] = {name: list(map(_as_json, each)) for name, each in finding.steps.items()}
+    return values
+
+
+def _as_json(number: Number) -> object:
+    """A number; of a censored one the ends that are known, as {"at_least": 10000.0}."""
+    if not isinstance(number, Censored):
+        return number
+    ends = {"at_least": number.low, "at_most": number.high}
+    return {name: end for name, end in ends.items() if math.isfinite(end)}
+
+
+def _set(reproduction: Reproduction, finding: Finding) -> dict[str, object] | None:
+    """When the claim was set, against its runs."""
+    at = reproduction.set_at.get(finding.claim.name)
+    return vars(at).copy() if at else None
 
 
 def _date(reproduction: Reproduction) -> str:

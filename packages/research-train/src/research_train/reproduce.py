@@ -10,17 +10,20 @@ once; one that was interrupted goes on.
 
 import fcntl
 import json
-import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
 from research_data import get_outputs_dir
 
-from research_train.claims import Claim, Claims, Finding, judge, read_claims, seed_value
+from research_train.claim_file import CLAIMS
+from research_train.claim_findings import find, undecided_at_first_look
+from research_train.claim_history import ClaimSet, when_set
+from research_train.claims import Claim, Claims, Finding, read_claims, with_set_after
+from research_train.config import COMMAND_LINE
 from research_train.errors import ClaimsError, RunError
 from research_train.members import Member, did_you_mean
 from research_train.record import RunRecord
@@ -36,7 +39,7 @@ class Reproduction:
     """What came out.
 
     failed: runs that gave no number: counted, never dropped silently. edited: runs that would be
-    evidence, had nobody changed their record.
+    evidence, had nobody changed their record. set_at: when each claim was set, against its runs.
     """
 
     member: Member
@@ -46,6 +49,7 @@ class Reproduction:
     failed: list[Failed]
     edited: list[RunSummary]
     quick: bool
+    set_at: Mapping[str, ClaimSet] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> str | None:
@@ -55,8 +59,11 @@ class Reproduction:
         found = {finding.claim.name: len(finding.values) for finding in self.findings}
         if missing := [claim.name for claim in self.claims.claims if claim.name not in found]:
             return f"{len(missing)} of {len(self.claims.claims)} claims were not asked for"
-        few = [claim for claim in self.claims.claims if found[claim.name] < claim.seeds]
-        return f"{few[0].name} asks for {few[0].seeds} seeds" if few else None
+        for claim in self.claims.claims:
+            if found[claim.name] not in claim.planned:
+                planned = " or ".join(map(str, claim.planned))
+                return f"{claim.name} is planned with {planned} seeds, not {found[claim.name]}"
+        return None
 
     @property
     def holds(self) -> bool:
@@ -75,6 +82,11 @@ class Plan:
     settings: dict[str, dict[str, Setting]]  # claim -> group -> setting
     seeds: dict[str, int]
     fingerprints: dict[Setting, str]
+
+    def extended(self, claims: Iterable[Claim]) -> "Plan":
+        """The same with as many seeds of these claims as they are extended to."""
+        more = {claim.name: claim.extend_to for claim in claims if claim.extend_to}
+        return replace(self, seeds={**self.seeds, **more})
 
     def needed(self) -> list[NeededRun]:
         """Every run that is needed, and the evidence there is for it by now."""
@@ -101,18 +113,24 @@ def plan_runs(
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
     if quick:
-        chosen = [claim.model_copy(update={"seeds": 1}) for claim in chosen]
+        chosen = [claim.model_copy(update={"seeds": 1, "extend_to": None}) for claim in chosen]
     if seeds == 1 and (several := [claim.name for claim in chosen if claim.seeds > 1]):
         raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
     every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
+    try:
+        fingerprints = dict(zip(every, _fingerprints(member, every), strict=True))
+    except ClaimsError as error:
+        raise ClaimsError(_placed(str(error), member, chosen)) from error
+    for claim in () if quick else chosen:  # in a smoke test all have the same steps
+        _groups_differ(member, claim, settings[claim.name], fingerprints)
     return Plan(
         member,
         claims,
         chosen,
         settings,
         {claim.name: 1 if claim.seeds == 1 else seeds or claim.seeds for claim in chosen},
-        dict(zip(every, _fingerprints(member, every), strict=True)),
+        fingerprints,
     )
 
 
@@ -134,30 +152,48 @@ def reproduce(
     """
     with _alone(member):
         plan = plan_runs(member, names, seeds, quick)
-        before = plan.needed()
-        missing = [each for each in before if quick or each.run is None]
-        failed = train_all(member, missing, jobs, say, show) if missing else []
-        after = plan.needed() if missing else before
-        failed += _changed_meanwhile(missing, after, failed)
-    evidence = {(each.setting, each.seed): each for each in after}
-    findings, used = [], {}
-    for claim in plan.chosen:
-        values: list[float] = []
-        found: dict[Path, RunSummary] = {}
-        for seed in range(plan.seeds[claim.name]):
-            of_seed = {g: evidence[s, seed] for g, s in plan.settings[claim.name].items()}
-            found |= {each.run.folder: each.run for each in of_seed.values() if each.run}
-            value = _value_of_seed(claim, of_seed, failed)
-            values += [] if value is None else [value]
-        used[claim.name] = list(found.values())
-        if len(values) > 1 or (values and claim.seeds == 1):
-            findings.append(judge(claim, values))
-        elif not failed:
-            judge(claim, values)  # raises, saying what is missing
-    if quick:  # twenty steps must not be what `evaluate` takes for the paper's last run
+        before, after, failed = _trained(plan, jobs, quick, say, show)
+        if more := undecided_at_first_look(plan, after) if not failed else []:
+            say(f"undecided, and planned with more seeds: {', '.join(each.name for each in more)}")
+            plan = plan.extended(more)
+            extended, after, failed = _trained(plan, jobs, quick, say, show)
+            before = [*before, *extended]
+    found = find(plan, after, failed)
+    set_at = {}
+    if not quick:
+        set_at = when_set(member, plan.chosen, found.runs, runs(member.name))
+        found.findings = [
+            replace(each, notes=with_set_after(each.notes, set_at[each.claim.name].after_runs))
+            for each in found.findings
+        ]
+    else:  # twenty steps must not be what `evaluate` takes for the paper's last run
         remove_runs([each.run for each in after if each.run])
     edited = edited_runs(before)
-    return Reproduction(member, plan.claims, findings, used, failed, edited, quick)
+    return Reproduction(
+        member, plan.claims, found.findings, found.runs, found.failed, edited, quick, set_at
+    )
+
+
+def due_runs(plan: Plan) -> list[NeededRun]:
+    """What a plan needs now: with the extension, where the first look is here and undecided."""
+    needed = plan.needed()
+    more = undecided_at_first_look(plan, needed)
+    return plan.extended(more).needed() if more else needed
+
+
+def _trained(
+    plan: Plan,
+    jobs: int | None,
+    quick: bool,
+    say: Callable[[str], None],
+    show: Callable[[Work], None],
+) -> tuple[list[NeededRun], list[NeededRun], list[Failed]]:
+    """Train what a plan lacks: what it needs before and after, and what failed."""
+    before = plan.needed()
+    missing = [each for each in before if quick or each.run is None]
+    failed = train_all(plan.member, missing, jobs, say, show) if missing else []
+    after = plan.needed() if missing else before
+    return before, after, [*failed, *_changed_meanwhile(missing, after, failed)]
 
 
 def _changed_meanwhile(
@@ -173,27 +209,6 @@ def _changed_meanwhile(
 def edited_runs(needed: Iterable[NeededRun]) -> list[RunSummary]:
     """The runs that are no evidence because their seal doesn't fit what stands there now."""
     return list({run.folder: run for each in needed for run in each.edited}.values())
-
-
-def _value_of_seed(
-    claim: Claim, of_seed: Mapping[str, NeededRun], failed: list[Failed]
-) -> float | None:
-    """The number of one seed; None where it has none, which is then among the failed."""
-    metrics = {}
-    for group, needed in of_seed.items():
-        if needed.run is None:
-            return None  # its training failed, which is told already
-        value = _metric(claim, needed.run)
-        if value is None:
-            failed.append(Failed(needed, f"its {claim.metric} was no finite number"))
-            return None
-        metrics[group] = value
-    value = seed_value(claim, metrics)
-    if not math.isfinite(value):
-        why = f"a {claim.kind} can't be made of {', '.join(map(str, metrics.values()))}"
-        failed.append(Failed(next(iter(of_seed.values())), why))
-        return None
-    return value
 
 
 @contextmanager
@@ -226,8 +241,44 @@ def _chosen(member: Member, claims: Claims, names: Sequence[str]) -> list[Claim]
 def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
     """Group -> what its runs are of."""
     experiment = member.experiment(claim.experiment).name
-    more = QUICK if quick else ()
-    return {group: Setting(experiment, (*words, *more)) for group, words in claim.overrides.items()}
+    if not quick:
+        return {
+            group: Setting(experiment, tuple(words)) for group, words in claim.overrides.items()
+        }
+    short = tuple(word.partition("=")[0] + "=" for word in QUICK)
+    return {
+        group: Setting(experiment, (*(w for w in words if not w.startswith(short)), *QUICK))
+        for group, words in claim.overrides.items()
+    }
+
+
+def _placed(message: str, member: Member, claims: Sequence[Claim]) -> str:
+    """What is wrong with a word of `overrides`, told of where it stands: no command line has it."""
+    if not message.startswith(COMMAND_LINE):
+        return message
+    named = [
+        claim.name
+        for claim in claims
+        for words in claim.overrides.values()
+        if any(word in message or repr(word.partition("=")[0]) in message for word in words)
+    ]
+    where = f": claim {', '.join(dict.fromkeys(named))}" if named else ""
+    return f"{member.folder / CLAIMS}{where}: overrides{message.removeprefix(COMMAND_LINE)}"
+
+
+def _groups_differ(
+    member: Member,
+    claim: Claim,
+    settings: Mapping[str, Setting],
+    fingerprints: Mapping[Setting, str],
+) -> None:
+    """Raises ClaimsError for two groups that are the same runs: their ratio is always 1."""
+    for (one, first), (other, second) in combinations(settings.items(), 2):
+        if fingerprints[first] == fingerprints[second]:
+            raise ClaimsError(
+                f"{member.folder / CLAIMS}: claim {claim.name}: overrides: the groups {one!r} and "
+                f"{other!r} are the same runs: nothing they set apart changes a number"
+            )
 
 
 def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
@@ -274,13 +325,3 @@ def _lengthened(record: RunRecord) -> bool:
     return any(
         word.startswith("steps=") for attempt in record.attempts[1:] for word in attempt.command
     )
-
-
-def _metric(claim: Claim, run: RunSummary) -> float | None:
-    if claim.metric not in run.metrics:
-        known = ", ".join(run.metrics) or "none"
-        raise ClaimsError(
-            f"claim {claim.name}: no final metric {claim.metric!r} in {run.id}."
-            f"{did_you_mean(claim.metric, run.metrics)} It has: {known}"
-        )
-    return run.metrics[claim.metric]

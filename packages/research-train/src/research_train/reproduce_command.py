@@ -48,11 +48,11 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
-    from research_train.reproduce import plan_runs
+    from research_train.reproduce import due_runs, plan_runs
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
-        _print_plan(plan.needed(), options.json)
+        _print_plan(due_runs(plan), options.json)
         return 0
     from research_train.claims_report import read_readme, write_report
     from research_train.reproduce import reproduce
@@ -79,7 +79,7 @@ def _reproduce(words: Sequence[str]) -> int:
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
-    from research_train.claims_report import COLUMNS, claims_rows
+    from research_train.claims_report import COLUMNS, claims_rows, verdict_notes
     from research_train.text_table import table_lines
 
     rows = claims_rows(outcome.findings)
@@ -87,7 +87,14 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         rows = [[*row[:-1], "not judged"] for row in rows]
     if as_json:
         failed = [{"run": each.needed.label, "why": each.why} for each in outcome.failed]
-        claims = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+        claims = [
+            {
+                **dict(zip(COLUMNS, row, strict=True)),
+                "verdict": "not judged" if outcome.quick else finding.verdict,
+                "notes": [] if outcome.quick else verdict_notes(finding),
+            }
+            for row, finding in zip(rows, outcome.findings, strict=True)
+        ]
         edited = [run.id for run in outcome.edited]
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))

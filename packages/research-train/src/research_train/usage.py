@@ -78,7 +78,9 @@ examples:
   uv run --package paper-mnist1d reproduce cnn mlp --seeds 10
   uv run --package paper-mnist1d reproduce --dry-run    # which runs, and what they will cost
 """
-    parser.add_argument("--seeds", type=int, metavar="N", help="in place of what each claim says")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="in place of what is planned; no account then"
+    )
     parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; one a core")
     parser.add_argument("--quick", action="store_true", help="a smoke test of a few steps")
     parser.add_argument("--dry-run", action="store_true", help="say what would run")

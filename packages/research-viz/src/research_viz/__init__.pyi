@@ -10,6 +10,7 @@ from .saving import save_figure as save_figure
 from .sweep import sweep_heatmap as sweep_heatmap
 from .tables import latex_table as latex_table
 from .tables import markdown_table as markdown_table
+from .tables import with_ends as with_ends
 from .tables import with_interval as with_interval
 
 __version__: str

@@ -1,5 +1,6 @@
 """A paper's claims against what was measured."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -11,10 +12,11 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from research_viz.canvas import MARGIN, NAME_WIDTH, fit_canvas, text_height, text_width, wrapped
-from research_viz.inputs import finite, half_width, number
+from research_viz.inputs import finite, half_width, number, numbers
 from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_style
-from research_viz.tables import with_interval
+from research_viz.tables import with_ends, with_interval
 
+Side = Literal["at_least", "at_most", "above", "below"]
 Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
 
 # Shape and colour; the word stands beside it. Filled and pale shapes differ in greyscale too.
@@ -44,27 +46,48 @@ class ClaimRow:
     """A published value and what came of it; all numbers in the claim's own unit.
 
     tolerance: half-width of the band around published in which a mean counts as reproduced.
-    mean, interval: of the seeds, and the half-width of its 95 % interval; None for one run.
+    mean: of the seeds; None where nothing is known of it. interval: its 95 % interval, a half-width
+    or both ends, of which one may be infinite; None for one run.
     values: (seeds,), every seed; may be empty.
     known_gap: the value that a known difference from the paper gives, if there is one.
+    side: of published, where it is a bound: the band is then all of that side.
+    note: words that belong to the verdict.
     """
 
     name: str
     published: float
     tolerance: float
-    mean: float
-    interval: float | None
+    mean: float | None
+    interval: float | tuple[float, float] | None
     values: Sequence[float]
     verdict: Verdict
     unit: str = ""
     known_gap: float | None = None
+    side: Side | None = None
+    note: str = ""
+
+    @property
+    def ends(self) -> tuple[float, float] | None:
+        """Both ends of the interval."""
+        if self.interval is None or isinstance(self.interval, tuple):
+            return self.interval
+        middle = self.published if self.mean is None else self.mean
+        return middle - self.interval, middle + self.interval
 
     def __post_init__(self) -> None:
         what = f"claim {self.name!r}"
-        for field in ("published", "mean"):
-            number(getattr(self, field), f"{what}, {field}")
+        number(self.published, f"{what}, published")
+        if self.mean is not None:
+            number(self.mean, f"{what}, mean")
         half_width(self.tolerance, f"{what}, tolerance")
-        half_width(self.interval, f"{what}, interval")
+        if isinstance(self.interval, tuple):
+            low, high = numbers(self.interval, f"{what}, interval")
+            if not low <= high:
+                raise ValueError(f"{what}, interval: its ends are {low:g} and {high:g}")
+        else:
+            half_width(self.interval, f"{what}, interval")
+        if self.side not in (None, *get_args(Side)):
+            raise ValueError(f"{what}: side {self.side!r} is none of {', '.join(get_args(Side))}")
         if self.known_gap is not None:
             number(self.known_gap, f"{what}, known gap")
         if finite(self.values, f"{what}, values").ndim != 1:
@@ -105,7 +128,7 @@ def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
         _draw_row(axes, row)
         for column in (0, 2, 3):
             _write(axes, lefts[column] - lefts[1], line[column])
-        _draw_verdict(axes, lefts[4] - lefts[1], row.verdict)
+        _draw_verdict(axes, lefts[4] - lefts[1], row.verdict, line[4])
         _rule(axes, -lefts[1], width - lefts[1])
     for left, head in zip(lefts, heads, strict=True):
         _write(figure.axes[0], left - lefts[1], head, above=True)
@@ -127,13 +150,29 @@ def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
 def _cells(row: ClaimRow) -> tuple[str, str, str, str, str]:
     unit = f" {row.unit}" if row.unit else ""
     seeds = f"\n{len(row.values)} seeds" if len(row.values) > 1 else ""
+    published = f"{row.published:.6g} ± {row.tolerance:.4g}{unit}"
+    if row.side:
+        published = f"{row.side.replace('_', ' ')} {row.published:.6g}{unit}"
     return (
         wrapped(row.name, NAME_WIDTH),
         "",
-        wrapped(f"{row.published:.6g} ± {row.tolerance:.4g}{unit}", NAME_WIDTH),
-        wrapped(with_interval(row.mean, row.interval) + unit, NAME_WIDTH) + seeds,
-        row.verdict,
+        wrapped(published, NAME_WIDTH),
+        wrapped(_shown_mean(row) + unit, NAME_WIDTH) + seeds,
+        row.verdict + (f"\n{wrapped(row.note, NAME_WIDTH)}" if row.note else ""),
     )
+
+
+def _shown_mean(row: ClaimRow) -> str:
+    if row.mean is None:
+        return "not known"
+    if not isinstance(row.interval, tuple):
+        return with_interval(row.mean, row.interval)
+    low, high = row.interval
+    if math.isinf(low) and math.isinf(high):
+        return "not known"
+    if math.isinf(low) or math.isinf(high):
+        return f"≥ {low:.6g}" if math.isinf(high) else f"≤ {high:.6g}"
+    return with_ends(row.mean, low, high)
 
 
 def _draw_row(axes: Axes, row: ClaimRow) -> None:
@@ -142,18 +181,23 @@ def _draw_row(axes: Axes, row: ClaimRow) -> None:
     axes.set_ylim(0, 1)
     axes.set_axis_off()
     low, high = row.published - row.tolerance, row.published + row.tolerance
+    if row.side:
+        upwards = row.side in ("at_least", "above")
+        low, high = (low, low + reach) if upwards else (high - reach, high)
     axes.axvspan(low, high, ymin=0.06, ymax=0.94, color=BAND, linewidth=0)
     axes.plot([row.published] * 2, [0.06, 0.94], color=FAINT, linewidth=1)
     if row.known_gap is not None:
         axes.plot([row.known_gap], [0.6], **KNOWN_GAP)
-    if row.interval is not None:
-        ends = [row.mean - row.interval, row.mean + row.interval]
-        axes.plot(ends, [0.6, 0.6], color=INK, linewidth=1.6)
+    if row.ends is not None:
         left, right = axes.get_xlim()
-        for end, beyond, arrow in ((left, ends[0] < left, "<"), (right, ends[1] > right, ">")):
+        beyond_left, beyond_right = row.ends[0] < left, row.ends[1] > right
+        shown = [max(left, row.ends[0]), min(right, row.ends[1])]
+        axes.plot(shown, [0.6, 0.6], color=INK, linewidth=1.6)
+        for end, beyond, arrow in ((left, beyond_left, "<"), (right, beyond_right, ">")):
             if beyond:
                 axes.plot([end], [0.6], arrow, color=INK, markersize=5, clip_on=False)
-    axes.plot([row.mean], [0.6], "o", color=INK, markersize=5.5, markeredgecolor="white")
+    if row.mean is not None:
+        axes.plot([row.mean], [0.6], "o", color=INK, markersize=5.5, markeredgecolor="white")
     if len(row.values):
         below = [0.24] * len(row.values)
         axes.plot(row.values, below, "|", color=INK, markersize=6, markeredgewidth=0.9)
@@ -161,10 +205,12 @@ def _draw_row(axes: Axes, row: ClaimRow) -> None:
 
 def _reach(row: ClaimRow) -> float:
     """How far a row's scale goes to either side of the published value."""
-    marks = [row.mean, *row.values, *([] if row.known_gap is None else [row.known_gap])]
-    furthest = max(abs(mark - row.published) for mark in marks)
+    means = [] if row.mean is None else [row.mean]
+    marks = [*means, *row.values, *([] if row.known_gap is None else [row.known_gap])]
+    furthest = max((abs(mark - row.published) for mark in marks), default=0.0)
     # With two seeds an interval is easily twenty times their distance: it may leave the strip.
-    end = abs(row.mean - row.published) + (row.interval or 0)
+    ends = [end for end in row.ends or () if math.isfinite(end)]
+    end = max((abs(end - row.published) for end in ends), default=0.0)
     needed = max(furthest, min(end, max(3 * furthest, 2 * TOLERANCES * row.tolerance)))
     least = 1e-9 * abs(row.published) or 1e-12  # a strip of no width can't be drawn
     return max(TOLERANCES * row.tolerance, ROOM * needed, least)
@@ -183,7 +229,7 @@ def _write(axes: Axes, left: float, text: str, above: bool = False) -> None:
     )
 
 
-def _draw_verdict(axes: Axes, left: float, verdict: Verdict) -> None:
+def _draw_verdict(axes: Axes, left: float, verdict: Verdict, words: str) -> None:
     marker, colour = VERDICTS[verdict]
     inches = axes.bbox.width / axes.figure.dpi
     axes.plot(
@@ -197,7 +243,7 @@ def _draw_verdict(axes: Axes, left: float, verdict: Verdict) -> None:
         transform=axes.transAxes,
         clip_on=False,
     )
-    _write(axes, left + 0.2, verdict)
+    _write(axes, left + 0.2, words)
 
 
 def _rule(axes: Axes, left: float, right: float) -> None:

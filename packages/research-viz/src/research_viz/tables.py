@@ -98,6 +98,24 @@ def with_interval(mean: float, interval: float | None) -> str:
     return f"({written})e{first:+03d}"
 
 
+def with_ends(mean: float, low: float, high: float) -> str:
+    """`93.62 (92.9 to 95.1)` for an interval that isn't symmetric, else as `with_interval`.
+
+    low, high: its ends. All three to the decimals of two significant digits of its half-width.
+    """
+    half = half_width((high - low) / 2, "interval") or 0.0
+    if abs(high + low - 2 * mean) <= 1e-6 * half or half == 0:
+        return with_interval(mean, half)
+    ends = [number(end, name) for end, name in ((low, "low"), (mean, "mean"), (high, "high"))]
+    last = _exponent(half) - 1
+    first = max(_exponent(end) for end in ends)
+    if last >= SMALLEST_PLAIN and first < LARGEST_PLAIN:
+        low_, mean_, high_ = (_rounded(end, last) for end in ends)
+    else:
+        low_, mean_, high_ = (f"{end:.{min(FLOAT_DIGITS, max(1, first - last))}e}" for end in ends)
+    return f"{mean_} ({low_} to {high_})"
+
+
 def _rounded(value: float | Decimal, last: int) -> str:
     """value to the decimal place 10**last, without an exponent and without a minus before 0."""
     rounded = Decimal(str(value)).quantize(Decimal(1).scaleb(last), ROUND_HALF_EVEN)
