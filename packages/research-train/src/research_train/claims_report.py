@@ -148,6 +148,17 @@ def write_report(reproduction: Reproduction) -> list[Path]:
             for evidence, finding in zip(_evidence(reproduction), findings, strict=True)
         ],
     }
+    if reproduction.carried:
+        results["carried"] = [
+            {
+                "setting": " ".join([each.experiment, *each.overrides]),
+                "from": each.origin,
+                "to": each.fingerprint,
+                "run": each.run,
+                "replayed": each.replayed,
+            }
+            for each in reproduction.carried
+        ]
     if reproduction.incomplete is None:
         # Read only now: somebody may have written in it while all this was made.
         readme = read_readme(member)

@@ -4,8 +4,9 @@
 
 A run counts as evidence for a seed when it completed, its seal fits, and its fingerprint is that of
 the experiment as it is now: another paper, a README or a package that this one doesn't use cost
-nothing. Runs are made by `train` in processes under the paper's requirements (pins.py), several at
-once; one that was interrupted goes on.
+nothing. Runs of older code count where a replay gave the same bits (carried.py). Runs are made by
+`train` in processes under the paper's requirements (pins.py), several at once; one that was
+interrupted goes on.
 """
 
 import fcntl
@@ -17,13 +18,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from research_data import get_outputs_dir
 
+from research_train.carried import Candidate, Carried, candidates, carry, origins, read_carried
 from research_train.claims import Claim, Claims, Finding, judge, read_claims, seed_value
 from research_train.errors import ClaimsError, RunError
 from research_train.members import Member, did_you_mean
-from research_train.record import RunRecord
+from research_train.record import was_lengthened
 from research_train.run_changes import remove_runs
 from research_train.run_table import RunSummary, runs, seal_state
 from research_train.trainings import Failed, NeededRun, Setting, Work, train_all
@@ -36,7 +39,7 @@ class Reproduction:
     """What came out.
 
     failed: runs that gave no number: counted, never dropped silently. edited: runs that would be
-    evidence, had nobody changed their record.
+    evidence, had nobody changed their record. carried: why runs of older code are evidence.
     """
 
     member: Member
@@ -46,6 +49,7 @@ class Reproduction:
     failed: list[Failed]
     edited: list[RunSummary]
     quick: bool
+    carried: Sequence[Carried] = ()
 
     @property
     def incomplete(self) -> str | None:
@@ -75,10 +79,13 @@ class Plan:
     settings: dict[str, dict[str, Setting]]  # claim -> group -> setting
     seeds: dict[str, int]
     fingerprints: dict[Setting, str]
+    configs: dict[Setting, dict[str, Any]]
+    assets: dict[Setting, dict[str, str]]
 
     def needed(self) -> list[NeededRun]:
         """Every run that is needed, and the evidence there is for it by now."""
         there = [run for run in runs(self.member.name) if run.record]
+        carried = read_carried(self.member.name)
         wanted = dict.fromkeys(
             (setting, seed)
             for claim in self.chosen
@@ -86,8 +93,14 @@ class Plan:
             for seed in range(self.seeds[claim.name])
         )
         return [
-            _needed(setting, seed, self.fingerprints[setting], there) for setting, seed in wanted
+            _needed(setting, seed, origins(carried, self.fingerprints[setting]), there)
+            for setting, seed in wanted
         ]
+
+    def older_evidence(self, needed: Sequence[NeededRun]) -> list[Candidate]:
+        """Runs of older code that may stand for the present one, if a replay says so."""
+        there = runs(self.member.name)
+        return candidates(needed, self.fingerprints, self.configs, self.assets, there)
 
 
 def plan_runs(
@@ -106,13 +119,16 @@ def plan_runs(
         raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
     every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
+    answers = dict(zip(every, _fingerprints(member, every), strict=True))
     return Plan(
         member,
         claims,
         chosen,
         settings,
         {claim.name: 1 if claim.seeds == 1 else seeds or claim.seeds for claim in chosen},
-        dict(zip(every, _fingerprints(member, every), strict=True)),
+        {setting: answer["fingerprint"] for setting, answer in answers.items()},
+        {setting: answer["config"] for setting, answer in answers.items()},
+        {setting: answer["assets"] for setting, answer in answers.items()},
     )
 
 
@@ -135,6 +151,9 @@ def reproduce(
     with _alone(member):
         plan = plan_runs(member, names, seeds, quick)
         before = plan.needed()
+        if not quick and (older := plan.older_evidence(before)):
+            carry(member, older, jobs, say)
+            before = plan.needed()
         missing = [each for each in before if quick or each.run is None]
         failed = train_all(member, missing, jobs, say, show) if missing else []
         after = plan.needed() if missing else before
@@ -157,7 +176,21 @@ def reproduce(
     if quick:  # twenty steps must not be what `evaluate` takes for the paper's last run
         remove_runs([each.run for each in after if each.run])
     edited = edited_runs(before)
-    return Reproduction(member, plan.claims, findings, used, failed, edited, quick)
+    present = set(plan.fingerprints.values())
+    carried = [c for c in read_carried(member.name) if c.equal and c.fingerprint in present]
+    return Reproduction(member, plan.claims, findings, used, failed, edited, quick, carried)
+
+
+def carry_evidence(
+    member: Member, jobs: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> list[Carried]:
+    """Whether the evidence there is, of older code, stands for the present one; nothing is trained.
+
+    Raises as `reproduce`.
+    """
+    with _alone(member):
+        plan = plan_runs(member)
+        return carry(member, plan.older_evidence(plan.needed()), jobs, say)
 
 
 def _changed_meanwhile(
@@ -230,8 +263,8 @@ def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
     return {group: Setting(experiment, (*words, *more)) for group, words in claim.overrides.items()}
 
 
-def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
-    """The fingerprint of each, told by the versions that the paper runs."""
+def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Fingerprint, config and data of each, told by the versions that the paper runs."""
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "research_train.fingerprints", "--paper", member.distribution],
@@ -243,18 +276,21 @@ def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
     if done.returncode != 0:
         _, _, message = done.stderr.rpartition("error: ")
         raise ClaimsError(message.strip() or done.stderr.strip())
-    return [answer["fingerprint"] for answer in json.loads(done.stdout)]
+    return list(json.loads(done.stdout))
 
 
 def _needed(
-    setting: Setting, seed: int, fingerprint: str, there: Sequence[RunSummary]
+    setting: Setting, seed: int, fingerprints: Sequence[str], there: Sequence[RunSummary]
 ) -> NeededRun:
-    """The newest completed run of this setting and seed whose seal fits, else one to go on with."""
-    same = [run for run in there if run.record and run.record.fingerprint == fingerprint]
+    """The newest completed run of this setting and seed whose seal fits, else one to go on with.
+
+    fingerprints: of the present code, and of those whose evidence was carried to it.
+    """
+    same = [run for run in there if run.record and run.record.fingerprint in fingerprints]
     of_seed = [
         run
         for run in same
-        if run.record and run.record.seed == seed and not _lengthened(run.record)
+        if run.record and run.record.seed == seed and not was_lengthened(run.record)
     ]
     edited: list[RunSummary] = []
     for run in of_seed:
@@ -263,17 +299,11 @@ def _needed(
         if seal_state(run) == "fits":
             return NeededRun(setting, seed, run, edited=edited)
         edited.append(run)
-    resume = next((run for run in of_seed if run.status == "interrupted"), None)
+    of_code = (run for run in of_seed if run.record and run.record.fingerprint == fingerprints[0])
+    resume = next((run for run in of_code if run.status == "interrupted"), None)
     took = [run.seconds for run in same if run.status == "completed"]
     seconds = took[0] if took else None
     return NeededRun(setting, seed, resume=resume, seconds=seconds, edited=edited)
-
-
-def _lengthened(record: RunRecord) -> bool:
-    """Whether a resume has changed its length: its schedule was first that of another run."""
-    return any(
-        word.startswith("steps=") for attempt in record.attempts[1:] for word in attempt.command
-    )
 
 
 def _metric(claim: Claim, run: RunSummary) -> float | None:

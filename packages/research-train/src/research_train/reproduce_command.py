@@ -47,7 +47,11 @@ def _reproduce(words: Sequence[str]) -> int:
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
-        _print_plan(plan.needed(), options.json)
+        needed = plan.needed()
+        _print_plan(needed, options.json)
+        older = 0 if options.quick else len(plan.older_evidence(needed))
+        if older and not options.json:
+            print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
     from research_train.claims_report import read_readme, write_report
     from research_train.reproduce import reproduce
