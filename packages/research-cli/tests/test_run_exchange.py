@@ -1,15 +1,19 @@
 """`research-cli run export` and `run import`: a run in one file, verified on the way in."""
 
+import gzip
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from research_train.record import compute_seal, read_record
 from workspaces import Result, Workspace
 
 
@@ -231,3 +235,34 @@ def test_another_run_of_that_name_is_not_replaced(
     (here / "run.json").write_text(json.dumps(record | {"note": "seen"}))
     importing(workspace, file, outputs).refused(1, str(here), "run.json isn't the same", "remove")
     assert json.loads((here / "run.json").read_text())["note"] == "seen"
+
+
+def test_secrets_stay_at_home(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    paper = workspace.add_paper()
+    subprocess.run(["git", "init", "-q"], cwd=workspace.root, check=True)
+    key = "hf_" + "aB3" * 12  # as long as a token, and nobody's
+    (paper / ".env").write_text(f"TOKEN={key}\n")
+    run = workspace.train("second", "answer=7").folder
+    (run / "figures").mkdir()
+    (run / "figures/notes.txt").write_text(f"drawn with {key}\n")
+    (run / "figures" / os.fsdecode(b"caf\xe9.txt")).write_text("1\n")
+    done = workspace.run("research-cli", "run", "export", run.name, str(tmp_path))
+    assert done.code == 0, done.errors
+    assert "not exported, as secrets: figures/notes.txt" in done.errors and key not in done.errors
+    held = contents(tmp_path / f"{run.name}.tar")
+    assert not [name for name in held if "figures" in name]
+    [source] = [content for name, content in held.items() if name.startswith("source/")]
+    assert b"aB3aB3" not in gzip.decompress(source)
+    # A run from before they were left out: its archive can't be changed, so it is said.
+    [archive] = workspace.outputs.glob(".sources/*")
+    record = json.loads((run / "run.json").read_text())
+    with tarfile.open(archive, "w:gz") as opened:
+        opened.add(paper / ".env", "papers/tiny/.env")
+    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
+    archive.rename(archive.with_name(f"{digest}.tar.gz"))
+    (run / "run.json").write_text(json.dumps({**record, "source": digest}))
+    resealed = {**record, "source": digest, "seal": compute_seal(run, read_record(run))}
+    (run / "run.json").write_text(json.dumps(resealed))
+    done = workspace.run("research-cli", "run", "export", run.name, str(tmp_path / "old.tar"))
+    assert "holds what may be secrets" in done.errors and "papers/tiny/.env" in done.errors

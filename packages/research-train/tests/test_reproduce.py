@@ -128,7 +128,7 @@ def test_what_changes_while_it_is_trained_is_no_evidence_and_said(workspace, pap
     change(paper / "claims.yaml", "seeds: 2\n", f"seeds: 2\n    {slow}\n")
     process = workspace.start("reproduce", "--paper", "tiny", "points", "--jobs", "1")
     workspace.wait_for_step(process, 1)
-    change(paper / "paper_tiny/train.py", "data = load(run)", "data = load(run)  # changed")
+    change(paper / "paper_tiny/train.py", "data = load(run)", "data = (load(run), 1)[0]")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "failed: tiny sleep=0.05 steps=40 seed=1: it ended, but code" in output

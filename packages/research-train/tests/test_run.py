@@ -19,8 +19,10 @@ from research_train import (
     last_run,
     new_run,
     read_record,
+    resumed_run,
     train_run,
 )
+from research_train.record import compute_seal, was_lengthened
 from research_train.run_folders import lock_run, run_status
 
 FIELDS = {
@@ -309,3 +311,20 @@ def test_a_look_at_a_run_does_not_keep_it_from_going_on(experiment):
     look = lock_run(run.folder, "r", fcntl.LOCK_SH)
     Timer(0.1, look.close).start()
     assert lock_run(run.folder, "a+", fcntl.LOCK_EX) is not None
+
+
+def test_a_run_lengthened_from_python_says_so_under_its_seal(experiment):
+    run = trained(experiment, "steps=2")
+    assert not was_lengthened(read_record(run.folder))
+    longer = resumed_run(experiment, run.record.id, ["steps=4"])
+    train_run(longer, experiment)
+    record = read_record(run.folder)
+    assert record.attempts[-1].command == []
+    assert record.attempts[-1].changed == {"steps": [2, 4]}
+    assert was_lengthened(record)
+    assert compute_seal(run.folder, record) == record.seal
+    record.attempts[-1].changed = {}
+    assert compute_seal(run.folder, record) != record.seal
+    # A record from before it was kept: only a longer run goes on after it has completed.
+    record.attempts[-1].changed = None
+    assert was_lengthened(record)

@@ -1,140 +1,74 @@
-"""What a fingerprint notices, and what it doesn't."""
+"""The archive of a run's code: what is in it, and what never is."""
 
-import json
 import os
 import subprocess
-import sys
 import tarfile
 
 import pytest
-from research_train import load_config
-from research_train.source import archive_source, fingerprint
+from research_train.source import archive_source
 
-ASSETS = {"tiny-points": "0123456789ab"}
+KEY = "hf_" + "aB3" * 12  # as long as a token, and nobody's
 
 
 @pytest.fixture
-def identity(experiment):
-    """The fingerprint of the experiment as it is now."""
+def archived(experiment, tmp_path):
+    """Name -> content of what an archive of the paper holds now."""
 
-    def compute(*words, assets=ASSETS):
-        return fingerprint(experiment, load_config(experiment, words), assets)
+    def look():
+        name = archive_source(experiment.member, [], tmp_path / "sources")
+        with tarfile.open(tmp_path / "sources" / f"{name}.tar.gz") as archive:
+            opened = {entry.name: archive.extractfile(entry) for entry in archive}
+            return {name: file.read() for name, file in opened.items() if file is not None}
 
-    return compute
-
-
-def test_it_is_stable(identity):
-    assert identity() == identity()
-
-
-@pytest.mark.parametrize(
-    "word", ["seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"]
-)
-def test_what_cannot_change_a_number_does_not_count(identity, word):
-    assert identity() == identity(word)
+    return look
 
 
-@pytest.mark.parametrize("word", ["steps=9", "optimizer.learning_rate=1", "precision=bfloat16"])
-def test_what_can_change_a_number_counts(identity, word):
-    assert identity() != identity(word)
-
-
-def test_the_revision_of_the_data_counts(identity):
-    assert identity() != identity(assets={"tiny-points": "ba9876543210"})
-
-
-@pytest.mark.parametrize(
-    ("file", "counts"),
-    [
-        ("paper_tiny/train.py", True),
-        ("paper_tiny/new.py", True),
-        ("tests/test_tiny.py", False),
-        ("README.md", False),
-        ("claims.yaml", False),
-    ],
-)
-def test_code_counts_and_prose_does_not(identity, experiment, file, counts):
-    before = identity()
-    path = experiment.member.folder / file
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(f"{path.read_text() if path.exists() else ''}\n# changed\n")
-    assert (identity() != before) is counts
-
-
-def test_the_versions_it_depends_on_count(identity, workspace):
-    workspace.require("other")
-    other = workspace.site / "other-1.0.dist-info" / "METADATA"
-    other.parent.mkdir()
-    other.write_text("Metadata-Version: 2.3\nName: other\nVersion: 1.0\n")
-    before = identity()
-    other.write_text(other.read_text().replace("1.0", "1.1"))
-    assert identity() != before
-
-
-def test_a_module_that_git_ignores_counts_and_is_archived(identity, experiment, tmp_path):
+def test_a_module_that_git_ignores_is_archived(experiment, archived):
     root = experiment.member.workspace
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    (root / ".gitignore").write_text("runs/\n")
-    module = experiment.member.folder / "paper_tiny" / "runs" / "__init__.py"
-    module.parent.mkdir()
-    module.write_text("width = 16\n")
-    before = identity()
-    module.write_text("width = 17\n")
-    assert identity() != before
-    name = archive_source(experiment.member, [], tmp_path / "sources")
-    with tarfile.open(tmp_path / "sources" / f"{name}.tar.gz") as archive:
-        assert "papers/tiny/paper_tiny/runs/__init__.py" in archive.getnames()
+    (root / ".gitignore").write_text("runs/\n*.csv\n")
+    package = experiment.member.folder / "paper_tiny"
+    (package / "runs").mkdir()
+    (package / "runs" / "__init__.py").write_text("width = 16\n")
+    (package / "table.csv").write_text("1\n")
+    assert {f"papers/tiny/paper_tiny/{n}" for n in ("runs/__init__.py", "table.csv")} <= set(
+        archived()
+    )
 
 
-def test_what_python_compiles_is_no_source_though_git_does_not_ignore_it(experiment, tmp_path):
+def test_links_and_clones_in_the_package_are_archived_as_files(experiment, archived, tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=experiment.member.workspace, check=True)
+    package = experiment.member.folder / "paper_tiny"
+    (tmp_path / "table.csv").write_text("1\n")
+    (package / "linked.csv").symlink_to(tmp_path / "table.csv")
+    for clone in (package / "clone", experiment.member.folder / "vendored"):
+        subprocess.run(["git", "init", "-q", clone], check=True)
+        (clone / "words.txt").write_text("one\n")
+    found = archived()
+    assert found["papers/tiny/paper_tiny/linked.csv"] == b"1\n"
+    assert found["papers/tiny/paper_tiny/clone/words.txt"] == b"one\n"
+    assert found["papers/tiny/vendored/words.txt"] == b"one\n"
+    assert not [name for name in found if "/.git/" in name]
+
+
+def test_what_python_compiles_is_no_source_though_git_does_not_ignore_it(experiment, archived):
     subprocess.run(["git", "init", "-q"], cwd=experiment.member.workspace, check=True)
     compiled = experiment.member.folder / "paper_tiny" / "__pycache__" / "train.cpython-311.pyc"
     compiled.parent.mkdir(exist_ok=True)
     compiled.write_bytes(b"compiled")
-    name = archive_source(experiment.member, [], tmp_path / "sources")
-    with tarfile.open(tmp_path / "sources" / f"{name}.tar.gz") as archive:
-        assert [entry for entry in archive.getnames() if entry.endswith(".pyc")] == []
+    assert [entry for entry in archived() if entry.endswith(".pyc")] == []
 
 
-def packages(experiment):
-    """Put two shared packages into the workspace; `used` is what the paper may import."""
-    root = experiment.member.workspace / "packages"
-    for name in ("research-used", "research-unused"):
-        folder = root / name / "src" / name.replace("-", "_")
-        folder.mkdir(parents=True)
-        (root / name / "pyproject.toml").write_text(f'[project]\nname = "{name}"\n')
-        (folder / "__init__.py").write_text("")
-    return {name: root / f"research-{name}" / "src" for name in ("used", "unused")}
-
-
-def test_only_internal_packages_that_are_imported_count(identity, experiment, monkeypatch):
-    sources = packages(experiment)
-    for source in sources.values():
-        monkeypatch.syspath_prepend(str(source))
-    train = experiment.member.folder / "paper_tiny" / "train.py"
-    text = train.read_text()
-    train.write_text(
-        text.replace("def load(", "def late():\n    import research_used\n\n\ndef load(")
-    )
-    before = identity()
-    (sources["unused"] / "research_unused" / "__init__.py").write_text("changed = 1\n")
-    assert identity() == before
-    (sources["used"] / "research_used" / "__init__.py").write_text("changed = 1\n")
-    assert identity() != before
-
-
-def test_a_shared_packages_late_imports_do_not_count(identity, experiment, monkeypatch):
-    sources = packages(experiment)
-    for source in sources.values():
-        monkeypatch.syspath_prepend(str(source))
-    train = experiment.member.folder / "paper_tiny" / "train.py"
-    train.write_text(f"import research_used\n{train.read_text()}")
-    (sources["used"] / "research_used" / "__init__.py").write_text(
-        "def draw():\n    import research_unused\n"
-    )
-    before = identity()
-    (sources["unused"] / "research_unused" / "__init__.py").write_text("changed = 1\n")
-    assert identity() == before
+def test_a_hook_of_another_repository_changes_nothing(experiment, archived, monkeypatch, tmp_path):
+    root = experiment.member.workspace
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    (experiment.member.folder / "notes.txt").write_text("of the paper\n")
+    before = archived()
+    subprocess.run(["git", "init", "-q", tmp_path / "other"], check=True)
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(tmp_path / "other"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "other/index"))
+    assert archived() == before
 
 
 def test_equal_code_is_archived_once(experiment, tmp_path):
@@ -153,41 +87,74 @@ def test_an_archive_used_again_is_as_young_as_a_new_one(experiment, tmp_path):
     assert path.stat().st_ino == written.st_ino  # nothing was written again
 
 
-def test_data_and_compiled_files_are_not_archived(experiment, tmp_path):
+def test_data_and_compiled_files_are_not_archived(experiment, archived, tmp_path):
     folder = experiment.member.folder
     (folder / "data").symlink_to(tmp_path)
     (folder / "paper_tiny" / "__pycache__").mkdir(exist_ok=True)
     (folder / "paper_tiny" / "__pycache__" / "train.pyc").write_bytes(b"x")
-    name = archive_source(experiment.member, [], tmp_path / "sources")
-    with tarfile.open(tmp_path / "sources" / f"{name}.tar.gz") as archive:
-        names = archive.getnames()
+    names = list(archived())
     assert "papers/tiny/paper_tiny/train.py" in names
     assert "pyproject.toml" in names
     assert not [name for name in names if "data" in name.split("/")[-1:] or "pyc" in name]
 
 
-def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(workspace):
+@pytest.mark.parametrize("with_git", [True, False])
+def test_a_secret_is_left_out_by_name_or_content_and_said(experiment, archived, capsys, with_git):
+    root, folder = experiment.member.workspace, experiment.member.folder
+    if with_git:
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    secrets = {
+        ".env": "PASSWORD=1\n",
+        "id_rsa": "x\n",
+        "paper_tiny/server.pem": "x\n",
+        "paper_tiny/credentials.json": "{}\n",
+        "paper_tiny/notes.txt": f"the key is {KEY}\n",
+        "key.txt": "-----BEGIN OPENSSH PRIVATE KEY-----\n" + "Ab1" * 20 + "\n-----END",
+    }
+    if not with_git:
+        del secrets[".env"]  # hidden files are only archived where git lists them
+    for name, text in secrets.items():
+        (folder / name).write_text(text)
+    kept = ("paper_tiny/tokenizer.json", "paper_tiny/keys.py", "token_counts.csv", "env.example")
+    for name in kept:
+        (folder / name).write_text("{}\n")
+    found = archived()
+    assert not [name for name in secrets if f"papers/tiny/{name}" in found]
+    assert not [name for name in kept if f"papers/tiny/{name}" not in found]
+    said = capsys.readouterr().err
+    assert all(f"papers/tiny/{name}" in said for name in secrets)
+    assert KEY not in said and said.count("\n") == 1
+
+
+def test_a_token_in_code_is_starred_so_that_the_archive_still_runs(experiment, archived, capsys):
+    file = experiment.member.folder / "paper_tiny/hub.py"
+    file.write_text(f"KEY = {KEY!r}\n")
+    content = archived()["papers/tiny/paper_tiny/hub.py"]
+    assert KEY.encode() not in content
+    compile(content, "hub.py", "exec")
+    assert "papers/tiny/paper_tiny/hub.py (the token in it)" in capsys.readouterr().err
+
+
+def test_what_git_tracks_stays_whatever_it_is_called(experiment, archived):
+    root = experiment.member.workspace
+    (experiment.member.folder / ".env").write_text("THREADS=1\n")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run(["git", "add", "-f", "papers/tiny/.env"], cwd=root, check=True)
+    assert archived()["papers/tiny/.env"] == b"THREADS=1\n"
+
+
+def test_a_name_that_is_not_utf8_stops_no_training(workspace):
+    subprocess.run(["git", "init", "-q"], cwd=workspace.root, check=True)
+    package = workspace.root / "papers/tiny/paper_tiny"
+    name = os.fsdecode(b"caf\xe9.txt")
+    (package / name).write_text("1\n")
+    (package.parent / name).write_text("1\n")
     run = workspace.train("second", "answer=7").folder
-    record = json.loads((run / "run.json").read_text())
-    asked = json.dumps(
-        [
-            {"experiment": "tiny.second", "overrides": ["answer=7", "seed=5"]},
-            {"experiment": "tiny.second", "overrides": [], "more": "from a newer version"},
-        ]
-    )
-    command = [sys.executable, "-m", "research_train.fingerprints", "--paper", "tiny"]
-    done = subprocess.run(
-        command, input=asked, env=workspace.environment, capture_output=True, text=True, check=True
-    )
-    same, other = json.loads(done.stdout)
-    assert same["fingerprint"] == record["fingerprint"] != other["fingerprint"]
-    assert same["assets"] == record["assets"]
-    assert (same["config"]["answer"], same["config"]["seed"]) == (7, 5)
-    wrong = subprocess.run(
-        command,
-        input='[{"experiment": "tiny.second", "overrides": ["answr=7"]}]',
-        env=workspace.environment,
-        capture_output=True,
-        text=True,
-    )
-    assert wrong.returncode == 2 and "answer" in wrong.stderr and "Traceback" not in wrong.stderr
+    assert run.is_dir()
+    (package / name).write_text("2\n")
+    assert workspace.train("second", "answer=7").code == 0
+    first, second = workspace.records()
+    assert first["fingerprint"] != second["fingerprint"]
+    compared = workspace.run("research-cli", "run", "compare", first["id"], second["id"])
+    assert compared.code == 0, compared.errors
+    assert r"caf\xe9.txt" in compared.output

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
+from research_train.git import git_environment, run_git
 
 KINDS = ("papers", "projects", "packages")
 MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then
@@ -80,7 +81,12 @@ def mend(leftover: Leftover) -> str:
         pyproject = f"{leftover.place}/pyproject.toml"
         command = ["git", "checkout", "--", pyproject]
         done = subprocess.run(
-            command, cwd=leftover.workspace, capture_output=True, text=True, check=False
+            command,
+            cwd=leftover.workspace,
+            env=git_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
             raise ResearchError(f"{folder}: `{' '.join(command)}` says: {done.stderr.strip()}")
@@ -101,14 +107,12 @@ def _away() -> Path:
 
 def _listed_by_git(workspace: Path) -> set[str] | None:
     """The files under KINDS that git tracks or could, there or not; None without git."""
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *KINDS]
-    try:
-        listing = subprocess.run(command, cwd=workspace, capture_output=True, check=False)
-    except FileNotFoundError:
+    listing = run_git(
+        workspace, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *KINDS
+    )
+    if listing is None:  # no git, or no repository: a zip
         return None
-    if listing.returncode:  # no repository: a zip
-        return None
-    return {name.decode(errors="replace") for name in listing.stdout.split(b"\0") if name}
+    return {os.fsdecode(name) for name in listing.split(b"\0") if name}
 
 
 def _files(folder: Path, place: str, listed: set[str] | None) -> list[str]:

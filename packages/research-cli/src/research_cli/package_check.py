@@ -3,7 +3,7 @@
 Each finding is one line: where, what is wrong, what to do.
 """
 
-import subprocess
+import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
 from research_data.plain_files import read_toml, table_of
 from research_train.errors import RequirementError
+from research_train.git import run_git
 from research_train.members import Member
 from research_train.releases import RELEASES, Release, hash_file, releases
 from research_train.requirements import installed_version, internal_packages, required_by
@@ -168,20 +169,17 @@ def _history_findings(workspace: Path, added: dict[Path, str] | None) -> Iterato
 
 def _added_releases(workspace: Path) -> dict[Path, str] | None:
     """File of a release -> the commit that added it, over git's history; None without git."""
-    command = ["git", "-c", "core.quotepath=off", "log", "--reverse", "--full-history"]
+    command = ["-c", "core.quotepath=off", "log", "--reverse", "--full-history"]
     command += ["--diff-filter=A", "--no-renames", "--name-only", "--format=commit %H"]
     # MERGE_HEAD: what a merge brings that is about to be committed.
     command += ["--ignore-missing", "HEAD", "MERGE_HEAD"]
     command += ["--relative", "--", f"packages/*/{RELEASES}/*.whl*"]
-    try:
-        log = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
-    except FileNotFoundError:  # no git on this machine
-        return None
-    if log.returncode:  # no repository: an unpacked archive
+    log = run_git(workspace, *command)
+    if log is None:  # no git on this machine, or no repository: an unpacked archive
         return None
     added: dict[Path, str] = {}
     commit = ""
-    for line in filter(None, log.stdout.splitlines()):
+    for line in filter(None, os.fsdecode(log).splitlines()):
         if line.startswith("commit "):
             commit = line.removeprefix("commit ")
         else:
@@ -191,7 +189,7 @@ def _added_releases(workspace: Path) -> dict[Path, str] | None:
 
 def _in_commit(workspace: Path, file: Path, commit: str) -> bytes:
     name = f"{commit}:./{file.relative_to(workspace).as_posix()}"
-    shown = subprocess.run(
-        ["git", "cat-file", "blob", name], cwd=workspace, capture_output=True, check=True
-    )
-    return shown.stdout
+    shown = run_git(workspace, "cat-file", "blob", name)
+    if shown is None:
+        raise ResearchError(f"{workspace}: git can't show {name}, which its history names")
+    return shown

@@ -1,5 +1,8 @@
-"""What an unreleased change of a package does to the papers: each trained shortly, under the last
-release and under the working tree.
+"""What an unreleased change of a package does to the papers.
+
+Where sealed runs of older code are here, their replay says it, as `reproduce` would ask for it
+(carried.py of research-train). Otherwise each is trained shortly, under the last release and under
+the working tree.
 """
 
 import json
@@ -14,6 +17,7 @@ from typing import Literal
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, UsageError
 from research_train.children import start_child
+from research_train.claims import CLAIMS
 from research_train.errors import RequirementError
 from research_train.logged_metrics import read_metrics, repeatable_part
 from research_train.members import Member, did_you_mean, installed_members
@@ -65,11 +69,11 @@ def measure_impact(
     for member in installed_members():
         if member.workspace == workspace:
             say(f"{member.name}: under {name} {before.version} and under the working tree")
-            impacts.append(_impact(member, before, steps))
+            impacts.append(_impact(member, before, steps, say))
     return impacts
 
 
-def _impact(member: Member, before: Choice, steps: int) -> Impact:
+def _impact(member: Member, before: Choice, steps: int, say: Callable[[str], None]) -> Impact:
     try:
         chosen = choose_versions(member).get(before.name)
     except RequirementError as error:
@@ -78,6 +82,8 @@ def _impact(member: Member, before: Choice, steps: int) -> Impact:
         return Impact(member.name, "not affected", message=f"doesn't use {before.name}")
     if chosen.release is not None:
         return Impact(member.name, "not affected", message=f"runs the release {chosen.version}")
+    if (told := _by_evidence(member, say)) is not None:
+        return told
     environments = (environment_under(member, [before]), environment_under(member))
     with tempfile.TemporaryDirectory(prefix="impact-") as folder:
         runs = []
@@ -91,6 +97,28 @@ def _impact(member: Member, before: Choice, steps: int) -> Impact:
                 return Impact(member.name, "unknown", message=message)
             runs.append(outcome)
         return _compared(member.name, *runs)
+
+
+def _by_evidence(member: Member, say: Callable[[str], None]) -> Impact | None:
+    """What a replay of its runs says; None where there are none that the change is about."""
+    from research_train.reproduce import carry_evidence  # SciPy: slow, and only needed here
+
+    if not (member.folder / CLAIMS).is_file():
+        return None
+    try:
+        verdicts = carry_evidence(member, say=say)
+    except ResearchError:
+        return None  # its claims or config can't be read: a training says so
+    if not verdicts:
+        return None
+    different = [each for each in verdicts if not each.equal]
+    if not different:
+        count = f"{len(verdicts)} settings" if len(verdicts) > 1 else "1 setting"
+        return Impact(member.name, "bit-identical", message=f"by a replay of {count}")
+    first = different[0]
+    setting = " ".join([first.experiment, *first.overrides])
+    message = f"{len(different)} of {len(verdicts)} settings; {setting}: {first.why}"
+    return Impact(member.name, "other numbers", message=message)
 
 
 def _assets_beside(folder: Path) -> Path:

@@ -1,12 +1,13 @@
 """What a release of a package would be, or why there can be none."""
 
-import subprocess
+import shutil
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 from research_data.errors import ResearchError, UsageError
+from research_train.git import run_git
 from research_train.releases import RELEASES, releases
 
 from research_cli.changelog import unreleased_entries
@@ -118,15 +119,12 @@ def _refuse_unready(plan: Plan) -> None:
 
 def _head(workspace: Path) -> str:
     """The commit that is checked out. Raises ResearchError without git."""
-    command = ["git", "rev-parse", "--verify", "HEAD"]
-    try:
-        found = subprocess.run(command, cwd=workspace, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        why = "git is not installed here"
-    else:
-        if found.returncode == 0:
-            return found.stdout.strip()
-        why = f"{workspace} is no git repository with a commit"
+    if (found := run_git(workspace, "rev-parse", "--verify", "HEAD")) is not None:
+        return found.decode().strip()
+    known = shutil.which("git") is not None
+    why = (
+        f"{workspace} is no git repository with a commit" if known else "git is not installed here"
+    )
     raise ResearchError(
         f"{why}, and a release is a commit with a tag. Release from a clone on a machine with "
         "git. Only this needs it: training, and papers that pin a release, work without."

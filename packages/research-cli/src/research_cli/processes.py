@@ -10,6 +10,7 @@ from pathlib import Path
 
 from research_data.errors import ResearchError
 from research_train.children import ask_for_death_signal
+from research_train.git import git_environment
 
 STOP_TIMEOUT = 5.0  # seconds that tests get to end by themselves
 
@@ -67,6 +68,5 @@ def run(words: Sequence[object], folder: Path) -> str:
 def _environment() -> dict[str, str]:
     """Without what would put other code before the wheel, or point uv or git elsewhere."""
     dropped = {"PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIR"}
-    dropped |= {"GIT_DIR", "GIT_INDEX_FILE", "GIT_WORK_TREE"}  # set where a hook runs this
     dropped |= {"PYTHONHOME", "RESEARCH_RELEASES", "UV_PROJECT_ENVIRONMENT"}
-    return {name: value for name, value in os.environ.items() if name not in dropped}
+    return {name: value for name, value in git_environment().items() if name not in dropped}

@@ -7,7 +7,7 @@ policy forbids all that isn't inside of it.
 import multiprocessing
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +23,8 @@ from research_data.verify import count_cores
 from research_train import runs as recorded_runs
 from research_train.members import Member, find_member
 from research_train.record import utc_now
+from research_train.run_comparison import differing
+from research_train.run_curves import BESIDE_THE_POINT
 from research_train.run_table import RunSummary
 
 from research_cli.paper_list import member_folders
@@ -105,12 +107,13 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
     problems = [problem for section in sections for problem in section.problems]
     problems += _run_problems(found, {member.name for member in every})
     evidence = {run for section in sections for run in section.facts.evidence}
+    varied = _varied_keys(found)
     page = _template().render(
         name=workspace.name,
         written=utc_now()[:16].replace("T", " ") + " UTC",
         papers=[section for section in sections if section.facts.kind == "paper"],
         projects=[section for section in sections if section.facts.kind == "project"],
-        rows=[_row(run, evidence) for run in found],
+        rows=[_row(run, evidence, varied) for run in found],
         problems=problems,
         shapes=SHAPES,
         style=_part("report.css"),
@@ -178,12 +181,29 @@ def _run_problems(found: Sequence[RunSummary], known: set[str]) -> list[str]:
     return problems
 
 
-def _row(run: RunSummary, evidence: set[str]) -> RunRow:
+def _varied_keys(found: Sequence[RunSummary]) -> dict[tuple[str, str], list[str]]:
+    """Paper and experiment -> the config keys that tell its runs apart, what they measure aside.
+
+    From the configs: a run that was started from Python or a file has no words that say them.
+    """
+    configs: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for run in found:
+        if run.record and run.config:
+            configs.setdefault((run.paper, run.record.experiment), []).append(run.config)
+    return {
+        name: [key for key in differing(each) if key not in BESIDE_THE_POINT]
+        for name, each in configs.items()
+    }
+
+
+def _row(
+    run: RunSummary, evidence: set[str], varied: Mapping[tuple[str, str], Sequence[str]]
+) -> RunRow:
     record = run.record
     metrics = [(name, value) for name, value in run.metrics.items()]
     first = metrics[0] if metrics else ("", None)
-    words = record.command if record else []
-    settings = [word for word in words if "=" in word and not word.startswith(("seed=", "-"))]
+    keys = varied.get((run.paper, record.experiment), ()) if record else ()
+    settings = [f"{key}={run.config[key]}" for key in keys if key in run.config]
     problems = [run.problem] if run.problem else []
     if record and not run.config:
         problems.append("its config.yaml can't be read")

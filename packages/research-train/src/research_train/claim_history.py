@@ -14,9 +14,7 @@ do. Only what decides a verdict counts: prose may be mended, a claim renamed, th
 """
 
 import json
-import os
 import re
-import subprocess
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -32,10 +30,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from research_train.claim_file import CLAIMS, Claim
+from research_train.fingerprint import NEUTRAL_KEYS
+from research_train.git import run_git
 from research_train.members import Member
 from research_train.run_files import SOURCES
 from research_train.run_table import RunSummary
-from research_train.source import NEUTRAL_KEYS
 
 RESULTS = "results.json"
 RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC
@@ -254,18 +253,9 @@ def _parsed(content: str) -> list[Claim]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says of the repository that folder lies in; None where it can't.
-
-    Inside a hook git's own variables (GIT_DIR, GIT_INDEX_FILE) mean another place.
-    """
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
-    try:
-        done = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, check=False, env=environment
-        )
-    except OSError:
-        return None
-    return done.stdout.decode(errors="replace").strip("\n") if done.returncode == 0 else None
+    """What git says of the repository that folder lies in; None where it can't."""
+    said = run_git(folder, *arguments)
+    return None if said is None else said.decode(errors="replace").strip("\n")
 
 
 def _moment(time: str) -> datetime:

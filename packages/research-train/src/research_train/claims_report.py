@@ -180,7 +180,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
 
 def results_of(reproduction: Reproduction) -> dict[str, object]:
     """The content of results.json: the evidence, with every seed's value."""
-    return {
+    results: dict[str, object] = {
         "schema": 1,
         "source": reproduction.claims.source,
         "date": _date(reproduction),
@@ -193,6 +193,18 @@ def results_of(reproduction: Reproduction) -> dict[str, object]:
             )
         ],
     }
+    if reproduction.carried:
+        results["carried"] = [
+            {
+                "setting": " ".join([each.experiment, *each.overrides]),
+                "from": each.origin,
+                "to": each.fingerprint,
+                "run": each.run,
+                "replayed": each.replayed,
+            }
+            for each in reproduction.carried
+        ]
+    return results
 
 
 def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:

@@ -2,13 +2,13 @@
 
 import platform
 import socket
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
 from research_train.errors import ConfigError
+from research_train.git import run_git
 from research_train.hash_seed import hash_seed
 
 if TYPE_CHECKING:
@@ -79,19 +79,12 @@ def host_name() -> str:
 
 def git_state(folder: Path) -> GitState:
     """The state of the repository around folder."""
-    commit = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    status = _git(folder, "status", "--porcelain")
-    return GitState(commit=commit or None, dirty=None if status is None else bool(status))
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        result = subprocess.run(
-            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        return None
-    return result.stdout.strip() if result.returncode == 0 else None
+    commit = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    status = run_git(folder, "status", "--porcelain")
+    return GitState(
+        commit=commit.decode().strip() or None if commit else None,
+        dirty=None if status is None else bool(status.strip()),
+    )
 
 
 def _cpu_name() -> str:

@@ -8,6 +8,7 @@ checked, not who said it.
 """
 
 import os
+import sys
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,9 +33,11 @@ from research_train.record import (
     compute_seal,
     read_record,
 )
-from research_train.run_files import CHECKPOINTS, RECORD, SOURCES
+from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
 from research_train.run_folders import LOCK
 from research_train.run_table import RunSummary, seal_state, summarise
+from research_train.secret_files import holds_secret, is_secret_name
+from research_train.source import LARGEST_FILE, shown_name
 from research_train.unpacked_code import find_archive
 
 FORMAT = 1
@@ -84,7 +87,23 @@ def export_run(
     record = _sound_record(run)
     target = export_target(path, f"{run.id}.tar")
     source = find_archive(record.source)
-    files = {f"run/{name}": run.folder / name for name in _run_files(run.folder, checkpoints)}
+    names = _run_files(run.folder, checkpoints)
+    if unnamed := [name for name in names if shown_name(name) != name]:
+        shown = ", ".join(map(shown_name, unnamed))
+        print(f"warning: not exported, since their names aren't UTF-8: {shown}", file=sys.stderr)
+        names = [name for name in names if name not in unnamed]
+    secrets = [name for name in names if _is_secret(run.folder, name)]
+    if secrets:
+        shown = ", ".join(map(shown_name, secrets))
+        print(f"warning: not exported, as secrets: {shown}", file=sys.stderr)
+    if within := _secrets_in(source):  # archived before they were left out, or tracked by git
+        shown = ", ".join(map(shown_name, within))
+        print(
+            f"warning: the code of {run.id} holds what may be secrets, and its sha256 is in the "
+            f"record, so it is exported whole: {shown}. Look at them before you hand the file on.",
+            file=sys.stderr,
+        )
+    files = {f"run/{name}": run.folder / name for name in names if name not in secrets}
     files[_source_name(record.source)] = source
     check_file_names(files)
     size = sum(file.stat().st_size for file in files.values())
@@ -159,6 +178,33 @@ def _run_files(folder: Path, checkpoints: Checkpoints) -> list[str]:
                 continue
         kept.append(name.as_posix())
     return kept
+
+
+def _is_secret(folder: Path, name: str) -> bool:
+    """Whether a file of the run, beside those that make it one, holds a secret."""
+    if name in (RECORD, CONFIG, METRICS) or name.startswith(f"{CHECKPOINTS}/"):
+        return False
+    file = folder / name
+    if is_secret_name(name):
+        return True
+    return file.stat().st_size <= LARGEST_FILE and holds_secret(file.read_bytes())
+
+
+def _secrets_in(archive: Path) -> list[str]:
+    """The files of an archive of code that are secrets by their name or content."""
+    with tarfile.open(archive) as stored:
+        return [
+            entry.name
+            for entry in stored
+            if entry.isfile()
+            and (
+                is_secret_name(entry.name)
+                or (
+                    (opened := stored.extractfile(entry)) is not None
+                    and holds_secret(opened.read())
+                )
+            )
+        ]
 
 
 def _refuse_damaged_weights(folder: Path, entries: dict[str, FileEntry], done: str) -> None:

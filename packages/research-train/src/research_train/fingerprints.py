@@ -17,12 +17,12 @@ from typing import Any
 
 from research_train.config import load_config
 from research_train.edge import at_the_edge
+from research_train.fingerprint import code_identity, fingerprint
 from research_train.hash_seed import start_with_fixed_hashes
 from research_train.members import Member, find_member, installed_members
 from research_train.needs import prepare_assets
 from research_train.pins import start_under_requirements
 from research_train.requirements import reached_packages
-from research_train.source import code_identity, fingerprint
 
 
 def fingerprints(
@@ -33,14 +33,16 @@ def fingerprints(
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
     assets = prepare_assets(member)
-    code = code_identity(member)
+    code: dict[str, dict[str, object]] = {}
     found: list[dict[str, object]] = []
     for asked in experiments:
         experiment = member.experiment(asked["experiment"])
         config = load_config(experiment, asked["overrides"])
+        if experiment.name not in code:
+            code[experiment.name] = code_identity(experiment)
         found.append(
             {
-                "fingerprint": fingerprint(experiment, config, assets, code),
+                "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
                 "config": config.model_dump(mode="json"),
                 "assets": assets,
             }

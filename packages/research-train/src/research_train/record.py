@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Literal, SupportsFloat
+from typing import Annotated, Any, Literal, SupportsFloat
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from research_data.durable import sha256_file
@@ -61,7 +61,11 @@ Moment = Annotated[str, AfterValidator(_moment)]
 
 
 class Attempt(BaseModel):
-    """One start or resume of a run. packages: the internal ones that ran, and their versions."""
+    """One start or resume of a run. packages: the internal ones that ran, and their versions.
+
+    changed: config keys that a resume has changed -> what they were, and what they are; None in
+    records from before it was kept.
+    """
 
     model_config = ConfigDict(extra="allow")
 
@@ -72,6 +76,7 @@ class Attempt(BaseModel):
     host: str
     environment: Environment
     packages: dict[str, str] = {}
+    changed: dict[str, list[Any]] | None = None
 
 
 class Failure(BaseModel):
@@ -233,6 +238,8 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
     if not record.releases:  # as sealed before there were any
         del fields["releases"]
+    if changed := {str(n): each.changed for n, each in enumerate(record.attempts) if each.changed}:
+        fields["changed"] = changed  # of a run that a resume made another
     # As written: a field that a newer version knows by default was not sealed.
     fields["git"] = record.git.model_dump(mode="json", exclude_unset=True)
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
@@ -243,6 +250,23 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
         except OSError as error:
             raise RunError(f"{path}: cannot be read ({error.strerror})") from error
     return digest.hexdigest()
+
+
+def was_lengthened(record: RunRecord) -> bool:
+    """Whether a resume has changed its length: its schedule was first that of another run.
+
+    Of records that don't keep what a resume changed: that went on after they had completed, which
+    only a longer run can, or say so in the words typed.
+    """
+    before, *resumes = record.attempts
+    for attempt in resumes:
+        if attempt.changed is not None:
+            if "steps" in attempt.changed:
+                return True
+        elif before.status == "completed" or any(w.startswith("steps=") for w in attempt.command):
+            return True
+        before = attempt
+    return False
 
 
 def utc_now() -> str:

@@ -4,8 +4,9 @@
 
 A run counts as evidence for a seed when it completed, its seal fits, and its fingerprint is that of
 the experiment as it is now: another paper, a README or a package that this one doesn't use cost
-nothing. Runs are made by `train` in processes under the paper's requirements (pins.py), several at
-once; one that was interrupted goes on.
+nothing. Runs of older code count where a replay gave the same bits (carried.py). Runs are made by
+`train` in processes under the paper's requirements (pins.py), several at once; one that was
+interrupted goes on.
 """
 
 import fcntl
@@ -16,9 +17,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import combinations
+from typing import Any
 
 from research_data import get_outputs_dir
 
+from research_train.carried import Candidate, Carried, candidates, carry, origins, read_carried
 from research_train.claim_file import CLAIMS
 from research_train.claim_findings import find, undecided_at_first_look
 from research_train.claim_history import ClaimSet, when_set
@@ -26,7 +29,7 @@ from research_train.claims import Claim, Claims, Finding, read_claims, with_set_
 from research_train.config import COMMAND_LINE
 from research_train.errors import ClaimsError, RunError
 from research_train.members import Member, did_you_mean
-from research_train.record import RunRecord
+from research_train.record import was_lengthened
 from research_train.run_changes import remove_runs
 from research_train.run_table import RunSummary, runs, seal_state
 from research_train.trainings import Failed, NeededRun, Setting, Work, train_all
@@ -40,6 +43,7 @@ class Reproduction:
 
     failed: runs that gave no number: counted, never dropped silently. edited: runs that would be
     evidence, had nobody changed their record. set_at: when each claim was set, against its runs.
+    carried: why runs of older code are evidence.
     """
 
     member: Member
@@ -50,6 +54,7 @@ class Reproduction:
     edited: list[RunSummary]
     quick: bool
     set_at: Mapping[str, ClaimSet] = field(default_factory=dict)
+    carried: Sequence[Carried] = ()
 
     @property
     def incomplete(self) -> str | None:
@@ -82,6 +87,8 @@ class Plan:
     settings: dict[str, dict[str, Setting]]  # claim -> group -> setting
     seeds: dict[str, int]
     fingerprints: dict[Setting, str]
+    configs: dict[Setting, dict[str, Any]]
+    assets: dict[Setting, dict[str, str]]
 
     def extended(self, claims: Iterable[Claim]) -> "Plan":
         """The same with as many seeds of these claims as they are extended to."""
@@ -91,6 +98,7 @@ class Plan:
     def needed(self) -> list[NeededRun]:
         """Every run that is needed, and the evidence there is for it by now."""
         there = [run for run in runs(self.member.name) if run.record]
+        carried = read_carried(self.member.name)
         wanted = dict.fromkeys(
             (setting, seed)
             for claim in self.chosen
@@ -98,8 +106,14 @@ class Plan:
             for seed in range(self.seeds[claim.name])
         )
         return [
-            _needed(setting, seed, self.fingerprints[setting], there) for setting, seed in wanted
+            _needed(setting, seed, origins(carried, self.fingerprints[setting]), there)
+            for setting, seed in wanted
         ]
+
+    def older_evidence(self, needed: Sequence[NeededRun]) -> list[Candidate]:
+        """Runs of older code that may stand for the present one, if a replay says so."""
+        there = runs(self.member.name)
+        return candidates(needed, self.fingerprints, self.configs, self.assets, there)
 
 
 def plan_runs(
@@ -119,9 +133,10 @@ def plan_runs(
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
     every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
     try:
-        fingerprints = dict(zip(every, _fingerprints(member, every), strict=True))
+        answers = dict(zip(every, _fingerprints(member, every), strict=True))
     except ClaimsError as error:
         raise ClaimsError(_placed(str(error), member, chosen)) from error
+    fingerprints = {setting: answer["fingerprint"] for setting, answer in answers.items()}
     for claim in () if quick else chosen:  # in a smoke test all have the same steps
         _groups_differ(member, claim, settings[claim.name], fingerprints)
     return Plan(
@@ -131,6 +146,8 @@ def plan_runs(
         settings,
         {claim.name: 1 if claim.seeds == 1 else seeds or claim.seeds for claim in chosen},
         fingerprints,
+        {setting: answer["config"] for setting, answer in answers.items()},
+        {setting: answer["assets"] for setting, answer in answers.items()},
     )
 
 
@@ -169,9 +186,31 @@ def reproduce(
     else:  # twenty steps must not be what `evaluate` takes for the paper's last run
         remove_runs([each.run for each in after if each.run])
     edited = edited_runs(before)
+    present = set(plan.fingerprints.values())
+    carried = [c for c in read_carried(member.name) if c.equal and c.fingerprint in present]
     return Reproduction(
-        member, plan.claims, found.findings, found.runs, found.failed, edited, quick, set_at
+        member,
+        plan.claims,
+        found.findings,
+        found.runs,
+        found.failed,
+        edited,
+        quick,
+        set_at,
+        carried,
     )
+
+
+def carry_evidence(
+    member: Member, jobs: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> list[Carried]:
+    """Whether the evidence there is, of older code, stands for the present one; nothing is trained.
+
+    Raises as `reproduce`.
+    """
+    with _alone(member):
+        plan = plan_runs(member)
+        return carry(member, plan.older_evidence(due_runs(plan)), jobs, say)
 
 
 def due_runs(plan: Plan) -> list[NeededRun]:
@@ -188,8 +227,11 @@ def _trained(
     say: Callable[[str], None],
     show: Callable[[Work], None],
 ) -> tuple[list[NeededRun], list[NeededRun], list[Failed]]:
-    """Train what a plan lacks: what it needs before and after, and what failed."""
+    """Carry or train what a plan lacks: what it needs before and after, and what failed."""
     before = plan.needed()
+    if not quick and (older := plan.older_evidence(before)):
+        carry(plan.member, older, jobs, say)
+        before = plan.needed()
     missing = [each for each in before if quick or each.run is None]
     failed = train_all(plan.member, missing, jobs, say, show) if missing else []
     after = plan.needed() if missing else before
@@ -281,8 +323,8 @@ def _groups_differ(
             )
 
 
-def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
-    """The fingerprint of each, told by the versions that the paper runs."""
+def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Fingerprint, config and data of each, told by the versions that the paper runs."""
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
     done = subprocess.run(
         [sys.executable, "-P", "-m", "research_train.fingerprints", "--paper", member.distribution],
@@ -294,18 +336,21 @@ def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[str]:
     if done.returncode != 0:
         _, _, message = done.stderr.rpartition("error: ")
         raise ClaimsError(message.strip() or done.stderr.strip())
-    return [answer["fingerprint"] for answer in json.loads(done.stdout)]
+    return list(json.loads(done.stdout))
 
 
 def _needed(
-    setting: Setting, seed: int, fingerprint: str, there: Sequence[RunSummary]
+    setting: Setting, seed: int, fingerprints: Sequence[str], there: Sequence[RunSummary]
 ) -> NeededRun:
-    """The newest completed run of this setting and seed whose seal fits, else one to go on with."""
-    same = [run for run in there if run.record and run.record.fingerprint == fingerprint]
+    """The newest completed run of this setting and seed whose seal fits, else one to go on with.
+
+    fingerprints: of the present code, and of those whose evidence was carried to it.
+    """
+    same = [run for run in there if run.record and run.record.fingerprint in fingerprints]
     of_seed = [
         run
         for run in same
-        if run.record and run.record.seed == seed and not _lengthened(run.record)
+        if run.record and run.record.seed == seed and not was_lengthened(run.record)
     ]
     edited: list[RunSummary] = []
     for run in of_seed:
@@ -314,14 +359,8 @@ def _needed(
         if seal_state(run) == "fits":
             return NeededRun(setting, seed, run, edited=edited)
         edited.append(run)
-    resume = next((run for run in of_seed if run.status == "interrupted"), None)
+    of_code = (run for run in of_seed if run.record and run.record.fingerprint == fingerprints[0])
+    resume = next((run for run in of_code if run.status == "interrupted"), None)
     took = [run.seconds for run in same if run.status == "completed"]
     seconds = took[0] if took else None
     return NeededRun(setting, seed, resume=resume, seconds=seconds, edited=edited)
-
-
-def _lengthened(record: RunRecord) -> bool:
-    """Whether a resume has changed its length: its schedule was first that of another run."""
-    return any(
-        word.startswith("steps=") for attempt in record.attempts[1:] for word in attempt.command
-    )

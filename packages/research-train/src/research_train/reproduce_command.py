@@ -52,7 +52,12 @@ def _reproduce(words: Sequence[str]) -> int:
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
-        _print_plan(due_runs(plan), options.json)
+        plan = plan_runs(member, options.words, options.seeds, options.quick)
+        needed = due_runs(plan)
+        _print_plan(needed, options.json)
+        older = 0 if options.quick else len(plan.older_evidence(needed))
+        if older and not options.json:
+            print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
     from research_train.claims_report import read_readme, write_report
     from research_train.reproduce import reproduce

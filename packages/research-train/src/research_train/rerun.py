@@ -39,12 +39,14 @@ from research_data.verify import count_cores
 
 from research_train.children import start_child
 from research_train.errors import Interrupted, RunError
+from research_train.git import OF_ONE_REPOSITORY
 from research_train.logged_metrics import Point, read_metrics, repeatable_part
 from research_train.record import (
     PARENT,
     RunRecord,
     checkpoint_digests,
     checkpoint_folders,
+    was_lengthened,
 )
 from research_train.run_comparison import compare_runs
 from research_train.run_files import CHECKPOINTS, CONFIG, RECORD
@@ -55,11 +57,9 @@ from research_train.unpacked_code import UnpackedCode, unpack_code
 LINES_KEPT = 5  # of the lines of metrics that differ
 COMMIT_DIGITS = 40  # of a revision that a hub has; what was imported or generated has other keys
 
-# Of our own environment: in the child they would mean another workspace, Python or repository.
+# Of our own environment: in the child they would mean another workspace or Python.
 FOREIGN = frozenset(
     {
-        "GIT_DIR",
-        "GIT_WORK_TREE",
         "PYTHONHOME",
         "PYTHONPATH",
         "RESEARCH_RELEASES",
@@ -123,7 +123,7 @@ class Rerun:
         record = self.parent.record
         if record and record.environment.gpu and self.parent.config.get("deterministic") is False:
             found.append("deterministic = false: on a GPU two equal runs may differ in their bits")
-        if record and any(_steps(each.command) for each in record.attempts[1:]):
+        if record and was_lengthened(record):
             found.append("it was made longer by a resume: a schedule over all steps then differs")
         return found or [
             "none is known: code, config, versions, data and machine are the same, so something "
@@ -278,7 +278,7 @@ def _run_child(
 
 
 def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
-    own = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    own = {k: v for k, v in os.environ.items() if k not in {*FOREIGN, *OF_ONE_REPOSITORY}}
     environment = with_pins(own, record.assets)
     environment |= {
         "RESEARCH_ASSETS": str(get_assets_dir()),
@@ -345,7 +345,3 @@ def _compared(
         environment={section: keys for section, keys in environment.items() if keys},
         remarks=tuple(remarks),
     )
-
-
-def _steps(command: Sequence[str]) -> bool:
-    return any(word.startswith("steps=") for word in command)

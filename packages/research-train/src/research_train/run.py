@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from operator import index
 from pathlib import Path
-from typing import IO, TypedDict, TypeVar
+from typing import IO, Any, TypedDict, TypeVar
 
 import torch
 from packaging.utils import canonicalize_name
@@ -44,6 +44,7 @@ from research_train.environment import (
     host_name,
 )
 from research_train.errors import CheckpointError, Interrupted, MetricError, RunError
+from research_train.fingerprint import fingerprint
 from research_train.members import Experiment, Member, did_you_mean
 from research_train.phases import Phase, lines_before
 from research_train.pins import running_releases
@@ -71,7 +72,7 @@ from research_train.requirements import (
 from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
 from research_train.run_folders import LOCK, code_archive, find_run, last_run, lock_run, run_label
 from research_train.signals import StopRequest
-from research_train.source import archive_source, changed_files, fingerprint
+from research_train.source import archive_source, changed_files
 from research_train.trackers import follow_metrics
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -333,7 +334,7 @@ def resume_run(
             "weights were changed after it ended. Going on would seal what nobody trained: start a "
             "new run."
         )
-    changed = has_changed(run, experiment)
+    changed = _trains_otherwise(run, experiment)
     if changed and not any_code:
         raise RunError(
             f"{run.record.id} can't go on, because what it runs has changed since:\n  "
@@ -366,22 +367,34 @@ def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status
 
 
 def has_changed(run: Run, experiment: Experiment) -> bool:
+    """Whether anything of the experiment isn't as it was: what trains, or other code beside it."""
+    return _trains_otherwise(run, experiment) or bool(_changed_files(run, experiment))
+
+
+def _trains_otherwise(run: Run, experiment: Experiment) -> bool:
     """Whether the experiment is no longer the one that the run was of: code, packages or data."""
     return fingerprint(experiment, run.config, run.record.assets) != run.record.fingerprint
 
 
+def _changed_files(run: Run, experiment: Experiment) -> list[str]:
+    archive = code_archive(run.record.source)
+    packages = workspace_packages(experiment.member)
+    return changed_files(experiment.member, packages, archive) if archive.is_file() else []
+
+
 def what_changed(run: Run, experiment: Experiment) -> list[str]:
     """The files and packages that differ from those of a run, at most ten files."""
-    packages = workspace_packages(experiment.member)
-    archive = code_archive(run.record.source)
-    files = changed_files(experiment.member, packages, archive) if archive.is_file() else []
+    files = _changed_files(run, experiment)
     versions = dependency_closure(experiment.member)
     moved = [
         f"{name} {then} -> {versions.get(name, 'not installed')}"
         for name, then in run.record.packages.items()
         if versions.get(name) != then
     ]
-    return [*files[:10], *moved] or ["its config.yaml, or a package that those it names depend on"]
+    return [*files[:10], *moved] or [
+        "its config.yaml, a package that those it names depend on, or how fingerprints are made: "
+        "it was recorded by another research-train"
+    ]
 
 
 def join_run(folder: Path, resume_from: Path | None, experiment: Experiment, world: World) -> Run:
@@ -414,6 +427,7 @@ def _reopen(
     record.metrics = {}
     before, ran = record.attempts[-1].environment, record.attempts[-1].packages
     record.attempts.append(_attempt(command, experiment.member))
+    record.attempts[-1].changed = _changed_keys(run.config, config)
     now = record.attempts[-1].environment
     if differences := [
         f"{name} {then} -> {getattr(now, name, None)}"
@@ -435,6 +449,14 @@ def _reopen(
     run.replaying = run.resume_from is not None
     write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
     run.save()
+
+
+def _changed_keys(then: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
+    """The keys that aren't as they were -> both values."""
+    before, after = then.model_dump(mode="json"), now.model_dump(mode="json")
+    return {
+        key: [before.get(key), value] for key, value in after.items() if before.get(key) != value
+    }
 
 
 def _set_aside(run: Run) -> None:

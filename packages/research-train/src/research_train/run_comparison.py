@@ -13,6 +13,7 @@ from research_train.errors import RunError
 from research_train.record import RunRecord
 from research_train.run_folders import code_archive
 from research_train.run_table import RunSummary, record_of
+from research_train.source import shown_name
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _changed_files(archives: Sequence[Path]) -> list[str]:
     """The files that are not the same in all of the archives; texts and tests come last."""
     if len(archives) < 2:
         return []
-    names = differing([_digests(path) for path in archives])
+    names = map(shown_name, differing([_digests(path) for path in archives]))
     return sorted(names, key=lambda name: (name.endswith(".md") or "/tests/" in name, name))
 
 

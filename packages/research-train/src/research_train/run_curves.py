@@ -15,13 +15,13 @@ from research_data import StorageError
 from research_data.errors import UsageError
 
 from research_train.errors import RunError
+from research_train.fingerprint import NEUTRAL_KEYS
 from research_train.logged_metrics import Point, read_metrics
 from research_train.members import did_you_mean
 from research_train.run_comparison import differing, labels
 from research_train.run_conditions import resolve_key
 from research_train.run_files import METRICS
 from research_train.run_table import BEST_IS_SMALL, RunSummary, record_of
-from research_train.source import NEUTRAL_KEYS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -1,47 +1,31 @@
-"""The code of a run: an archive that still runs when commits are gone, and its fingerprint.
+"""The code of a run: an archive that still runs when commits are gone.
 
-The archive holds the root pyproject, uv.lock, the member's folder and the internal packages that
-it reaches, uncommitted changes and untracked files included; unpacked, `uv run --frozen` runs it.
-The fingerprint says whether two runs are the same experiment: code, config and data that can
-change its numbers, and nothing else.
+It holds the root pyproject, uv.lock, the member's folder and the internal packages that it reaches,
+uncommitted changes and untracked files included; unpacked, `uv run --frozen` runs it. All files of
+the member's import package are in it, links followed, whatever git thinks of them: they are what
+the fingerprint counts. Secrets are not.
 """
 
 import ast
 import gzip
 import hashlib
 import io
-import json
 import os
-import subprocess
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping
-from importlib.util import find_spec
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from research_data.durable import write_bytes
 
-from research_train.config import TrainConfig
-from research_train.members import Experiment, Member
-from research_train.requirements import dependency_closure, internal_packages
+from research_train.code_places import files_in, is_cache, module_folder
+from research_train.git import listed_files
+from research_train.members import Member
+from research_train.requirements import internal_packages
+from research_train.secret_files import holds_secret, is_secret_name, without_secrets
 
 LARGEST_FILE = (
     10_000_000  # bytes; code is smaller, and a stray dataset must not enter every archive
-)
-
-# Keys that cannot change what is computed. The seed is left out as well: runs that differ only in
-# it are the same experiment, and the record holds it beside the fingerprint.
-NEUTRAL_KEYS = frozenset(
-    {
-        "seed",
-        "log_every",
-        "checkpoint_every",
-        "checkpoint_failure",
-        "keep_checkpoints",
-        "keep_every",
-        "tensorboard",
-        "wandb",
-    }
 )
 
 
@@ -49,19 +33,19 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
     """Store the code in folder as <sha256>.tar.gz, unless it is there; returns the sha256.
 
     packages: the internal packages to include. Equal code gives equal bytes. An archive that is
-    there becomes as young as a new one: `remove_runs` leaves it to the run that begins.
+    there becomes as young as a new one: `remove_runs` leaves it to the run that begins. What is
+    left out of it is said on stderr: files too large, and what may be a secret (secret_files.py).
     """
     buffer = io.BytesIO()
     with (
         gzip.GzipFile("", "wb", compresslevel=1, fileobj=buffer, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for name, path in _source_files(member, packages).items():
+        for name, path, stored in _stored_files(member, packages, say=True):
             entry = tarfile.TarInfo(name)
-            entry.size = path.stat().st_size
+            entry.size = len(stored)
             entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
-            with path.open("rb") as file:
-                archive.addfile(entry, file)
+            archive.addfile(entry, io.BytesIO(stored))
     content = buffer.getvalue()
     sha256 = hashlib.sha256(content).hexdigest()
     target = folder / f"{sha256}.tar.gz"
@@ -76,63 +60,41 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
 
 
 def changed_files(member: Member, packages: Iterable[str], archive: Path) -> list[str]:
-    """The Python files, tests apart, that differ between an archive and the code as it is now."""
+    """The files that can change a number and differ between an archive and the code as it is now.
+
+    Python files, tests apart, and whatever lies in the member's import package.
+    """
+    inside = {_name(folder, member.workspace) for folder in import_packages(member)}
+
+    def counts(name: str) -> bool:
+        return _is_code(name) or any(name.startswith(f"{folder}/") for folder in inside)
+
     now = {
-        name: hashlib.sha256(path.read_bytes()).digest()
-        for name, path in _source_files(member, packages).items()
-        if _is_code(name)
+        name: hashlib.sha256(content).digest()
+        for name, _, content in _stored_files(member, packages, say=False)
+        if counts(name)
     }
     then: dict[str, bytes] = {}
     with tarfile.open(archive) as stored:
         for entry in stored:
-            content = stored.extractfile(entry) if _is_code(entry.name) else None
+            content = stored.extractfile(entry) if counts(entry.name) else None
             if content is not None:
                 then[entry.name] = hashlib.sha256(content.read()).digest()
-    return sorted(name for name in now.keys() | then.keys() if now.get(name) != then.get(name))
+    return sorted(
+        shown_name(name) for name in now.keys() | then.keys() if now.get(name) != then.get(name)
+    )
 
 
-def fingerprint(
-    experiment: Experiment,
-    config: TrainConfig,
-    assets: Mapping[str, str],
-    code: Mapping[str, object] | None = None,
-) -> str:
-    """Hash of all that can change an experiment's numbers, in hex.
-
-    The member's Python files (tests apart), its config, the internal packages it imports, the
-    versions of everything else it depends on, and the revisions of its data (name -> revision).
-    code: of `code_identity`, where it is known already.
-    """
-    identity = {
-        "experiment": experiment.name,
-        "config": {
-            key: value
-            for key, value in config.model_dump(mode="json").items()
-            if key not in NEUTRAL_KEYS
-        },
-        "assets": dict(assets),
-        **(code or code_identity(experiment.member)),
-    }
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+def shown_name(name: str) -> str:
+    """The name of a file for a person: what is no UTF-8 in it as `\\xff`."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def code_identity(member: Member) -> dict[str, object]:
-    """What of a fingerprint is the same for every experiment and config of a member."""
-    internal = internal_packages(member.workspace)
-    imported = _imported_packages(member, internal)
-    unused = internal.keys() - imported.keys()
-    return {
-        "member": _hash_files(member_code(member), member.folder),
-        "internal": {
-            name: _hash_files(sorted(folder.rglob("*.py")), folder)
-            for name, folder in imported.items()
-        },
-        "packages": {
-            name: version
-            for name, version in dependency_closure(member, without=unused).items()
-            if name not in internal and name != member.distribution
-        },
-    }
+def import_packages(member: Member) -> list[Path]:
+    """The folders of the packages that the member's experiments are imported from."""
+    tops = dict.fromkeys(module.split(".")[0] for module in member.experiments.values())
+    found = [folder.resolve() for top in tops if (folder := module_folder(top)) is not None]
+    return [each for each in found if each.is_dir() and each.is_relative_to(member.folder)]
 
 
 def member_code(member: Member) -> list[Path]:
@@ -161,79 +123,71 @@ def _is_code(name: str) -> bool:
     return name.endswith(".py") and "tests" not in name.split("/")
 
 
-def _imported_packages(member: Member, internal: Mapping[str, Path]) -> dict[str, Path]:
-    """Internal packages that the member imports, directly or through others -> their code.
+def _stored_files(
+    member: Member, packages: Iterable[str], say: bool
+) -> Iterator[tuple[str, Path, bytes]]:
+    """Name in the archive, file and what is stored of it, sorted by name.
 
-    Of an internal package only imports at module level count: what it imports inside a function
-    (research-train draws figures with research-viz) is not on the way to a weight.
+    Left out: a secret that git doesn't track. In code a token is replaced by stars, so that what is
+    archived still runs.
     """
-    names = {name.replace("-", "_"): name for name in internal}
-    found: dict[str, Path] = {}
-    waiting = [module for file in member_code(member) for module in imports(file, anywhere=True)]
-    while waiting:
-        module = waiting.pop()
-        if module not in names or names[module] in found:
-            continue
-        spec = find_spec(module)
-        if spec is None or spec.origin is None:
-            continue
-        folder = Path(spec.origin).parent
-        found[names[module]] = folder
-        unknown = [module for module, name in names.items() if name not in found]
-        for file in folder.rglob("*.py"):
-            content = file.read_bytes()
-            if any(module.encode() in content for module in unknown):  # parsing takes far longer
-                waiting.extend(imports(file, anywhere=False))
-    return dict(sorted(found.items()))
-
-
-def _hash_files(files: Iterable[Path], root: Path) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.relative_to(root).as_posix()} {content}\n".encode())
-    return digest.hexdigest()
-
-
-def _source_files(member: Member, packages: Iterable[str]) -> dict[str, Path]:
-    """Name in the archive -> file, sorted by name."""
     workspace = member.workspace
     internal = internal_packages(workspace)
     folders = [member.folder, *(internal[name] for name in packages)]
-    files = [file for folder in folders for file in _files(folder)]
-    files += [
-        file for name in ("pyproject.toml", "uv.lock") if (file := workspace / name).is_file()
-    ]
-    named = {file.relative_to(workspace).as_posix(): file for file in files}
-    large = [name for name, file in named.items() if file.stat().st_size > LARGEST_FILE]
-    for name in large:
-        print(f"warning: {name} is too large for the source archive, left out", file=sys.stderr)
-        del named[name]
-    return dict(sorted(named.items()))
+    tracked = set().union(*(listed_files(each, tracked_only=True) or () for each in folders))
+    files = {file for folder in folders for file in _files(folder)}
+    files.update(file for folder in import_packages(member) for file in files_in(folder))
+    root = [workspace / name for name in ("pyproject.toml", "uv.lock")]
+    files.update(file for file in root if file.is_file())
+    secrets, large = [], []
+    for name, file in sorted((_name(file, workspace), file) for file in files):
+        if file.stat().st_size > LARGEST_FILE:
+            large.append(name)
+            continue
+        content = file.read_bytes()
+        if file in tracked or file in root:  # its repository has it, and hands it on
+            yield name, file, content
+            continue
+        if file.suffix != ".py" and (is_secret_name(name) or holds_secret(content)):
+            secrets.append(name)
+            continue
+        kept = without_secrets(content)
+        if kept != content:
+            secrets.append(f"{name} (the token in it)")
+        yield name, file, kept
+    if say and large:
+        print(f"warning: too large for the source archive: {_listed(large)}", file=sys.stderr)
+    if say and secrets:
+        print(
+            f"warning: left out of the source archive, as secrets: {_listed(secrets)}",
+            file=sys.stderr,
+        )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(shown_name(name) for name in names)
+
+
+def _name(file: Path, workspace: Path) -> str:
+    return file.relative_to(workspace).as_posix()
 
 
 def _files(folder: Path) -> list[Path]:
     """The files of a folder that are source: what git tracks or could, no links. Sorted."""
-    everything = [
-        path
-        for path in folder.rglob("*")
-        if not any(
-            part.startswith(".") or part == "__pycache__" for part in path.relative_to(folder).parts
-        )
-    ]
-    listed = _listed_by_git(folder)
+    everything: set[Path] = set()
+    for place, folders, names in os.walk(folder):
+        folders[:] = [each for each in folders if not each.startswith(".")]
+        everything.update(Path(place, name) for name in names if not name.startswith("."))
+    listed = listed_files(folder)
     # Without git: an unpacked archive or a zip. With it, Python files count even where ignored: a
     # module may be called `runs`.
-    paths = {path for path in everything if not listed or path.suffix == ".py"} | listed
-    return sorted(path for path in paths if path.is_file() and not path.is_symlink())
-
-
-def _listed_by_git(folder: Path) -> set[Path]:
-    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    try:
-        listing = subprocess.run(command, cwd=folder, capture_output=True, check=False)
-    except FileNotFoundError:  # no git on this machine
-        return set()
-    names = [name.decode() for name in listing.stdout.split(b"\0") if name]
-    # A repository may not ignore what Python compiles.
-    return {folder / name for name in names if "__pycache__" not in name.split("/")}
+    paths = {path for path in everything if listed is None or path.suffix == ".py"}
+    for path in listed or ():
+        paths.update(files_in(path) if path.is_dir() and not path.is_symlink() else [path])
+    return sorted(
+        path
+        for path in paths
+        if path.is_file()
+        and not path.is_symlink()
+        and not any(is_cache(part) for part in (path, *path.parents))
+    )

@@ -75,6 +75,15 @@ class Workspace:
         )
         return folder
 
+    def copy_packages(self) -> Path:
+        """Have the commands import copies of our packages, to be edited; returns their folder."""
+        source = self.root / "src"
+        for package in Path(__file__).parents[3].glob("research-*/src/*"):
+            ignored = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(package, source / package.name, ignore=ignored)
+        self.environment["PYTHONPATH"] = f"{self.site}:{source}"
+        return source
+
     def add_release(
         self, name: str, version: str, requires: Sequence[str] = (), inside: str | None = None
     ) -> Path:

@@ -1,0 +1,57 @@
+"""git, asked about a folder: what it tracks there, what is checked out.
+
+Inside a hook git sets GIT_DIR, GIT_INDEX_FILE and the like, and every git started there would
+answer about that repository, whatever folder it is asked in. So ours run without them.
+"""
+
+import os
+import subprocess
+from pathlib import Path
+
+# What `git rev-parse --local-env-vars` names, configuration apart (it may hold safe.directory).
+OF_ONE_REPOSITORY = frozenset(
+    {
+        "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+        "GIT_COMMON_DIR",
+        "GIT_DIR",
+        "GIT_GRAFT_FILE",
+        "GIT_IMPLICIT_WORK_TREE",
+        "GIT_INDEX_FILE",
+        "GIT_NAMESPACE",
+        "GIT_NO_REPLACE_OBJECTS",
+        "GIT_OBJECT_DIRECTORY",
+        "GIT_PREFIX",
+        "GIT_REPLACE_REF_BASE",
+        "GIT_SHALLOW_FILE",
+        "GIT_WORK_TREE",
+    }
+)
+
+
+def git_environment() -> dict[str, str]:
+    """Our environment without what points git to one repository."""
+    return {name: value for name, value in os.environ.items() if name not in OF_ONE_REPOSITORY}
+
+
+def run_git(folder: Path, *words: str) -> bytes | None:
+    """What a git command prints, asked in folder; None where it fails or there is no git."""
+    command = ["git", *words]
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=git_environment(), capture_output=True, check=False
+        )
+    except FileNotFoundError:  # no git on this machine
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def listed_files(folder: Path, *, tracked_only: bool = False) -> set[Path] | None:
+    """The files in folder that git tracks, and those it could unless tracked_only.
+
+    Names needn't be UTF-8. None where git knows nothing of the folder.
+    """
+    others = () if tracked_only else ("--others", "--exclude-standard")
+    listing = run_git(folder, "ls-files", "-z", "--cached", *others)
+    if listing is None:
+        return None
+    return {folder / os.fsdecode(name) for name in listing.split(b"\0") if name}

@@ -1,0 +1,324 @@
+"""What a fingerprint notices, and what not: edits of scratch copies of paper and packages."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from research_train import load_config
+from research_train.fingerprint import fingerprint
+
+ASSETS = {"tiny-points": "0123456789ab"}
+NONE: set[str] = set()
+ALL = {"tiny", "tiny.second", "tiny.full", "tiny.shared"}
+TRAINER = {"tiny", "tiny.full", "tiny.shared"}  # second is a closed form
+
+
+@pytest.fixture
+def identity(experiment):
+    """The fingerprint of the experiment as it is now."""
+
+    def compute(*words, assets=ASSETS):
+        return fingerprint(experiment, load_config(experiment, words), assets)
+
+    return compute
+
+
+def test_it_is_stable(identity):
+    assert identity() == identity()
+
+
+@pytest.mark.parametrize(
+    "word", ["seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"]
+)
+def test_what_cannot_change_a_number_does_not_count(identity, word):
+    assert identity() == identity(word)
+
+
+@pytest.mark.parametrize("word", ["steps=9", "optimizer.learning_rate=1", "precision=bfloat16"])
+def test_what_can_change_a_number_counts(identity, word):
+    assert identity() != identity(word)
+
+
+def test_the_revision_of_the_data_counts(identity):
+    assert identity() != identity(assets={"tiny-points": "ba9876543210"})
+
+
+# edit: what stands in the report; where; old text (None: appended, or made); new; who is another.
+PAPER = "papers/tiny/paper_tiny"
+TRAIN, MODELS = "src/research_train", "src/research_models"
+EDITS = [
+    # Nothing that could change a number.
+    ("a comment", f"{PAPER}/train.py", None, "\n# a remark\n", NONE),
+    (
+        "a docstring",
+        f"{PAPER}/train.py",
+        "def make_model() -> nn.Module:\n",
+        'def make_model() -> nn.Module:\n    """A model."""\n',
+        NONE,
+    ),
+    ("formatting", f"{PAPER}/train.py", "nn.Linear(4, 16), nn", "nn.Linear(4,\n 16), nn", NONE),
+    ("an annotation", f"{PAPER}/train.py", "make_model() -> nn.Module", "make_model()", NONE),
+    ("a function nobody uses", f"{PAPER}/train.py", None, "\ndef other():\n    return 1\n", NONE),
+    ("a module nobody imports", f"{PAPER}/new.py", None, "width = 3\n", NONE),
+    ("a test", "papers/tiny/tests/test_tiny.py", None, "assert True\n", NONE),
+    ("prose", "papers/tiny/README.md", None, "More.\n", NONE),
+    ("the listing of runs", f"{TRAIN}/run_table.py", None, "\nprint('listed')\n", NONE),
+    ("a comparison", f"{TRAIN}/run_comparison.py", None, "\nprint('compared')\n", NONE),
+    ("a verdict", f"{TRAIN}/claims.py", None, "\nprint('a new verdict')\n", NONE),
+    ("reproduce", f"{TRAIN}/reproduce.py", None, "\nX = 1\n", NONE),
+    ("a figure", "src/research_viz/curves.py", None, "\nprint('drawn')\n", NONE),
+    (
+        "a class in a file of research-models",
+        f"{MODELS}/mlp.py",
+        None,
+        "\nclass New: x = 1\n",
+        NONE,
+    ),
+    ("a class re-exported lazily", f"{MODELS}/new.py", None, "class New: x = 1\n", NONE),
+    ("... and its line", f"{MODELS}/__init__.pyi", None, "from .new import New as New\n", NONE),
+    ("its evaluate", f"{PAPER}/evaluate.py", None, "\nX = 1\n", NONE),
+    ("an experiment's comment in YAML", f"{PAPER}/second/config.yaml", None, "\n# said\n", NONE),
+    ("a cache", f"{PAPER}/__pycache__/x.pyc", None, "compiled", NONE),
+    # What can.
+    (
+        "arithmetic in the loop",
+        f"{TRAIN}/trainer.py",
+        "loss.backward()",
+        "(1.0 * loss).backward()",
+        TRAINER,
+    ),
+    (
+        "a seed",
+        f"{TRAIN}/random_state.py",
+        "torch.manual_seed(seed)",
+        "torch.manual_seed(seed + 1)",
+        ALL,
+    ),
+    (
+        "what the paper imports",
+        f"{PAPER}/train.py",
+        "nn.Linear(4, 16)",
+        "nn.Linear(4, 8)",
+        {"tiny"},
+    ),
+    (
+        "a function that others import",
+        f"{PAPER}/train.py",
+        "load_arrays(run.asset",
+        "dict(load_arrays)(run.asset",
+        {"tiny", "tiny.shared"},
+    ),
+    ("a line of the package", f"{PAPER}/__init__.py", None, "\nprint('loaded')\n", ALL),
+    (
+        "a field's type",
+        f"{PAPER}/second/config.py",
+        "answer: int",
+        "answer: float",
+        {"tiny.second"},
+    ),
+    ("a table beside the code", f"{PAPER}/table.csv", None, "1\n", ALL),
+    ("one in an experiment's folder", f"{PAPER}/second/t.csv", None, "1\n", {"tiny.second"}),
+    (
+        "a reached model",
+        f"{MODELS}/mlp.py",
+        "super().__init__()",
+        "super().__init__(); 1",
+        {"tiny"},
+    ),
+    (
+        "an optional import",
+        f"{PAPER}/full/train.py",
+        None,
+        "\ntry:\n    import paper_tiny.late\nexcept ImportError:\n    pass\n",
+        {"tiny.full"},
+    ),
+]
+
+CHILD = """
+import json, os, sys
+from pathlib import Path
+from research_train import find_member, installed_members
+from research_train.fingerprint import code_identity
+
+member = find_member("tiny", installed_members())
+def now():
+    return {name: json.dumps(code_identity(member.experiment(name)), sort_keys=True)
+            for name in member.experiments}
+before, found = now(), []
+for place, old, new in json.load(sys.stdin):
+    file = Path(place)
+    text = file.read_text() if file.exists() else None
+    file.parent.mkdir(exist_ok=True, parents=True)
+    assert old is None or old in text, (place, old)
+    file.write_text((text or "") + new if old is None else text.replace(old, new))
+    after = now()
+    found.append(sorted(name for name in before if before[name] != after[name]))
+    file.unlink() if text is None else file.write_text(text)
+print(json.dumps(found))
+"""
+
+
+def ask(workspace, edits):
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD],
+        input=json.dumps(edits),
+        cwd=workspace.root,
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return [set(names) for names in json.loads(done.stdout)]
+
+
+def test_every_edit_counts_for_the_experiments_that_reach_it(workspace):
+    workspace.copy_packages()
+    train = workspace.root / PAPER / "train.py"
+    text = train.read_text().replace(
+        "return nn.Sequential(nn.Linear(4, 16)",
+        "from research_models import MLP\n    assert MLP\n"
+        "    return nn.Sequential(nn.Linear(4, 16)",
+    )
+    train.write_text(text)
+    got = ask(workspace, [(place, old, new) for _, place, old, new, _ in EDITS])
+    for (name, *_, expected), found in zip(EDITS, got, strict=True):
+        print(f"{name}: expected {sorted(expected)}, got {sorted(found)}")
+    wrong = [(e[0], found) for e, found in zip(EDITS, got, strict=True) if e[-1] != found]
+    assert not wrong
+
+
+IMPORTS = [
+    ("from paper_tiny import late", "late.width"),
+    ("import paper_tiny.late", "paper_tiny.late.width"),
+    ("import paper_tiny.late as other", "other.width"),
+    ("from . import late", "late.width"),
+    ("from .late import width as w", "w"),
+    ("from paper_tiny.late import *", "width"),
+    ("import importlib", "importlib.import_module('paper_tiny.late').width"),
+    ("import importlib", "importlib.import_module('paper_tiny.' + 'la' + 'te').width"),
+    ("from importlib import import_module as load_it", "load_it(f'paper_tiny.{1}').width"),
+    ("", "__import__('paper_tiny.la' + 'te')"),
+    ("", "exec('import paper_tiny.late')"),
+    ("import sys", "sys.modules.get('paper_tiny.late')"),
+    ("import paper_tiny.late as m", "getattr(m, 'wid' + 'th')"),
+]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_import_is_followed_however_it_is_written(workspace, inside):
+    train = workspace.root / PAPER / "train.py"
+    text = train.read_text()
+    for statement, use in IMPORTS:
+        if inside and statement.endswith("*"):
+            continue
+        body = f"    {statement if inside else ''}\n    {use}\n"
+        train.write_text(
+            ("" if inside else f"{statement}\n")
+            + text.replace(
+                "def load(run: Run) -> tuple[Tensor, Tensor]:\n", f"def load(run):\n{body}"
+            )
+        )
+        late = workspace.root / PAPER / "late.py"
+        late.write_text("width = 16\n")
+        [found] = ask(workspace, [(f"{PAPER}/late.py", "16", "17")])
+        assert "tiny" in found, (statement, use)
+
+
+def test_what_only_a_type_checker_imports_does_not_count(workspace):
+    train = workspace.root / PAPER / "train.py"
+    lines = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from paper_tiny import late\n"
+    train.write_text(lines + train.read_text())
+    (workspace.root / PAPER / "late.py").write_text("print(16)\n")
+    assert ask(workspace, [(f"{PAPER}/late.py", "16", "17")]) == [NONE]
+
+
+def test_a_class_found_by_its_base_counts(workspace):
+    models = workspace.root / PAPER / "kinds.py"
+    models.write_text("class Kind:\n    pass\n\nclass Small(Kind):\n    width = 16\n")
+    train = workspace.root / PAPER / "train.py"
+    use = "def load(run):\n    from paper_tiny.kinds import Kind\n    Kind.__subclasses__()\n"
+    train.write_text(
+        train.read_text().replace("def load(run: Run) -> tuple[Tensor, Tensor]:\n", use)
+    )
+    [found] = ask(workspace, [(f"{PAPER}/kinds.py", "16", "17")])
+    assert "tiny" in found
+
+
+def test_links_are_followed_and_git_is_not_asked(workspace, tmp_path):
+    subprocess.run(["git", "init", "-q"], cwd=workspace.root, check=True)
+    (workspace.root / ".gitignore").write_text("*.csv\n")
+    (tmp_path / "far").mkdir()
+    for name in ("table.csv", "far/words.txt"):
+        (tmp_path / name).write_text("1\n")
+    package = workspace.root / PAPER
+    (package / "linked.csv").symlink_to(tmp_path / "table.csv")
+    (package / "folder").symlink_to(tmp_path / "far")
+    clone = package / "clone"
+    subprocess.run(["git", "init", "-q", clone], check=True)
+    (clone / "vocabulary.txt").write_text("1\n")
+    (package / "ignored.csv").write_text("1\n")
+    (package / "round").symlink_to(package)  # a link to a folder around it ends nothing
+    files = [tmp_path / "table.csv", tmp_path / "far/words.txt", clone / "vocabulary.txt"]
+    files.append(package / "ignored.csv")
+    assert ask(workspace, [(str(file), "1", "2") for file in files]) == [ALL] * 4
+
+
+def test_a_file_that_the_code_names_counts_elsewhere_in_the_paper_too(workspace):
+    train = workspace.root / PAPER / "train.py"
+    use = 'def load(run):\n    open("../table.csv")\n'
+    train.write_text(
+        train.read_text().replace("def load(run: Run) -> tuple[Tensor, Tensor]:\n", use)
+    )
+    edits = [(f"papers/tiny/{name}.csv", None, "1\n") for name in ("table", "other")]
+    named, other = ask(workspace, edits)
+    assert named == {"tiny", "tiny.shared"} and not other
+
+
+def test_only_versions_of_packages_that_are_used_count(identity, experiment, workspace):
+    workspace.require("used", "unused")
+    for name in ("used", "unused"):
+        (workspace.site / f"{name}.py").write_text("")
+        metadata = workspace.site / f"{name}-1.0.dist-info" / "METADATA"
+        metadata.parent.mkdir()
+        metadata.write_text(f"Metadata-Version: 2.3\nName: {name}\nVersion: 1.0\n")
+    train = experiment.member.folder / "paper_tiny/train.py"
+    train.write_text(
+        train.read_text().replace(
+            "def load(run: Run) -> tuple[Tensor, Tensor]:\n",
+            "def load(run):\n    import used\n    used.x\n",
+        )
+    )
+    before = identity()
+    for name in ("unused", "used"):
+        assert identity() == before
+        metadata = workspace.site / f"{name}-1.0.dist-info" / "METADATA"
+        metadata.write_text(metadata.read_text().replace("1.0", "1.1"))
+    assert identity() != before
+
+
+def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(workspace):
+    run = workspace.train("second", "answer=7").folder
+    record = json.loads((run / "run.json").read_text())
+    asked = json.dumps(
+        [
+            {"experiment": "tiny.second", "overrides": ["answer=7", "seed=5"]},
+            {"experiment": "tiny.second", "overrides": [], "more": "from a newer version"},
+        ]
+    )
+    command = [sys.executable, "-m", "research_train.fingerprints", "--paper", "tiny"]
+    done = subprocess.run(
+        command, input=asked, env=workspace.environment, capture_output=True, text=True, check=True
+    )
+    same, other = json.loads(done.stdout)
+    assert same["fingerprint"] == record["fingerprint"] != other["fingerprint"]
+    assert same["assets"] == record["assets"]
+    assert (same["config"]["answer"], same["config"]["seed"]) == (7, 5)
+    wrong = subprocess.run(
+        command,
+        input='[{"experiment": "tiny.second", "overrides": ["answr=7"]}]',
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2 and "answer" in wrong.stderr and "Traceback" not in wrong.stderr
