@@ -504,7 +504,5 @@ def test_an_evaluation_that_gives_no_metrics_costs_no_checkpoint(experiment, giv
     model = nn.Linear(6, 3)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with pytest.raises(ResearchError, match="metric"), run.attempt():
-        Trainer(run, model, optimizer, classification_loss).fit(
-            Batches(points(), 8), lambda: given
-        )
+        Trainer(run, model, optimizer, classification_loss).fit(Batches(points(), 8), lambda: given)
     assert [folder.name for folder in run.checkpoints()] == ["step-00000002"]
