@@ -12,8 +12,8 @@ def count_examples(batch: object) -> int:
     """How many examples a batch has: the length of every tensor in it, at any depth.
 
     batch: a tensor, or a tuple, list or mapping of batches. Lists of anything else (names, say)
-    have an entry an example; single numbers and 0-dimensional tensors belong to all. Raises ValueError
-    where lengths differ or there are none.
+    have an entry an example; single numbers and 0-dimensional tensors belong to all. Raises
+    ValueError where lengths differ or there are none.
     """
     lengths: set[int] = set()
     _walk(batch, lambda field: lengths.add(len(field)))

@@ -94,6 +94,7 @@ class Run:
         self.world = World()
         self.resume_from: Path | None = None
         self.phases: list[Phase] = []
+        self.passed: list[Phase] | None = None  # those before resume_from, once they are looked up
         self.training = False
         self.replaying = False
         self.lines = 0  # in metrics.jsonl

@@ -631,7 +631,9 @@ class Trainer(Generic[Batch]):
     def _restore(self, batches: BatchSource[Batch], length: int) -> None:
         """Go to where this phase stood: at its beginning, at a checkpoint in it, or at its end."""
         run, number = self.run, len(self.run.phases)
-        passed = phases_before(run.resume_from) if run.resume_from else []
+        if run.passed is None:  # once: training on, that checkpoint may be removed
+            run.passed = phases_before(run.resume_from) if run.resume_from else []
+        passed = run.passed
         if run.resume_from is None or number > len(passed):
             if number == 0:
                 if (weights := run.init_weights()) is not None:

@@ -18,7 +18,7 @@ from typing import Any
 import fork_server
 
 TINY = Path(__file__).parent / "tiny_paper"
-OTHERS = ("second", "full", "shared")  # the tiny paper's further experiments
+OTHERS = ("second", "full", "shared", "phases")  # the tiny paper's further experiments
 COMMANDS = Path(sys.executable).parent  # where the environment has `train` and `evaluate`
 
 

@@ -1,0 +1,1 @@
+"""A training without chance in it, for one process or several."""
