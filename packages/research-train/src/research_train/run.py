@@ -330,7 +330,7 @@ def resume_run(
     """
     if run.record.status == "completed" and run.record.seal != compute_seal(run.folder, run.record):
         raise RunError(
-            f"{run.folder}: its seal doesn't fit, or is gone, so its record, config, metrics or "
+            f"{run.folder}: its seal is gone or doesn't fit: record, config.yaml, metrics.jsonl or "
             "weights were changed after it ended. Going on would seal what nobody trained: start a "
             "new run."
         )
