@@ -64,3 +64,24 @@ def test_what_cannot_be_compared_is_said(workspace: Workspace) -> None:
     workspace.run("research-cli", "package", "impact", "research-train").refused(
         1, "has no release yet"
     )
+
+
+def test_where_runs_are_here_their_replay_says_it(workspace: Workspace) -> None:
+    source = workspace.copy_packages()
+    paper = workspace.root / "papers/tiny"
+    (paper / "claims.yaml").write_text(
+        "source: Nobody\nclaims:\n"
+        "  - {name: answer, what: An answer., kind: value, metric: answer, published: 7,\n"
+        "     tolerance: 0, reason: nothing is random, experiment: second, seeds: 1,\n"
+        "     overrides: {seven: [answer=7]}}\n"
+    )
+    assert workspace.typed("train", "--paper", "tiny", "second", "answer=7").code == 0
+    seeds = source / "research_train/random_state.py"
+    seeds.write_text(seeds.read_text().replace("manual_seed(seed)", "manual_seed(seed + 1)"))
+    words = ("package", "impact", "research-train", "--steps", "10", "--json")
+    done = workspace.typed("research-cli", *words)
+    assert done.code == 0, done.errors
+    found = {each["paper"]: each for each in json.loads(done.output)["impacts"]}
+    assert found["tiny"]["verdict"] == "bit-identical"
+    assert found["tiny"]["message"] == "by a replay of 1 setting"
+    assert len(workspace.records()) == 1

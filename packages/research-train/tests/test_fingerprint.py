@@ -225,6 +225,35 @@ def test_an_import_is_followed_however_it_is_written(workspace, inside):
         assert "tiny" in found, (statement, use)
 
 
+def test_a_package_that_imports_its_own_modules_is_followed(workspace):
+    package = workspace.root / PAPER
+    (package / "parts").mkdir()
+    (package / "parts/__init__.py").write_text("from . import late\nfrom .other import width\n")
+    (package / "parts/late.py").write_text("height = 1\n")
+    (package / "parts/other.py").write_text("from paper_tiny.parts import width\nwidth = 2\n")
+    (package / "lazy").mkdir()
+    (package / "lazy/__init__.py").write_text(
+        "import lazy_loader\n"
+        "__getattr__, __dir__, __all__ = lazy_loader.attach(\n"
+        "    __name__, submodules=['inner'], submod_attrs={'late': ['depth']}\n)\n"
+    )
+    (package / "lazy/inner.py").write_text("length = 3\n")
+    (package / "lazy/late.py").write_text("depth = 4\n")
+    (package / "lazy/unused.py").write_text("print(5)\n")
+    use = (
+        "def load(run):\n    from paper_tiny import lazy, parts\n"
+        "    parts.late.height + parts.width + lazy.inner.length + lazy.depth\n"
+    )
+    train = package / "train.py"
+    train.write_text(
+        train.read_text().replace("def load(run: Run) -> tuple[Tensor, Tensor]:\n", use)
+    )
+    edits = [("parts/late.py", "1"), ("parts/other.py", "2"), ("lazy/inner.py", "3")]
+    edits += [("lazy/late.py", "4"), ("lazy/unused.py", "5")]
+    found = ask(workspace, [(f"{PAPER}/{name}", old, "9") for name, old in edits])
+    assert ["tiny" in names for names in found] == [True, True, True, True, False]
+
+
 def test_what_only_a_type_checker_imports_does_not_count(workspace):
     train = workspace.root / PAPER / "train.py"
     lines = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from paper_tiny import late\n"

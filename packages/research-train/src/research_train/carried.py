@@ -30,6 +30,7 @@ from research_train.config import TrainConfig
 from research_train.fingerprint import NEUTRAL_KEYS
 from research_train.members import Member
 from research_train.record import checkpoint_folders, utc_now, was_lengthened
+from research_train.replay import NOT_REPLAYED
 from research_train.run_table import RunSummary, seal_state
 from research_train.signals import StopRequest
 from research_train.trainings import NeededRun, Setting
@@ -157,7 +158,7 @@ def carry(
     if waiting:
         say(f"replay: one run of each of {len(waiting)} settings, under the code as it is now")
         new = _replay_all(member, waiting, jobs)
-        _keep(member.name, new)
+        _keep(member.name, [each for each in new if not (each.why or "").startswith(NOT_REPLAYED)])
         verdicts += new
         for verdict in new:
             shown = " ".join([verdict.experiment, *verdict.overrides])
@@ -292,7 +293,7 @@ def _verdicts(part: Sequence[Candidate], output: str, errors: str) -> list[Carri
         assert record is not None and record.fingerprint is not None
         ended = {
             "equal": False,
-            "why": f"it could not be replayed: {last[0].removeprefix('error: ')}",
+            "why": f"{NOT_REPLAYED}: {last[0].removeprefix('error: ')}",
             "head": None,
             "tail": None,
             "seconds": 0.0,

@@ -169,8 +169,8 @@ def _distribution(module: str, parsed: ParsedFiles) -> str | None:
     if installed_version(name) is not None:
         return name
     # Reading what all distributions hold takes a third of a second; an install changes a folder.
-    folders = [Path(each) for each in sys.path if Path(each).is_dir()]
-    state = [f"{each} {each.stat().st_mtime_ns}" for each in folders if each.name != ""]
+    folders = [Path(each) for each in sys.path if each.endswith(("site-packages", "dist-packages"))]
+    state = [f"{each} {each.stat().st_mtime_ns}" for each in folders if each.is_dir()]
     providers = parsed.remembered(f"providers {' '.join(state)}", _providers)
     return providers.get(module)
 

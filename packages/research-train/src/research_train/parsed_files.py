@@ -19,6 +19,7 @@ from typing import Any
 from research_train.python_units import PythonFile, from_json, read_python
 
 LARGE = 1_000_000  # bytes: a smaller file is read anew each time
+LARGEST = 3_000_000  # bytes of the cache itself, which each start reads
 # A file written twice within the clock's tick keeps its times: younger ones aren't trusted.
 SETTLED = 2.0  # seconds
 
@@ -92,7 +93,7 @@ class ParsedFiles:
         self._new = False
         self._known |= self._used
         content = json.dumps(self._known)
-        if len(content) > 20_000_000:  # bytes; old states of files gather
+        if len(content) > LARGEST:  # old states of files gather
             content = json.dumps(self._used)
         beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         with suppress(OSError):

@@ -100,7 +100,7 @@ class _Walk:
         self.external: set[str] = set()
         self.subclasses = False
         self.waiting: list[tuple[_Module, int]] = []
-        self.asked: set[tuple[str, str]] = set()
+        self.known: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         self.tops: dict[str, bool] = {}
 
     def finish(self) -> None:
@@ -218,6 +218,13 @@ class _Walk:
 
     def need(self, name: str, attribute: str, rest: tuple[str, ...] = ()) -> bool:
         """Reach what a module calls attribute, and of that rest; whether it is known there."""
+        asked = (name, attribute, rest)
+        if asked not in self.known:
+            self.known[asked] = True  # where modules import a name from each other
+            self.known[asked] = self._need(name, attribute, rest)
+        return self.known[asked]
+
+    def _need(self, name: str, attribute: str, rest: tuple[str, ...]) -> bool:
         module = self.module(name)
         if module is None:
             return False
@@ -230,7 +237,12 @@ class _Walk:
         if attribute == "__version__":
             self.external.add(name.split(".")[0])  # its version is what is used
         binding = module.imported.get(attribute) or self._lazy(module, attribute)
-        if binding is not None:
+        # `from . import x` in a package names the submodule, unless something else is called so.
+        itself = binding and (self._absolute(module, binding), binding.attribute) == (
+            name,
+            attribute,
+        )
+        if binding is not None and not itself:
             self._bind(module, binding, list(rest))
             return True
         if numbers is not None:
@@ -242,10 +254,8 @@ class _Walk:
             target = self._absolute(module, star)
             if not self.ours(target):
                 self.external.add(target.split(".")[0])
-            elif (target, attribute) not in self.asked:
-                self.asked.add((target, attribute))
-                if self.need(target, attribute, rest):
-                    return True
+            elif self.need(target, attribute, rest):
+                return True
         for number in module.by_name.get("__getattr__", ()):
             self._reach(module, number)
             return True

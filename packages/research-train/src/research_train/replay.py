@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from research_train.run import Run
 
 HEAD_STEPS = 50  # at least: an evaluation at step 1 says little
+NOT_REPLAYED = "it could not be replayed"  # how `why` begins then; it may be another time
 WEIGHTS = ("/model.safetensors", "/ema.safetensors")
 
 
@@ -224,9 +225,9 @@ def _answer(experiment: Callable[[str], Experiment], task: Mapping[str, object])
         words = [*map(str, overrides), f"seed={task['seed']}"]
         return replay(experiment(str(task["experiment"])), Path(str(task["run"])), words)
     except ResearchError as error:
-        return Replayed(False, f"it could not be replayed: {error}")
+        return Replayed(False, f"{NOT_REPLAYED}: {error}")
     except Exception as error:
-        return Replayed(False, f"it could not be replayed: {type(error).__name__}: {error}")
+        return Replayed(False, f"{NOT_REPLAYED}: {type(error).__name__}: {error}")
 
 
 def main() -> None:

@@ -187,7 +187,12 @@ def reproduce(
         remove_runs([each.run for each in after if each.run])
     edited = edited_runs(before)
     present = set(plan.fingerprints.values())
-    carried = [c for c in read_carried(member.name) if c.equal and c.fingerprint in present]
+    codes = {run.record.fingerprint for used in found.runs.values() for run in used if run.record}
+    carried = [
+        each
+        for each in read_carried(member.name)
+        if each.equal and each.fingerprint in present and each.origin in codes
+    ]
     return Reproduction(
         member,
         plan.claims,
