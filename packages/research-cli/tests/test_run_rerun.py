@@ -27,7 +27,7 @@ site.addsitedir({sysconfig.get_path("purelib")!r})
 
 def train():
     if "OLD" in os.environ:
-        del os.environ["RESEARCH_PARENT"]
+        os.environ.pop("RESEARCH_PARENT", None)
     from research_train.launch import train_command
 
     sys.exit(train_command())

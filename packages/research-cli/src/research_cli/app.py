@@ -5,7 +5,7 @@ Imports of a command's own are made inside it: `research-cli --help` answers at 
 
 import os
 import sys
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import typer
 from research_data.shown import prepare_output
@@ -46,9 +46,11 @@ Examples:
 class Commands(TyperGroup):
     """A group whose commands end at research-train's edge: a sentence and an exit code."""
 
-    def main(self, *args: Any, **kwargs: Any) -> NoReturn:
+    def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that the words name, as the process."""
         prepare_output(sys.stdout, sys.stderr)
+        if not kwargs.get("standalone_mode", True):  # called by a program, which wants the error
+            return super().main(*args, **kwargs)
         try:
             try:
                 super().main(*args, **kwargs)
