@@ -67,7 +67,7 @@ def _as_folder(chosen: str) -> Path:
         if place.is_dir():
             return folder
         if os.path.lexists(place):
-            what = "a file" if place.exists() else "a link to nowhere"
+            what = "a file (Not a directory)" if place.exists() else "a link to nowhere"
             raise AssetError(
                 f"RESEARCH_ASSETS is {chosen}, and {place} is {what}: set it to a folder, there or "
                 "to be made, or unset it"
