@@ -48,19 +48,21 @@ def _chosen_folder(chosen: str) -> Path:
     """The folder that RESEARCH_ASSETS names; it need not be there yet."""
     try:
         folder = Path(chosen).expanduser().absolute()
-        kind = folder.stat().st_mode
-    except FileNotFoundError:
-        return folder
+        for place in (folder, *folder.parents):
+            if place.is_dir():
+                return folder
+            if os.path.lexists(place):
+                what = "a file" if place.exists() else "a link to nowhere"
+                raise AssetError(
+                    f"RESEARCH_ASSETS is {brief(chosen)}, and {brief(place)} is {what}. Set it to "
+                    "a folder, there or to be made, or unset it."
+                )
     except RuntimeError as error:  # ~somebody whom this machine doesn't know
         raise AssetError(f"RESEARCH_ASSETS is {chosen!r}: {error}. Name a folder.") from error
     except OSError as error:
         raise AssetError(
             f"RESEARCH_ASSETS is {brief(chosen)}: {reason_of(error)}. {advice_for(error)}".rstrip()
         ) from error
-    if not stat.S_ISDIR(kind):
-        raise AssetError(
-            f"RESEARCH_ASSETS is {brief(chosen)}, which is a file. Set it to a folder, or unset it."
-        )
     return folder
 
 
