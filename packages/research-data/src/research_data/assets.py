@@ -6,7 +6,6 @@ assets/outputs/    one folder a paper, in it one a run
 """
 
 import os
-import stat
 import sys
 from pathlib import Path
 
