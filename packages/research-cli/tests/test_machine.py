@@ -62,6 +62,6 @@ def test_a_file_in_place_of_assets_fails(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "assets"))
     links = check_links()
     assert links.status == "fail"
-    assert "Not a directory" in links.found
+    assert "is a file" in links.found
     assert links.fix == "set RESEARCH_ASSETS to a folder you can write"
     assert "\n" not in "".join(map(str, asdict(links).values()))

@@ -114,7 +114,7 @@ def test_compare_shows_what_differs_and_draws(runs: Runs, tmp_path: Path) -> Non
 def test_changed_code_is_named(runs: Runs) -> None:
     code = runs.workspace.root / "papers" / "tiny" / "paper_tiny" / "train.py"
     before = code.read_text()
-    code.write_text(before + "# changed\n")
+    code.write_text(before.replace("nn.Linear(4, 16)", "nn.Linear(4, 16, bias=True)"))
     third = runs.workspace.train("--quiet").folder
     code.write_text(before)
     try:

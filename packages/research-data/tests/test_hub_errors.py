@@ -79,11 +79,11 @@ def test_a_hub_that_does_not_answer_and_one_that_answers_something_else(hub, mon
     ("number", "words"),
     [
         (errno.ENOSPC, "Free some room"),
-        (errno.EROFS, "Make it writable"),
-        (errno.ENOTDIR, "Move it away"),
+        (errno.EROFS, "only for reading"),
+        (errno.ENOTDIR, "is a file where a folder should be"),
         (errno.ENAMETOOLONG, "shorter"),
         (errno.EMFILE, "ulimit -n"),
-        (errno.EIO, "disk itself"),
+        (errno.EIO, "The disk"),
     ],
 )
 def test_what_a_disk_says_gets_its_own_advice(number, words):

@@ -10,8 +10,8 @@ from research_train.fingerprint import fingerprint
 
 ASSETS = {"tiny-points": "0123456789ab"}
 NONE: set[str] = set()
-ALL = {"tiny", "tiny.second", "tiny.full", "tiny.shared"}
-TRAINER = {"tiny", "tiny.full", "tiny.shared"}  # second is a closed form
+ALL = {"tiny", "tiny.second", "tiny.full", "tiny.shared", "tiny.phases"}
+TRAINER = {"tiny", "tiny.full", "tiny.shared", "tiny.phases"}  # second is a closed form
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ EDITS = [
         f"{PAPER}/train.py",
         "load_arrays(run.asset",
         "dict(load_arrays)(run.asset",
-        {"tiny", "tiny.shared"},
+        {"tiny", "tiny.shared", "tiny.phases"},
     ),
     ("a line of the package", f"{PAPER}/__init__.py", None, "\nprint('loaded')\n", ALL),
     (
@@ -301,7 +301,7 @@ def test_a_file_that_the_code_names_counts_elsewhere_in_the_paper_too(workspace)
     )
     edits = [(f"papers/tiny/{name}.csv", None, "1\n") for name in ("table", "other")]
     named, other = ask(workspace, edits)
-    assert named == {"tiny", "tiny.shared"} and not other
+    assert named == {"tiny", "tiny.shared", "tiny.phases"} and not other
 
 
 def test_only_versions_of_packages_that_are_used_count(identity, experiment, workspace):

@@ -76,7 +76,7 @@ def test_the_record_has_every_field(workspace):
     machine = {"python", "platform", "cpu", "hash_seed", "threads", "gpu", "cuda"}
     assert record["environment"].keys() == machine
     [attempt] = record["attempts"]
-    parts = {"time", "end", "status", "command", "host", "environment", "packages"}
+    parts = {"time", "end", "status", "command", "host", "environment", "packages", "changed"}
     assert attempt.keys() == parts
     assert record["started"] <= record["ended"]
     assert len(record["seal"]) == len(record["fingerprint"]) == len(record["source"]) == 64

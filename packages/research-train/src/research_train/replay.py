@@ -37,7 +37,7 @@ from research_train.record import (
     read_record,
 )
 from research_train.requirements import reached_packages
-from research_train.run_files import CHECKPOINTS, CONFIG, METRICS, RECORD
+from research_train.run_files import CHECKPOINTS, CONFIG, METRICS
 
 if TYPE_CHECKING:
     from research_train.run import Run
@@ -145,10 +145,13 @@ def _resumed(
 
     copy = get_outputs_dir() / record.paper / record.id
     (copy / CHECKPOINTS).mkdir(parents=True)
-    for name in (RECORD, CONFIG, METRICS):
+    for name in (CONFIG, METRICS):
         shutil.copyfile(folder / name, copy / name)
     shutil.copytree(checkpoint, copy / CHECKPOINTS / checkpoint.name)
-    run = Run(copy, record.model_copy(deep=True), config)
+    # A copy without the last checkpoint is no completed run, and its seal wouldn't fit.
+    stopped = {"status": "interrupted", "seal": None}
+    run = Run(copy, record.model_copy(deep=True, update=stopped), config)
+    run.save()
     resume_run(run, experiment, config, any_code=True)
     return run
 

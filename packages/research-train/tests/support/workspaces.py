@@ -139,9 +139,17 @@ class Workspace:
         return Result(process.returncode, output, errors)
 
     def run_program(self, *command: str) -> "Result":
-        """Run a program in the workspace, a new interpreter where it is one of Python."""
+        """Run a program in the workspace, a new interpreter where it is one of Python.
+
+        Commands of the environment that runs the tests come first, however those were started.
+        """
+        path = os.pathsep.join([str(COMMANDS), os.environ.get("PATH", "")])
         done = subprocess.run(
-            command, cwd=self.root, env=self.environment, capture_output=True, text=True
+            command,
+            cwd=self.root,
+            env={**self.environment, "PATH": path},
+            capture_output=True,
+            text=True,
         )
         return Result(done.returncode, done.stdout, done.stderr)
 

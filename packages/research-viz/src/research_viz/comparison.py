@@ -46,6 +46,8 @@ def comparison(
         mean, half = t_interval(seeds)
         if name in given:
             half = half_width(given[name], f"interval of {name!r}")
+        else:  # of large seeds it may be too large
+            half = half_width(half, f"interval of method {name!r}")
         if half is not None:
             axes.plot([mean - half, mean + half], [index, index], color=COLOURS[0], linewidth=2.5)
         axes.plot([mean], [index], "o", color=COLOURS[2], markersize=6, markeredgecolor="white")
