@@ -77,7 +77,8 @@ def test_the_record_has_every_field(workspace):
     assert record["environment"].keys() == machine
     [attempt] = record["attempts"]
     parts = {"time", "end", "status", "command", "host", "environment", "packages"}
-    assert attempt.keys() == parts
+    assert attempt.keys() == parts | {"changed"}
+    assert attempt["changed"] is None  # a start, no resume
     assert record["started"] <= record["ended"]
     assert len(record["seal"]) == len(record["fingerprint"]) == len(record["source"]) == 64
 
