@@ -229,6 +229,7 @@ def test_runs_that_no_re_run_can_be_compared_with(tiny: Workspace) -> None:
     (run / "run.json").write_bytes(record)
     change_record(run, seal=None)
     refused("completed, but its record has no seal", "no evidence")
+    (run / "run.json").write_bytes(record)
     change_record(run, metrics={"test/accuracy": 1.0})
     refused("its seal is broken", str(run))
     (run / "run.json").write_bytes(record)

@@ -136,9 +136,7 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "parent": record.get("parent"),
         "group": record.get("group"),
         "seal": {
-            "none": "none: only a completed run has one"
-            if value["status"] != "completed"
-            else "MISSING, though it is completed: it was edited, and is no evidence",
+            "none": "none: only a completed run has one",
             "fits": "fits: record, config, metrics and weights are as they were",
             "broken": "BROKEN: record, config, metrics or weights were changed after its end"
             if record.get("seal")

@@ -63,8 +63,8 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class Attempt(BaseModel):
     """One start or resume of a run. packages: the internal ones that ran, and their versions.
 
-    changed: config keys that a resume has changed -> what they were, and what they are; None in
-    records from before it was kept.
+    changed: config keys that a resume has changed -> what they were, and what they are; None of
+    a start, and in records from before it was kept.
     """
 
     model_config = ConfigDict(extra="allow")

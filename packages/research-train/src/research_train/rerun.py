@@ -50,7 +50,7 @@ from research_train.record import (
 )
 from research_train.run_comparison import compare_runs
 from research_train.run_files import CHECKPOINTS, CONFIG, RECORD
-from research_train.run_table import NO_SEAL, RunSummary, record_of, seal_state, summarise
+from research_train.run_table import RunSummary, record_of, seal_state, summarise
 from research_train.signals import StopRequest
 from research_train.unpacked_code import UnpackedCode, unpack_code
 
@@ -169,10 +169,9 @@ def _repeatable(run: RunSummary) -> RunRecord:
             f"{run.id} went on with other code at a resume (--any-code), so it stands for no "
             "single code that could be run again"
         )
-    state = seal_state(run)
-    if state == "none":
-        raise RunError(f"{run.folder}: {NO_SEAL}, so it is no evidence to compare with")
-    if state == "broken":
+    if run.doubt:
+        raise RunError(f"{run.folder}: {run.doubt} to compare with")
+    if seal_state(run) != "fits":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
             "after its end, so nothing is left to compare with. Put back what was changed; "
