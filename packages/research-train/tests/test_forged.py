@@ -21,6 +21,7 @@ from research_train import (
     runs,
     train_run,
 )
+from research_train.record import recorded_metrics
 from research_train.run_table import seal_state, summarise
 from safetensors.torch import load_file, save_file
 from torch import nn
@@ -230,6 +231,14 @@ def test_what_is_no_metric_is_told_by_its_name(experiment, kind):
     with pytest.raises(ResearchError, match=message), run.attempt():
         run.log(1, metrics)
     assert (run.folder / "metrics.jsonl").read_text() == ""
+
+
+def test_what_a_training_returns_has_names_of_its_own(experiment):
+    run = new_run(experiment, ["tensorboard=false"])
+    with run.attempt():
+        run.record.metrics = recorded_metrics({"step": 40, "time": 2.5})
+    content = json.loads((run.folder / "run.json").read_text())
+    assert content["metrics"] == {"step": 40, "time": 2.5}
 
 
 def test_whatever_is_one_number_is_a_metric(experiment):

@@ -135,7 +135,7 @@ def recorded_metrics(metrics: object) -> RecordedMetrics:
 
     Takes whatever is one number: Python's and NumPy's, Decimal, a tensor of one element, a bool (1
     or 0); one too large for a float counts as infinite. Raises MetricError for anything else, and
-    for a name that is empty, can't be printed, or is the record's own (`step`, `time`).
+    for a name that is empty or can't be printed.
     """
     if not isinstance(metrics, Mapping):
         raise MetricError(f"metrics are needed, name -> number, got a {type(metrics).__name__}")
@@ -143,12 +143,22 @@ def recorded_metrics(metrics: object) -> RecordedMetrics:
     for name, value in metrics.items():
         if not isinstance(name, str) or not name or not name.isprintable():
             raise MetricError(f"metric {name!r}: its name must be letters that can be printed")
-        if name in OWN_NAMES:
-            raise MetricError(
-                f"metric {name!r}: `step` and `time` are the record's own. Give it a group, "
-                f"test/{name} say."
-            )
         numbers[name] = _number(name, value)
+    return numbers
+
+
+def line_metrics(metrics: object) -> RecordedMetrics:
+    """`recorded_metrics` for a line of metrics.jsonl, which has names of its own.
+
+    Raises MetricError for `step` and `time` too: they would stand in their place.
+    """
+    numbers = recorded_metrics(metrics)
+    if own := OWN_NAMES & numbers.keys():
+        name = min(own)
+        raise MetricError(
+            f"metric {name!r}: `step` and `time` are the record's own. Give it a group, "
+            f"test/{name} say."
+        )
     return numbers
 
 

@@ -57,9 +57,9 @@ from research_train.record import (
     Status,
     checkpoint_folders,
     compute_seal,
+    line_metrics,
     read_record,
     record_as_json,
-    recorded_metrics,
     utc_now,
 )
 from research_train.requirements import (
@@ -130,7 +130,7 @@ class Run:
             return
         if self._metrics is None:
             self._metrics = (self.folder / METRICS).open("a", encoding="utf-8")
-        numbers = recorded_metrics(metrics)
+        numbers = line_metrics(metrics)
         line = json.dumps({"step": _count(step), "time": round(time.time(), 3), **numbers})
         try:
             self._metrics.write(line + "\n")

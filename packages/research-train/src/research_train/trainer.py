@@ -44,7 +44,7 @@ from research_train.own_step import OwnStep
 from research_train.phases import Phase, kept_steps, phases_before, refuse_another_length
 from research_train.progress import Progress
 from research_train.random_state import RandomState, seed_everything
-from research_train.record import Metrics, RecordedMetrics, recorded_metrics
+from research_train.record import Metrics, RecordedMetrics, line_metrics
 from research_train.run import Run
 from research_train.schedules import Schedule
 from research_train.training_state import TrainingState, placed, start_training_mode
@@ -380,7 +380,7 @@ class Trainer(Generic[Batch]):
         random, failed = RandomState.capture(), None
         try:
             with evaluation_mode(self.model):
-                metrics = recorded_metrics(evaluate())
+                metrics = line_metrics(evaluate())
             better = self._is_best(metrics)
         except Exception as error:
             failed = error
