@@ -172,7 +172,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
     os.environ.update(before)
 
 
-EVERY = int(os.environ.get("HOSTILE_EVERY", "401"))  # one in so many values of a file is spoilt
+EVERY = int(os.environ.get("HOSTILE_EVERY", "211"))  # one in so many values of a file is spoilt
 
 
 def problems(file: Path, looks: Sequence[Look]) -> Iterator[str]:
