@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import code_edits
 import pytest
 from research_train import load_config
 from research_train.fingerprint import fingerprint
@@ -155,6 +156,32 @@ for place, old, new in json.load(sys.stdin):
     after = now()
     found.append(sorted(name for name in before if before[name] != after[name]))
     file.unlink() if text is None else file.write_text(text)
+print(json.dumps(found))
+"""
+
+LOAD = "def load(run: Run) -> tuple[Tensor, Tensor]:\n"
+CASES = """
+import importlib, json, sys
+from pathlib import Path
+from research_train import find_member, installed_members
+from research_train.fingerprint import code_identity
+
+member, found = find_member("tiny", installed_members()), []
+def now():
+    importlib.invalidate_caches()
+    return json.dumps(code_identity(member.experiment("tiny")), sort_keys=True)
+for files, place, old, new in json.load(sys.stdin):
+    then = {Path(name): Path(name).read_text() if Path(name).exists() else None for name in files}
+    then.setdefault(Path(place), Path(place).read_text() if Path(place).exists() else None)
+    for name, text in files.items():
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(text)
+    before, text = now(), Path(place).read_text()
+    assert old in text, (place, old)
+    Path(place).write_text(text.replace(old, new))
+    found.append(now() != before)
+    for file, text in then.items():
+        file.unlink() if text is None else file.write_text(text)
 print(json.dumps(found))
 """
 
@@ -351,3 +378,31 @@ def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(work
         text=True,
     )
     assert wrong.returncode == 2 and "answer" in wrong.stderr and "Traceback" not in wrong.stderr
+
+
+def test_what_an_import_does_counts_however_it_is_written(workspace):
+    package = workspace.root / PAPER
+    train = (package / "train.py").read_text()
+    wrong = []
+    edits, made = [], {}
+    for number, (_, files, use, place, old, new, _) in enumerate(code_edits.EDITS):
+        top, _, inside = use.partition("|||")
+        body = "".join(f"    {line}\n" for line in inside.split("\n"))
+        made[number] = {
+            **files,
+            "train.py": f"{top}\n" + train.replace(LOAD, f"def load(run):\n{body}"),
+        }
+        edits.append((made[number], place, old, new))
+    done = subprocess.run(
+        [sys.executable, "-c", CASES],
+        input=json.dumps(edits),
+        cwd=package,
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for (name, *_, expected), got in zip(code_edits.EDITS, json.loads(done.stdout), strict=True):
+        if got is not expected:
+            wrong.append(name)
+    assert not wrong

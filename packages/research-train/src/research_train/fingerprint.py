@@ -10,8 +10,9 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -45,6 +46,9 @@ NEUTRAL_KEYS = frozenset(
 OF_THE_RECORD = frozenset(
     {"README.md", "claims.yaml", "config.yaml", "pyproject.toml", "results.json"}
 )
+# Folders of a member that hold what came out, or is read by people.
+NO_INPUTS = frozenset({"docker", "docs", "figures", "notebooks"})
+ENDING = re.compile(r"\*?\.[A-Za-z0-9]+")  # of file names, as a text has it
 
 
 def fingerprint(
@@ -90,8 +94,8 @@ def files_beside(experiment: Experiment, code: ReachedCode) -> dict[str, Path]:
 
     By their names in it, whatever git thinks of them. Not the YAMLs of experiments, whose values
     are the config. Not the folder of another experiment, unless code of it is reached or may read
-    in it: names it, or lists folders. Besides, files elsewhere in the member's folder that the code
-    names.
+    in it: names it, or lists folders. Besides, what the code names: files elsewhere in the member's
+    folder, hidden ones, and scripts that it starts.
     """
     place = module_folder(experiment.module.split(".")[0])
     if place is None or not place.is_dir():
@@ -118,20 +122,36 @@ def files_beside(experiment: Experiment, code: ReachedCode) -> dict[str, Path]:
         if file.suffix in PYTHON or name in yamls or foreign.intersection(name.parents):
             continue
         found[_shown(name)] = file
-    # Elsewhere in the member's folder, what the code names: `Path(__file__).parents[1] / "x.csv"`.
-    named = {text.rpartition("/")[2] for text in code.strings} - OF_THE_RECORD
-    folder = experiment.member.folder
-    for above, folders, names in os.walk(folder):
-        folders[:] = [
-            each
-            for each in folders
-            if not each.startswith(".") and each != "tests" and Path(above, each) != place.resolve()
-        ]
-        for each in named.intersection(names):
-            if not each.endswith(PYTHON):
-                file = Path(above, each)
-                found[f"../{_shown(file.relative_to(folder))}"] = file
+    for file in _named_files(experiment, code, place.resolve()):
+        found[f"../{_shown(file.relative_to(experiment.member.folder))}"] = file
     return {name: file for name, file in found.items() if file.is_file()}
+
+
+def _named_files(experiment: Experiment, code: ReachedCode, place: Path) -> Iterator[Path]:
+    """The files of the member that texts in its code name, those apart that count already.
+
+    By their names, `Path(__file__).parents[1] / "x.csv"`; by their folder's; by how they end, as
+    f"{name}.csv" and glob("*.csv") have it; a script also as `python -m` does.
+    """
+    named = {text.rpartition("/")[2] for text in code.strings} - OF_THE_RECORD
+    folders = {text.strip("/") for text in code.strings} - NO_INPUTS
+    endings = {text.removeprefix("*") for text in named if ENDING.fullmatch(text)}
+    root, reached = experiment.member.folder, {file.resolve() for file in code.files}
+    for above, inner, names in os.walk(root):
+        inner[:] = [each for each in inner if not each.startswith(".") and each != "tests"]
+        for name in names:
+            file = Path(above, name)
+            outside = not file.is_relative_to(place)
+            if file.suffix in PYTHON:
+                module = ".".join(file.relative_to(root).with_suffix("").parts)
+                counts = (name in named or module in code.strings) and file not in reached
+            elif outside and name not in OF_THE_RECORD:
+                within = file.relative_to(root).parts[:-1]
+                counts = name in named or file.suffix in endings or not folders.isdisjoint(within)
+            else:
+                counts = name in named and name.startswith(".")
+            if counts:
+                yield file
 
 
 def _shown(name: Path) -> str:

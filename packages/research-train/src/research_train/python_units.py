@@ -23,7 +23,7 @@ from research_train.stripped_syntax import (
 # GeneratedDataset makes has a revision).
 PURE_CALLS = frozenset(
     [
-        *("abs", "bool", "bytes", "cast", "compile", "ConfigDict", "ContextVar", "Decimal"),
+        *("abs", "auto", "bool", "bytes", "cast", "compile", "ConfigDict", "ContextVar", "Decimal"),
         *("device", "dict", "enumerate", "exp", "Field", "field", "float", "Fraction"),
         *("frozenset", "GeneratedDataset", "getLogger", "int", "Interval", "len", "list"),
         *("Lock", "log", "MappingProxyType", "max", "min", "namedtuple", "NewType", "ParamSpec"),
@@ -31,8 +31,23 @@ PURE_CALLS = frozenset(
         *("timedelta", "tuple", "TypeVar", "TypeVarTuple", "WeakSet", "zip"),
     ]
 )
-# Builtins that look names up that can't be read off the code.
-UNREADABLE = frozenset({"exec", "eval", "__import__", "sys.modules"})
+# Modules of which a function of that name is meant: `context.set(1)` does more than `set()`.
+OF_MODULES = frozenset(
+    [
+        *("builtins", "cmath", "collections", "dataclasses", "datetime", "enum", "functools"),
+        *("logging", "math", "np", "numpy", "operator", "re", "torch"),
+    ]
+)
+# What a class may be made with, and no more is done.
+PURE_KEYWORDS = frozenset({"metaclass=ABCMeta", "total=False", "total=True"})
+# What looks names up, or has modules found, in a way that can't be read off the code.
+UNREADABLE = frozenset(
+    [
+        *("exec", "eval", "__import__", "sys.modules", "sys.path", "sys.meta_path"),
+        *("sys.path_hooks", "builtins.exec", "builtins.eval", "builtins.__import__"),
+    ]
+)
+OF_OTHER_MODULES = frozenset({"__globals__", "f_globals"})
 FINDS_SUBCLASSES = frozenset({"__init_subclass__", "__subclasses__"})
 # Code that says one of these may read a file whose name stands nowhere in it.
 LISTS_FILES = frozenset({"glob", "rglob", "iterdir", "listdir", "scandir", "walk"})
@@ -46,7 +61,7 @@ class Unit:
     attributes asked of them. imports: bindings made within it. runs: an import of the module does
     more with it than define a name. literal: what it imports by a function stands there as a text.
     unreadable, looks_around: it uses names that can't be followed, of any module or of its own.
-    subclasses: it finds classes by their base.
+    subclasses: it finds classes by their base. hooks: a class that is told of those below it.
     """
 
     hash: str
@@ -59,6 +74,7 @@ class Unit:
     unreadable: bool = False
     looks_around: bool = False
     subclasses: bool = False
+    hooks: bool = False
 
 
 @dataclass
@@ -185,9 +201,11 @@ def _take(statement: ast.stmt, found: PythonFile, keep_docstrings: bool) -> None
                 use == each or use.startswith(f"{each}.")
                 for use in uses
                 for each in (UNREADABLE - {"__import__"} if named else UNREADABLE)
-            ),
+            )
+            or not OF_OTHER_MODULES.isdisjoint(attributes),
             looks_around=_looks_around(statement),
             subclasses=bool(attributes & FINDS_SUBCLASSES),
+            hooks=_hooks(statement),
         )
     )
 
@@ -224,8 +242,11 @@ def _imported_by_text(statement: ast.stmt) -> list[Binding] | None:
 
 def _looks_around(statement: ast.stmt) -> bool:
     """Whether it looks at all the names of its module."""
+    everywhere = {"globals"}
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        everywhere.add("locals")
     return any(
-        (isinstance(node, ast.Name) and node.id == "globals")
+        (isinstance(node, ast.Name) and node.id in everywhere)
         or (
             isinstance(node, ast.Call)
             and isinstance(node.func, ast.Name)
@@ -282,10 +303,17 @@ def _runs(statement: ast.stmt) -> bool:
         if not all(name_of_call(each) in PURE_DECORATORS for each in statement.decorator_list):
             return True
         if isinstance(statement, ast.ClassDef):
-            return bool(statement.keywords) or any(
-                isinstance(each, ast.Expr) and not is_text(each) for each in statement.body
+            keywords = {
+                f"{each.arg}={ast.unparse(each.value).rpartition('.')[2]}"
+                for each in statement.keywords
+            }
+            return (
+                not keywords <= PURE_KEYWORDS
+                or _calls_more(statement.bases)
+                or any(not is_text(each) and _runs(each) for each in statement.body)
             )
-        return False
+        defaults = [*statement.args.defaults, *filter(None, statement.args.kw_defaults)]
+        return _calls_more(defaults)
     if isinstance(statement, ast.Assign | ast.AnnAssign):
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         simple = all(
@@ -293,9 +321,30 @@ def _runs(statement: ast.stmt) -> bool:
             for target in targets
             for each in ast.walk(target)
         )
-        calls = [node for node in ast.walk(statement) if isinstance(node, ast.Call)]
-        return not simple or not all(last_name(call.func) in PURE_CALLS for call in calls)
+        return not simple or _calls_more([statement.value] if statement.value else [])
     return not (isinstance(statement, ast.Pass) or statement.__class__.__name__ == "TypeAlias")
+
+
+def _calls_more(values: Sequence[ast.expr]) -> bool:
+    """Whether a call among these values may do more than make its own."""
+    calls = [node for value in values for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return not all(_is_pure(call.func) for call in calls)
+
+
+def _is_pure(function: ast.expr) -> bool:
+    name = last_name(function)
+    if name not in PURE_CALLS or not isinstance(function, ast.Attribute):
+        return name in PURE_CALLS
+    return name[0].isupper() or last_name(function.value) in OF_MODULES
+
+
+def _hooks(statement: ast.stmt) -> bool:
+    """Whether Python tells it, or its metaclass, of every class that is made below it."""
+    if not isinstance(statement, ast.ClassDef):
+        return False
+    made_by = [last_name(each.value) for each in statement.keywords if each.arg == "metaclass"]
+    methods = [each.name for each in statement.body if isinstance(each, ast.FunctionDef)]
+    return any(each != "ABCMeta" for each in made_by) or "__init_subclass__" in methods
 
 
 def _uses(tree: ast.AST) -> set[str]:

@@ -7,13 +7,14 @@ packages end the way; they count by their versions.
 
 import hashlib
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from research_train.code_places import files_in, is_installed, module_folder
 from research_train.members import Experiment
 from research_train.parsed_files import ParsedFiles
-from research_train.python_units import Binding, PythonFile, Unit
+from research_train.python_units import UNREADABLE, Binding, PythonFile, Unit
 from research_train.requirements import internal_packages
 
 # What every training goes through, though no paper imports it. The launcher around it reads words
@@ -27,7 +28,7 @@ ROOTS = (
 BESIDE_THE_NUMBERS = frozenset({"research_train.trackers", "research_train.progress"})
 
 # Of the standard library, what imports names built at run time; metadata and resources don't.
-IMPORTERS = ("importlib", "pkgutil", "runpy", "zipimport")
+IMPORTERS = ("importlib", "pkgutil", "pydoc", "runpy", "zipimport")
 READS_DATA = ("importlib.metadata.version", "importlib.resources")
 
 
@@ -79,7 +80,8 @@ class _Module:
         for number, unit in enumerate(content.units):
             for name_ in unit.binds:
                 self.by_name.setdefault(name_, []).append(number)
-        self.imported = {b.name: b for b in content.imports if b.attribute != "*"}
+        # Several of one name: a try and its except, a branch each, or one after the other.
+        self.imported = _by_name(content.imports)
 
     @property
     def package(self) -> str:
@@ -174,6 +176,8 @@ class _Walk:
     def _run(self, module: _Module) -> None:
         """What happens when the module is imported."""
         for number, unit in enumerate(module.content.units):
+            if unit.hooks:
+                self._reach_classes()
             if unit.runs or (self.subclasses and unit.is_class):
                 self._reach(module, number)
         for binding in module.content.imports:
@@ -228,7 +232,7 @@ class _Walk:
         module = self.module(name)
         if module is None:
             return False
-        if attribute == "*":
+        if attribute in ("*", "__dict__"):
             self._whole(module)
             return True
         if (numbers := module.by_name.get(attribute)) is not None:
@@ -236,30 +240,42 @@ class _Walk:
                 self._reach(module, number)
         if attribute == "__version__":
             self.external.add(name.split(".")[0])  # its version is what is used
-        binding = module.imported.get(attribute) or self._lazy(module, attribute)
+        lazy = self._lazy(module, attribute)
         # `from . import x` in a package names the submodule, unless something else is called so.
-        itself = binding and (self._absolute(module, binding), binding.attribute) == (
-            name,
-            attribute,
-        )
-        if binding is not None and not itself:
-            self._bind(module, binding, list(rest))
-            return True
-        if numbers is not None:
-            return True
-        if module.folder and self.module(f"{name}.{attribute}") is not None:
+        bindings = [
+            each
+            for each in module.imported.get(attribute) or ([lazy] if lazy else [])
+            if (self._absolute(module, each), each.attribute) != (name, attribute)
+        ]
+        if bindings:
+            self._bind_all(module, bindings, list(rest))
+        elif module.folder and self.module(f"{name}.{attribute}") is not None:
             self._of_module(f"{name}.{attribute}", list(rest))
             return True
-        for star in (b for b in module.content.imports if b.attribute == "*"):
-            target = self._absolute(module, star)
-            if not self.ours(target):
-                self.external.add(target.split(".")[0])
-            elif self.need(target, attribute, rest):
-                return True
+        known = self._through_stars(module, attribute, rest)
+        if bindings or numbers is not None or known:
+            return True
         for number in module.by_name.get("__getattr__", ()):
             self._reach(module, number)
             return True
         return attribute in ("__file__", "__name__", "__path__", "__version__")
+
+    def _through_stars(self, module: _Module, name: str, rest: tuple[str, ...]) -> bool:
+        """Reach what may be called so in the modules of which this one imports all names."""
+        stars = [b for b in module.content.imports if b.attribute == "*"]
+        known = []
+        for star in stars:
+            target = self._absolute(module, star)
+            if not self.ours(target):
+                self._bind(module, star, [])
+            elif self.need(target, name, rest):
+                known.append(target)
+                if (other := self.module(target)) is not None:
+                    for number in other.by_name.get("__all__", ()):
+                        self._reach(other, number)
+        if len(stars) > 1 and known:  # the last one wins
+            module.bindings.add(f"*={'|'.join(self._absolute(module, star) for star in stars)}")
+        return bool(known)
 
     def _of_module(self, name: str, attributes: list[str]) -> None:
         """What is used of a module that stands as a value."""
@@ -270,6 +286,16 @@ class _Walk:
             module := self.module(name)
         ):
             self._whole(module)  # not understood
+
+    def _bind_all(
+        self, module: _Module, bindings: Sequence[Binding], attributes: list[str]
+    ) -> None:
+        """Use what a name is bound to, now or elsewhere."""
+        for binding in bindings:
+            self._bind(module, binding, attributes)
+        if len(bindings) > 1:  # the last one that runs wins
+            places = [f"{self._absolute(module, b)}.{b.attribute}" for b in bindings]
+            module.bindings.add(f"{bindings[0].name}={'|'.join(places)}")
 
     def _bind(self, module: _Module, binding: Binding, attributes: list[str]) -> None:
         """Use what an import has bound in a module."""
@@ -302,21 +328,16 @@ class _Walk:
 
     def _follow(self, module: _Module, unit: Unit) -> None:
         """What a unit uses."""
-        inner = {b.name: b for b in unit.imports}
+        inner = _by_name(unit.imports)
         for use in unit.uses:
             first, *attributes = use.split(".")
-            for binding in filter(None, (inner.get(first), module.imported.get(first))):
-                self._bind(module, binding, attributes)
-                self._check_importer(module, unit, binding, attributes)
+            for bindings in (inner.get(first, []), module.imported.get(first, [])):
+                self._bind_all(module, bindings, attributes)
+                for binding in bindings:
+                    self._check_importer(module, unit, binding, attributes)
             for number in module.by_name.get(first, ()):
                 self._reach(module, number)
-            if first not in module.by_name and first not in module.imported and first not in inner:
-                for star in (b for b in module.content.imports if b.attribute == "*"):
-                    target = self._absolute(module, star)
-                    if self.ours(target):
-                        self.need(target, first, tuple(attributes))
-                    else:
-                        self._bind(module, star, [])
+            self._through_stars(module, first, tuple(attributes))
         for binding in unit.imports:
             self._load(module, binding)
             if binding.name == "*" or binding.attribute == "*":
@@ -325,12 +346,18 @@ class _Walk:
             self._whole_package(module)
         if unit.looks_around:
             self._whole(module)
-        if unit.subclasses and not self.subclasses:
-            self.subclasses = True
-            for other in filter(None, list(self.modules.values())):
-                for number, each in enumerate(other.content.units):
-                    if each.is_class:
-                        self._reach(other, number)
+        if unit.subclasses:
+            self._reach_classes()
+
+    def _reach_classes(self) -> None:
+        """Classes are found by their base from now on: all of them count."""
+        if self.subclasses:
+            return
+        self.subclasses = True
+        for other in filter(None, list(self.modules.values())):
+            for number, each in enumerate(other.content.units):
+                if each.is_class:
+                    self._reach(other, number)
 
     def _check_importer(
         self, module: _Module, unit: Unit, binding: Binding, attributes: list[str]
@@ -338,7 +365,11 @@ class _Walk:
         """An import by a name that is built at run time counts the whole package."""
         words = [binding.module, *filter(None, [binding.attribute]), *attributes]
         used = ".".join(words)
-        if binding.level or used.split(".")[0] not in IMPORTERS or unit.literal:
+        if not binding.level and any(f"{used}.".startswith(f"{each}.") for each in UNREADABLE):
+            self._whole_package(module)
+        if binding.level or used.split(".")[0] not in IMPORTERS:
+            return
+        if unit.literal and "import_module" in (binding.name, *attributes):
             return
         if not used.startswith(READS_DATA):
             self._whole_package(module)
@@ -373,3 +404,12 @@ class _Walk:
                 name = ".".join([top, *(part for part in parts if part != "__init__")])
                 if name not in BESIDE_THE_NUMBERS and (each := self.module(name)) is not None:
                     self._whole(each)
+
+
+def _by_name(bindings: Iterable[Binding]) -> dict[str, list[Binding]]:
+    """Every name that imports bind, `*` apart, and what to."""
+    found: dict[str, list[Binding]] = {}
+    for each in bindings:
+        if each.attribute != "*":
+            found.setdefault(each.name, []).append(each)
+    return found
