@@ -1,7 +1,10 @@
 """Whatever moves in a training is in its checkpoints, or the training is refused at its start."""
 
+import copy
+import functools
 import random
 from collections import deque
+from dataclasses import dataclass
 from itertools import cycle
 
 import numpy as np
@@ -169,6 +172,100 @@ def test_what_a_loss_and_a_step_keep_goes_on(experiment):
         fit(run, until, model, step=step, loss=loss)
 
     goes_on_exactly(experiment, train)
+
+
+@dataclass
+class Centre:
+    value: torch.Tensor
+
+
+class Hiding(nn.Module):
+    """Its teacher is in a list, so that it is none of its modules, and is larger than is hashed."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 600), nn.Linear(600, 3)
+        self.student, self.teacher = nn.Linear(600, 600), [nn.Linear(600, 600)]
+        self.register_buffer("cache", torch.ones(1), persistent=False)
+
+    def forward(self, x):
+        if self.training:
+            self.cache = torch.ones(len(self.cache) + 1)
+            for its, mine in zip(
+                self.teacher[0].parameters(), self.student.parameters(), strict=True
+            ):
+                its.data.mul_(0.7).add_(mine.data, alpha=0.3)  # what torch doesn't count
+        x = self.first(x)
+        return self.last(self.student(x) + self.teacher[0](x) + len(self.cache) / 10)
+
+
+def test_a_hidden_teacher_and_a_cache_that_grows_go_on(experiment):
+    goes_on_exactly(experiment, lambda run, until: fit(run, until, Hiding()))
+
+
+def test_dataclasses_partials_attributes_and_defaults_go_on(experiment):
+    def train(run, until):
+        centre, model = Centre(torch.zeros(3)), nn.Linear(6, 3)
+
+        def scale(memory):
+            memory[0] += 1
+            return memory[0]
+
+        counted = functools.partial(scale, [0])
+
+        def loss(model, batch, memory=[0]):  # noqa: B006  # that is the point
+            memory[0] += 1
+            loss.calls += 1
+            outputs = model(batch[0])
+            centre.value = 0.5 * centre.value + 0.5 * outputs.detach().mean(0)
+            entropy = nn.functional.cross_entropy(outputs - centre.value, batch[1])
+            return entropy * (counted() + memory[0] + loss.calls) / 9
+
+        loss.calls = 0
+        schedule = functools.partial(lambda step, memory: 1 / scale(memory), memory=[0])
+        fit(run, until, model, loss=loss, schedule=schedule)
+
+    goes_on_exactly(experiment, train)
+
+
+@pytest.mark.parametrize("norm", [nn.utils.spectral_norm, nn.utils.weight_norm])
+def test_a_weight_that_first_shared_its_memory_goes_on(experiment, norm):
+    """spectral_norm's `weight` is `weight_orig` until the first forward pass, then its own."""
+
+    def train(run, until):
+        fit(run, until, nn.Sequential(norm(nn.Linear(6, 8)), nn.Linear(8, 3)))
+
+    goes_on_exactly(experiment, train)
+
+
+def test_what_an_evaluation_makes_for_itself_goes_on(experiment):
+    def train(run, until):
+        model, judge = nn.Linear(6, 3), None
+
+        def evaluate():
+            nonlocal judge
+            judge = judge or nn.Linear(3, 3)
+            return {"test/x": judge(model(points()[0])).mean().item()}
+
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        trainer = Trainer(run, model, optimizer, classification_loss, step=breaking(until))
+        trainer.fit(Batches(points(), 8), evaluate)
+
+    goes_on_exactly(experiment, train)
+
+
+def test_an_array_that_is_a_file_is_not_read(experiment, tmp_path):
+    size = 2**36  # a file of nothing, which no memory holds
+    tokens = np.memmap(tmp_path / "tokens", dtype=np.uint8, mode="w+", shape=(size,))
+    files = {"train": np.asarray(tokens)}
+    run = new_run(experiment, ["steps=3", "tensorboard=false"])
+
+    def loss(model, batch):
+        return classification_loss(model, batch) + float(tokens[5]) + float(files["train"][6])
+
+    with run.attempt():
+        fit(run, None, nn.Linear(6, 3), loss=loss)
+    assert not (run.last_checkpoint() / "moving.safetensors").exists()
 
 
 def test_modes_that_a_training_changes_are_there_again(experiment):
@@ -368,6 +465,17 @@ def grown(model):
     return {"step": step}
 
 
+def teacher_later(model):
+    teacher = None
+
+    def step(trainer, batch):
+        nonlocal teacher
+        teacher = teacher or copy.deepcopy(model)
+        return trainer.train_step(batch)
+
+    return {"step": step}
+
+
 def hidden_sparse(model):
     model.graph = torch.eye(3).to_sparse()
 
@@ -396,6 +504,7 @@ REFUSED = {
     "state": (strange_state, "object"),
     "extra state": (strange_extra_state, "get_extra_state"),
     "grown": (grown, "more"),
+    "teacher later": (teacher_later, "teacher was made"),
     "hidden sparse": (hidden_sparse, "graph.*sparse"),
 }
 

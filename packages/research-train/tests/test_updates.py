@@ -237,3 +237,55 @@ def test_options_of_distributed_training_are_known_by_name(experiment):
     with pytest.raises(RunError, match="no option find_unused; there are broadcast_buffers"):
         fit(start(experiment), ddp={"find_unused": True})
     fit(start(experiment), ddp={"find_unused_parameters": True})
+
+
+class Masking(Batches):
+    def __iter__(self):
+        for inputs, targets in super().__iter__():
+            yield inputs, targets.index_fill(0, torch.arange(3), -100)
+
+
+def test_ignored_targets_that_only_batches_have_are_seen(experiment):
+    from datasets import Dataset
+
+    inputs, targets = points()
+    with pytest.raises(RunError, match="-100"):
+        fit(start(experiment, "accumulate=2"), batches=Masking((inputs, targets), 8))
+    targets[20] = -100
+    columns = {"inputs": inputs.numpy(), "targets": targets.numpy()}
+    batches = Batches.from_arrow(Dataset.from_dict(columns), ["inputs", "targets"], 8)
+    with pytest.raises(RunError, match="-100"):
+        fit(start(experiment, "accumulate=2"), batches=batches)
+
+
+def test_a_pixel_of_156_is_no_ignored_target(experiment):
+    _, targets = points()
+    pixels = torch.full((32, 4), 156, dtype=torch.uint8)
+
+    def loss(model, batch):
+        return cross_entropy(model(batch[0] / 255), batch[1])
+
+    fit(start(experiment, "accumulate=2"), loss, Batches((pixels, targets), 8))
+
+
+@pytest.mark.parametrize("word", ["accumulate=1", "precision=bfloat16", "accumulate=2"])
+def test_a_batch_of_any_kind_is_whole_or_can_not_be_cut(experiment, word):
+    class Graph:
+        def __init__(self, rows):
+            self.nodes, self.labels = (torch.stack(field) for field in zip(*rows, strict=True))
+
+    def loss(model, batch):
+        return cross_entropy(model(batch.nodes), batch.labels)
+
+    rows = list(zip(*points(), strict=True))
+    batches = StatefulDataLoader(rows, 8, collate_fn=Graph)
+    if word != "accumulate=2":
+        fit(start(experiment, word), loss, batches)
+        return
+    with pytest.raises(RunError, match="accumulate=2: a batch of Graph"):
+        fit(start(experiment, word), loss, batches)
+
+
+def test_a_loss_in_a_vector_is_refused_at_once(experiment):
+    with pytest.raises(RunError, match=r"shape \(1,\)"):
+        fit(start(experiment), lambda m, b: cross_entropy(m(b[0]), b[1]).reshape(1))

@@ -39,7 +39,10 @@ class IgnoredTargets:
 
     def begin(self, batches: BatchSource[Any]) -> None:
         """Begin anew with this data; nothing is looked at before the first batch."""
-        self._data = batches.data if isinstance(batches, Batches) else None
+        data = batches.data if type(batches) is Batches else ()  # one of another kind changes it
+        fields = list(data.values()) if isinstance(data, dict) else list(data)
+        known = bool(fields) and all(isinstance(field, Tensor) for field in fields)
+        self._data = data if known else None  # not what is read from a file, a batch at a time
         self._first, self._seen = True, None
 
     def look_at(self, batch: object) -> None:
@@ -73,7 +76,7 @@ class IgnoredTargets:
 
 def _integers(batch: object) -> Iterable[Tensor]:
     if isinstance(batch, Tensor):
-        if not (batch.is_floating_point() or batch.is_complex() or batch.dtype == torch.bool):
+        if batch.dtype in (torch.int64, torch.int32, torch.int16, torch.int8):
             yield batch
     elif isinstance(batch, Mapping):
         yield from _integers(list(batch.values()))

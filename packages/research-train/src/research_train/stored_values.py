@@ -75,6 +75,8 @@ def pack(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
             raise NotStorableError(f"a tensor that {reason}")
         tensors[name] = value.detach()
         return {"tensor": name}
+    if _on_disk(value):
+        raise NotStorableError("an array that is mapped from a file")
     if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
         tensors[name] = torch.from_numpy(np.array(value))  # a copy: it may be changed in place
         return {"array": name}
@@ -110,11 +112,17 @@ def unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
     return _KINDS[kind][2]([unpack(part, tensors) for part in content])
 
 
-def put_into(own: object, value: object) -> bool:
-    """Give own the value in place, so that all who hold it see it; whether that was possible."""
+def put_into(own: object, value: object, fixed: frozenset[int] = frozenset()) -> bool:
+    """Give own the value in place, so that all who hold it see it; whether that was possible.
+
+    fixed: where tensors lie in memory that aren't to change. What shares it with one has the value
+    already, or was no more than its first content (torch.nn.utils.spectral_norm's weight).
+    """
     if isinstance(own, Tensor) and isinstance(value, Tensor):
         if own.shape != value.shape or own.dtype != value.dtype or why_not_storable(own):
             return False
+        if own.untyped_storage().data_ptr() in fixed:
+            return torch.equal(own.detach(), value.to(own.device))
         with torch.no_grad():
             own.detach().copy_(value)
         return True
@@ -143,6 +151,15 @@ def moved_to(value: Any, device: torch.device) -> Any:
     if type(value) in (list, tuple):
         return type(value)(moved_to(each, device) for each in value)
     return value
+
+
+def _on_disk(value: object) -> bool:
+    """Whether it is an array whose content is a file's: it may be as large as a disk."""
+    while isinstance(value, np.ndarray):
+        if isinstance(value, np.memmap):
+            return True
+        value = value.base
+    return False
 
 
 def _numpy_generator(parts: list[Any]) -> np.random.Generator:

@@ -237,7 +237,7 @@ class Trainer(Generic[Batch]):
         """Add the gradients of the batch's loss, in `accumulate` parts; returns the loss."""
         if self._plain:  # nearly nothing between the loss and its gradient: a small model feels it
             loss = self._loss(self._called, batch)
-            if not isinstance(loss, Tensor):
+            if not isinstance(loss, Tensor) or loss.ndim:
                 loss, weight = mean_and_weight(loss)
                 self._over = self._over if weight is None else weight
             loss.backward()
@@ -247,16 +247,16 @@ class Trainer(Generic[Batch]):
 
     def _backward_in_parts(self, batch: Batch) -> Tensor:
         total = torch.zeros((), device=self.device)
-        parts, examples = split_batch(batch, self.config.accumulate), count_examples(batch)
+        parts, sizes = self._parts(batch)
         # What the loss says its parts count by is known only after each forward pass, so the
         # gradients are of a whole that is foreseen from the first, and put right in the end.
         foreseen, counted = 0.0, 0.0
         earlier: list[tuple[nn.Parameter, Tensor]] = []
-        for part in parts:
+        for part, size in zip(parts, sizes, strict=True):
             with self.autocast():
                 loss, weight = mean_and_weight(self._loss(self._called, part))
             if weight is None:  # gradients are averaged: a larger part of the batch counts for more
-                part_of_all = self._weight * count_examples(part) / examples
+                part_of_all = self._weight * size / sum(sizes)
             else:
                 if not foreseen:
                     first = mean_over_ranks(float(weight), self.world)
@@ -274,6 +274,20 @@ class Trainer(Generic[Batch]):
         whole = mean_over_ranks(counted, self.world)
         self._over = whole * self.world.size
         return total * self._put_right(foreseen / whole if whole else math.nan, earlier)
+
+    def _parts(self, batch: Batch) -> tuple[list[Batch], list[int]]:
+        """The batch in `accumulate` parts, and how many examples each has; whole, it isn't looked
+        into, and may be anything."""
+        if self.config.accumulate == 1:
+            return [batch], [1]
+        try:
+            parts = split_batch(batch, self.config.accumulate)
+            return parts, [count_examples(part) for part in parts]
+        except ValueError as error:
+            raise RunError(
+                f"accumulate={self.config.accumulate}: {error}. Leave it out, or let batches be "
+                "tuples, lists or dicts of tensors with an entry an example."
+            ) from error
 
     def _set_gradients_aside(self) -> list[tuple[nn.Parameter, Tensor]]:
         earlier = [(p, p.grad) for p in self.model.parameters() if p.grad is not None]

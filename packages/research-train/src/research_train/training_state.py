@@ -32,7 +32,8 @@ from research_train.state_owners import (
 from research_train.stored_values import NotStorableError, pack, why_not_storable
 
 EVALUATION = "evaluate"  # the holder that only looks
-HASHED = 2**20  # bytes: of a larger tensor it is asked whether torch has counted a write to it
+HASHED = 2**20  # bytes: of a larger tensor it is asked whether torch has counted a write to it,
+SAMPLED = 4096  # and so many of its values are looked at: nothing counts writes through `.data`
 
 
 class TrainingState:
@@ -54,6 +55,7 @@ class TrainingState:
         self._refuse_strange_tensors()
         self.refuse_unstorable()
         self._start = {name: _mark(value) for name, value in self._values()}
+        self._owners = {place for place, _ in find_owners(self._holders)}
         self._shapes = _shapes(model)
 
     def moved(self) -> dict[str, Any]:
@@ -75,6 +77,14 @@ class TrainingState:
             mark = _mark(value)
             if mark is None or (mark == self._start.get(name) and not name.endswith(f":{EXTRA}")):
                 continue
+            place = name.rpartition(":")[0]
+            if place not in self._owners:
+                if name.startswith(EVALUATION):  # what it has made for itself, it can make again
+                    continue
+                raise RunError(
+                    f"{place.strip(':')} was made in this training, so a resume would have no "
+                    f"place for what it keeps ({name.rpartition(':')[2]}). Make it before `fit`."
+                )
             if isinstance(value, Tensor) and (reason := why_not_storable(value)):
                 raise RunError(f"{name} changed in this training, and it {reason}")
             moved[name] = value
@@ -132,7 +142,8 @@ def extra_state(model: nn.Module) -> dict[str, Any]:
 def put_back_model(model: nn.Module, moved: Mapping[str, Any]) -> None:
     """Give a model what a checkpoint has of it; what trains, and in which mode, stays as it is."""
     flags = (f":{TRAINING}", REQUIRES_GRAD)
-    own = {k: v for k, v in moved.items() if k.startswith(f"{MODEL}:") and not k.endswith(flags)}
+    inside = (f"{MODEL}:", f"{MODEL}.")  # its modules, and those that lists in them hide
+    own = {k: v for k, v in moved.items() if k.startswith(inside) and not k.endswith(flags)}
     _put_back({MODEL: model}, own)
 
 
@@ -164,11 +175,22 @@ def start_training_mode(model: nn.Module) -> list[str]:
 
 def _put_back(holders: Mapping[str, object], moved: Mapping[str, Any]) -> None:
     owners = dict(find_owners(holders))
+    filled = [
+        each for name in (MODEL, AVERAGED) if isinstance(each := holders.get(name), nn.Module)
+    ]
+    fixed = frozenset(
+        tensor.untyped_storage().data_ptr()
+        for module in filled
+        for tensor in module.state_dict().values()
+        if isinstance(tensor, Tensor) and why_not_storable(tensor) is None
+    )
     for name, value in moved.items():
         place, _, attribute = name.rpartition(":")
         try:
-            write_state(owners[place], attribute, value)
+            write_state(owners[place], attribute, value, fixed)
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+            if name.startswith(EVALUATION):  # another one may be meant to look now
+                continue
             raise CheckpointError(f"{name}, which the checkpoint has, has no place here") from error
 
 
@@ -222,15 +244,24 @@ def _digest(tensor: Tensor, counted: bool) -> object:
     return tuple(tensor.shape), str(tensor.dtype), zlib.crc32(content.data)
 
 
+def _sample(tensor: Tensor) -> object:
+    count = min(SAMPLED, tensor.numel())
+    places = torch.linspace(0, tensor.numel() - 1, count, dtype=torch.float64).long()
+    return _digest(tensor[torch.unravel_index(places.to(tensor.device), tensor.shape)], False)
+
+
 class _Write:
     """A tensor, held so that its memory is no other's, and how often it had been written to."""
 
     def __init__(self, tensor: Tensor):
         self.object, self.tensor = tensor, tensor.detach()
         self.writes = tensor._version
+        self.sample = None if why_not_storable(tensor) else _sample(self.tensor)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, _Write) or self.writes != other.writes:
+            return False
+        if self.sample != other.sample:
             return False
         one, two = self.tensor, other.tensor
         if one.layout is not torch.strided or two.layout is not torch.strided:
