@@ -23,6 +23,7 @@ ROOTS = (
     ("research_train.launch", "train_run"),
     ("research_train.run", "Run"),
     ("research_train.random_state", "seed_everything"),
+    ("research_train.hash_seed", "FIXED"),
 )
 # Where following ends: these only show or copy numbers that stand in metrics.jsonl already.
 BESIDE_THE_NUMBERS = frozenset({"research_train.trackers", "research_train.progress"})
