@@ -1,5 +1,6 @@
 """Generated datasets: made once, whole, and known by what makes them."""
 
+import importlib
 import json
 import multiprocessing
 from dataclasses import replace
@@ -14,6 +15,7 @@ from research_data import (
     make_dataset,
     verify_asset,
 )
+from research_data.generator_code import reached_sources
 
 
 def generate(examples):
@@ -122,3 +124,50 @@ def test_damage_is_noticed(harm):
         manifest.write_text(manifest.read_text().replace("data.safetensors", "../data"))
     with pytest.raises(DamagedAssetError, match=str(folder)):
         make_dataset(DATASET)
+
+
+BEFORE = {
+    "__init__.py": "",
+    "made.py": "import numpy as np\nfrom made_{n}.shapes import SCALE, Sized, helper\n"
+    "from made_{n} import tables\n\n\ndef generate():\n    from .late import offset\n\n"
+    "    return {{'x': np.full(3, helper() * SCALE + Sized().size + tables.ROW + offset)}}\n\n\n"
+    "def other():\n    return 1\n",
+    "shapes.py": "SCALE = 2\nUNUSED = 1\n\n\ndef deeper():\n    return 1\n\n\n"
+    "def helper():\n    return deeper()\n\n\nclass Base:\n    size = 4\n\n\nclass Sized(Base):\n"
+    "    pass\n",
+    "tables.py": "ROW = 5\n",
+    "late.py": "offset = 6\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "counts"),
+    [
+        ("shapes.py", "SCALE = 2", "SCALE = 3", True),
+        ("shapes.py", "def deeper():\n    return 1", "def deeper():\n    return 2", True),
+        ("shapes.py", "size = 4", "size = 5", True),
+        ("tables.py", "ROW = 5", "ROW = 6", True),
+        ("late.py", "offset = 6", "offset = 7", True),
+        ("shapes.py", "UNUSED = 1", "UNUSED = 2", False),
+        ("made.py", "def other():\n    return 1", "def other():\n    return 2", False),
+    ],
+)
+def test_what_the_generator_reaches_in_its_package_counts(
+    tmp_path, monkeypatch, file, old, new, counts
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    revisions = []
+    for n in ("a", "b"):
+        name = f"made_{n}_{abs(hash((file, old)))}"
+        folder = tmp_path / name
+        folder.mkdir()
+        for path, text in BEFORE.items():
+            text = text.replace("made_{n}", name).replace("{{", "{").replace("}}", "}")
+            (folder / path).write_text(text.replace(old, new) if (n, path) == ("b", file) else text)
+        generate = importlib.import_module(f"{name}.made").generate
+        assert generate()["x"].shape == (3,)
+        dataset = replace(DATASET, generate=generate)
+        reached = reached_sources(generate)
+        revisions.append({key.partition(":")[2] or key[-6:]: text for key, text in reached.items()})
+        assert dataset.revision != DATASET.revision
+    assert (revisions[0] != revisions[1]) == counts

@@ -19,6 +19,7 @@ from research_data.assets import get_datasets_dir
 from research_data.catalog import Asset, name_asset
 from research_data.durable import new_folder, sha256_file
 from research_data.errors import DamagedAssetError
+from research_data.generator_code import reached_sources
 from research_data.manifest import FileEntry, Manifest, folder_name, hide_manifest
 from research_data.verify import check_asset
 
@@ -60,14 +61,17 @@ class GeneratedDataset:
     def revision(self) -> str:
         """Key of generator (its name and source), package version and arguments; 12 hex digits.
 
-        The source counts, so that editing the generator never leaves old data under its name.
+        The source counts, so that editing the generator, a helper or a constant of its package
+        never leaves old data under its name.
         """
-        identity = {
+        identity: dict[str, object] = {
             "generator": self.generator,
             "source": inspect.getsource(self.generate),
             "package": [self.package, self.version],
             "arguments": dict(self.arguments),
         }
+        if reached := reached_sources(self.generate):
+            identity["reached"] = reached
         return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
 
     @property
