@@ -2,26 +2,30 @@
 
     python -m research_cli.paper_loading paper-mnist1d
 
-prints a JSON list of problems. `paper check` starts it: the paper may run a release of
-research-train.
+prints a JSON list of problems. `paper check` starts it: the paper may run releases of research-data
+and research-train, so nothing is imported here that 0.1.0 hasn't.
 """
 
 import json
 import sys
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 from research_data.errors import ResearchError
-from research_data.plain_files import read_toml, table_of
 from research_train.config import load_config
-from research_train.edge import at_the_edge
 from research_train.members import GROUP, Member, find_member, installed_members
 
 
 def loading_problems(member: Member) -> Iterator[str]:
     """Experiments that aren't installed as the pyproject says, and configs that can't be loaded."""
     pyproject = member.folder / "pyproject.toml"
-    points = table_of(read_toml(pyproject), "project", "entry-points", GROUP, path=pyproject)
+    try:
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        points = dict(project.get("entry-points", {}).get(GROUP, {}))
+    except (OSError, ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:
+        yield f"{pyproject}: cannot be read ({error}). Correct it"
+        return
     if points != member.experiments:
         yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
     for name in sorted(points.keys() & member.experiments.keys()):
@@ -46,4 +50,4 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(at_the_edge(main, sys.argv[1:]))
+    sys.exit(main(sys.argv[1:]))
