@@ -19,10 +19,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from research_train.claims import Claim, judge
-from research_train.config import dump_yaml
-from research_train.environment import describe_environment, host_name
-from research_train.record import Attempt, RunRecord, record_as_json, utc_now
+from research_train.claims.claim import Claim, judge
+from research_train.experiment.config import dump_yaml
+from research_train.record.environment import describe_environment, host_name
+from research_train.record.record import Attempt, RunRecord, record_as_json, utc_now
 
 SEEDS = 5
 POINTS = 200

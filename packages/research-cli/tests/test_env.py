@@ -16,7 +16,7 @@ from research_cli.checks import Check
 from research_cli.checks.packages import STACK
 from research_cli.checks.workspace import INTERNAL
 from research_cli.env import print_table
-from research_train.members import installed_from
+from research_train.experiment.members import installed_from
 
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 

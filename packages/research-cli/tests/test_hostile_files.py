@@ -24,7 +24,7 @@ from research_cli.package_check import check_packages
 from research_cli.package_state import packages
 from research_cli.paper_check import check_papers
 from research_cli.paper_list import papers
-from research_train.edge import Command, at_the_edge, sentence_of
+from research_train.command_line.edge import Command, at_the_edge, sentence_of
 from research_train.launch import _evaluate, _train
 from workspaces import Workspace
 

@@ -76,7 +76,7 @@ def test_where_runs_are_here_their_replay_says_it(workspace: Workspace) -> None:
         "     overrides: {seven: [answer=7]}}\n"
     )
     assert workspace.typed("train", "--paper", "tiny", "second", "answer=7").code == 0
-    seeds = source / "research_train/random_state.py"
+    seeds = source / "research_train/state/random_state.py"
     seeds.write_text(seeds.read_text().replace("manual_seed(seed)", "manual_seed(seed + 1)"))
     words = ("package", "impact", "research-train", "--steps", "10", "--json")
     done = workspace.typed("research-cli", *words)

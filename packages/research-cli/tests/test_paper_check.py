@@ -15,12 +15,12 @@ from research_cli.paper_screens import list_rows
 from research_cli.recorded_results import RecordedResults, standings
 from research_cli.templates import NewMember, fill_in
 from research_data import UsageError
-from research_train.claim_history import ClaimSet
-from research_train.claims import Censored, Claim, Claims, Finding, judge, read_claims
-from research_train.claims_report import BEGIN, readme_block, results_of
-from research_train.members import Member
-from research_train.reproduce import Reproduction
-from research_train.run_table import RunSummary
+from research_train.claims.claim import Censored, Claim, Claims, Finding, judge, read_claims
+from research_train.evidence.claim_edits import ClaimSet
+from research_train.evidence.reproduce import Reproduction
+from research_train.experiment.members import Member
+from research_train.history.table import RunSummary
+from research_train.results.report import BEGIN, readme_block, results_of
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ import pytest
 from research_cli.paper_list import member_folders
 from research_cli.report_curves import curve_figures
 from research_cli.report_facts import MemberFacts, member_facts
-from research_train.claims import judge, read_claims
-from research_train.claims_report import claims_rows
-from research_train.run_table import summarise
+from research_train.claims.claim import judge, read_claims
+from research_train.history.table import summarise
+from research_train.results.report import claims_rows
 from workspaces import Workspace
 
 TITLE = 'Tiny <script>alert(1)</script> & "co"'

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from research_train.record import compute_seal, read_record
+from research_train.record.record import compute_seal, read_record
 from workspaces import Result, Workspace
 
 

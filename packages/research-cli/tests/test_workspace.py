@@ -11,7 +11,7 @@ from research_cli.checks.workspace import (
     this_workspace,
 )
 from research_data import UsageError
-from research_train.requirements import internal_packages
+from research_train.versions.requirements import internal_packages
 
 
 def test_every_row_of_the_stack_is_declared_by_a_pyproject_with_a_bound() -> None:

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import torch
 from research_train import TrainState, load_checkpoint
-from research_train.checkpoint import view_snapshot
-from research_train.checkpoint_writer import CheckpointWriter
+from research_train.state.checkpoint import view_snapshot
+from research_train.state.writer import CheckpointWriter
 from torch import nn
 
 

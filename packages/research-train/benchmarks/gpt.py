@@ -23,7 +23,7 @@ from research_train import (
     prepare_assets,
     start_run,
 )
-from research_train.random_state import seed_everything
+from research_train.state.random_state import seed_everything
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 

@@ -17,9 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from research_train.config import dump_yaml
-from research_train.environment import describe_environment, git_state, host_name
-from research_train.record import Attempt, RunRecord, record_as_json, utc_now
+from research_train.experiment.config import dump_yaml
+from research_train.record.environment import describe_environment, git_state, host_name
+from research_train.record.record import Attempt, RunRecord, record_as_json, utc_now
 
 LIST = [str(Path(sys.executable).with_name("research-cli")), "run", "list"]
 COMMANDS = {

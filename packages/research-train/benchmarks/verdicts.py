@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from research_train.claim_statistics import mean_interval, oddity
-from research_train.claims import Claim, judge
+from research_train.claims.claim import Claim, judge
+from research_train.claims.statistics import mean_interval, oddity
 from scipy import stats
 
 Floats = NDArray[np.float64]

@@ -55,7 +55,7 @@ def change(file, old, new):
 def test_a_neutral_change_costs_replays_and_another_number_trainings(workspace, paper):
     runs = [record["id"] for record in workspace.records()]
     sealed = [file.read_bytes() for file in sorted(workspace.outputs.glob("tiny/*/run.json"))]
-    loop = workspace.root / "src/research_train/random_state.py"
+    loop = workspace.root / "src/research_train/state/random_state.py"
     change(loop, "torch.manual_seed(seed)", "torch.manual_seed(seed + 0)")
     done = reproduce(workspace)
     assert done.code == 0, done.errors
@@ -91,7 +91,7 @@ def test_a_difference_at_the_end_alone_is_found(workspace, paper):
 
 
 def test_an_edited_verdict_carries_nothing(workspace, paper):
-    loop = workspace.root / "src/research_train/random_state.py"
+    loop = workspace.root / "src/research_train/state/random_state.py"
     change(loop, "torch.manual_seed(seed)", "torch.manual_seed(seed + 1)")
     assert reproduce(workspace, "points").code == 0
     made = workspace.records()[3:]

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 from research_train import find_member, installed_members, runs
-from research_train.claim_history import when_set
-from research_train.claims import read_claims
+from research_train.claims.claim import read_claims
+from research_train.evidence.claim_edits import when_set
 
 CLAIMS = """source: Nobody
 claims:

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from research_train.claim_statistics import (
+from research_train.claims.statistics import (
     grubbs_limit,
     holm_levels,
     mean_interval,

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from research_train import ClaimsError, ConfigError
-from research_train.claim_statistics import mean_interval
-from research_train.claims import (
+from research_train.claims.claim import (
     Censored,
     Claim,
     judge,
@@ -17,6 +16,7 @@ from research_train.claims import (
     read_claims,
     seed_value,
 )
+from research_train.claims.statistics import mean_interval
 
 
 def claim(**changes):

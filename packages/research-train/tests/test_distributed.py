@@ -61,7 +61,15 @@ def test_what_two_began_one_goes_on_with_and_the_reverse(workspace, one):
 
 def test_torchrun_does_the_same(workspace, one):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    words = ["--nproc-per-node", "2", "-m", "research_train.launcher", "shared", "--paper", "tiny"]
+    words = [
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "research_train.processes.several",
+        "shared",
+        "--paper",
+        "tiny",
+    ]
     result = workspace.run_program(*command, *words)
     assert result.code == 0, result.errors
     [two] = workspace.records()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from research_data import ResearchError, StorageError
-from research_train.edge import at_the_edge, sentence_of
+from research_train.command_line.edge import at_the_edge, sentence_of
 
 
 def ended(error, capsys):

@@ -7,7 +7,7 @@ import sys
 import code_edits
 import pytest
 from research_train import load_config
-from research_train.fingerprint import fingerprint
+from research_train.code.fingerprint import fingerprint
 
 ASSETS = {"tiny-points": "0123456789ab"}
 NONE: set[str] = set()
@@ -140,7 +140,7 @@ CHILD = """
 import json, os, sys
 from pathlib import Path
 from research_train import find_member, installed_members
-from research_train.fingerprint import code_identity
+from research_train.code.fingerprint import code_identity
 
 member = find_member("tiny", installed_members())
 def now():
@@ -164,7 +164,7 @@ CASES = """
 import importlib, json, sys
 from pathlib import Path
 from research_train import find_member, installed_members
-from research_train.fingerprint import code_identity
+from research_train.code.fingerprint import code_identity
 
 member, found = find_member("tiny", installed_members()), []
 def now():

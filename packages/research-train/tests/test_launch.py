@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from research_train.plain_config import read_flat_config
+from research_train.record.flat_config import read_flat_config
 
 
 def test_train_prints_the_run_folder_last_and_versions_first(workspace):

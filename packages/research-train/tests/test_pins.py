@@ -12,7 +12,7 @@ from research_train import (
     new_run,
     pins,
 )
-from research_train.pins import choose_versions
+from research_train.versions.hand_over import choose_versions
 from workspaces import Workspace
 
 
@@ -155,11 +155,11 @@ def test_an_edited_copy_is_unpacked_anew(workspace):
     workspace.require("research-train==0.0.8")
     assert "changed" not in workspace.train("second").errors
     [copy] = workspace.unpacked_releases()
-    (copy / "research_train" / "trainer.py").write_text("raise SystemExit('edited')\n")
+    (copy / "research_train/loop/trainer.py").write_text("raise SystemExit('edited')\n")
     (copy / "research_train" / "more.py").write_text("")
     result = workspace.train("second")
     assert result.code == 0, result.errors
-    assert "research_train/more.py, research_train/trainer.py" in result.errors
+    assert "research_train/more.py, research_train/loop/trainer.py" in result.errors
     assert "unpacked anew" in result.errors
     assert "changed" not in workspace.train("second").errors
 
@@ -235,7 +235,7 @@ def test_releases_of_another_checkout_are_left(workspace):
         "-c",
         f"import sys; sys.path.remove({str(elsewhere)!r}); sys.orig_argv = [sys.executable, "
         f"{str(Path(sys.executable).with_name('train'))!r}, '--paper', 'tiny', 'second']\n"
-        "from research_train.pins import leave_releases\nleave_releases()",
+        "from research_train.versions.hand_over import leave_releases\nleave_releases()",
     )
     assert run.code == 0, run.errors
     [record] = workspace.records()

@@ -3,7 +3,7 @@
 import pytest
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
-from research_train.requirements import satisfies
+from research_train.versions.requirements import satisfies
 
 
 @pytest.mark.parametrize(

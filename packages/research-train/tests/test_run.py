@@ -22,8 +22,8 @@ from research_train import (
     resumed_run,
     train_run,
 )
-from research_train.record import compute_seal, was_lengthened
-from research_train.run_folders import lock_run, run_status
+from research_train.record.folders import lock_run, run_status
+from research_train.record.record import compute_seal, was_lengthened
 
 FIELDS = {
     "schema",

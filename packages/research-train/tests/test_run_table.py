@@ -23,11 +23,11 @@ from research_train import (
     runs,
     tag_run,
 )
-from research_train.config import dump_yaml, read_yaml
-from research_train.environment import Environment, GitState
-from research_train.plain_config import read_flat_config
-from research_train.record import Attempt, record_as_json, utc_now
-from research_train.run_changes import plan_removal
+from research_train.experiment.config import dump_yaml, read_yaml
+from research_train.history.changes import plan_removal
+from research_train.record.environment import Environment, GitState
+from research_train.record.flat_config import read_flat_config
+from research_train.record.record import Attempt, record_as_json, utc_now
 
 HERE = Environment(python="3.11.7", platform="Linux", cpu="fast", gpu=None, cuda=None)
 

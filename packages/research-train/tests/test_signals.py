@@ -8,7 +8,7 @@ import pytest
 CLOSED = """
 import os, signal
 from research_train.errors import Interrupted
-from research_train.signals import StopRequest
+from research_train.processes.signals import StopRequest
 
 signal.signal(signal.SIGHUP, signal.{before})
 try:

@@ -5,7 +5,7 @@ import subprocess
 import tarfile
 
 import pytest
-from research_train.source import archive_source
+from research_train.code.archive import archive_source
 
 KEY = "hf_" + "aB3" * 12  # as long as a token, and nobody's
 

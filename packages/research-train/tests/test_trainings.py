@@ -1,7 +1,7 @@
 """Several trainings at once: which comes next, and how long all will take."""
 
 import pytest
-from research_train.trainings import NeededRun, Setting, Work
+from research_train.evidence.trainings import NeededRun, Setting, Work
 
 SHORT, LONG, NEW = (Setting("tiny", (f"model={name}",)) for name in ("short", "long", "new"))
 

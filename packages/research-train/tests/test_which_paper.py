@@ -6,7 +6,11 @@ import subprocess
 
 import pytest
 from research_train import MemberError
-from research_train.which_paper import UV_OPTIONS_WITH_VALUE, uv_run_options, which_member
+from research_train.command_line.which_paper import (
+    UV_OPTIONS_WITH_VALUE,
+    uv_run_options,
+    which_member,
+)
 
 ALPHA, BETA = "experiments of alpha:", "experiments of beta:"
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 from research_train import ConfigError, ConfigSection
-from research_train.words import annotation_at, typed
-from research_train.yaml_file import parse_yaml
+from research_train.experiment.words import annotation_at, typed
+from research_train.experiment.yaml_file import parse_yaml
 
 
 class Colour(Enum):

@@ -17,7 +17,7 @@ from pathlib import Path
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, StorageError
 from research_data.plain_files import read_toml
-from research_train.pins import without_releases
+from research_train.versions.hand_over import without_releases
 
 from research_cli.package_state import members
 

@@ -74,7 +74,9 @@ class Commands(TyperGroup):
 
 
 def _ended_by(error: BaseException) -> int:
-    from research_train.edge import ended_by  # what answers at once needs no research-train
+    from research_train.command_line.edge import (
+        ended_by,  # what answers at once needs no research-train
+    )
 
     return ended_by(error)
 
@@ -113,7 +115,7 @@ def research_cli(
 ) -> None:
     """Commands over the research workspace."""
     if "RESEARCH_RELEASES" in os.environ:  # under `paper exec`: this one isn't
-        from research_train.pins import leave_releases
+        from research_train.versions.hand_over import leave_releases
 
         leave_releases()
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
-from research_train.git import git_environment, run_git
+from research_train.code.git import git_environment, run_git
 
 KINDS = ("papers", "projects", "packages")
 MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then

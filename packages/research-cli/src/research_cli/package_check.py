@@ -13,12 +13,12 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
 from research_data.plain_files import read_toml, table_of
+from research_train.code.archive import imports, member_code
+from research_train.code.git import run_git
 from research_train.errors import RequirementError
-from research_train.git import run_git
-from research_train.members import Member
-from research_train.releases import RELEASES, Release, hash_file, releases
-from research_train.requirements import installed_version, internal_packages, required_by
-from research_train.source import imports, member_code
+from research_train.experiment.members import Member
+from research_train.versions.releases import RELEASES, Release, hash_file, releases
+from research_train.versions.requirements import installed_version, internal_packages, required_by
 
 from research_cli.package_state import changed_code, members, requirements_met, version_of
 

@@ -1,8 +1,8 @@
 """What an unreleased change of a package does to the papers.
 
 Where sealed runs of older code are here, their replay says it, as `reproduce` would ask for it
-(carried.py of research-train). Otherwise each is trained shortly, under the last release and under
-the working tree.
+(evidence/carried.py of research-train). Otherwise each is trained shortly, under the last release
+and under the working tree.
 """
 
 import json
@@ -16,15 +16,15 @@ from typing import Literal
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, UsageError
-from research_train.children import start_child
-from research_train.claims import CLAIMS
+from research_train.claims.claim import CLAIMS
 from research_train.errors import RequirementError
-from research_train.logged_metrics import read_metrics, repeatable_part
-from research_train.members import Member, did_you_mean, installed_members
-from research_train.pins import Choice, choose_versions, environment_under
-from research_train.record import checkpoint_digests
-from research_train.releases import releases
-from research_train.requirements import internal_packages
+from research_train.experiment.members import Member, did_you_mean, installed_members
+from research_train.processes.children import start_child
+from research_train.record.metrics_file import read_metrics, repeatable_part
+from research_train.record.record import checkpoint_digests
+from research_train.versions.hand_over import Choice, choose_versions, environment_under
+from research_train.versions.releases import releases
+from research_train.versions.requirements import internal_packages
 
 STEPS = 20
 
@@ -101,7 +101,9 @@ def _impact(member: Member, before: Choice, steps: int, say: Callable[[str], Non
 
 def _by_evidence(member: Member, say: Callable[[str], None]) -> Impact | None:
     """What a replay of its runs says; None where there are none that the change is about."""
-    from research_train.reproduce import carry_evidence  # SciPy: slow, and only needed here
+    from research_train.evidence.reproduce import (
+        carry_evidence,  # SciPy: slow, and only needed here
+    )
 
     if not (member.folder / CLAIMS).is_file():
         return None

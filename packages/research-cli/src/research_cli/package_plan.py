@@ -7,8 +7,8 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 from research_data.errors import ResearchError, UsageError
-from research_train.git import run_git
-from research_train.releases import RELEASES, releases
+from research_train.code.git import run_git
+from research_train.versions.releases import RELEASES, releases
 
 from research_cli.changelog import unreleased_entries
 from research_cli.package_state import find_package, version_of

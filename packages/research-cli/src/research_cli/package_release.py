@@ -32,8 +32,8 @@ from research_data.durable import write_bytes
 from research_data.errors import ResearchError
 from research_data.progress import say
 from research_train.errors import Interrupted
-from research_train.releases import HASH, RELEASES, releases
-from research_train.requirements import internal_packages
+from research_train.versions.releases import HASH, RELEASES, releases
+from research_train.versions.requirements import internal_packages
 
 from research_cli.changelog import stamp
 from research_cli.package_plan import Plan

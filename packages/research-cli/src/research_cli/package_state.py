@@ -11,10 +11,10 @@ from research_data import find_workspace, this_workspace
 from research_data.errors import ResearchError, UnreadableError, UsageError
 from research_data.plain_files import read_toml, table_of
 from research_train.errors import RequirementError
-from research_train.members import Member, did_you_mean
-from research_train.pins import Choice, choose_versions
-from research_train.releases import Release, releases
-from research_train.requirements import internal_packages, required_by
+from research_train.experiment.members import Member, did_you_mean
+from research_train.versions.hand_over import Choice, choose_versions
+from research_train.versions.releases import Release, releases
+from research_train.versions.requirements import internal_packages, required_by
 
 from research_cli.changelog import unreleased_entries
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from research_data.errors import ResearchError
 from research_data.plain_files import table_of
 from research_data.shown import brief
-from research_train.claims import read_claims
-from research_train.claims_report import RESULTS, read_readme, readme_block
+from research_train.claims.claim import read_claims
 from research_train.errors import MemberError
-from research_train.members import GROUP, Member, find_member
-from research_train.needs import hub_needs
-from research_train.pins import environment_under
+from research_train.experiment.members import GROUP, Member, find_member
+from research_train.experiment.needs import hub_needs
+from research_train.results.report import RESULTS, read_readme, readme_block
+from research_train.versions.hand_over import environment_under
 
 from research_cli.package_check import missing_sources, undeclared_imports
 from research_cli.paper_list import kind_of, member_folders, pyproject_of

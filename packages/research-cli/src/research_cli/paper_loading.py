@@ -13,8 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
 
 from research_data.errors import ResearchError
-from research_train.config import load_config
-from research_train.members import GROUP, Member, find_member, installed_members
+from research_train.experiment.config import load_config
+from research_train.experiment.members import GROUP, Member, find_member, installed_members
 
 
 def loading_problems(member: Member) -> Iterator[str]:

@@ -12,10 +12,10 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, UsageError
-from research_train.members import Member, did_you_mean
-from research_train.pins import Choice, choose_versions, environment_under
-from research_train.releases import releases
-from research_train.requirements import internal_packages, required_by
+from research_train.experiment.members import Member, did_you_mean
+from research_train.versions.hand_over import Choice, choose_versions, environment_under
+from research_train.versions.releases import releases
+from research_train.versions.requirements import internal_packages, required_by
 from tomlkit.items import Array
 
 from research_cli.all_or_nothing import LOCK, alone, call, renewed_lock, restored_on_failure

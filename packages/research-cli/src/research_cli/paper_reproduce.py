@@ -15,7 +15,7 @@ from research_data.progress import say
 from research_cli.printing import Json, examples, print_json
 
 if TYPE_CHECKING:
-    from research_train.members import Member
+    from research_train.experiment.members import Member
 
 
 def with_reproduce(app: typer.Typer) -> typer.Typer:
@@ -81,9 +81,9 @@ def reproduce_papers(
     words: for every `reproduce`. What they print goes where ours does, or with as_json into the
     reports. Raises KeyboardInterrupt when a signal has stopped them, each training at a checkpoint.
     """
-    from research_train.children import start_child
     from research_train.errors import Interrupted
-    from research_train.signals import StopRequest
+    from research_train.processes.children import start_child
+    from research_train.processes.signals import StopRequest
 
     ended = []
     for member in members:
@@ -113,8 +113,8 @@ def reproduce_papers(
 
 def _members(names: Sequence[str], every: bool) -> list["Member"]:
     """The members of these names, or the workspace's that make claims. Raises UsageError."""
-    from research_train.claims import CLAIMS
-    from research_train.members import find_member, installed_members
+    from research_train.claims.claim import CLAIMS
+    from research_train.experiment.members import find_member, installed_members
 
     from research_cli.package_state import workspace_here
 

@@ -9,7 +9,7 @@ from research_cli.printing import Json, examples, new_app, output, print_json
 from research_cli.run_screens import print_rows
 
 if TYPE_CHECKING:
-    from research_train.members import Member
+    from research_train.experiment.members import Member
 
     from research_cli.paper_pins import Pin
     from research_cli.templates import NewMember
@@ -204,7 +204,7 @@ def make(member: "NewMember", json: bool) -> None:
 
 
 def _member(name: str) -> "Member":
-    from research_train.members import find_member, installed_members
+    from research_train.experiment.members import find_member, installed_members
 
     return find_member(name, installed_members())
 

@@ -9,8 +9,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from research_data.errors import ResearchError
-from research_train.children import ask_for_death_signal
-from research_train.git import git_environment
+from research_train.code.git import git_environment
+from research_train.processes.children import ask_for_death_signal
 
 STOP_TIMEOUT = 5.0  # seconds that tests get to end by themselves
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 from research_data.errors import ResearchError
-from research_train.claims import (
+from research_train.claims.claim import (
     Censored,
     Claim,
     Finding,
@@ -15,9 +15,9 @@ from research_train.claims import (
     Verdict,
     judge,
 )
-from research_train.claims_report import RESULTS
 from research_train.errors import ClaimsError
-from research_train.members import Member
+from research_train.experiment.members import Member
+from research_train.results.report import RESULTS
 
 NO_EVIDENCE = "no evidence"
 STALE = "stale"

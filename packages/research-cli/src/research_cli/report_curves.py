@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from research_data.errors import ResearchError
-from research_train.logged_metrics import read_metrics
-from research_train.run_curves import (
+from research_train.history.curves import (
     RunGroup,
     group_curve,
     group_labels,
@@ -15,7 +14,8 @@ from research_train.run_curves import (
     logarithmic_metrics,
     seed_groups,
 )
-from research_train.run_table import RunSummary
+from research_train.history.table import RunSummary
+from research_train.record.metrics_file import read_metrics
 from research_viz import claim_plot, inline_svg, learning_curves
 
 from research_cli.report_facts import MemberFacts

@@ -7,8 +7,9 @@ from typing import Literal
 
 from research_data.errors import ResearchError, UnreadableError
 from research_data.plain_files import read_toml, table_of
-from research_train.claims import CLAIMS, Claim, read_claims
-from research_train.claims_report import (
+from research_train.claims.claim import CLAIMS, Claim, read_claims
+from research_train.experiment.members import Member
+from research_train.results.report import (
     COLUMNS,
     RESULTS,
     claim_row,
@@ -16,7 +17,6 @@ from research_train.claims_report import (
     shown_published,
     verdict_notes,
 )
-from research_train.members import Member
 from research_viz import ClaimRow
 
 from research_cli.member_names import ARXIV

@@ -21,11 +21,11 @@ from research_data.durable import write_bytes
 from research_data.shown import printable
 from research_data.verify import count_cores
 from research_train import runs as recorded_runs
-from research_train.members import Member, find_member
-from research_train.record import utc_now
-from research_train.run_comparison import differing
-from research_train.run_curves import BESIDE_THE_POINT
-from research_train.run_table import RunSummary
+from research_train.experiment.members import Member, find_member
+from research_train.history.comparison import differing
+from research_train.history.curves import BESIDE_THE_POINT
+from research_train.history.table import RunSummary
+from research_train.record.record import utc_now
 
 from research_cli.paper_list import member_folders
 from research_cli.report_curves import PageFigure, claims_figure, curve_figures

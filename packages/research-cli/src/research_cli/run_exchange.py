@@ -11,8 +11,8 @@ from research_cli.printing import Json, examples, output
 from research_cli.runs import Run
 
 if TYPE_CHECKING:
-    from research_train.record import RunRecord
-    from research_train.rerun import LineDifference, Rerun
+    from research_train.history.rerun import LineDifference, Rerun
+    from research_train.record.record import RunRecord
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 

@@ -13,8 +13,8 @@ from research_cli.printing import Json, examples, output
 from research_cli.runs import Runs
 
 if TYPE_CHECKING:
-    from research_train.run_curves import Format, RunGroup
-    from research_train.run_table import RunSummary
+    from research_train.history.curves import Format, RunGroup
+    from research_train.history.table import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -65,8 +65,8 @@ def with_plot(app: typer.Typer) -> typer.Typer:
         losses have, from the lowest to the highest seed. The curves are labelled by what differs
         in the config.
         """
-        from research_train.run_curves import draw_groups, seed_groups
-        from research_train.run_table import find_any_run
+        from research_train.history.curves import draw_groups, seed_groups
+        from research_train.history.table import find_any_run
 
         if out is not None and out.suffix not in ENDINGS:
             raise UsageError(f"--out {str(out)!r}: a figure's name ends in .png, .svg or .pdf")
@@ -110,8 +110,8 @@ def remarks(
     runs: "Sequence[RunSummary]", groups: "Sequence[RunGroup]", by: str | None
 ) -> Iterable[str]:
     """What a reader of the figure should know: runs left out, settings pooled."""
-    from research_train.run_comparison import differing
-    from research_train.run_curves import BESIDE_THE_POINT
+    from research_train.history.comparison import differing
+    from research_train.history.curves import BESIDE_THE_POINT
 
     drawn = {run.folder for group in groups for run in group.runs}
     left = [run for run in runs if run.folder not in drawn]

@@ -13,8 +13,8 @@ from research_data.shown import print_line, printable
 from research_cli.printing import print_table
 
 if TYPE_CHECKING:
-    from research_train.run_comparison import RunComparison
-    from research_train.run_table import RunSummary
+    from research_train.history.comparison import RunComparison
+    from research_train.history.table import RunSummary
 
 METRICS_SHOWN = 3  # in a row of the list
 
@@ -75,11 +75,11 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.catalog import disk_size
     from research_train.errors import ConfigError
-    from research_train.logged_metrics import read_metrics
-    from research_train.plain_config import read_flat_config
-    from research_train.record import checkpoint_folders, record_as_json
-    from research_train.run_files import CHECKPOINTS
-    from research_train.run_table import seal_state
+    from research_train.history.table import seal_state
+    from research_train.record.files import CHECKPOINTS
+    from research_train.record.flat_config import read_flat_config
+    from research_train.record.metrics_file import read_metrics
+    from research_train.record.record import checkpoint_folders, record_as_json
 
     try:
         config, wrong = read_flat_config(run.folder), None
@@ -189,7 +189,7 @@ def comparison_json(comparison: "RunComparison") -> dict[str, Any]:
 
 def print_comparison(comparison: "RunComparison") -> None:
     """A table, a column a run, and what is to be said below it."""
-    from research_train.run_comparison import labels
+    from research_train.history.comparison import labels
 
     runs = comparison.runs
     heads = labels(runs)

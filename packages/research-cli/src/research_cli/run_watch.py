@@ -9,8 +9,8 @@ from research_cli.printing import say_unless
 from research_cli.run_screens import brief, shown_age, shown_number
 
 if TYPE_CHECKING:
-    from research_train.logged_metrics import Point
-    from research_train.run_table import RunSummary
+    from research_train.history.table import RunSummary
+    from research_train.record.metrics_file import Point
     from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -19,7 +19,7 @@ SPARKLINE = 40  # characters
 
 def watch_plain(run: "RunSummary", as_json: bool) -> None:
     """A line for each line of metrics.jsonl, until the run ends."""
-    from research_train.logged_metrics import follow_run
+    from research_train.record.metrics_file import follow_run
 
     say_unless(as_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
@@ -32,7 +32,7 @@ def watch_plain(run: "RunSummary", as_json: bool) -> None:
 
 def watch_live(run: "RunSummary") -> None:
     """A table of all metrics at a terminal, until the run ends."""
-    from research_train.logged_metrics import follow_run
+    from research_train.record.metrics_file import follow_run
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text

@@ -3,8 +3,8 @@
     echo '[{"experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         python -m research_train.fingerprints --paper mnist1d
 
-What runs may be another version than the workspace's (pins.py), and only that version knows what
-it imports. So whoever looks for runs asks this, which starts under the paper's requirements as
+What runs may be another version than the workspace's (versions/hand_over.py), and only that
+version knows what it imports. So whoever looks for runs asks this, which starts under the paper's requirements as
 `train` does. From 0.1.0 on stdout is a list of {"fingerprint": ..., "config": ..., "assets": ...};
 keys that a version doesn't know are passed over.
 """
@@ -15,14 +15,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from research_train.config import load_config
-from research_train.edge import at_the_edge
-from research_train.fingerprint import code_identity, fingerprint
-from research_train.hash_seed import start_with_fixed_hashes
-from research_train.members import Member, find_member, installed_members
-from research_train.needs import prepare_assets
-from research_train.pins import start_under_requirements
-from research_train.requirements import reached_packages
+from research_train.code.fingerprint import code_identity, fingerprint
+from research_train.command_line.edge import at_the_edge
+from research_train.experiment.config import load_config
+from research_train.experiment.members import Member, find_member, installed_members
+from research_train.experiment.needs import prepare_assets
+from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.versions.hand_over import start_under_requirements
+from research_train.versions.requirements import reached_packages
 
 
 def fingerprints(

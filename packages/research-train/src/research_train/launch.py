@@ -14,21 +14,21 @@ from research_data.errors import UsageError
 from research_data.progress import say
 from research_data.shown import print_line
 
-from research_train.children import end_with_parent
-from research_train.edge import at_the_edge
+from research_train.command_line.edge import at_the_edge
+from research_train.command_line.text_table import shown_metric
 from research_train.errors import ExperimentError, Interrupted, MemberError, MetricError, RunError
-from research_train.hash_seed import start_with_fixed_hashes
-from research_train.text_table import shown_metric
+from research_train.processes.children import end_with_parent
+from research_train.processes.hash_seed import start_with_fixed_hashes
 
 if TYPE_CHECKING:
     import argparse
 
-    from research_train.config import TrainConfig
-    from research_train.distributed import World
-    from research_train.evaluation import Evaluation
-    from research_train.members import Experiment
-    from research_train.run import Run
-    from research_train.usage import CommandParser
+    from research_train.command_line.usage import CommandParser
+    from research_train.evaluating import Evaluation
+    from research_train.experiment.config import TrainConfig
+    from research_train.experiment.members import Experiment
+    from research_train.processes.world import World
+    from research_train.record.run import Run
 
 # What may differ when a run goes on: how long it is, what it shows, what it keeps.
 RESUMABLE_KEYS = (
@@ -41,7 +41,7 @@ RESUMABLE_KEYS = (
 )
 
 # Imported where they are used: what reads members and configs, 0.2 s that a process which starts
-# again would spend twice; run.py and all that needs torch, seconds, once all is right.
+# again would spend twice; record/run.py and all that needs torch, seconds, once all is right.
 
 
 def train_command() -> int:
@@ -92,9 +92,9 @@ def new_run(
     progress of what is pulled.
     Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
     """
-    from research_train.config import load_config
-    from research_train.needs import link_needs, prepare_assets
-    from research_train.run import start_run
+    from research_train.experiment.config import load_config
+    from research_train.experiment.needs import link_needs, prepare_assets
+    from research_train.record.run import start_run
 
     config = load_config(experiment, overrides, config_file)
     _seeded_function(experiment, "train", config)  # there at all, before a run is born?
@@ -118,7 +118,7 @@ def resumed_run(
     overrides: only RESUMABLE_KEYS, and `steps` only upwards. any_code: though the code has changed.
     Raises RunError when there is nothing to resume or it can't be.
     """
-    from research_train.config import COMMAND_LINE, load_config
+    from research_train.experiment.config import COMMAND_LINE, load_config
 
     for word in overrides:
         if word.partition("=")[0] not in RESUMABLE_KEYS:
@@ -126,10 +126,10 @@ def resumed_run(
                 f"{COMMAND_LINE}: {word!r}: a resumed run keeps its config; only "
                 f"{', '.join(RESUMABLE_KEYS)} may differ. Start a new run for anything else."
             )
-    from research_train.needs import prepare_assets
-    from research_train.run import open_run, resume_run
-    from research_train.run_files import CONFIG
-    from research_train.run_folders import run_status
+    from research_train.experiment.needs import prepare_assets
+    from research_train.record.files import CONFIG
+    from research_train.record.folders import run_status
+    from research_train.record.run import open_run, resume_run
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)
@@ -158,7 +158,7 @@ def _seeded_function(
     experiment: "Experiment", part: str, config: "TrainConfig"
 ) -> Callable[..., object]:
     """A function of a paper, whose module may draw random numbers while it is imported."""
-    from research_train.random_state import seed_everything
+    from research_train.state.random_state import seed_everything
 
     seed_everything(config.seed, config.deterministic)
     return experiment.function(part)
@@ -170,7 +170,7 @@ def _final_metrics(experiment: "Experiment", returned: object) -> dict[str, floa
         raise ExperimentError(
             f"{experiment.module}.train returned {type(returned).__name__}, not its metrics"
         )
-    from research_train.record import recorded_metrics
+    from research_train.record.record import recorded_metrics
 
     try:
         return recorded_metrics(returned)
@@ -179,19 +179,19 @@ def _final_metrics(experiment: "Experiment", returned: object) -> dict[str, floa
 
 
 def _train(words: Sequence[str]) -> int:
-    from research_train.usage import parse, train_parser
+    from research_train.command_line.usage import parse, train_parser
 
     parser = train_parser()
     options = parse(parser, words)
     experiment, overrides = _what_to_do(parser, options)
-    from research_train.distributed import joined, this_world
+    from research_train.processes.world import joined, this_world
 
     world = this_world()
     if options.nproc is not None and world.size == 1:
         if options.nproc < 1:
             raise UsageError(f"--nproc {options.nproc}: at least one process")
         if options.nproc > 1:
-            from research_train.launcher import run_processes
+            from research_train.processes.several import run_processes
 
             return run_processes(options.nproc, _words_for_each(experiment, words))
     with joined(world):
@@ -236,8 +236,8 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experime
     """The run of all processes: made by rank 0, followed by the others."""
     if world.size == 1:
         return make()
-    from research_train.distributed import share
-    from research_train.run import join_run
+    from research_train.processes.world import share
+    from research_train.record.run import join_run
 
     if world.rank == 0:
         try:
@@ -294,13 +294,13 @@ def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", ru
 
 def _newer_runs(run: "Run") -> list[str]:
     """The runs of the same paper that were started after this one."""
-    from research_train.run_folders import run_folders
+    from research_train.record.folders import run_folders
 
     return [other.name for other in run_folders(run.record.paper) if other.name > run.folder.name]
 
 
 def _evaluate(words: Sequence[str]) -> int:
-    from research_train.usage import KEY_VALUE, evaluate_parser, parse
+    from research_train.command_line.usage import KEY_VALUE, evaluate_parser, parse
 
     parser = evaluate_parser()
     options = parse(parser, words)
@@ -309,8 +309,8 @@ def _evaluate(words: Sequence[str]) -> int:
         raise UsageError(f"evaluate takes no {KEY_VALUE}: a run is evaluated with its own config")
     from research_data import check_asset
 
-    from research_train.evaluation import evaluate_run
-    from research_train.run import has_changed, open_run, what_changed
+    from research_train.evaluating import evaluate_run
+    from research_train.record.run import has_changed, open_run, what_changed
 
     run = open_run(experiment, options.run, ["completed"])
     for name in run.record.assets:  # its own revisions, which need not be today's
@@ -325,7 +325,7 @@ def _evaluate(words: Sequence[str]) -> int:
 
 
 def _print_evaluation(options: "argparse.Namespace", run: "Run", evaluation: "Evaluation") -> None:
-    from research_train.evaluation import evaluation_lines, figures_of
+    from research_train.evaluating import evaluation_lines, figures_of
 
     if options.json:
         print(json.dumps({"run": str(run.folder), "metrics": evaluation.metrics}))
@@ -340,11 +340,11 @@ def _what_to_do(
     parser: "CommandParser", options: "argparse.Namespace"
 ) -> "tuple[Experiment, list[str]]":
     """The experiment that is meant and the `key=value` words; `--help` ends here."""
-    from research_train.members import installed_members
-    from research_train.pins import running_releases, start_under_requirements
-    from research_train.requirements import reached_packages
-    from research_train.usage import first_line, help_text
-    from research_train.which_paper import which_member
+    from research_train.command_line.usage import first_line, help_text
+    from research_train.command_line.which_paper import which_member
+    from research_train.experiment.members import installed_members
+    from research_train.versions.hand_over import running_releases, start_under_requirements
+    from research_train.versions.requirements import reached_packages
 
     names = [word for word in options.words if "=" not in word]
     overrides = [word for word in options.words if "=" in word]

@@ -1,7 +1,7 @@
 """A pytest plugin: the tests of a paper that runs under releases run under them too.
 
 One process imports one version of a package. So each test file of such a paper becomes a single
-test, which runs pytest on the file in a process started as `train` is (pins.py).
+test, which runs pytest on the file in a process started as `train` is (versions/hand_over.py).
 """
 
 import subprocess
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from research_train.members import Member
+    from research_train.experiment.members import Member
 
 
 def pytest_pycollect_makemodule(
     module_path: Path, parent: pytest.Collector
 ) -> pytest.Collector | None:
     """Collect a test file of a paper that runs under releases as one test."""
-    from research_train.pins import needs_another_process
+    from research_train.versions.hand_over import needs_another_process
 
     for member in _members():
         if member.folder in module_path.parents and needs_another_process(member):
@@ -46,7 +46,7 @@ class PinnedTests(pytest.Item):
 
     def runtest(self) -> None:
         """Run pytest on the file under the paper's requirements."""
-        from research_train.pins import environment_under
+        from research_train.versions.hand_over import environment_under
 
         assert isinstance(self.parent, PinnedFile)
         command = [sys.executable, "-m", "pytest", "-q", "-o", "addopts=--import-mode=importlib"]
@@ -68,6 +68,6 @@ class PinnedTests(pytest.Item):
 
 @cache
 def _members() -> "list[Member]":
-    from research_train.members import installed_members
+    from research_train.experiment.members import installed_members
 
     return installed_members()

@@ -16,18 +16,18 @@ from research_data import UsageError
 from research_data.progress import say
 from research_data.shown import print_line
 
-from research_train.children import end_with_parent
-from research_train.edge import at_the_edge
-from research_train.hash_seed import start_with_fixed_hashes
-from research_train.members import installed_members
-from research_train.pins import leave_releases
-from research_train.usage import parse, reproduce_parser
-from research_train.which_paper import which_member
+from research_train.command_line.edge import at_the_edge
+from research_train.command_line.usage import parse, reproduce_parser
+from research_train.command_line.which_paper import which_member
+from research_train.experiment.members import installed_members
+from research_train.processes.children import end_with_parent
+from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.versions.hand_over import leave_releases
 
 if TYPE_CHECKING:
-    from research_train.reproduce import Reproduction
-    from research_train.run_table import RunSummary
-    from research_train.trainings import NeededRun
+    from research_train.evidence.reproduce import Reproduction
+    from research_train.evidence.trainings import NeededRun
+    from research_train.history.table import RunSummary
 
 
 def reproduce_command() -> int:
@@ -48,7 +48,7 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
-    from research_train.reproduce import due_runs, plan_runs
+    from research_train.evidence.reproduce import due_runs, plan_runs
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
@@ -59,9 +59,9 @@ def _reproduce(words: Sequence[str]) -> int:
         if older and not options.json:
             print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
-    from research_train.claims_report import read_readme, write_report
-    from research_train.reproduce import reproduce
-    from research_train.reproduce_screen import live_table
+    from research_train.evidence.reproduce import reproduce
+    from research_train.results.report import read_readme, write_report
+    from research_train.results.screen import live_table
 
     if not options.quick:
         read_readme(member)  # before hours of training, not after
@@ -84,8 +84,8 @@ def _reproduce(words: Sequence[str]) -> int:
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
-    from research_train.claims_report import COLUMNS, claims_rows, verdict_notes
-    from research_train.text_table import table_lines
+    from research_train.command_line.text_table import table_lines
+    from research_train.results.report import COLUMNS, claims_rows, verdict_notes
 
     rows = claims_rows(outcome.findings)
     if outcome.quick:
@@ -129,7 +129,7 @@ def _say_edited(runs: Iterable["RunSummary"]) -> None:
 
 
 def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
-    from research_train.reproduce import edited_runs
+    from research_train.evidence.reproduce import edited_runs
 
     edited = edited_runs(needed)
     missing = [each for each in needed if each.run is None]

@@ -22,11 +22,11 @@ from typing import IO
 
 PRELOADED = (  # what a command imports besides the paper's own code
     "research_cli.app",
-    "research_train.evaluation",
+    "research_train.evaluating",
     "research_train.launch",
-    "research_train.needs",
-    "research_train.run",
-    "research_train.trainer",
+    "research_train.experiment.needs",
+    "research_train.record.run",
+    "research_train.loop.trainer",
     "research_viz.saving",
     "sklearn.metrics",
     "torch._dynamo",

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_train.members import installed_from
+from research_train.experiment.members import installed_from
 
 from research_cli.checks import Check, Status, last_line
 from research_cli.checks.workspace import Declared

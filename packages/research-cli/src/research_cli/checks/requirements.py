@@ -5,9 +5,9 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
-from research_train.members import Member
-from research_train.pins import choose_versions
-from research_train.requirements import installed_version, internal_packages, required_by
+from research_train.experiment.members import Member
+from research_train.versions.hand_over import choose_versions
+from research_train.versions.requirements import installed_version, internal_packages, required_by
 
 from research_cli.checks import Check
 from research_cli.package_state import project

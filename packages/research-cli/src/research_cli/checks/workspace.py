@@ -11,8 +11,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from research_data import UsageError, this_workspace
 from research_data.plain_files import read_toml, table_of
-from research_train.members import installed_from
-from research_train.requirements import requirements_of
+from research_train.experiment.members import installed_from
+from research_train.versions.requirements import requirements_of
 
 INTERNAL = ("research-data", "research-models", "research-train", "research-viz", "research-cli")
 

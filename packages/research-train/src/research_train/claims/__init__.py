@@ -1,0 +1,1 @@
+"""Published figures, and the verdicts that runs allow on them."""

@@ -1,0 +1,201 @@
+"""The fingerprint: whether two runs are the same experiment.
+
+A hash of what can change a number, and of nothing else: the config, the data's revisions, the code
+that the training reaches (reached_code.py), the other files beside that code, and the versions of
+the packages it uses. What was meant for readers changes none: a comment, a docstring, formatting,
+an annotation; neither does code that the training doesn't come by.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+
+from research_train.code.parsed_files import ParsedFiles
+from research_train.code.places import PYTHON, files_in, module_folder
+from research_train.code.reached_code import ReachedCode, reached_code
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.members import Experiment
+from research_train.versions.requirements import installed_version, requirements_of
+
+SCHEME = 2  # 1, until 0.1.0: every Python file of the member and of the packages it imports
+
+# Keys that cannot change what is computed. The seed is left out as well: runs that differ only in
+# it are the same experiment, and the record holds it beside the fingerprint.
+NEUTRAL_KEYS = frozenset(
+    {
+        "seed",
+        "log_every",
+        "checkpoint_every",
+        "checkpoint_failure",
+        "keep_checkpoints",
+        "keep_every",
+        "tensorboard",
+        "wandb",
+    }
+)
+
+
+# Files of a member that say what it is and what came out, and change nothing of that.
+OF_THE_RECORD = frozenset(
+    {"README.md", "claims.yaml", "config.yaml", "pyproject.toml", "results.json"}
+)
+# Folders of a member that hold what came out, or is read by people.
+NO_INPUTS = frozenset({"docker", "docs", "figures", "notebooks"})
+ENDING = re.compile(r"\*?\.[A-Za-z0-9]+")  # of file names, as a text has it
+
+
+def fingerprint(
+    experiment: Experiment,
+    config: TrainConfig,
+    assets: Mapping[str, str],
+    code: Mapping[str, object] | None = None,
+) -> str:
+    """Hash of all that can change an experiment's numbers, in hex.
+
+    assets: name -> revision of its data. code: of `code_identity`, where it is known already.
+    """
+    identity = {
+        "scheme": SCHEME,
+        "experiment": experiment.name,
+        "config": {
+            key: value
+            for key, value in config.model_dump(mode="json").items()
+            if key not in NEUTRAL_KEYS
+        },
+        "assets": dict(assets),
+        **(code or code_identity(experiment)),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def code_identity(experiment: Experiment) -> dict[str, object]:
+    """What of a fingerprint is the same for every config of an experiment, part by part.
+
+    modules: name -> digest of what is reached of it. files: those beside the code. packages:
+    versions of the external ones that the code uses, and of what they require.
+    """
+    parsed = ParsedFiles()
+    code = reached_code(experiment, parsed)
+    files = {name: parsed.sha256(file) for name, file in files_beside(experiment, code).items()}
+    packages = _versions(code.external, parsed)
+    parsed.save()
+    return {"modules": code.modules, "files": files, "packages": packages}
+
+
+def files_beside(experiment: Experiment, code: ReachedCode) -> dict[str, Path]:
+    """The files in the member's import package that are no Python: a table, a vocabulary, a .cu.
+
+    By their names in it, whatever git thinks of them. Not the YAMLs of experiments, whose values
+    are the config. Not the folder of another experiment, unless code of it is reached or may read
+    in it: names it, or lists folders. Besides, what the code names: files elsewhere in the member's
+    folder, hidden ones, and scripts that it starts.
+    """
+    place = module_folder(experiment.module.split(".")[0])
+    if place is None or not place.is_dir():
+        return {}
+    modules = experiment.member.experiments.values()
+    yamls = {Path(*module.split(".")[1:], "config.yaml") for module in modules}
+    yamls -= {Path("config.yaml")}  # the default one's lies beside the package
+    others = {
+        Path(*module.split(".")[1:])
+        for module in modules
+        if module != experiment.module and "." in module
+    }
+    reached = {file.parent for file in code.files}
+    foreign = {
+        folder
+        for folder in others
+        if not any(parent.is_relative_to(place / folder) for parent in reached)
+        and not code.lists_files
+        and not any(folder.name in text.split("/") for text in code.strings)
+    }
+    found = {}
+    for file in files_in(place):
+        name = file.relative_to(place)
+        if file.suffix in PYTHON or name in yamls or foreign.intersection(name.parents):
+            continue
+        found[_shown(name)] = file
+    for file in _named_files(experiment, code, place.resolve()):
+        found[f"../{_shown(file.relative_to(experiment.member.folder))}"] = file
+    return {name: file for name, file in found.items() if file.is_file()}
+
+
+def _named_files(experiment: Experiment, code: ReachedCode, place: Path) -> Iterator[Path]:
+    """The files of the member that texts in its code name, those apart that count already.
+
+    By their names, `Path(__file__).parents[1] / "x.csv"`; by their folder's; by how they end, as
+    f"{name}.csv" and glob("*.csv") have it; a script also as `python -m` does.
+    """
+    named = {text.rpartition("/")[2] for text in code.strings} - OF_THE_RECORD
+    folders = {text.strip("/") for text in code.strings} - NO_INPUTS
+    endings = {text.removeprefix("*") for text in named if ENDING.fullmatch(text)}
+    root, reached = experiment.member.folder, {file.resolve() for file in code.files}
+    for above, inner, names in os.walk(root):
+        inner[:] = [each for each in inner if not each.startswith(".") and each != "tests"]
+        for name in names:
+            file = Path(above, name)
+            outside = not file.is_relative_to(place)
+            if file.suffix in PYTHON:
+                module = ".".join(file.relative_to(root).with_suffix("").parts)
+                counts = (name in named or module in code.strings) and file not in reached
+            elif outside and name not in OF_THE_RECORD:
+                within = file.relative_to(root).parts[:-1]
+                counts = name in named or file.suffix in endings or not folders.isdisjoint(within)
+            else:
+                counts = name in named and name.startswith(".")
+            if counts:
+                yield file
+
+
+def _shown(name: Path) -> str:
+    """The name as text, whatever its bytes."""
+    return os.fsencode(name).decode(errors="backslashreplace")
+
+
+def _versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
+    """Distribution -> version of what provides the modules, and of what that requires."""
+    found: dict[str, str] = {}
+    waiting: list[tuple[str, frozenset[str]]] = []
+    for module in sorted(modules):
+        if distribution := _distribution(module, parsed):
+            waiting.append((distribution, frozenset()))
+        else:
+            found[module] = "not installed" if module_folder(module) is None else "unknown"
+    seen = set()
+    while waiting:
+        item = waiting.pop()
+        name, extras = item
+        if item in seen or (version := installed_version(name)) is None:
+            continue
+        seen.add(item)
+        found[name] = version
+        waiting += [
+            (canonicalize_name(each.name), frozenset(each.extras))
+            for each in requirements_of(name, extras)
+        ]
+    return found
+
+
+def _distribution(module: str, parsed: ParsedFiles) -> str | None:
+    """What provides a top-level module: mostly of its name, `scikit-learn` for sklearn."""
+    name = canonicalize_name(module)
+    if installed_version(name) is not None:
+        return name
+    # Reading what all distributions hold takes a third of a second; an install changes a folder.
+    folders = [Path(each) for each in sys.path if each.endswith(("site-packages", "dist-packages"))]
+    state = [f"{each} {each.stat().st_mtime_ns}" for each in folders if each.is_dir()]
+    providers = parsed.remembered(f"providers {' '.join(state)}", _providers)
+    return providers.get(module)
+
+
+def _providers() -> dict[str, str]:
+    """Top-level module -> distribution."""
+    providers = importlib.metadata.packages_distributions()
+    return {module: canonicalize_name(names[0]) for module, names in providers.items()}

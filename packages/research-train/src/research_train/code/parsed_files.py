@@ -1,0 +1,111 @@
+"""Files read once: what a Python file holds, and hashes of large ones, kept beside the environment.
+
+A fingerprint is asked for at every start, and parsing takes a hundred times as long as reading. So
+what was parsed is kept under the hash of its content, and the hash of a large file under its
+size, times and inode, which no write leaves as they were.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from research_train.code.python_units import PythonFile, from_json, read_python
+
+LARGE = 1_000_000  # bytes: a smaller file is read anew each time
+LARGEST = 3_000_000  # bytes of the cache itself, which each start reads
+# A file written twice within the clock's tick keeps its times: younger ones aren't trusted.
+SETTLED = 2.0  # seconds
+
+
+class ParsedFiles:
+    """A cache in memory and in one file, best effort: without it all is only slower."""
+
+    def __init__(self, file: Path | None = None):
+        self._file = file or Path(sys.prefix) / "research-cache" / f"parsed-{_version()}.json"
+        self._known: dict[str, Any] = {}
+        self._used: dict[str, Any] = {}
+        self._read: dict[Path, tuple[str, PythonFile | None]] = {}
+        self._new = False
+        with suppress(OSError, ValueError, RecursionError):
+            known = json.loads(self._file.read_bytes())
+            self._known = known if isinstance(known, dict) else {}
+
+    def read(self, file: Path) -> PythonFile:
+        """What a Python file holds."""
+        if file in self._read and (parsed := self._read[file][1]) is not None:
+            return parsed
+        content = file.read_bytes()
+        sha256 = hashlib.sha256(content).hexdigest()
+        found = None
+        with suppress(KeyError, TypeError):
+            found = from_json(self._known[sha256])
+            self._used[sha256] = self._known[sha256]
+        if found is None:
+            found = read_python(content)
+            self._keep(sha256, found.as_json())
+        self._read[file] = (sha256, found)
+        return found
+
+    def sha256(self, file: Path) -> str:
+        """Of a file's bytes."""
+        if file in self._read:
+            return self._read[file][0]
+        stat = file.stat()
+        if stat.st_size < LARGE:
+            sha256 = hashlib.sha256(file.read_bytes()).hexdigest()
+            self._read[file] = (sha256, None)
+            return sha256
+        key = f"{file.resolve()} {stat.st_dev} {stat.st_ino} {stat.st_size} {stat.st_mtime_ns}"
+        key += f" {stat.st_ctime_ns}"
+        known = self._known.get(key)
+        if not isinstance(known, str):
+            with file.open("rb") as opened:
+                known = hashlib.file_digest(opened, "sha256").hexdigest()
+            if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED:
+                return known
+            self._keep(key, known)
+        self._used[key] = known
+        return known
+
+    def remembered(self, key: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
+        """What make gave when it was last asked for under this key."""
+        if not isinstance(known := self._known.get(key), dict):
+            known = make()
+            self._keep(key, known)
+        self._used[key] = known
+        return known
+
+    def _keep(self, key: str, value: Any) -> None:
+        self._used[key] = value
+        self._new = True
+
+    def save(self) -> None:
+        """Keep what was found for the next process."""
+        if not self._new:
+            return
+        self._new = False
+        self._known |= self._used
+        content = json.dumps(self._known)
+        if len(content) > LARGEST:  # old states of files gather
+            content = json.dumps(self._used)
+        beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
+        with suppress(OSError):
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            beside.write_text(content)
+            beside.replace(self._file)
+
+
+@cache
+def _version() -> str:
+    """Of the reader, and of Python, whose syntax trees differ."""
+    names = ("python_units.py", "stripped_syntax.py")
+    source = b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
+    reader = hashlib.sha256(source).hexdigest()[:12]
+    return f"{sys.version_info.major}{sys.version_info.minor}-{reader}"

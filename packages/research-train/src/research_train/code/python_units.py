@@ -1,0 +1,369 @@
+"""One Python file as what its import does and what it defines, for the fingerprint.
+
+A unit is a statement at the top of a module: a function, a class, a constant. It is known by a
+hash of its syntax tree without comments, docstrings, formatting and annotations, and by the names
+it uses. Whoever follows the code (reached_code.py) decides which units a training reaches.
+"""
+
+import ast
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from research_train.code.stripped_syntax import (
+    PURE_DECORATORS,
+    is_text,
+    last_name,
+    name_of_call,
+    stripped,
+    syntax_hash,
+)
+
+# Calls that do nothing but make their value, which counts where it is used (what a
+# GeneratedDataset makes has a revision).
+PURE_CALLS = frozenset(
+    [
+        *("abs", "auto", "bool", "bytes", "cast", "compile", "ConfigDict", "ContextVar", "Decimal"),
+        *("device", "dict", "enumerate", "exp", "Field", "field", "float", "Fraction"),
+        *("frozenset", "GeneratedDataset", "getLogger", "int", "Interval", "len", "list"),
+        *("Lock", "log", "MappingProxyType", "max", "min", "namedtuple", "NewType", "ParamSpec"),
+        *("partial", "Path", "range", "round", "set", "sorted", "sqrt", "str", "sum"),
+        *("timedelta", "tuple", "TypeVar", "TypeVarTuple", "WeakSet", "zip"),
+    ]
+)
+# Modules of which a function of that name is meant: `context.set(1)` does more than `set()`.
+OF_MODULES = frozenset(
+    [
+        *("builtins", "cmath", "collections", "dataclasses", "datetime", "enum", "functools"),
+        *("logging", "math", "np", "numpy", "operator", "re", "torch"),
+    ]
+)
+# What a class may be made with, and no more is done.
+PURE_KEYWORDS = frozenset({"metaclass=ABCMeta", "total=False", "total=True"})
+# What looks names up, or has modules found, in a way that can't be read off the code.
+UNREADABLE = frozenset(
+    [
+        *("exec", "eval", "__import__", "sys.modules", "sys.path", "sys.meta_path"),
+        *("sys.path_hooks", "builtins.exec", "builtins.eval", "builtins.__import__"),
+    ]
+)
+OF_OTHER_MODULES = frozenset({"__globals__", "f_globals"})
+FINDS_SUBCLASSES = frozenset({"__init_subclass__", "__subclasses__"})
+# Code that says one of these may read a file whose name stands nowhere in it.
+LISTS_FILES = frozenset({"glob", "rglob", "iterdir", "listdir", "scandir", "walk"})
+
+
+@dataclass
+class Unit:
+    """A statement at the top of a module.
+
+    hash: of its syntax tree. binds: the names it defines. uses: names and, behind a dot, the
+    attributes asked of them. imports: bindings made within it. runs: an import of the module does
+    more with it than define a name. literal: what it imports by a function stands there as a text.
+    unreadable, looks_around: it uses names that can't be followed, of any module or of its own.
+    subclasses: it finds classes by their base. hooks: a class that is told of those below it.
+    """
+
+    hash: str
+    binds: list[str]
+    uses: list[str]
+    imports: list["Binding"] = field(default_factory=list)
+    runs: bool = False
+    is_class: bool = False
+    literal: bool = False
+    unreadable: bool = False
+    looks_around: bool = False
+    subclasses: bool = False
+    hooks: bool = False
+
+
+@dataclass
+class Binding:
+    """A name that an import binds: to an attribute (or submodule) of a module, or to the module.
+
+    level: dots in front of a relative module. attribute: None for `import module`, `*` for all.
+    """
+
+    name: str
+    module: str
+    level: int
+    attribute: str | None
+
+
+@dataclass
+class PythonFile:
+    """What an import of the file does. understood: False where only its bytes can speak for it.
+
+    lazy: names that `lazy_loader` imports when asked: from the stub beside it (`stub`), or as
+    listed here. strings: the short texts in it, in which names of files may stand. unmentioned:
+    names imported for what the import does.
+    """
+
+    units: list[Unit] = field(default_factory=list)
+    imports: list[Binding] = field(default_factory=list)
+    stub: bool = False
+    lazy: list[Binding] = field(default_factory=list)
+    strings: list[str] = field(default_factory=list)
+    unmentioned: list[str] = field(default_factory=list)
+    lists_files: bool = False
+    understood: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain values, for a cache."""
+        return asdict(self)
+
+
+def from_json(value: dict[str, Any]) -> PythonFile:
+    """What `as_json` made."""
+
+    def bindings(of: dict[str, Any], key: str) -> list[Binding]:
+        return [Binding(**each) for each in of[key]]
+
+    units = [Unit(**{**unit, "imports": bindings(unit, "imports")}) for unit in value["units"]]
+    lists = {"imports": bindings(value, "imports"), "lazy": bindings(value, "lazy")}
+    return PythonFile(**{**value, "units": units, **lists})
+
+
+def read_python(source: bytes) -> PythonFile:
+    """What a Python file (or stub) holds."""
+    try:
+        tree = ast.parse(source)
+        found = PythonFile()
+        mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        kept = b"__doc__" in source  # then a docstring is a value like others
+        for statement in _at_import(tree.body):
+            _take(statement, found, keep_docstrings=kept)
+        found.lists_files = any(
+            isinstance(node, ast.Name | ast.Attribute) and last_name(node) in LISTS_FILES
+            for node in ast.walk(tree)
+        )
+        found.unmentioned = sorted({b.name for b in found.imports} - mentioned - {"*"})
+        found.strings = sorted(
+            {
+                node.value
+                for node in ast.walk(tree)
+                if isinstance(node, ast.Constant)
+                and isinstance(node.value, str)
+                and len(node.value) < 200
+                and "\n" not in node.value
+            }
+        )
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return PythonFile(understood=False)
+    return found
+
+
+def _at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
+    """The statements that run when the module is imported: not those for type checkers alone."""
+    for statement in body:
+        if isinstance(statement, ast.If):
+            if last_name(statement.test) == "TYPE_CHECKING":
+                yield from _at_import(statement.orelse)
+                continue
+            if ast.unparse(statement.test).replace('"', "'") == "__name__ == '__main__'":
+                yield from _at_import(statement.orelse)
+                continue
+        if not is_text(statement):
+            yield statement
+
+
+def _take(statement: ast.stmt, found: PythonFile, keep_docstrings: bool) -> None:
+    """Add a statement to what was found."""
+    if isinstance(statement, ast.Import | ast.ImportFrom):
+        found.imports += _bindings(statement)
+        return
+    if lazy := _lazy_call(statement):
+        found.stub |= lazy == "attach_stub"
+        if lazy == "attach":
+            found.lazy += _attached(statement)
+        return
+    inner = [b for node in ast.walk(statement) for b in _bindings(node)]
+    binds = list(dict.fromkeys(_bound(statement)))
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        # A try or an if around an import binds its names for the whole module.
+        found.imports += inner
+    tree = stripped(statement, keep_docstrings)
+    uses = _uses(tree)
+    named = _imported_by_text(statement)
+    attributes = {use.rpartition(".")[2] for use in uses}
+    if isinstance(statement, ast.ClassDef):
+        attributes |= {each.name for each in statement.body if isinstance(each, ast.FunctionDef)}
+    found.units.append(
+        Unit(
+            hash=syntax_hash(tree),
+            binds=binds,
+            uses=sorted(uses),
+            imports=inner + (named or []),
+            runs=_runs(statement),
+            is_class=isinstance(statement, ast.ClassDef),
+            literal=named is not None,
+            unreadable=any(
+                use == each or use.startswith(f"{each}.")
+                for use in uses
+                for each in (UNREADABLE - {"__import__"} if named else UNREADABLE)
+            )
+            or not OF_OTHER_MODULES.isdisjoint(attributes),
+            looks_around=_looks_around(statement),
+            subclasses=bool(attributes & FINDS_SUBCLASSES),
+            hooks=_hooks(statement),
+        )
+    )
+
+
+def _bindings(node: ast.AST) -> list[Binding]:
+    if isinstance(node, ast.Import):
+        return [
+            Binding(alias.asname, alias.name, 0, None)
+            if alias.asname
+            # `import a.b` binds a, and imports a.b.
+            else Binding(alias.name.split(".")[0], alias.name, 0, None)
+            for alias in node.names
+        ]
+    if isinstance(node, ast.ImportFrom) and node.module != "__future__":
+        return [
+            Binding(alias.asname or alias.name, node.module or "", node.level, alias.name)
+            for alias in node.names
+        ]
+    return []
+
+
+def _imported_by_text(statement: ast.stmt) -> list[Binding] | None:
+    """What calls of import_module name in a text, all of it; None where one builds the name."""
+    found = []
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and last_name(node.func) in ("import_module", "__import__"):
+            match node.args:
+                case [ast.Constant(value=str(module))] if not module.startswith("."):
+                    found.append(Binding("*", module, 0, "*"))  # whatever of it is then used
+                case _:
+                    return None
+    return found or None
+
+
+def _looks_around(statement: ast.stmt) -> bool:
+    """Whether it looks at all the names of its module."""
+    everywhere = {"globals"}
+    if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
+        everywhere.add("locals")
+    return any(
+        (isinstance(node, ast.Name) and node.id in everywhere)
+        or (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("vars", "dir")
+            and not node.args
+        )
+        for node in ast.walk(statement)
+    )
+
+
+def _lazy_call(statement: ast.stmt) -> str | None:
+    """`attach_stub` or `attach` for lazy_loader's way of making a module's names."""
+    if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
+        targets = ast.unparse(statement.targets[0])
+        name = last_name(statement.value.func)
+        if "__getattr__" in targets and name in ("attach_stub", "attach"):
+            return name
+    return None
+
+
+def _attached(statement: ast.stmt) -> list[Binding]:
+    """The names of `lazy_loader.attach(__name__, [submodules], {submodule: [names]})`."""
+    assert isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call)
+    call = statement.value
+    given = dict(zip(("submodules", "submod_attrs"), call.args[1:], strict=False))
+    given |= {word.arg: word.value for word in call.keywords if word.arg}
+    modules, attributes = (
+        ast.literal_eval(given[key]) if key in given else ()
+        for key in ("submodules", "submod_attrs")
+    )
+    found = [Binding(name, "", 1, name) for name in modules or ()]
+    for module, names in dict(attributes or {}).items():
+        found += [Binding(name, module, 1, name) for name in names]
+    return found
+
+
+def _bound(statement: ast.stmt) -> Iterator[str]:
+    """The names that a statement binds in its module."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield statement.name
+        return
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            yield node.id
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif node.__class__.__name__ == "TypeAlias":  # Python 3.12
+            yield node.name.id  # type: ignore[attr-defined]
+
+
+def _runs(statement: ast.stmt) -> bool:
+    """Whether importing the module does more with a statement than bind names to values."""
+    if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        if not all(name_of_call(each) in PURE_DECORATORS for each in statement.decorator_list):
+            return True
+        if isinstance(statement, ast.ClassDef):
+            keywords = {
+                f"{each.arg}={ast.unparse(each.value).rpartition('.')[2]}"
+                for each in statement.keywords
+            }
+            return (
+                not keywords <= PURE_KEYWORDS
+                or _calls_more(statement.bases)
+                or any(not is_text(each) and _runs(each) for each in statement.body)
+            )
+        defaults = [*statement.args.defaults, *filter(None, statement.args.kw_defaults)]
+        return _calls_more(defaults)
+    if isinstance(statement, ast.Assign | ast.AnnAssign):
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        simple = all(
+            isinstance(each, ast.Name | ast.Tuple | ast.List | ast.Starred | ast.Load | ast.Store)
+            for target in targets
+            for each in ast.walk(target)
+        )
+        return not simple or _calls_more([statement.value] if statement.value else [])
+    return not (isinstance(statement, ast.Pass) or statement.__class__.__name__ == "TypeAlias")
+
+
+def _calls_more(values: Sequence[ast.expr]) -> bool:
+    """Whether a call among these values may do more than make its own."""
+    calls = [node for value in values for node in ast.walk(value) if isinstance(node, ast.Call)]
+    return not all(_is_pure(call.func) for call in calls)
+
+
+def _is_pure(function: ast.expr) -> bool:
+    name = last_name(function)
+    if name not in PURE_CALLS or not isinstance(function, ast.Attribute):
+        return name in PURE_CALLS
+    return name[0].isupper() or last_name(function.value) in OF_MODULES
+
+
+def _hooks(statement: ast.stmt) -> bool:
+    """Whether Python tells it, or its metaclass, of every class that is made below it."""
+    if not isinstance(statement, ast.ClassDef):
+        return False
+    made_by = [last_name(each.value) for each in statement.keywords if each.arg == "metaclass"]
+    methods = [each.name for each in statement.body if isinstance(each, ast.FunctionDef)]
+    return any(each != "ABCMeta" for each in made_by) or "__init_subclass__" in methods
+
+
+def _uses(tree: ast.AST) -> set[str]:
+    """Every name a statement reads, with the attributes asked of it: `np`, `torch.nn.Linear`."""
+    found: set[str] = set()
+
+    def look(node: ast.AST) -> None:
+        parts: list[str] = []
+        inner = node
+        while isinstance(inner, ast.Attribute):
+            parts.append(inner.attr)
+            inner = inner.value
+        if isinstance(inner, ast.Name):
+            if parts or not isinstance(inner.ctx, ast.Store):
+                found.add(".".join([inner.id, *reversed(parts)]))
+            return
+        found.update(f".{part}" for part in parts if part in FINDS_SUBCLASSES)
+        for child in ast.iter_child_nodes(inner):
+            look(child)
+
+    look(tree)
+    return found

@@ -1,0 +1,1 @@
+"""Words typed and what comes back: usage, which paper, errors as sentences and exit codes."""

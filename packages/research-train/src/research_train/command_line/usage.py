@@ -1,0 +1,170 @@
+"""The words of a command line: what `train` and `evaluate` take, and their `--help`."""
+
+import argparse
+from collections.abc import Collection, Mapping, Sequence
+from importlib.metadata import version
+from itertools import pairwise
+from pathlib import Path
+from typing import NoReturn
+
+from research_data import UsageError
+
+from research_train.experiment.config import describe_keys
+from research_train.experiment.members import Experiment
+
+KEY_VALUE = "key=value"
+
+
+class CommandParser(argparse.ArgumentParser):
+    """An argument parser whose complaints are UsageErrors like everyone else's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise UsageError."""
+        raise UsageError(
+            f"{message}. Config keys are written {KEY_VALUE}; `{self.prog} --help` lists them"
+        )
+
+
+def train_parser() -> CommandParser:
+    """What `train` takes."""
+    parser = _parser("train", "Train an experiment of a paper. The run is recorded under assets.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML in place of the paper's")
+    parser.add_argument("--name", metavar="TEXT", help="a name for the run, to find it by")
+    parser.add_argument(
+        "--resume",
+        nargs="?",
+        const="",
+        metavar="RUN",
+        help="go on with a run; without RUN the last that didn't finish",
+    )
+    parser.add_argument(
+        "--nproc",
+        type=int,
+        metavar="N",
+        help="train in so many processes on this machine; batches and metrics stay the same",
+    )
+    parser.add_argument(
+        "--any-code", action="store_true", help="resume though the code has changed since"
+    )
+    parser.add_argument(
+        "--rebuild-data", action="store_true", help="make damaged generated data anew"
+    )
+    return parser
+
+
+def evaluate_parser() -> CommandParser:
+    """What `evaluate` takes."""
+    parser = _parser(
+        "evaluate", "Evaluate a finished run: print its numbers, record them, draw its figures."
+    )
+    parser.add_argument("--run", metavar="RUN", help="which run; the last that completed")
+    return parser
+
+
+def reproduce_parser() -> CommandParser:
+    """What `reproduce` takes."""
+    parser = _parser(
+        "reproduce",
+        "Run what is missing for a paper's claims, and print what it published beside what we got.",
+    )
+    parser.usage = "reproduce [CLAIM ...] [options]"
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = """\
+Exit code 0 when every claim is reproduced, better, or a known gap; else 1. With --quick,
+which judges nothing, 0 when everything ran.
+
+examples:
+  uv run --package paper-mnist1d reproduce
+  uv run --package paper-mnist1d reproduce cnn mlp --seeds 10
+  uv run --package paper-mnist1d reproduce --dry-run    # which runs, and what they will cost
+"""
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="in place of what is planned; no account then"
+    )
+    parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; one a core")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of a few steps")
+    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    return parser
+
+
+def parse(parser: CommandParser, words: Sequence[str]) -> argparse.Namespace:
+    """The options; `words` in it are the experiment and the `key=value`s. Raises UsageError."""
+    # `--resume model=cnn` names no run: a RUN never holds `=`.
+    marked = [
+        "--resume=" if word == "--resume" and ("=" in after or after.startswith("-")) else word
+        for word, after in pairwise([*words, "-"])
+    ]
+    return parser.parse_intermixed_args(marked)
+
+
+def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
+    """How the command is used, with the config keys of the experiment it would run."""
+    train = parser.prog == "train"
+    distribution = experiment.member.distribution if experiment else "paper-mnist1d"
+    command = f"uv run --package {distribution} {parser.prog}"
+    examples = [command]
+    if train:
+        examples += [
+            f"{command} seed=3 steps=100 --name first-try",
+            f"{command} --resume          # the last run that didn't finish",
+            f"{command} --nproc 2",
+        ]
+    else:
+        examples += [f"{command} --run 20261124-081530    # a run, or how its name begins"]
+    parts = [
+        f"usage: {parser.prog} [EXPERIMENT]{f' [{KEY_VALUE} ...]' if train else ''} [options]",
+        parser.description or "",
+        "options:\n" + parser.format_help().partition("options:")[2].strip("\n"),
+        "The paper is the one of --paper, else of `uv run --package`, else of the working\n"
+        "folder, else the only one installed.",
+        "examples:\n" + "\n".join(f"  {example}" for example in examples),
+    ]
+    if experiment:
+        parts.append(f"experiments of {experiment.member.name}:\n" + _experiments(experiment))
+        if train:
+            parts.append(_config_keys(experiment))
+    return "\n\n".join(parts)
+
+
+def first_line(
+    experiment: Experiment, packages: Mapping[str, str], releases: Collection[str]
+) -> str:
+    """What is about to run, with the versions of our packages (which are releases?) and torch's."""
+    distribution = experiment.member.distribution
+    shown = [f"{k} {v}{' (release)' if k in releases else ''}" for k, v in packages.items()]
+    versions = ", ".join([*shown, f"torch {version('torch')}"])
+    return f"{distribution} {version(distribution)}: {experiment.name} ({versions})"
+
+
+def _parser(command: str, description: str) -> CommandParser:
+    parser = CommandParser(
+        prog=command, description=description, add_help=False, allow_abbrev=False
+    )
+    parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--paper", metavar="NAME", help="which paper; see below")
+    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
+    parser.add_argument("-h", "--help", action="store_true", help="show this")
+    return parser
+
+
+def _experiments(shown: Experiment) -> str:
+    return "\n".join(
+        f"  {name}" + (" (the one shown here)" if name == shown.name else "")
+        for name in sorted(shown.member.experiments)
+    )
+
+
+def _config_keys(experiment: Experiment) -> str:
+    keys = describe_keys(experiment)
+    widths = [max(len(getattr(key, part)) for key in keys) for part in ("name", "value", "type")]
+    lines = [f"config keys, as in {experiment.config_file}:"]
+    for common in (False, True):
+        if common:
+            lines.append("config keys of every experiment:")
+        lines += [
+            f"  {key.name:{widths[0]}}  {key.value:{widths[1]}}  {key.type:{widths[2]}}  {key.doc}"
+            for key in keys
+            if key.common is common
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,324 @@
+"""Evidence carried to changed code: runs of older code that stand for the present one as well.
+
+    assets/outputs/<paper>/carried.json    one entry a setting and code, written by `reproduce`
+
+When only code or package versions changed since sealed runs, one of each setting is replayed
+(replay.py) instead of all being trained. Where every line and weight is the same to the bit, the
+runs of that fingerprint count for the present one. Records stay as they are: what was replayed
+stands here, each entry with a hash over itself and the seal of the run replayed.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from research_data import get_assets_dir, get_outputs_dir
+from research_data.durable import write_json
+from research_data.verify import count_cores
+
+from research_train.code.fingerprint import NEUTRAL_KEYS
+from research_train.evidence.replay import NOT_REPLAYED
+from research_train.evidence.trainings import NeededRun, Setting
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.members import Member
+from research_train.history.table import RunSummary, seal_state
+from research_train.processes.children import start_child
+from research_train.processes.signals import StopRequest
+from research_train.record.record import checkpoint_folders, utc_now, was_lengthened
+
+CARRIED = "carried.json"
+REPLAYS = ".replays"  # in the outputs: what is trained only to be compared
+
+
+@dataclass(frozen=True)
+class Carried:
+    """A setting's verdict: do the runs of one fingerprint stand for another as well?
+
+    origin: the fingerprint of the runs; fingerprint: of the code they were replayed under. run,
+    seed: the one that was replayed, and its seal. head: the step up to which; tail: from which to
+    which; both None where all of it was. why: what differed. seconds: what the replay took; moment:
+    when, UTC.
+    """
+
+    experiment: str
+    overrides: list[str]
+    origin: str
+    fingerprint: str
+    run: str
+    seed: int
+    seal: str | None
+    equal: bool
+    why: str | None
+    head: int | None
+    tail: list[int] | None
+    seconds: float
+    moment: str
+
+    @property
+    def replayed(self) -> str:
+        """What was, for a reader."""
+        if self.tail is None:
+            return "the whole run"
+        return f"steps 1 to {self.head} and {self.tail[0] + 1} to {self.tail[1]}"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Runs of older code for a setting that lacks evidence, one of which is to be replayed."""
+
+    setting: Setting
+    fingerprint: str  # of the present code
+    run: RunSummary  # the one to replay
+
+
+def read_carried(paper: str) -> list[Carried]:
+    """The verdicts there are; entries that were changed by hand are none."""
+    try:
+        entries = json.loads((get_outputs_dir() / paper / CARRIED).read_text(encoding="utf-8"))
+        return [
+            Carried(**entry["carried"])
+            for entry in entries
+            if _hash(entry["carried"]) == entry["sha256"]
+        ]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return []
+
+
+def origins(carried: Iterable[Carried], fingerprint: str) -> list[str]:
+    """The fingerprints whose runs count for this one: itself first."""
+    equal = [c.origin for c in carried if c.fingerprint == fingerprint and c.equal]
+    return [fingerprint, *dict.fromkeys(equal)]
+
+
+def candidates(
+    needed: Sequence[NeededRun],
+    fingerprints: Mapping[Setting, str],
+    configs: Mapping[Setting, Mapping[str, Any]],
+    assets: Mapping[Setting, Mapping[str, str]],
+    there: Sequence[RunSummary],
+) -> list[Candidate]:
+    """For each setting that lacks runs, the older ones whose replay may bring them.
+
+    Sealed, completed, of one code, of the same experiment, config and data. Of several codes, the
+    one with most of the seeds that are missing, then the newest.
+    """
+    found = []
+    for setting in dict.fromkeys(each.setting for each in needed if each.run is None):
+        missing = {each.seed for each in needed if each.setting == setting and each.run is None}
+        by_code: dict[str, list[RunSummary]] = {}
+        for run in there:
+            record = run.record
+            if (
+                record is not None
+                and run.status == "completed"
+                and record.experiment == setting.experiment
+                and record.fingerprint not in (None, fingerprints[setting])
+                and record.seed in missing
+                and record.assets == assets[setting]
+                and _same_config(run.config, configs[setting])
+                and not was_lengthened(record)
+                and seal_state(run) == "fits"
+            ):
+                by_code.setdefault(str(record.fingerprint), []).append(run)
+        if by_code:
+            # Runs come newest first, and so do the codes.
+            runs = max(by_code.values(), key=lambda each: len({_seed(run) for run in each}))
+            found.append(Candidate(setting, fingerprints[setting], _cheapest(runs)))
+    return found
+
+
+def carry(
+    member: Member,
+    found: Sequence[Candidate],
+    jobs: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Carried]:
+    """Replay the candidates, several at once, and keep what came out; returns the verdicts.
+
+    One that was replayed under the present code before isn't again. Raises Interrupted.
+    """
+    known = {(each.origin, each.fingerprint, each.seal): each for each in read_carried(member.name)}
+    verdicts, waiting = [], []
+    for each in found:
+        assert each.run.record is not None
+        key = (each.run.record.fingerprint, each.fingerprint, each.run.record.seal)
+        if (before := known.get(key)) is not None:  # type: ignore[arg-type]
+            verdicts.append(before)
+        else:
+            waiting.append(each)
+    if waiting:
+        say(f"replay: one run of each of {len(waiting)} settings, under the code as it is now")
+        new = _replay_all(member, waiting, jobs)
+        _keep(member.name, [each for each in new if not (each.why or "").startswith(NOT_REPLAYED)])
+        verdicts += new
+        for verdict in new:
+            shown = " ".join([verdict.experiment, *verdict.overrides])
+            end = "carried" if verdict.equal else f"trained again: {verdict.why}"
+            say(f"{end if verdict.equal else 'not carried'}: {shown} ({verdict.replayed})")
+            if not verdict.equal:
+                say(f"  {verdict.why}")
+    return verdicts
+
+
+def _same_config(then: Mapping[str, object], now: Mapping[str, Any]) -> bool:
+    """Whether a run's config is the present one, keys apart that change no number.
+
+    Keys that every config has may be newer than the run, at their defaults.
+    """
+    flat = _flattened(now)
+    for key in then.keys() | flat.keys():
+        if key in NEUTRAL_KEYS or (key in then and key in flat and then[key] == flat[key]):
+            continue
+        field = TrainConfig.model_fields.get(key)
+        if field is None or key in then or flat[key] != field.default:
+            return False
+    return True
+
+
+def _flattened(values: Mapping[str, Any], before: str = "") -> dict[str, object]:
+    flat: dict[str, object] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flattened(value, f"{before}{key}.")
+        else:
+            flat[f"{before}{key}"] = value
+    return flat
+
+
+def _seed(run: RunSummary) -> int | None:
+    return run.record.seed if run.record else None
+
+
+def _cheapest(runs: Sequence[RunSummary]) -> RunSummary:
+    """One with a checkpoint to begin its tail from, where there is one, and the quickest."""
+    return min(
+        runs,
+        key=lambda run: (len(checkpoint_folders(run.folder)) < 2, run.seconds or float("inf")),
+    )
+
+
+def _replay_all(member: Member, waiting: Sequence[Candidate], jobs: int | None) -> list[Carried]:
+    """Each process replays several runs, since starting one takes longer than a short replay."""
+    verdicts: list[Carried] = []
+    by_threads: dict[int, list[Candidate]] = {}
+    for each in waiting:  # the last bits of a sum depend on the number of threads
+        assert each.run.record is not None
+        by_threads.setdefault(each.run.record.environment.threads or 1, []).append(each)
+    for threads, group in by_threads.items():
+        at_once = min(jobs or max(1, count_cores() // threads), len(group))
+        group = sorted(group, key=lambda each: each.run.seconds or 0.0, reverse=True)
+        verdicts += _replay_group(member, [group[i::at_once] for i in range(at_once)], threads)
+    return verdicts
+
+
+def _replay_group(
+    member: Member, parts: Sequence[Sequence[Candidate]], threads: int
+) -> list[Carried]:
+    """Replay the parts at once, each in a process under the paper's requirements."""
+    base = get_outputs_dir() / REPLAYS
+    base.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{member.name}-", dir=base))
+    children: list[subprocess.Popen[bytes]] = []
+    stop = StopRequest()
+    try:
+        with stop.listening():
+            for number, part in enumerate(parts):
+                children.append(_start(member, part, folder / str(number), threads))
+            answers = [child.communicate() for child in children]
+        return [
+            verdict
+            for part, (output, errors) in zip(parts, answers, strict=True)
+            for verdict in _verdicts(
+                part, output.decode(errors="replace"), errors.decode(errors="replace")
+            )
+        ]
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.send_signal(signal.SIGKILL)
+                child.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start(
+    member: Member, part: Sequence[Candidate], folder: Path, threads: int
+) -> "subprocess.Popen[bytes]":
+    """A process that replays, with outputs of its own beside the real datasets and models."""
+    folder.mkdir()
+    for kind in ("datasets", "models"):
+        (get_assets_dir() / kind).mkdir(exist_ok=True)
+        (folder / kind).symlink_to((get_assets_dir() / kind).resolve())
+    tasks = [
+        {
+            "run": str(each.run.folder.absolute()),
+            "experiment": each.setting.experiment,
+            "overrides": list(each.setting.overrides),
+            "seed": _seed(each.run),
+        }
+        for each in part
+    ]
+    tasks_file = folder / "tasks.json"
+    tasks_file.write_text(json.dumps(tasks), encoding="utf-8")
+    module = ["-P", "-m", "research_train.evidence.replay", "--paper", member.distribution]
+    with tasks_file.open() as stdin:
+        return start_child(
+            [sys.executable, *module],
+            {
+                **os.environ,
+                "RESEARCH_ASSETS": str(folder),
+                "OMP_NUM_THREADS": str(threads),
+            },
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which ends them all
+        )
+
+
+def _verdicts(part: Sequence[Candidate], output: str, errors: str) -> list[Carried]:
+    lines = output.splitlines()
+    last = errors.strip().splitlines()[-1:] or ["it ended without a word"]
+    verdicts = []
+    for number, each in enumerate(part):
+        record = each.run.record
+        assert record is not None and record.fingerprint is not None
+        ended = {
+            "equal": False,
+            "why": f"{NOT_REPLAYED}: {last[0].removeprefix('error: ')}",
+            "head": None,
+            "tail": None,
+            "seconds": 0.0,
+        }
+        verdicts.append(
+            Carried(
+                experiment=each.setting.experiment,
+                overrides=list(each.setting.overrides),
+                origin=record.fingerprint,
+                fingerprint=each.fingerprint,
+                run=each.run.id,
+                seed=record.seed,
+                seal=record.seal,
+                moment=utc_now(),
+                **(json.loads(lines[number]) if number < len(lines) else ended),
+            )
+        )
+    return verdicts
+
+
+def _keep(paper: str, new: Sequence[Carried]) -> None:
+    entries = [*read_carried(paper), *new]
+    content = [{"carried": asdict(each), "sha256": _hash(asdict(each))} for each in entries]
+    write_json(get_outputs_dir() / paper / CARRIED, content)
+
+
+def _hash(carried: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(carried, sort_keys=True).encode()).hexdigest()

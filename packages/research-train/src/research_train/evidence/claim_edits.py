@@ -1,0 +1,262 @@
+"""When each claim was set, and whether runs of its setting were there before.
+
+A claim that is written after its runs can be made to fit them, and so can its tolerance and its
+number of seeds. Three witnesses say when it was set, none of them what somebody typed:
+
+git             the commit from which on claims.yaml has the claim as it is; uncommitted: now
+the archives    each run's source archive holds claims.yaml as it was when that run began
+results.json    its committed versions name runs that may be gone since, and what was found then
+
+A run counts as before the claim when it began before the commit, and its own archive doesn't hold
+the claim as it is. So what was written, run and only then committed is not accused; nor is what
+was rebased. Where git can't tell (no repository, a shallow clone's last commit), the archives alone
+do. Only what decides a verdict counts: prose may be mended, a claim renamed, the file moved.
+"""
+
+import json
+import re
+import tarfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from research_data import get_outputs_dir
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from research_train.claims.file import CLAIMS, Claim
+from research_train.code.fingerprint import NEUTRAL_KEYS
+from research_train.code.git import run_git
+from research_train.experiment.members import Member
+from research_train.history.table import RunSummary
+from research_train.record.files import SOURCES
+
+RESULTS = "results.json"
+RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC
+PROSE = ("name", "what", "reason", "unit")  # of a claim: none of it decides a verdict
+
+
+@dataclass(frozen=True)
+class ClaimSet:
+    """When a claim was set, against its runs; times are UTC in ISO 8601.
+
+    commit: from which on claims.yaml has it; None where it isn't committed, or git can't tell.
+    time: that commit's; None where git can't tell. first_run: when the first run of its setting
+    began; None where there is none. after_runs: how many began before it was set.
+    """
+
+    commit: str | None = None
+    time: str | None = None
+    first_run: str | None = None
+    after_runs: int = 0
+
+
+@dataclass(frozen=True)
+class _Edit:
+    """The last change of a claim. uncommitted: it is one of now."""
+
+    commit: str | None = None
+    time: datetime | None = None
+    uncommitted: bool = False
+
+
+def when_set(
+    member: Member,
+    claims: Iterable[Claim],
+    evidence: Mapping[str, Sequence[RunSummary]],
+    there: Sequence[RunSummary],
+) -> dict[str, ClaimSet]:
+    """For each claim, by its name, when it was set.
+
+    evidence: the runs that a claim rests on, which say what its setting is. there: all runs of the
+    paper; those of that setting count, under whatever code they ran.
+    """
+    claims = list(claims)
+    edits = _edits(member, claims)
+    results = list(_results_before(member.folder))
+    found = {}
+    for claim in claims:
+        of_setting = _of_setting(evidence.get(claim.name, []), there)
+        edit = edits[claim.name]
+        before = [
+            run
+            for run in of_setting
+            if (edit.uncommitted or edit.time is None or _moment(run.started) < edit.time)
+            and not _archived(member, run, claim, edit.time is None and not edit.uncommitted)
+        ]
+        gone, said = _recorded_before(claim, edit, results)
+        gone -= {run.id for run in there}
+        found[claim.name] = ClaimSet(
+            edit.commit,
+            edit.time.isoformat().replace("+00:00", "Z") if edit.time else None,
+            min((run.started for run in of_setting), default=None),
+            max(len(before) + len(gone), said),
+        )
+    return found
+
+
+def what_decides(claim: Claim) -> dict[str, Any]:
+    """What of a claim decides its verdict: two that are equal in it are the same claim."""
+    content = claim.model_dump(mode="json", exclude=set(PROSE))
+    if content["known_gap"]:
+        content["known_gap"] = content["known_gap"]["value"]
+    return content
+
+
+def _of_setting(evidence: Sequence[RunSummary], there: Sequence[RunSummary]) -> list[RunSummary]:
+    """The runs that differ from one of the evidence in the seed alone, and in what is neutral."""
+    settings = [_setting(run) for run in evidence]
+    unlike = [settings[i] for i in range(len(settings)) if settings[i] not in settings[:i]]
+    return [run for run in there if run.record and _setting(run) in unlike]
+
+
+def _setting(run: RunSummary) -> tuple[str, dict[str, object]]:
+    config = {key: value for key, value in run.config.items() if key not in NEUTRAL_KEYS}
+    return (run.record.experiment if run.record else "", config)
+
+
+def _recorded_before(
+    claim: Claim, edit: _Edit, results: Sequence[tuple[list[Claim], dict[str, Any]]]
+) -> tuple[set[str], int]:
+    """Ids of runs of its setting that committed results name from before the claim was set, and
+    how many were counted when results were made of the claim as it is now.
+    """
+    runs: set[str] = set()
+    said = 0
+    for claims, recorded in results:
+        then = next((each for each in claims if each.name == claim.name), None)
+        entry = recorded.get(claim.name, {})
+        if then is None or _place(then) != _place(claim):
+            continue
+        counted = entry.get("set", {}).get("after_runs")
+        if what_decides(then) == what_decides(claim) and isinstance(counted, int):
+            said = max(said, counted)
+        elif edit.uncommitted or edit.time is not None:
+            runs |= {
+                run
+                for run in entry.get("runs", [])
+                if (began := _began(run)) and (edit.time is None or began < edit.time)
+            }
+    return runs, said
+
+
+def _place(claim: Claim) -> tuple[str | None, dict[str, list[str]]]:
+    """What its runs are of, as claims.yaml says it."""
+    return claim.experiment, claim.overrides
+
+
+def _results_before(folder: Path) -> Iterator[tuple[list[Claim], dict[str, Any]]]:
+    """Of every committed results.json the claims it was made by, and its entries by their names."""
+    for edit, content in _versions(folder, RESULTS):
+        try:
+            entries = {entry["name"]: entry for entry in json.loads(content)["claims"]}
+        except (ValueError, KeyError, TypeError, RecursionError):
+            continue
+        claims = _git(folder, "show", f"{edit.commit}:./{CLAIMS}")
+        yield _parsed(claims or ""), entries
+
+
+def _began(run: str) -> datetime | None:
+    found = RUN_ID.match(run)
+    return (
+        datetime.strptime("".join(found.groups()), "%Y%m%d%H%M%S%f").replace(tzinfo=UTC)
+        if found
+        else None
+    )
+
+
+def _edits(member: Member, claims: Sequence[Claim]) -> dict[str, _Edit]:
+    """The last change of each claim, by git."""
+    looking = {claim.name: what_decides(claim) for claim in claims}
+    found: dict[str, _Edit] = {}
+    newer = _Edit(uncommitted=True)
+    for edit, content in _versions(member.folder, CLAIMS):
+        there = [what_decides(claim) for claim in _parsed(content)]
+        for name in [name for name, claim in looking.items() if claim not in there]:
+            del looking[name]
+            found[name] = newer
+        newer = edit
+        if not looking:
+            return found
+    if newer.uncommitted:  # no repository, or none that knows the file
+        known = _git(member.folder, "rev-parse", "--git-dir") is not None
+        return found | dict.fromkeys(looking, newer if known else _Edit())
+    # As old as the file; where a shallow clone ends nobody knows how much older.
+    shallow = _git(member.folder, "rev-parse", "--is-shallow-repository") == "true"
+    return found | dict.fromkeys(looking, _Edit() if shallow else newer)
+
+
+def _versions(folder: Path, file: str) -> Iterator[tuple[_Edit, str]]:
+    """Every committed version of a folder's file, the newest first, wherever it lay then."""
+    options = ("-c", "log.showSignature=false", "-c", "core.quotePath=false")
+    log = _git(
+        folder, *options, "log", "--follow", "--format=%x00%H %ct", "--name-only", "--", file
+    )
+    for entry in (log or "").split("\0")[1:]:
+        head, _, rest = entry.partition("\n")
+        commit, _, seconds = head.partition(" ")
+        names = [line for line in rest.splitlines() if line]
+        content = _git(folder, "show", f"{commit}:{names[-1]}") if names else None
+        if content is not None:
+            yield _Edit(commit, datetime.fromtimestamp(int(seconds), UTC)), content
+
+
+def _archived(member: Member, run: RunSummary, claim: Claim, unknown: bool) -> bool:
+    """Whether the code that a run began with holds the claim as it is.
+
+    unknown: what to say where that code isn't here.
+    """
+    if run.record is None:
+        return unknown
+    place = member.folder.relative_to(member.workspace).as_posix()
+    content = _claims_in(get_outputs_dir() / SOURCES / f"{run.record.source}.tar.gz", place)
+    if content is None:
+        return unknown
+    return what_decides(claim) in [what_decides(each) for each in _parsed(content)]
+
+
+@cache
+def _claims_in(archive: Path, place: str) -> str | None:
+    """claims.yaml of an archive of code, where it lies now or where the only one lies."""
+    found: dict[str, str] = {}
+    try:
+        with tarfile.open(archive) as stored:
+            for entry in stored:
+                if entry.name.endswith(f"/{CLAIMS}") and (file := stored.extractfile(entry)):
+                    found[entry.name] = file.read().decode(errors="replace")
+    except (OSError, tarfile.TarError, EOFError, zlib.error):
+        return None
+    alone = next(iter(found.values())) if len(found) == 1 else None
+    return found.get(f"{place}/{CLAIMS}", alone)
+
+
+@cache
+def _parsed(content: str) -> list[Claim]:
+    """The claims of a version of the file that can be read; those of an older schema too."""
+    try:
+        values = YAML(typ="safe", pure=True).load(content)
+    except (YAMLError, RecursionError, ValueError):
+        return []
+    listed = values.get("claims") if isinstance(values, dict) else None
+    claims = []
+    for value in listed if isinstance(listed, list) else []:
+        try:
+            claims.append(Claim.model_validate(value))
+        except ValidationError:
+            continue
+    return claims
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What git says of the repository that folder lies in; None where it can't."""
+    said = run_git(folder, *arguments)
+    return None if said is None else said.decode(errors="replace").strip("\n")
+
+
+def _moment(time: str) -> datetime:
+    return datetime.fromisoformat(time).astimezone(UTC)

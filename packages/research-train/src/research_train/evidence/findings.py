@@ -1,0 +1,130 @@
+"""From the runs there are to what is found for each claim: its seeds' numbers, and the verdict."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from research_train.claims.claim import (
+    Censored,
+    Claim,
+    Finding,
+    Number,
+    SeedValue,
+    judge,
+    metric_of_run,
+    seed_value,
+)
+from research_train.errors import ClaimsError
+from research_train.evidence.trainings import Failed, NeededRun, Setting
+from research_train.experiment.members import did_you_mean
+from research_train.history.table import RunSummary
+from research_train.record.metrics_file import read_metrics
+
+if TYPE_CHECKING:
+    from research_train.evidence.reproduce import Plan
+
+
+@dataclass
+class Found:
+    """What the runs give. runs: of each claim, by its name. failed: those that gave no number."""
+
+    findings: list[Finding] = field(default_factory=list)
+    runs: dict[str, list[RunSummary]] = field(default_factory=dict)
+    failed: list[Failed] = field(default_factory=list)
+
+
+def find(plan: "Plan", needed: Sequence[NeededRun], failed: Sequence[Failed] = ()) -> Found:
+    """Judge every claim of a plan by its runs. failed: the trainings that are told already.
+
+    A claim without enough numbers has no finding where some run failed. Raises ClaimsError where
+    none did.
+    """
+    evidence = {(each.setting, each.seed): each for each in needed}
+    found = Found(failed=list(failed))
+    for claim in plan.chosen:
+        settings = plan.settings[claim.name]
+        values, runs = _values(claim, settings, plan.seeds[claim.name], evidence, found.failed)
+        found.runs[claim.name] = runs
+        if len(values) > 1 or (values and claim.seeds == 1):
+            found.findings.append(judge(claim, values))
+        elif not found.failed:
+            judge(claim, values)  # raises, saying what is missing
+    return found
+
+
+def undecided_at_first_look(plan: "Plan", needed: Sequence[NeededRun]) -> list[Claim]:
+    """The claims of a plan whose first look is whole and undecided, and that may be extended."""
+    evidence = {(each.setting, each.seed): each for each in needed}
+    undecided = []
+    for claim in plan.chosen:
+        if claim.extend_to is None or plan.seeds[claim.name] != claim.seeds:
+            continue
+        settings = plan.settings[claim.name]
+        values, _ = _values(claim, settings, claim.seeds, evidence, [])
+        if len(values) == claim.seeds and judge(claim, values).verdict == "undecided":
+            undecided.append(claim)
+    return undecided
+
+
+def _values(
+    claim: Claim,
+    settings: Mapping[str, Setting],
+    seeds: int,
+    evidence: Mapping[tuple[Setting, int], NeededRun],
+    failed: list[Failed],
+) -> tuple[list[SeedValue], list[RunSummary]]:
+    """The numbers of a claim's seeds, and the runs they are of; what gives none joins failed."""
+    values: list[SeedValue] = []
+    runs: dict[Path, RunSummary] = {}
+    for seed in range(seeds):
+        of_seed = {group: evidence[setting, seed] for group, setting in settings.items()}
+        runs |= {each.run.folder: each.run for each in of_seed.values() if each.run}
+        value = _value_of_seed(claim, of_seed, failed)
+        values += [] if value is None else [value]
+    return values, list(runs.values())
+
+
+def _value_of_seed(
+    claim: Claim, of_seed: Mapping[str, NeededRun], failed: list[Failed]
+) -> SeedValue | None:
+    """The number of one seed; None where it has none, which is then among the failed."""
+    metrics: dict[str, Number] = {}
+    for group, needed in of_seed.items():
+        if needed.run is None:
+            return None  # its training failed, which is told already
+        _metrics_known(claim, needed.run)
+        steps = last_step(needed.run) if claim.censored_at == "steps" else None
+        try:
+            metrics[group] = metric_of_run(claim, needed.run.metrics, steps)
+        except ClaimsError as error:
+            failed.append(Failed(needed, str(error)))
+            return None
+    value = seed_value(claim, metrics)
+    if isinstance(value, float) and not math.isfinite(value):
+        shown = ", ".join(map(_shown, metrics.values()))
+        why = f"a {claim.kind} can't be made of {shown}"
+        failed.append(Failed(next(iter(of_seed.values())), why))
+        return None
+    return value
+
+
+def last_step(run: RunSummary) -> float | None:
+    """How far a run came: patience may have ended it early, and epochs count other than steps."""
+    steps = [step for point in read_metrics(run.folder) if (step := point["step"]) is not None]
+    return max(steps, default=None)
+
+
+def _metrics_known(claim: Claim, run: RunSummary) -> None:
+    for name in claim.metrics:
+        if name not in run.metrics:
+            known = ", ".join(run.metrics) or "none"
+            raise ClaimsError(
+                f"claim {claim.name}: no final metric {name!r} in {run.id}."
+                f"{did_you_mean(name, run.metrics)} It has: {known}"
+            )
+
+
+def _shown(number: Number) -> str:
+    return f"at least {number.low:g}" if isinstance(number, Censored) else str(number)

@@ -1,0 +1,261 @@
+"""Parts of recorded runs trained again under the present code, and compared to the bit.
+
+    echo '[{"run": FOLDER, "experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
+        RESEARCH_ASSETS=SCRATCH python -m research_train.evidence.replay --paper mnist1d
+
+The head: from the start to the first evaluation, at least HEAD_STEPS. The tail: from the last
+checkpoint but one to the end. Where there is no such checkpoint, or the two would meet, the whole
+run. On stdout one JSON object a run, a `Replayed`. Started by carried.py under the paper's
+requirements, with assets whose outputs are thrown away: a replay is no run of the paper.
+"""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stdout, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from research_data.errors import ResearchError
+
+from research_train.code.fingerprint import NEUTRAL_KEYS
+from research_train.experiment.config import TrainConfig, load_config
+from research_train.experiment.members import Experiment, find_member, installed_members
+from research_train.experiment.needs import prepare_assets
+from research_train.launch import train_run
+from research_train.processes.children import end_with_parent
+from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.record.files import CHECKPOINTS, CONFIG, METRICS
+from research_train.record.metrics_file import Point, read_metrics, repeatable_part
+from research_train.record.record import (
+    RunRecord,
+    checkpoint_digests,
+    checkpoint_folders,
+    read_record,
+)
+from research_train.versions.hand_over import start_under_requirements
+from research_train.versions.requirements import reached_packages
+
+if TYPE_CHECKING:
+    from research_train.record.run import Run
+
+HEAD_STEPS = 50  # at least: an evaluation at step 1 says little
+NOT_REPLAYED = "it could not be replayed"  # how `why` begins then; it may be another time
+WEIGHTS = ("/model.safetensors", "/ema.safetensors")
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What was replayed of a run, and whether every line and weight came out as recorded.
+
+    head: the step up to which; tail: from which step to which; None where the whole run was.
+    why: what differed, or why it could not be replayed.
+    """
+
+    equal: bool
+    why: str | None = None
+    head: int | None = None
+    tail: tuple[int, int] | None = None
+
+
+class _Different(BaseException):
+    """A line isn't as it was: nothing after it matters."""
+
+
+class _Enough(BaseException):
+    """The last line of the head was logged."""
+
+
+def replay(experiment: Experiment, folder: Path, overrides: list[str]) -> Replayed:
+    """Replay a recorded run of an experiment under the present code.
+
+    overrides: as the setting is asked for now: its config must be the run's, keys apart that change
+    no number. Raises what reading config and data does.
+    """
+    record = read_record(folder)
+    then = load_config(experiment, file=folder / CONFIG)
+    now = load_config(experiment, overrides)
+    if _counting(then) != _counting(now):
+        return Replayed(False, "its config is another")
+    if (assets := prepare_assets(experiment.member)) != record.assets:
+        return Replayed(False, f"its data was {record.assets}, now it is {assets}")
+    config = then.model_copy(update={"tensorboard": False, "wandb": "disabled"})
+    lines = [repeatable_part(point) for point in read_metrics(folder)]
+    checkpoints = checkpoint_folders(folder)
+    head = _head_step(config)
+    head_lines = sum(1 for line in lines if (line["step"] or 0) <= head)
+    start = _step(checkpoints[-2]) if len(checkpoints) > 1 else 0
+    if start <= head or not head_lines or head_lines == len(lines):
+        return _whole(experiment, config, record, folder, lines)
+    from research_train.record.run import start_run
+
+    run = start_run(experiment, config, record.assets)
+    if why := _train(run, experiment, lines, 0, head_lines):
+        return Replayed(False, why, head)
+    run = _resumed(experiment, config, record, folder, checkpoints[-2])
+    kept = sum(1 for line in lines if (line["step"] or 0) <= start)
+    why = _train(run, experiment, lines, kept) or _differing_end(run, folder, record)
+    return Replayed(not why, why, head, (start, _step(checkpoints[-1])))
+
+
+def _counting(config: TrainConfig) -> dict[str, object]:
+    """The keys that can change a number."""
+    values = config.model_dump(mode="json")
+    return {key: value for key, value in values.items() if key not in NEUTRAL_KEYS}
+
+
+def _head_step(config: TrainConfig) -> int:
+    """The step of the first evaluation that is not before HEAD_STEPS."""
+    every = config.evaluate_every
+    return min(config.steps, -(-HEAD_STEPS // every) * every)
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("step-"))
+
+
+def _whole(
+    experiment: Experiment,
+    config: TrainConfig,
+    record: RunRecord,
+    folder: Path,
+    lines: list[Point],
+) -> Replayed:
+    from research_train.record.run import start_run
+
+    run = start_run(experiment, config, record.assets)
+    why = _train(run, experiment, lines, 0) or _differing_end(run, folder, record)
+    return Replayed(not why, why)
+
+
+def _resumed(
+    experiment: Experiment,
+    config: TrainConfig,
+    record: RunRecord,
+    folder: Path,
+    checkpoint: Path,
+) -> "Run":
+    """A copy of the run, in the scratch outputs, that goes on from a checkpoint."""
+    from research_data import get_outputs_dir
+
+    from research_train.record.run import Run, resume_run
+
+    copy = get_outputs_dir() / record.paper / record.id
+    (copy / CHECKPOINTS).mkdir(parents=True)
+    for name in (CONFIG, METRICS):
+        shutil.copyfile(folder / name, copy / name)
+    shutil.copytree(checkpoint, copy / CHECKPOINTS / checkpoint.name)
+    # A copy without the last checkpoint is no completed run, and its seal wouldn't fit.
+    stopped = {"status": "interrupted", "seal": None}
+    run = Run(copy, record.model_copy(deep=True, update=stopped), config)
+    run.save()
+    resume_run(run, experiment, config, any_code=True)
+    return run
+
+
+def _train(
+    run: "Run",
+    experiment: Experiment,
+    expected: list[Point],
+    position: int,
+    until: int | None = None,
+) -> str | None:
+    """Train, comparing each line as it is logged, to the line `until`; returns what differs."""
+    run.quiet = True
+    log, file = run.log, run.folder / METRICS
+    offset = file.stat().st_size
+
+    def compared(step: int, metrics: Mapping[str, float | None]) -> None:
+        nonlocal offset, position
+        log(step, metrics)
+        with file.open("rb") as opened:
+            opened.seek(offset)
+            added = opened.read()
+        offset += len(added)
+        for line in added.splitlines():
+            got = repeatable_part(json.loads(line))
+            if position >= len(expected) or got != expected[position]:
+                raise _Different(_difference(expected[position : position + 1], got))
+            position += 1
+        if until is not None and position >= until:
+            raise _Enough
+
+    run.log = compared  # type: ignore[method-assign]
+    try:
+        train_run(run, experiment)
+    except _Different as different:
+        return str(different)
+    except _Enough:
+        return None
+    if position < len(expected):
+        return f"it logged {position} lines, {len(expected)} are recorded"
+    return None
+
+
+def _difference(expected: list[Point], got: Point) -> str:
+    if not expected:
+        return f"step {got.get('step')}: a line more than were recorded"
+    names = [name for name in expected[0] | got if expected[0].get(name) != got.get(name)]
+    name = names[0]
+    return (
+        f"step {got.get('step')}: {name} was {expected[0].get(name)}, is {got.get(name)} under the "
+        "present code"
+    )
+
+
+def _differing_end(run: "Run", folder: Path, record: RunRecord) -> str | None:
+    """What of the final metrics or weights isn't as it was recorded."""
+    for name, value in record.metrics.items():
+        if run.record.metrics.get(name) != value:
+            return f"{name} was {value}, is {run.record.metrics.get(name)} under the present code"
+    then, now = checkpoint_digests(folder), checkpoint_digests(run.folder)
+    last = checkpoint_folders(folder)[-1:]
+    for name, digest in then.items():
+        final = last and name.startswith(f"{last[0].name}/")
+        if final and name.endswith(WEIGHTS) and now.get(name) != digest:
+            return f"{name}: other bytes under the present code"
+    return None
+
+
+def _answer(experiment: Callable[[str], Experiment], task: Mapping[str, object]) -> Replayed:
+    """Replay one; what keeps it from being replayed is an answer too."""
+    try:
+        overrides = task["overrides"]
+        assert isinstance(overrides, list)
+        words = [*map(str, overrides), f"seed={task['seed']}"]
+        return replay(experiment(str(task["experiment"])), Path(str(task["run"])), words)
+    except ResearchError as error:
+        return Replayed(False, f"{NOT_REPLAYED}: {error}")
+    except Exception as error:
+        return Replayed(False, f"{NOT_REPLAYED}: {type(error).__name__}: {error}")
+
+
+def main() -> None:
+    """Read the runs from stdin, answer on stdout; what a paper's code prints goes to stderr."""
+    member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
+    start_with_fixed_hashes()
+    start_under_requirements(member)
+    end_with_parent()
+    reached_packages(member)
+    answers = sys.stdout
+    for task in json.load(sys.stdin):
+        began = time.monotonic()
+        with redirect_stdout(sys.stderr):
+            answer = _answer(member.experiment, task)
+        seconds = round(time.monotonic() - began, 3)
+        print(json.dumps({**asdict(answer), "seconds": seconds}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ResearchError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever asked is gone
+        with suppress(OSError):
+            sys.stdout.close()
+        sys.exit(1)

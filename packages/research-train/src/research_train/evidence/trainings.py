@@ -1,0 +1,209 @@
+"""Several trainings at once, each a `train` of its own under its paper's requirements."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from research_data.verify import count_cores
+
+from research_train.errors import Interrupted
+from research_train.experiment.members import Member
+from research_train.history.table import RunSummary
+from research_train.processes.children import start_child
+from research_train.processes.signals import StopRequest
+
+POLL = 0.1  # seconds between two looks at the processes
+LONGEST_LINE = 2000  # bytes of a child's output in which its last line lies
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is trained, but for the seed: an experiment and `key=value` words."""
+
+    experiment: str
+    overrides: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """What to call it in a list."""
+        return " ".join([self.experiment, *self.overrides])
+
+
+@dataclass(frozen=True)
+class NeededRun:
+    """A run that claims rest on.
+
+    run: the evidence there is; resume: one to go on with; seconds: what one of another seed took;
+    edited: runs that are none, because their record was changed after they ended.
+    """
+
+    setting: Setting
+    seed: int
+    run: RunSummary | None = None
+    resume: RunSummary | None = None
+    seconds: float | None = None
+    edited: Sequence[RunSummary] = ()
+
+    @property
+    def label(self) -> str:
+        """What to call it in a list."""
+        return f"{self.setting.label} seed={self.seed}"
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that gave no number, and why."""
+
+    needed: NeededRun
+    why: str
+
+
+@dataclass(frozen=True)
+class Training:
+    """One under way. stderr: a file, since a pipe that nobody reads would stop it."""
+
+    needed: NeededRun
+    process: "subprocess.Popen[bytes]"
+    stderr: IO[bytes]
+    began: float
+
+    @property
+    def seconds(self) -> float:
+        """Since it was started."""
+        return time.monotonic() - self.began
+
+    def last_line(self) -> str:
+        """What it said last: how far it is, or why it failed."""
+        end = os.fstat(self.stderr.fileno()).st_size
+        start = max(0, end - LONGEST_LINE)
+        text = os.pread(self.stderr.fileno(), end - start, start).decode(errors="replace")
+        lines = text.strip().splitlines()
+        return lines[-1] if lines else ""
+
+
+@dataclass
+class Work:
+    """What there is to do, as it changes. seconds: of those that ended well, by setting."""
+
+    waiting: list[NeededRun]
+    jobs: int
+    under_way: list[Training] = field(default_factory=list)
+    done: list[NeededRun] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+    seconds: dict[Setting, float] = field(default_factory=dict)
+
+    def take_next(self) -> NeededRun:
+        """The longest first, so that no core waits for a late one; of an unknown one, one seed."""
+        begun = {each.needed.setting: each.seconds for each in self.under_way}
+
+        def length(needed: NeededRun) -> float:
+            setting = needed.setting
+            known = self.seconds.get(setting) or needed.seconds or begun.get(setting)
+            return float("inf") if known is None else known
+
+        chosen = max(self.waiting, key=length)  # of equals the first
+        self.waiting.remove(chosen)
+        return chosen
+
+    def seconds_left(self) -> float | None:
+        """About how long all of it will take; None while one of a kind never run is waiting."""
+        total = 0.0
+        for needed in [*self.waiting, *(each.needed for each in self.under_way)]:
+            known = self.seconds.get(needed.setting) or needed.seconds
+            if known is None:
+                return None
+            total += known
+        total -= sum(each.seconds for each in self.under_way)
+        return max(0.0, total / self.jobs)
+
+
+def train_all(
+    member: Member,
+    missing: Sequence[NeededRun],
+    jobs: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    show: Callable[[Work], None] = lambda work: None,
+) -> list[Failed]:
+    """Train what is missing, so many at once (one a core by default); returns what failed.
+
+    Each has its part of the cores as threads, unless OMP_NUM_THREADS says otherwise. say: told what
+    begins and ends. show: called again and again with how things stand.
+    Raises Interrupted, with every training stopped at a checkpoint.
+    """
+    jobs = min(jobs or count_cores(), len(missing))
+    threads = max(1, count_cores() // max(jobs, 1))
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+    work = Work(list(missing), jobs)
+    with _stopped_together(work.under_way) as stop:
+        while work.waiting or work.under_way:
+            while work.waiting and len(work.under_way) < jobs:
+                needed = work.take_next()
+                say(f"{'go on' if needed.resume else 'train'}: {needed.label}")
+                with stop.deferred():  # no signal between a start and its place in the list
+                    work.under_way.append(_start(member, needed, environment))
+                if stop.signal is not None:
+                    raise Interrupted(stop.signal)
+            show(work)
+            time.sleep(POLL)
+            for training in [each for each in work.under_way if each.process.poll() is not None]:
+                work.under_way.remove(training)
+                say(_ended(work, training))
+    show(work)
+    return work.failed
+
+
+def _ended(work: Work, training: Training) -> str:
+    needed, code = training.needed, training.process.returncode
+    if code == 0:
+        work.done.append(needed)
+        if needed.resume is None:
+            work.seconds[needed.setting] = training.seconds
+        line = f"done: {needed.label} ({training.seconds:.0f} s)"
+    else:
+        why = training.last_line().removeprefix("error: ") or f"exit code {code}"
+        work.failed.append(Failed(needed, why))
+        line = f"failed: {needed.label}: {why}"
+    training.stderr.close()
+    return line
+
+
+def _start(member: Member, needed: NeededRun, environment: dict[str, str]) -> Training:
+    command = [str(Path(sys.executable).with_name("train")), "--paper", member.name]
+    if needed.resume is not None:
+        words = ["--resume", needed.resume.id]
+    else:
+        words = [*needed.setting.overrides, f"seed={needed.seed}"]
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - _ended closes it
+    process = start_child(
+        [*command, needed.setting.experiment, *words],
+        environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=stderr,
+        start_new_session=True,  # Ctrl-C reaches this process alone, which stops them all
+    )
+    return Training(needed, process, stderr, time.monotonic())
+
+
+@contextmanager
+def _stopped_together(under_way: list[Training]) -> Iterator[StopRequest]:
+    """Every training is stopped, each at a checkpoint, when something ends this block."""
+    stop = StopRequest()
+    with stop.listening():
+        try:
+            yield stop
+        except BaseException as error:
+            number = signal.SIGTERM if isinstance(error, Interrupted) else signal.SIGKILL
+            for training in under_way:
+                training.process.send_signal(number)
+            for training in under_way:
+                training.process.wait()
+            raise

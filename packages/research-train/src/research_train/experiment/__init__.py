@@ -1,0 +1,1 @@
+"""What a member provides: its experiments, their configs, and the assets they need."""

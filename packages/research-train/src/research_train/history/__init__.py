@@ -1,0 +1,1 @@
+"""Many runs: listed, compared, drawn, exchanged, and run again."""

@@ -1,0 +1,175 @@
+"""Runs labelled and removed; what makes a run evidence stays as it was written."""
+
+import fcntl
+import json
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from research_data import StorageError, get_outputs_dir
+from research_data.catalog import disk_size
+from research_data.durable import write_json
+from research_data.errors import UsageError
+from research_data.plain_files import read_json_object
+
+from research_train.errors import RunError
+from research_train.history.table import RunSummary, record_of, summarise
+from research_train.record.files import RECORD, RERUNS
+from research_train.record.folders import LOCK, code_archive, lock_run
+
+# Seconds that a source archive stays after it was used: a run that begins writes or touches its
+# archive first and its record after that, within seconds.
+YOUNG = 600
+
+
+def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[str]:
+    """Add tags to a run, or remove them; returns the tags it has now.
+
+    Raises RunError when the run is at work or can't be read, UsageError for a tag it hasn't.
+    """
+    if not tags or not all(tag.strip() for tag in tags):
+        raise UsageError("a tag is a word")
+    with _held(run, "tagged"):
+        now = list(record_of(summarise(run.folder)).tags)
+        for tag in dict.fromkeys(tag.strip() for tag in tags):
+            if remove and tag not in now:
+                has = ", ".join(now) or "none"
+                raise UsageError(f"{run.id} has no tag {tag!r}. It has: {has}")
+            if remove:
+                now.remove(tag)
+            elif tag not in now:
+                now.append(tag)
+        _rewrite(run.folder, {"tags": now})
+    return now
+
+
+def note_run(run: RunSummary, text: str) -> None:
+    """Give a run a note in place of the one it has; an empty text removes it. Raises RunError."""
+    with _held(run, "noted on"):
+        record_of(summarise(run.folder))
+        _rewrite(run.folder, {"note": text.strip() or None})
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What removing runs frees.
+
+    runs: each with its bytes. archives: source archives that no other run uses, with theirs.
+    kept: why an archive stays that no other run is known to use, else None.
+    """
+
+    runs: dict[Path, int]
+    archives: dict[Path, int]
+    kept: str | None
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(self.runs.values()) + sum(self.archives.values())
+
+
+def plan_removal(runs: Sequence[RunSummary]) -> Removal:
+    """What `remove_runs` would remove. Raises RunError when one of them is at work."""
+    runs = _distinct(runs)
+    for run in runs:
+        with _held(run, "removed"):
+            pass
+    going = {run.folder: disk_size(run.folder) for run in runs}
+    archives, kept = _unused_archives(runs)
+    return Removal(going, {path: path.stat().st_size for path in archives}, kept)
+
+
+def remove_runs(runs: Sequence[RunSummary]) -> Removal:
+    """Remove run folders, and with the last run of a code its source archive; says what went.
+
+    An archive used in the last ten minutes stays: a run that begins may need it.
+    Raises RunError, before anything goes, when one of them is at work; StorageError.
+    """
+    plan = plan_removal(runs)
+    for run in _distinct(runs):
+        # Renamed first: whatever happens on the way, nobody sees half a run.
+        aside = run.folder.with_name(f".{run.folder.name}.removed")
+        shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+        try:
+            with _held(run, "removed"):
+                if run.folder.is_symlink():
+                    run.folder.unlink()
+                    continue
+                run.folder.rename(aside)
+            shutil.rmtree(aside)
+        except OSError as error:
+            raise StorageError(run.folder, error) from error
+    # Looked at again: a run of the same code may have begun meanwhile.
+    unused, kept = _unused_archives(runs)
+    archives = {path: size for path, size in plan.archives.items() if path in unused}
+    for path in archives:
+        path.unlink(missing_ok=True)
+        # Where `run rerun` has unpacked it, with an environment of gigabytes.
+        unpacked = get_outputs_dir() / RERUNS / path.name.removesuffix(".tar.gz")
+        shutil.rmtree(unpacked, ignore_errors=True)
+    return Removal(plan.runs, archives, kept or plan.kept)
+
+
+@contextmanager
+def _held(run: RunSummary, verb: str) -> Iterator[None]:
+    """Nobody begins to work on the run in this block. Raises RunError when somebody is at work.
+
+    A run's own process writes its record from memory: what others wrote meanwhile would be lost.
+    """
+    lock = None
+    if (run.folder / LOCK).is_file():  # a copy may have none, and nobody at work either
+        try:
+            lock = lock_run(run.folder, "a+", fcntl.LOCK_EX)
+        except OSError as error:
+            raise StorageError(run.folder / LOCK, error) from error
+        if lock is None:
+            holder = (run.folder / LOCK).read_text(encoding="utf-8").strip()
+            raise RunError(
+                f"{run.id} is running ({holder}): it can't be {verb} before it has ended"
+            )
+    try:
+        yield
+    finally:
+        if lock is not None:
+            lock.close()
+
+
+def _distinct(runs: Sequence[RunSummary]) -> list[RunSummary]:
+    return list({run.folder: run for run in runs}.values())
+
+
+def _rewrite(folder: Path, changes: Mapping[str, object]) -> None:
+    """Change fields of run.json outside the seal; all else stays as it was written."""
+    content = read_json_object(folder / RECORD)
+    write_json(folder / RECORD, {**content, **changes})
+
+
+def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None]:
+    """The archives of these runs that nobody needs, and why another one stays, if so."""
+    wanted = {run.record.source for run in going if run.record}
+    folders = {run.folder for run in going}
+    # Hidden ones too: a run that is being born lies in one.
+    for path in get_outputs_dir().glob("*/*/" + RECORD):
+        if path.parent in folders or path.parent.name.endswith(".removed"):
+            continue
+        try:
+            text = path.read_text(encoding="utf-8", errors="replace")
+            json.loads(text)
+        except OSError:
+            continue  # gone meanwhile
+        except (ValueError, RecursionError):
+            return set(), f"{path} is damaged, so what code it needs can't be told"
+        wanted = {source for source in wanted if source not in text}
+    # After the records: a run that begins has touched its archive before it writes its record.
+    ages: dict[Path, float] = {}  # in seconds
+    for path in map(code_archive, sorted(wanted)):
+        with suppress(FileNotFoundError):
+            ages[path] = time.time() - path.stat().st_mtime
+    unused = {path for path, age in ages.items() if age >= YOUNG}
+    young = ", ".join(str(path) for path in ages if path not in unused)
+    if not young:
+        return unused, None
+    return unused, f"used less than {YOUNG // 60} min ago, a run that begins may need it: {young}"

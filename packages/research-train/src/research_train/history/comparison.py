@@ -1,0 +1,132 @@
+"""Runs compared: what differs between them."""
+
+import hashlib
+import tarfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from research_data.errors import UsageError
+
+from research_train.code.archive import shown_name
+from research_train.errors import RunError
+from research_train.history.table import RunSummary, record_of
+from research_train.record.folders import code_archive
+from research_train.record.record import RunRecord
+
+
+@dataclass(frozen=True)
+class RunComparison:
+    """What differs between runs, a value a run in the order of `runs`.
+
+    differences: config, code, packages, data, environment -> key -> values; None where a run has
+    none. changed_files: files of the source archives that are not the same in all runs.
+    missing_archives: runs whose source archive isn't here. metrics: the final ones, equal or not.
+    same_experiment: whether the fingerprints say so: they may differ in their seeds alone.
+    """
+
+    runs: list[RunSummary]
+    differences: dict[str, dict[str, list[object]]]
+    changed_files: list[str]
+    missing_archives: list[str]
+    metrics: dict[str, list[float | None]]
+    same_experiment: bool
+
+
+def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComparison:
+    """Only what differs between two or more runs, and their final metrics side by side.
+
+    Raises UsageError for fewer than two runs, or of different papers unless any_paper; RunError
+    for one whose record can't be read.
+    """
+    records = [record_of(run) for run in runs]
+    if len({run.folder for run in runs}) < max(2, len(runs)):
+        raise UsageError("name two or more different runs to compare")
+    papers = {run.paper: run.id for run in runs}
+    if len(papers) > 1 and not any_paper:
+        listed = ", ".join(f"{id_} is of {paper}" for paper, id_ in papers.items())
+        raise UsageError(
+            f"runs of different papers: {listed}. Their keys and metrics need not mean the same; "
+            "--any-paper (any_paper=True) compares them all the same"
+        )
+    archives = {record.source: code_archive(record.source) for record in records}
+    changed = _changed_files([path for path in archives.values() if path.is_file()])
+    sections: dict[str, list[Mapping[str, object]]] = {
+        "config": [run.config for run in runs],
+        "code": [_code_of(record) for record in records],
+        "packages": [record.packages for record in records],
+        "data": [record.assets for record in records],
+        "environment": [
+            {**record.environment.model_dump(), "host": record.attempts[-1].host}
+            for record in records
+        ],
+    }
+    fingerprints = {record.fingerprint for record in records}
+    return RunComparison(
+        runs=list(runs),
+        differences={name: differing(values) for name, values in sections.items()},
+        changed_files=changed,
+        missing_archives=[
+            run.id
+            for run, record in zip(runs, records, strict=True)
+            if len(archives) > 1 and not archives[record.source].is_file()
+        ],
+        metrics={
+            name: [run.metrics.get(name) for run in runs]
+            for name in dict.fromkeys(name for run in runs for name in run.metrics)
+        },
+        same_experiment=len(fingerprints) == 1 and None not in fingerprints,
+    )
+
+
+def labels(runs: Sequence[RunSummary]) -> list[str]:
+    """The shortest that tells them apart: their names, their ids, or paper and id."""
+    names = [(run.record.name if run.record else None) or "" for run in runs]
+    for candidates in (names, [run.id for run in runs]):
+        if all(candidates) and len(set(candidates)) == len(runs):
+            return candidates
+    return [f"{run.folder.parent.name}/{run.id}" for run in runs]
+
+
+def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
+    """The keys whose values aren't all the same -> the values, None where there is none."""
+    keys = dict.fromkeys(key for each in values for key in each)
+    rows = {key: [each.get(key) for each in values] for key in keys}
+    return {key: row for key, row in rows.items() if any(_differ(value, row[0]) for value in row)}
+
+
+def _differ(one: object, other: object) -> bool:
+    """Not equal; of two that are no number (NaN) neither differs, and 1 is not true."""
+    if one != one and other != other:
+        return False
+    return one != other or isinstance(one, bool) != isinstance(other, bool)
+
+
+def _code_of(record: RunRecord) -> dict[str, object]:
+    return {
+        "source": record.source,
+        "git.commit": record.git.commit,
+        "git.dirty": record.git.dirty,
+        "lock_sha256": record.lock_sha256,
+    }
+
+
+def _changed_files(archives: Sequence[Path]) -> list[str]:
+    """The files that are not the same in all of the archives; texts and tests come last."""
+    if len(archives) < 2:
+        return []
+    names = map(shown_name, differing([_digests(path) for path in archives]))
+    return sorted(names, key=lambda name: (name.endswith(".md") or "/tests/" in name, name))
+
+
+def _digests(archive: Path) -> dict[str, str]:
+    digests = {}
+    try:
+        with tarfile.open(archive) as stored:
+            for entry in stored:
+                if (content := stored.extractfile(entry)) is not None:
+                    digests[entry.name] = hashlib.sha256(content.read()).hexdigest()
+    except (OSError, tarfile.TarError, EOFError, ValueError, zlib.error) as error:
+        raise RunError(f"{archive}: damaged ({error})") from error
+    return digests

@@ -1,0 +1,93 @@
+"""Conditions on the config and final metrics of a run, as a person types them: `lr>1e-3`."""
+
+import json
+import math
+import operator
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from research_data.errors import UsageError
+
+from research_train.experiment.members import did_you_mean
+
+_CONDITION = re.compile(r"\s*([^\s<>=!]+)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A key, a sign and what is wanted: as a value, and as the text it was typed as."""
+
+    key: str
+    sign: str
+    wanted: object
+    text: str
+
+    def holds(self, value: object) -> bool:
+        """Whether the value of a run fits; None where the run has none."""
+        if isinstance(value, float) and math.isnan(value):
+            value = None
+        if value is None and self.wanted is not None:
+            return False  # a run that lacks the key, or a metric that was no number
+        if self.sign in _ORDERS:
+            return _is_number(value) and _ORDERS[self.sign](value, self.wanted)
+        if isinstance(value, str):
+            equal = value in (self.text, self.wanted)
+        else:  # Python takes True for 1
+            equal = value == self.wanted and isinstance(value, bool) == isinstance(
+                self.wanted, bool
+            )
+        return equal is (self.sign != "!=")
+
+
+def parse_condition(text: str) -> Condition:
+    """The condition that a text is. Raises UsageError."""
+    match = _CONDITION.fullmatch(text)
+    if not match or not match[3]:
+        raise UsageError(
+            f"{text!r} is no condition: write KEY>VALUE with one of < <= > >= = !=, "
+            "as 'optimizer.lr<=0.1' or 'model=cnn'"
+        )
+    key, sign, wanted = match[1], match[2], _value(match[3])
+    if sign in _ORDERS and not _is_number(wanted):
+        raise UsageError(f"{text!r}: only numbers have an order, {match[3]!r} is none")
+    return Condition(key, sign, wanted, match[3])
+
+
+def resolve_key(name: str, known: set[str]) -> str:
+    """The key that is meant: itself, or the only one whose last part it is. Raises UsageError."""
+    if name in known:
+        return name
+    ending = sorted(key for key in known if key.endswith((f".{name}", f"/{name}")))
+    if len(ending) == 1:
+        return ending[0]
+    if ending:
+        raise UsageError(f"{name!r} could be any of {', '.join(ending)}")
+    raise UsageError(
+        f"no run here has a config key or final metric {name!r}."
+        f"{did_you_mean(name, known) or ' It has: ' + ', '.join(sorted(known))}"
+    )
+
+
+def _value(text: str) -> object:
+    """A number, true, false, null or a list, as in JSON; else the text itself."""
+    try:
+        number: object = json.loads(text)
+    except (ValueError, RecursionError):
+        try:
+            number = float(text)
+        except ValueError:
+            return text
+    # A metric that was no number is recorded as null.
+    return None if isinstance(number, float) and math.isnan(number) else number
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

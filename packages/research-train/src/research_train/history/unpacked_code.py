@@ -1,0 +1,97 @@
+"""The code of an old run, unpacked from its source archive to be run again.
+
+assets/outputs/.sources/<sha256>.tar.gz   the archive, see code/archive.py
+               .reruns/<sha256>/          what is in it; uv adds .venv, the environment of its lock
+"""
+
+import hashlib
+import tarfile
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from research_data import get_outputs_dir
+from research_data.durable import new_folder, sha256_file
+from research_data.plain_files import read_toml
+
+from research_train.errors import RunError
+from research_train.experiment.members import GROUP
+from research_train.record.files import RERUNS, SOURCES
+from research_train.record.record import RunRecord
+
+
+@dataclass(frozen=True)
+class UnpackedCode:
+    """A small workspace that holds the code of a run.
+
+    folder: its root. distribution: what uv calls the paper in it. generated: the names of the
+    datasets that the paper makes itself.
+    """
+
+    folder: Path
+    distribution: str
+    generated: frozenset[str]
+
+
+def find_archive(sha256: str) -> Path:
+    """The archive of that sha256, hashed. Raises RunError: it isn't here, or is damaged."""
+    path = get_outputs_dir() / SOURCES / f"{sha256}.tar.gz"
+    try:
+        seen = sha256_file(path)
+    except OSError as error:
+        raise RunError(
+            f"{path}: the archive of the run's code can't be read ({error.strerror}). Put it back "
+            "from a copy of the outputs, or import an export of the run."
+        ) from error
+    if seen != sha256:
+        raise RunError(
+            f"{path}: damaged, its sha256 is {seen} and not its name's. Put it back from a copy of "
+            "the outputs, or import an export of the run."
+        )
+    return path
+
+
+def unpack_code(record: RunRecord) -> UnpackedCode:
+    """The code of a run: unpacked where it isn't yet, compared with the archive where it is.
+
+    Raises RunError when the archive is gone or damaged, or what was unpacked has been changed;
+    StorageError.
+    """
+    archive = find_archive(record.source)
+    folder = get_outputs_dir() / RERUNS / record.source
+    try:
+        with tarfile.open(archive) as stored:
+            if not folder.is_dir():
+                # Another re-run may be first: then its folder is the one.
+                with suppress(FileExistsError), new_folder(folder) as partial:
+                    stored.extractall(partial, filter="data")
+            names = _compared(stored, folder)
+    except (tarfile.TarError, EOFError, ValueError, zlib.error) as error:
+        raise RunError(f"{archive}: cannot be unpacked ({error})") from error
+    for name in names:
+        if Path(name).name != "pyproject.toml" or "tests" in Path(name).parts:
+            continue
+        pyproject = read_toml(folder / name)
+        project = pyproject.get("project", {})
+        if record.experiment in project.get("entry-points", {}).get(GROUP, {}):
+            research = pyproject.get("tool", {}).get("research", {})
+            return UnpackedCode(folder, project["name"], frozenset(research.get("generated", {})))
+    raise RunError(f"{archive}: no pyproject.toml in it names the experiment {record.experiment}")
+
+
+def _compared(stored: tarfile.TarFile, folder: Path) -> list[str]:
+    """The names of the files in an archive, which are the same in folder. Raises RunError."""
+    names = []
+    for entry in stored:
+        content = stored.extractfile(entry) if entry.isfile() else None
+        if content is None:
+            continue
+        path = folder / entry.name
+        digest = hashlib.sha256(content.read()).hexdigest()
+        if not path.is_file() or sha256_file(path) != digest:
+            raise RunError(
+                f"{path} isn't as it was unpacked. Remove {folder}: it is unpacked anew."
+            )
+        names.append(entry.name)
+    return names

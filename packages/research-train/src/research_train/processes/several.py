@@ -1,0 +1,92 @@
+"""`train --nproc N`: the same command N times on this machine, one signal and one exit code.
+
+torchrun would end in a traceback and exit code 1 on a signal; what it does here besides is set
+five variables, which is all that torch.distributed needs. Should this process be killed, they all
+stop with a checkpoint (children.py).
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from types import FrameType
+
+from research_train.processes.children import start_child
+from research_train.processes.signals import stopping_signals
+
+PATIENCE = 20.0  # seconds that the others have to end by themselves when one has failed
+
+
+def run_processes(count: int, words: Sequence[str]) -> int:
+    """Run `train` with these words in so many processes; returns the exit code.
+
+    That is the first process's, or that of another which failed. A signal is passed on to all.
+    """
+    port = _free_port()
+    processes = [
+        start_child(
+            [sys.executable, "-P", "-m", "research_train.processes.several", *words],
+            {
+                **os.environ,
+                "RANK": str(rank),
+                "LOCAL_RANK": str(rank),
+                "WORLD_SIZE": str(count),
+                "MASTER_ADDR": "127.0.0.1",
+                "MASTER_PORT": str(port),
+                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _threads(count)),
+            },
+            start_new_session=True,  # a terminal's Ctrl-C comes from here, once
+        )
+        for rank in range(count)
+    ]
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        for process in processes:
+            if process.poll() is None:
+                process.send_signal(number)
+
+    before = {number: signal.signal(number, pass_on) for number in stopping_signals()}
+    try:
+        return _wait(processes)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for process in processes:
+            if process.poll() is None:
+                process.kill()
+
+
+def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
+    failed: int | None = None
+    deadline = float("inf")
+    while any(process.poll() is None for process in processes):
+        codes = [process.poll() for process in processes]
+        if failed is None and (bad := [code for code in codes if code]):
+            failed, deadline = bad[0], time.monotonic() + PATIENCE
+        if time.monotonic() > deadline:
+            for process in processes:
+                process.kill()
+        time.sleep(0.05)
+    first = processes[0].returncode
+    code = first or next((p.returncode for p in processes if p.returncode), 0)
+    return code if code >= 0 else 1
+
+
+def _free_port() -> int:
+    with socket.socket() as opened:
+        opened.bind(("127.0.0.1", 0))
+        return int(opened.getsockname()[1])
+
+
+def _threads(count: int) -> str:
+    return str(max(1, (os.cpu_count() or 1) // count))
+
+
+if __name__ == "__main__":
+    from research_train.launch import train_command
+
+    sys.argv[0] = "train"
+    sys.exit(train_command())

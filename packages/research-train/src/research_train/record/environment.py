@@ -1,0 +1,97 @@
+"""What a run ran on: machine, Python, CUDA, git."""
+
+import platform
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from research_train.code.git import run_git
+from research_train.errors import ConfigError
+from research_train.processes.hash_seed import hash_seed
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Environment(BaseModel):
+    """The machine and interpreter; gpu and cuda are None without a usable GPU.
+
+    threads: of torch on the CPU, on which the last bits of a sum depend. hash_seed: what the order
+    of sets depends on, see processes/hash_seed.py; None in records from before it was recorded.
+    """
+
+    model_config = ConfigDict(extra="allow")  # what a newer version adds is kept
+
+    python: str
+    platform: str
+    cpu: str
+    threads: int | None = None
+    hash_seed: str | None = None
+    gpu: str | None
+    cuda: str | None
+
+
+class GitState(BaseModel):
+    """The commit checked out (None outside git) and whether anything differs from it."""
+
+    model_config = ConfigDict(extra="allow")
+
+    commit: str | None
+    dirty: bool | None
+
+
+def describe_environment() -> Environment:
+    """This machine and interpreter."""
+    import torch  # here: those who only read records have no use for it
+
+    usable = torch.cuda.is_available()
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=_cpu_name(),
+        threads=torch.get_num_threads(),
+        hash_seed=hash_seed(),
+        gpu=torch.cuda.get_device_name() if usable else None,
+        cuda=torch.version.cuda if usable else None,
+    )
+
+
+def find_device(name: str) -> "torch.device":
+    """The device of that name; `auto` is a GPU where there is one. Raises ConfigError."""
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        torch.empty(0, device=name)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device = {name!r} can't be used here: {reason}") from error
+    return torch.device(name)
+
+
+def host_name() -> str:
+    """This machine's name."""
+    return socket.gethostname()
+
+
+def git_state(folder: Path) -> GitState:
+    """The state of the repository around folder."""
+    commit = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    status = run_git(folder, "status", "--porcelain")
+    return GitState(
+        commit=commit.decode().strip() or None if commit else None,
+        dirty=None if status is None else bool(status.strip()),
+    )
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or platform.machine()

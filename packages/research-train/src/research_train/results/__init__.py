@@ -1,0 +1,1 @@
+"""What a reproduction shows: tables, figures, results.json, and the paper's README."""

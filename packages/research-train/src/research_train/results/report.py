@@ -1,0 +1,278 @@
+"""What `reproduce` leaves behind: tables, a figure, and the evidence in numbers.
+
+assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}    chosen.*, where it isn't all of it
+papers/mnist1d/results.json     the same with every seed's value, committed
+papers/mnist1d/README.md        the table, between its markers
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from research_data import StorageError, get_outputs_dir
+from research_data.durable import write_bytes, write_json
+
+from research_train.claims.claim import Censored, Claim, Finding, Number
+from research_train.errors import ClaimsError
+from research_train.evidence.reproduce import Reproduction
+from research_train.experiment.members import Member
+from research_train.record.record import utc_now
+
+if TYPE_CHECKING:
+    from research_viz import ClaimRow
+
+BEGIN, END = "<!-- claims: written by `reproduce` -->", "<!-- /claims -->"
+RESULTS = "results.json"
+COLUMNS = ["claim", "published", "reproduced", "seeds", "verdict"]
+
+
+def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
+    """One row a claim, of COLUMNS."""
+    return [
+        [
+            finding.claim.name,
+            shown_published(finding.claim),
+            _shown_mean(finding),
+            str(finding.n),
+            finding.verdict
+            + (f" ({'; '.join(notes)})" if (notes := verdict_notes(finding)) else ""),
+        ]
+        for finding in findings
+    ]
+
+
+def verdict_notes(finding: Finding) -> list[str]:
+    """What is said beside a verdict."""
+    claim, words = finding.claim, []
+    if finding.verdict == "known gap" and claim.known_gap:
+        words.append(f"the authors' own code gives {claim.known_gap.value:g}")
+    if finding.verdict == "undecided" and finding.n > 1 and not _is_censored(finding):
+        more = finding.seeds_needed
+        words.append(f"a new plan of about {more} seeds would decide" if more else "on the edge")
+    return [*words, *finding.notes]
+
+
+def _is_censored(finding: Finding) -> bool:
+    return any(isinstance(value, Censored) for value in finding.values)
+
+
+def _shown_mean(finding: Finding) -> str:
+    from research_viz import with_ends, with_interval
+
+    unit = f" {finding.claim.unit}" if finding.claim.unit else ""
+    low, high = finding.interval
+    if finding.mean is None or (math.isinf(low) and math.isinf(high)):
+        return "not known"
+    if math.isinf(high):
+        return f"≥ {low:.6g}{unit}"
+    if math.isinf(low):
+        return f"≤ {high:.6g}{unit}"
+    if finding.half_width is None:
+        return with_interval(finding.mean, None) + unit
+    return with_ends(finding.mean, low, high) + unit
+
+
+def claim_row(finding: Finding) -> "ClaimRow":
+    """The row of a finding in the figure. Raises ValueError for what can't be drawn."""
+    from research_viz import ClaimRow
+
+    claim = finding.claim
+    side, published, tolerance = claim.side, claim.published, claim.tolerance or 0.0
+    if claim.bound is not None:
+        published = claim.bound
+    elif claim.kind == "ordering":  # the sign alone counts
+        side, published, tolerance = "above", 0.0, 0.0
+    return ClaimRow(
+        name=claim.name,
+        published=published,
+        tolerance=tolerance,
+        mean=finding.mean,
+        interval=finding.interval if finding.n > 1 or _is_censored(finding) else None,
+        values=finding.known_values,
+        verdict=finding.verdict,
+        unit=claim.unit,
+        known_gap=claim.known_gap.value if claim.known_gap else None,
+        side=side,
+        note="; ".join(finding.notes),
+    )
+
+
+def shown_published(claim: Claim) -> str:
+    """What was published, for a table."""
+    unit = f" {claim.unit}" if claim.unit else ""
+    if claim.bound is not None and claim.side:
+        of = f" ({claim.published:g})" if claim.published != claim.bound else ""
+        return f"{claim.side.replace('_', ' ')} {claim.bound:g}{of}{unit}"
+    if claim.kind == "ordering":  # the sign alone counts
+        return f"above 0 ({claim.published:g}){unit}"
+    return f"{claim.published:g} ± {claim.tolerance:g}{unit}"
+
+
+class Readme(NamedTuple):
+    """A paper's README: what stands between the markers, and the text around, markers included."""
+
+    path: Path
+    before: str
+    block: str
+    after: str
+
+
+def read_readme(member: Member) -> Readme:
+    """A paper's README. Raises ClaimsError where it has no place for the table, or isn't UTF-8."""
+    path = member.folder / "README.md"
+    try:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    except UnicodeDecodeError as error:
+        raise ClaimsError(
+            f"{path}: isn't UTF-8, from byte {error.start} on. Save it as UTF-8"
+        ) from error
+    before, begin, rest = text.partition(BEGIN)
+    block, end, after = rest.partition(END)
+    if not begin or not end or BEGIN in rest:
+        raise ClaimsError(f"{path}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
+    return Readme(path, before + begin, block, end + after)
+
+
+def readme_block(findings: Sequence[Finding], results: Mapping[str, object]) -> str:
+    """What stands between the markers of a README. results: the content of results.json."""
+    from research_viz import markdown_table
+
+    table = markdown_table(COLUMNS, claims_rows(findings))
+    facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
+    return f"\n\n{table}\n{facts}\n\n"
+
+
+def write_report(reproduction: Reproduction) -> list[Path]:
+    """Write all of it; returns the files. Raises ClaimsError for a README without markers.
+
+    What is not the paper's whole account (some claims, fewer seeds, runs that failed) is written as
+    `chosen.*` and leaves the paper's folder alone. A smoke test (`--quick`) is no evidence: nothing
+    is written.
+    """
+    if reproduction.quick or not reproduction.findings:
+        return []
+    from research_viz import claim_plot, latex_table, markdown_table, save_figure
+
+    member, findings = reproduction.member, reproduction.findings
+    name = "chosen" if reproduction.incomplete else "claims"
+    folder = get_outputs_dir() / member.name / "claims"
+    rows = claims_rows(findings)
+    table = markdown_table(COLUMNS, rows)
+    figure = claim_plot([claim_row(finding) for finding in findings])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / f"{name}.json", _evidence(reproduction))
+        write_bytes(folder / f"{name}.md", table.encode())
+        write_bytes(folder / f"{name}.tex", latex_table(COLUMNS, rows).encode())
+        figures = save_figure(figure, folder / name)
+    except OSError as error:
+        raise StorageError(folder, error) from error
+    if reproduction.incomplete is None:
+        results = results_of(reproduction)
+        # Read only now: somebody may have written in it while all this was made.
+        readme = read_readme(member)
+        content = readme.before + readme_block(findings, results) + readme.after
+        write_json(member.folder / RESULTS, results)
+        write_bytes(readme.path, content.encode())
+    return [folder / f"{name}.json", *figures]
+
+
+def results_of(reproduction: Reproduction) -> dict[str, object]:
+    """The content of results.json: the evidence, with every seed's value."""
+    results: dict[str, object] = {
+        "schema": 1,
+        "source": reproduction.claims.source,
+        "date": _date(reproduction),
+        "hardware": _hardware(reproduction),
+        "packages": _packages(reproduction),
+        "claims": [
+            {**evidence, **_seeds_values(finding), "set": _set(reproduction, finding)}
+            for evidence, finding in zip(
+                _evidence(reproduction), reproduction.findings, strict=True
+            )
+        ],
+    }
+    if reproduction.carried:
+        results["carried"] = [
+            {
+                "setting": " ".join([each.experiment, *each.overrides]),
+                "from": each.origin,
+                "to": each.fingerprint,
+                "run": each.run,
+                "replayed": each.replayed,
+            }
+            for each in reproduction.carried
+        ]
+    return results
+
+
+def _evidence(reproduction: Reproduction) -> list[dict[str, object]]:
+    return [
+        {
+            "name": finding.claim.name,
+            "published": finding.claim.published,
+            "mean": finding.mean,
+            "interval": [end if math.isfinite(end) else None for end in finding.interval],
+            "n": finding.n,
+            "verdict": finding.verdict,
+            "notes": list(finding.notes),
+            "runs": [run.id for run in reproduction.runs[finding.claim.name]],
+        }
+        for finding in reproduction.findings
+    ]
+
+
+def _seeds_values(finding: Finding) -> dict[str, object]:
+    """Every seed's number; of an ordering those of the weakest step, and then all steps."""
+    values: dict[str, object] = {"values": list(map(_as_json, finding.values))}
+    if finding.steps:
+        values["steps"] = {name: list(map(_as_json, each)) for name, each in finding.steps.items()}
+    return values
+
+
+def _as_json(number: Number) -> object:
+    """A number; of a censored one the ends that are known, as {"at_least": 10000.0}."""
+    if not isinstance(number, Censored):
+        return number
+    ends = {"at_least": number.low, "at_most": number.high}
+    return {name: end for name, end in ends.items() if math.isfinite(end)}
+
+
+def _set(reproduction: Reproduction, finding: Finding) -> dict[str, object] | None:
+    """When the claim was set, against its runs."""
+    at = reproduction.set_at.get(finding.claim.name)
+    return vars(at).copy() if at else None
+
+
+def _date(reproduction: Reproduction) -> str:
+    """The day on which the newest of the runs ended: the same evidence gives the same files."""
+    ends = [
+        run.record.ended or run.record.started
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+    ]
+    return max(ends)[:10] if ends else utc_now()[:10]
+
+
+def _hardware(reproduction: Reproduction) -> str:
+    names = dict.fromkeys(
+        run.record.environment.gpu or run.record.environment.cpu
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+    )
+    return ", ".join(str(name) for name in names)
+
+
+def _packages(reproduction: Reproduction) -> str:
+    shown = dict.fromkeys(
+        f"{name} {version}"
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+        for name, version in run.record.packages.items()
+        if name == "torch" or name.startswith("research-")
+    )
+    return ", ".join(shown)

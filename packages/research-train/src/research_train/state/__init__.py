@@ -1,0 +1,1 @@
+"""What a resume needs: all that a training holds between two steps."""

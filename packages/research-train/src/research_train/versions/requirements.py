@@ -1,0 +1,193 @@
+"""Which versions would run: what a paper requires of the internal packages, and all it depends on.
+
+uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
+`{ workspace = true }` would silently run whatever lies in the workspace. It is checked here.
+"""
+
+import importlib.metadata
+import re
+from collections.abc import Collection, Iterator
+from email.parser import HeaderParser
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_toml, table_of
+from research_data.shown import brief
+
+from research_train.errors import RequirementError
+from research_train.experiment.members import Member
+
+
+def internal_packages(workspace: Path) -> dict[str, Path]:
+    """Distribution name -> folder of every shared package of the workspace."""
+    return {p.parent.name: p.parent for p in sorted(workspace.glob("packages/*/pyproject.toml"))}
+
+
+def reached_packages(member: Member) -> dict[str, str]:
+    """The internal packages that a member reaches, and their versions in this process.
+
+    Raises RequirementError when one of them isn't installed or isn't of a version required.
+    """
+    internal = internal_packages(member.workspace)
+    reached: dict[str, str] = {}
+    waiting = [(member.distribution, requirement) for requirement in required_by(member)]
+    while waiting:
+        by, requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in internal:
+            continue
+        installed = installed_version(name)
+        if installed is None:
+            raise RequirementError(
+                f"{by} requires {requirement}, which is not installed. "
+                f"Run `uv sync`, or `uv run --package {member.distribution} ...`"
+            )
+        if not satisfies(Version(installed), requirement.specifier):
+            raise RequirementError(
+                f"{by} requires {requirement}, and this process imports {name} {installed}. "
+                f"`uv run --package {member.distribution} train` runs what is required, and so "
+                f"does `research-cli paper exec {member.name} -- COMMAND` for any command."
+            )
+        if name not in reached:
+            reached[name] = installed
+            waiting += [(f"{name} {installed}", each) for each in requirements_of(name)]
+    return dict(sorted(reached.items()))
+
+
+def workspace_packages(member: Member) -> list[str]:
+    """The internal packages that the workspace's lock knows a member to reach, as they are now.
+
+    What a release reaches may be less: an archive of the code needs all, or its lock doesn't fit.
+    """
+    internal = internal_packages(member.workspace)
+    reached: set[str] = set()
+    waiting = [*required_by(member)]
+    while waiting:
+        name = canonicalize_name(waiting.pop().name)
+        if name in internal and name not in reached:
+            reached.add(name)
+            waiting += _declared(internal[name] / "pyproject.toml")
+    return sorted(reached)
+
+
+def satisfies(version: Version, specifiers: SpecifierSet) -> bool:
+    """Whether a version is what the specifiers ask for.
+
+    A development version counts as the release it leads to where an order is asked for (0.1.0.dev0
+    satisfies >=0.1), but it never equals that release (nor ==0.1.0).
+    """
+    for specifier in specifiers:
+        ordered = specifier.operator in (">=", "<=", ">", "<", "~=")
+        candidate = Version(version.base_version) if ordered and version.is_devrelease else version
+        if not specifier.contains(candidate, prereleases=True):
+            return False
+    return True
+
+
+def dependency_closure(member: Member, without: Collection[str] = ()) -> dict[str, str]:
+    """Name -> version in this process of everything that a member depends on, itself included.
+
+    without: names to leave out, with what only they depend on.
+    """
+    versions = {member.distribution: installed_version(member.distribution) or "0"}
+    waiting = list(required_by(member))
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        requirement = waiting.pop()
+        name = canonicalize_name(requirement.name)
+        item = (name, frozenset(requirement.extras))
+        if item in seen or name in without:
+            continue
+        seen.add(item)
+        version = installed_version(name)
+        if version is None:
+            continue
+        versions[name] = version
+        waiting += requirements_of(*item)
+    return dict(sorted(versions.items()))
+
+
+def requirements_of(
+    distribution: str, extras: frozenset[str] = frozenset()
+) -> Iterator[Requirement]:
+    """What an installed distribution itself requires on this platform; nothing if it isn't."""
+    found = _metadata(distribution)
+    yield from found.applying(extras) if found else ()
+
+
+def required_by(member: Member) -> list[Requirement]:
+    """What a member requires: as its pyproject.toml says now, synced or not."""
+    file = member.folder / "pyproject.toml"
+    if not file.is_file():  # installed from a wheel
+        return list(requirements_of(member.distribution))
+    return _declared(file)
+
+
+def _declared(file: Path) -> list[Requirement]:
+    """The dependencies in a pyproject.toml that apply here. Raises RequirementError."""
+    try:
+        listed = table_of(read_toml(file), "project", path=file).get("dependencies", [])
+    except UnreadableError as error:
+        raise RequirementError(f"{file}: can't be read ({error.reason})") from error
+    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
+        raise RequirementError(f"{file}: project.dependencies is {brief(listed)}: a list of texts")
+    requirements = []
+    for text in listed:
+        try:
+            requirements.append(Requirement(text))
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]  # the others draw an arrow below the text
+            raise RequirementError(
+                f"{file}: {text!r} is no requirement: {reason}. Write it like 'research-data>=0.1'."
+            ) from error
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+
+
+def installed_version(name: str) -> str | None:
+    """The version of a distribution that this process imports, None where it isn't there."""
+    found = _metadata(name)
+    return found.version if found else None
+
+
+class Metadata(NamedTuple):
+    """What a distribution says of itself."""
+
+    name: str
+    version: str
+    requires: tuple[str, ...]
+
+    def applying(self, extras: frozenset[str] = frozenset()) -> Iterator[Requirement]:
+        """The requirements on this platform."""
+        environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+        for text in self.requires:
+            if not extras and _ONLY_FOR_AN_EXTRA.search(text):
+                continue  # nine of ten, and parsing them all takes a noticeable time
+            requirement = Requirement(text)
+            if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
+                yield requirement
+
+
+_ONLY_FOR_AN_EXTRA = re.compile(r""";\s*extra\s*==\s*(["'])[^"']+\1\s*$""")
+
+
+@cache  # importlib.metadata parses the text anew for each question
+def parse_metadata(text: str) -> Metadata:
+    """The content of a METADATA file."""
+    headers, _, _ = text.partition("\n\n")  # below them stands a whole README
+    fields = HeaderParser().parsestr(headers, headersonly=True)
+    requires = fields.get_all("Requires-Dist") or ()
+    return Metadata(fields["Name"], fields["Version"], tuple(requires))
+
+
+def _metadata(name: str) -> Metadata | None:
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return parse_metadata(distribution.read_text("METADATA") or "")
