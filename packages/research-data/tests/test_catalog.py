@@ -25,9 +25,9 @@ from research_data import (
     unlink_assets,
     verify_asset,
 )
-from research_data.catalog import disk_size, find_broken, name_asset, users_of
-from research_data.manifest import check_file_names
-from research_data.verify import sha256_of
+from research_data.assets.catalog import disk_size, find_broken, name_asset, users_of
+from research_data.assets.manifest import check_file_names
+from research_data.assets.verify import sha256_of
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def paper(tmp_path, monkeypatch, name="squad", needs=""):
     folder.mkdir(parents=True)
     (root / "pyproject.toml").write_text("[tool.uv.workspace]\nmembers = ['papers/*']\n")
     (folder / "pyproject.toml").write_text(f"[tool.research]\n{needs}\n")
-    monkeypatch.setattr("research_data.catalog.this_workspace", lambda: root)
+    monkeypatch.setattr("research_data.assets.catalog.this_workspace", lambda: root)
     return folder
 
 

@@ -15,7 +15,7 @@ from research_data import (
     make_dataset,
     verify_asset,
 )
-from research_data.generator_code import reached_sources
+from research_data.generated.generator_code import reached_sources
 
 
 def generate(examples):

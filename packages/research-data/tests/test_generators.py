@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from research_data import GeneratedDataset, load_arrays, make_dataset
-from research_data.generators import (
+from research_data.generated.literature import (
     associative_recall,
     linear_regression_in_context,
     modular_arithmetic,

@@ -9,7 +9,7 @@ import time
 
 import pytest
 from research_data import HubError, pull_dataset, verify_asset
-from research_data.manifest import OWN_FILES
+from research_data.assets.manifest import OWN_FILES
 
 CONTENT = bytes(range(256)) * 800  # 204,800 bytes
 PULL = "from research_data import pull_dataset; pull_dataset('org/large', quiet=True)"
@@ -131,7 +131,7 @@ def test_the_token_goes_to_the_hub_alone(hub, monkeypatch):
 def test_a_pause_of_a_day_is_waited_for_within_bounds_and_said(
     hub, monkeypatch, capfd, pattern, status
 ):
-    monkeypatch.setattr("research_data.hub.LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr("research_data.hub.client.LONGEST_PAUSE", 0.3)
     hub.add("datasets", "org/large", {"large.parquet": CONTENT})
     hub.server.fault(pattern, "status", status=status, retry_after=86400)
     began = time.monotonic()

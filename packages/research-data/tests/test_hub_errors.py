@@ -65,7 +65,7 @@ def test_the_advice_fits_the_cause(hub, settings, words, never):
 
 def test_a_hub_that_does_not_answer_and_one_that_answers_something_else(hub, monkeypatch):
     hub.add("datasets", "org/rows", {"rows.csv": b"a\n1\n"})
-    monkeypatch.setattr("research_data.hub.METADATA_TIMEOUT", 0.2)
+    monkeypatch.setattr("research_data.hub.client.METADATA_TIMEOUT", 0.2)
     hub.server.fault("/api/datasets/org/rows", "hang", seconds=1)
     with pytest.raises(HubError, match="didn't answer in time"):
         pull_dataset("org/rows", quiet=True)

@@ -25,7 +25,7 @@ from research_data import (
     pull_dataset,
     verify_asset,
 )
-from research_data.catalog import show_manifests
+from research_data.assets.catalog import show_manifests
 
 NEW, OLD = ".asset.json", "asset.json"
 

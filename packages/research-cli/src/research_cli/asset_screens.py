@@ -14,7 +14,7 @@ from research_data.shown import print_line
 from research_cli.printing import print_json, print_table, say_unless
 
 if TYPE_CHECKING:
-    from research_data.manifest import Kind
+    from research_data.assets.manifest import Kind
 
 
 def pull_each(
@@ -29,7 +29,7 @@ def pull_each(
     as_json: bool,
 ) -> None:
     """Pull or import each by name; with several, one that fails doesn't stop the others."""
-    from research_data.transfer import import_asset, is_path
+    from research_data.assets.archives import import_asset, is_path
 
     results: list[dict[str, Any]] = []
     worst = 0
@@ -67,7 +67,7 @@ def pull_each(
 def show_list(kind: "Kind", as_json: bool) -> None:
     """What is here, a row each, and what could be removed."""
     from research_data import Asset, list_assets
-    from research_data.catalog import disk_size, kind_folder, leftovers, users_of
+    from research_data.assets.catalog import disk_size, kind_folder, leftovers, users_of
     from research_data.progress import shown_size
 
     assets = list_assets(kind)
@@ -133,7 +133,7 @@ def show_list(kind: "Kind", as_json: bool) -> None:
 def show_info(kind: "Kind", name: str, as_json: bool) -> None:
     """All that is known of one, and its files."""
     from research_data import find_asset
-    from research_data.catalog import disk_size, users_of
+    from research_data.assets.catalog import disk_size, users_of
     from research_data.progress import shown_size
 
     asset = find_asset(kind, name)
@@ -203,7 +203,7 @@ def remove_each(
 ) -> None:
     """Remove each, or with dry_run say what that would free."""
     from research_data import remove_asset
-    from research_data.catalog import disk_size, refuse_used, remove_derived
+    from research_data.assets.catalog import disk_size, refuse_used, remove_derived
     from research_data.progress import shown_size
 
     assets = [_find(kind, name) for name in names]  # all of them, before the first goes
@@ -226,7 +226,7 @@ def remove_each(
 
 def clear_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
     """Remove what stopped pulls and imports left, or with dry_run say how much it is."""
-    from research_data.catalog import disk_size, leftovers, remove_leftovers
+    from research_data.assets.catalog import disk_size, leftovers, remove_leftovers
     from research_data.progress import shown_size
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
@@ -261,8 +261,8 @@ def _show_plan(
     plan: Callable[[str, str | None], Any], name: str, offline: bool, update: bool, as_json: bool
 ) -> dict[str, Any]:
     from research_data import Asset, split_name
+    from research_data.hub.pull import plan_pull
     from research_data.progress import shown_size
-    from research_data.pull import plan_pull
 
     found = plan_pull(plan(*split_name(name)), offline, update)
     if isinstance(found, Asset):
@@ -296,7 +296,7 @@ def _files(manifest: Any) -> str:
 def _find(kind: "Kind", name: str) -> Any:
     """The asset of that name, also one that can't be read."""
     from research_data import DamagedAssetError, find_asset, split_name
-    from research_data.catalog import find_broken
+    from research_data.assets.catalog import find_broken
 
     try:
         return find_asset(kind, name)

@@ -19,7 +19,7 @@ from research_cli.asset_screens import (
 from research_cli.printing import Json, examples, new_app, output
 
 if TYPE_CHECKING:
-    from research_data.manifest import Kind
+    from research_data.assets.manifest import Kind
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -75,7 +75,7 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
         What is here and intact is not fetched again. A pull that was stopped goes on with the
         files that are missing.
         """
-        from research_data.pull import Request, pull_dataset
+        from research_data.hub.pull import Request, pull_dataset
 
         configs, splits, limit = tuple(config or ()), tuple(split or ()), _bytes(max_size)
 
@@ -120,7 +120,7 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
 
         Pickled weights are never pulled: they run code when they are read.
         """
-        from research_data.pull import Request, pull_model
+        from research_data.hub.pull import Request, pull_model
 
         patterns, limit = tuple(include or ()), _bytes(max_size)
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 from research_data import StorageError
+from research_data.assets.verify import count_cores
 from research_data.durable import write_bytes
 from research_data.shown import printable
-from research_data.verify import count_cores
 from research_train import runs as recorded_runs
 from research_train.experiment.members import Member, find_member
 from research_train.history.comparison import differing

@@ -73,7 +73,7 @@ def brief(run: "RunSummary") -> dict[str, Any]:
 
 def complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
-    from research_data.catalog import disk_size
+    from research_data.assets.catalog import disk_size
     from research_train.errors import ConfigError
     from research_train.history.table import seal_state
     from research_train.record.files import CHECKPOINTS

@@ -4,9 +4,10 @@
         python -m research_train.fingerprints --paper mnist1d
 
 What runs may be another version than the workspace's (versions/hand_over.py), and only that
-version knows what it imports. So whoever looks for runs asks this, which starts under the paper's requirements as
-`train` does. From 0.1.0 on stdout is a list of {"fingerprint": ..., "config": ..., "assets": ...};
-keys that a version doesn't know are passed over.
+version knows what it imports. So whoever looks for runs asks this, which starts under the paper's
+requirements as `train` does. From 0.1.0 on stdout is a list of
+{"fingerprint": ..., "config": ..., "assets": ...}; keys that a version doesn't know are passed
+over.
 """
 
 import json

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from research_data import get_assets_dir, get_outputs_dir
+from research_data.assets.verify import count_cores
 from research_data.durable import write_json
-from research_data.verify import count_cores
 
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.evidence.replay import NOT_REPLAYED

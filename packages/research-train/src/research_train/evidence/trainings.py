@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from research_data.verify import count_cores
+from research_data.assets.verify import count_cores
 
 from research_train.errors import Interrupted
 from research_train.experiment.members import Member

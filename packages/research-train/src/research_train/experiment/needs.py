@@ -26,8 +26,8 @@ from research_data import (
     pull_model,
     split_name,
 )
+from research_data.assets.manifest import Kind
 from research_data.errors import UnreadableError
-from research_data.manifest import Kind
 from research_data.plain_files import read_toml, table_of
 from research_data.progress import say
 

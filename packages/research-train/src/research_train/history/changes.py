@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research_data import StorageError, get_outputs_dir
-from research_data.catalog import disk_size
+from research_data.assets.catalog import disk_size
 from research_data.durable import write_json
 from research_data.errors import UsageError
 from research_data.plain_files import read_json_object

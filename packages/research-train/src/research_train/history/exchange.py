@@ -18,12 +18,17 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 from research_data import AssetError, StorageError, UsageError, get_outputs_dir
+from research_data.assets.archives import (
+    LARGEST_MANIFEST,
+    HashingReader,
+    export_target,
+    write_hashed,
+)
+from research_data.assets.manifest import FileEntry, check_file_names, why_no_name
+from research_data.assets.publish import refuse_full_disk
+from research_data.assets.verify import OnBytes, sha256_of
 from research_data.durable import fsync_file, new_folder, sha256_file
-from research_data.manifest import FileEntry, check_file_names, why_no_name
 from research_data.progress import BytesProgress
-from research_data.publish import refuse_full_disk
-from research_data.transfer import LARGEST_MANIFEST, HashingReader, export_target, write_hashed
-from research_data.verify import OnBytes, sha256_of
 
 from research_train.code.archive import LARGEST_FILE, shown_name
 from research_train.code.secret_files import holds_secret, is_secret_name

@@ -30,12 +30,12 @@ from research_data import (
     check_asset,
     get_assets_dir,
 )
+from research_data.assets.verify import count_cores
 from research_data.durable import sha256_file
 from research_data.errors import UnreadableError
-from research_data.hub import is_offline
+from research_data.hub.client import is_offline
+from research_data.hub.run_pins import with_pins
 from research_data.plain_files import read_json_object
-from research_data.run_pins import with_pins
-from research_data.verify import count_cores
 
 from research_train.code.git import OF_ONE_REPOSITORY
 from research_train.errors import Interrupted, RunError

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
-from research_data.batch_source import BatchSource
-from research_data.batches import Batches
+from research_data.batches.in_memory import Batches
+from research_data.batches.source import BatchSource
 from torch import Tensor
 
 from research_train.errors import RunError

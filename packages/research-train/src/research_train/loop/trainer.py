@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from typing import Any, Generic, TypeVar
 
 import torch
-from research_data.batch_parts import count_examples, split_batch
-from research_data.batch_source import BatchSource
+from research_data.batches.parts import count_examples, split_batch
+from research_data.batches.source import BatchSource
 from research_data.errors import StorageError
 from research_data.progress import say
 from torch import Tensor, nn

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from research_data.batches import BatchesState
+from research_data.batches.in_memory import BatchesState
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
 from research_data.errors import UnreadableError
 from research_data.plain_files import read_json_object

@@ -31,7 +31,7 @@ from typing import NoReturn, TypedDict
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
-from research_data.catalog import show_manifests
+from research_data.assets.catalog import show_manifests
 from research_data.errors import UnreadableError
 from research_data.plain_files import read_toml, table_of
 from research_data.shown import brief

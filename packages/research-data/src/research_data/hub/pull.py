@@ -3,7 +3,7 @@
     pull_dataset("squad")  ->  datasets/rajpurkar--squad@7b6d24c440a3/, and `squad` linking to it
 
 The order of things: what is here already? what does the hub have? does it fit? Then, holding the
-asset's lock, the files that are missing are fetched and published (publish.py).
+asset's lock, the files that are missing are fetched and published (assets/publish.py).
 """
 
 import threading
@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
-from research_data.catalog import (
+from research_data.assets.catalog import (
     Asset,
     kind_folder,
     matching_assets,
@@ -24,18 +24,7 @@ from research_data.catalog import (
     refuse_name,
     split_name,
 )
-from research_data.durable import fsync_file
-from research_data.errors import AssetError, DamagedAssetError, HubError, StorageError, UsageError
-from research_data.hub import (
-    HubFile,
-    HubRepository,
-    find_repository,
-    is_offline,
-    redact,
-    remove_client_files,
-)
-from research_data.hub_download import download_file
-from research_data.manifest import (
+from research_data.assets.manifest import (
     FileEntry,
     Kind,
     Manifest,
@@ -44,11 +33,22 @@ from research_data.manifest import (
     hide_manifest,
     refuse_steering,
 )
+from research_data.assets.publish import Publication, look_at, publication, refuse_full_disk
+from research_data.assets.verify import check_asset, count_cores
+from research_data.durable import fsync_file
+from research_data.errors import AssetError, DamagedAssetError, HubError, StorageError, UsageError
+from research_data.hub.client import (
+    HubFile,
+    HubRepository,
+    find_repository,
+    is_offline,
+    redact,
+    remove_client_files,
+)
+from research_data.hub.download import download_file
+from research_data.hub.run_pins import pins_here
+from research_data.hub.selection import Configs, dataset_files, model_files, refuse_pickles
 from research_data.progress import BytesProgress, say, shown_size
-from research_data.publish import Publication, look_at, publication, refuse_full_disk
-from research_data.run_pins import pins_here
-from research_data.selection import Configs, dataset_files, model_files, refuse_pickles
-from research_data.verify import check_asset, count_cores
 
 WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
 

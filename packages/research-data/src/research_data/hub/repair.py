@@ -4,13 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from research_data.catalog import Asset, BrokenAsset
+from research_data.assets.catalog import Asset, BrokenAsset
+from research_data.assets.manifest import MANIFEST
+from research_data.assets.verify import find_damage, take_stamps, write_stamps
 from research_data.errors import AssetError, DamagedAssetError, HubError, UsageError
-from research_data.hub import find_repository, is_offline
-from research_data.manifest import MANIFEST
+from research_data.hub.client import find_repository, is_offline
+from research_data.hub.pull import fetch, pull_dataset, pull_model
 from research_data.progress import BytesProgress
-from research_data.pull import fetch, pull_dataset, pull_model
-from research_data.verify import find_damage, take_stamps, write_stamps
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
-from research_data.batch_source import BatchSource, Order
+from research_data.batches.source import BatchSource, Order
 
 Example = TypeVar("Example")
 Batch = TypeVar("Batch")

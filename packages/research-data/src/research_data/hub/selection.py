@@ -5,8 +5,8 @@ import tempfile
 from collections.abc import Iterable, Sequence
 
 from research_data.errors import AssetError, UsageError
-from research_data.hub import HubFile, HubRepository
-from research_data.hub_errors import client_errors, hub_address
+from research_data.hub.client import HubFile, HubRepository
+from research_data.hub.errors import client_errors, hub_address
 
 Configs = dict[str, dict[str, list[str]]]  # config -> split -> files
 

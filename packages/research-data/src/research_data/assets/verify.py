@@ -12,9 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
+from research_data.assets.manifest import MANIFEST, Manifest, read_manifest
 from research_data.durable import write_bytes
 from research_data.errors import DamagedAssetError, StorageError
-from research_data.manifest import MANIFEST, Manifest, read_manifest
 
 STAMPS = ".verified.json"
 CHUNK = 1 << 20

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from research_data.assets.manifest import Kind
 from research_data.errors import AssetError, HubError, StorageError, UsageError, is_of_the_disk
-from research_data.hub_settings import our_calls
-from research_data.manifest import Kind
+from research_data.hub.settings import our_calls
 
 KEPT = "What arrived is kept: pull again, and it goes on from there."
 

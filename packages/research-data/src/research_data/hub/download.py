@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from research_data.assets.verify import CHUNK, OnBytes
 from research_data.errors import HubError
-from research_data.hub import ATTEMPTS, CLIENT_FILES, HubFile, HubRepository, patiently
-from research_data.hub_errors import client_errors
-from research_data.verify import CHUNK, OnBytes
+from research_data.hub.client import ATTEMPTS, CLIENT_FILES, HubFile, HubRepository, patiently
+from research_data.hub.errors import client_errors
 
 
 def download_file(repository: HubRepository, file: HubFile, folder: Path, on_bytes: OnBytes) -> str:

@@ -15,13 +15,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from research_data.assets import get_datasets_dir
-from research_data.catalog import Asset, name_asset
+from research_data.assets.catalog import Asset, name_asset
+from research_data.assets.manifest import FileEntry, Manifest, folder_name, hide_manifest
+from research_data.assets.verify import check_asset
+from research_data.assets_dir import get_datasets_dir
 from research_data.durable import new_folder, sha256_file
 from research_data.errors import DamagedAssetError
-from research_data.generator_code import reached_sources
-from research_data.manifest import FileEntry, Manifest, folder_name, hide_manifest
-from research_data.verify import check_asset
+from research_data.generated.generator_code import reached_sources
 
 ARRAYS = "data.safetensors"
 

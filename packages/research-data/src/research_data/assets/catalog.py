@@ -16,10 +16,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from research_data.assets import get_assets_dir, this_workspace
+from research_data.assets.manifest import (
+    Kind,
+    Manifest,
+    read_own_manifest,
+    show_manifest,
+    why_no_name,
+)
+from research_data.assets_dir import get_assets_dir, this_workspace
 from research_data.durable import replace_link
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.manifest import Kind, Manifest, read_own_manifest, show_manifest, why_no_name
 from research_data.progress import say
 
 KINDS: tuple[Kind, ...] = ("dataset", "model")

@@ -13,13 +13,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, overload
 
-from research_data.catalog import Asset, find_asset
-from research_data.derived import Shards, key_of, open_or_make
+from research_data.assets.archives import import_asset, is_path
+from research_data.assets.catalog import Asset, find_asset
+from research_data.assets.verify import check_asset
 from research_data.durable import new_folder
 from research_data.errors import AssetError, StorageError, UsageError
-from research_data.pull import card_configs, pull_dataset, pull_model
-from research_data.transfer import import_asset, is_path
-from research_data.verify import check_asset
+from research_data.hub.pull import card_configs, pull_dataset, pull_model
+from research_data.reading.derived import Shards, key_of, open_or_make
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
 

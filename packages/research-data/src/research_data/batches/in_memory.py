@@ -9,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from research_data.batch_source import BatchesState as BatchesState
-from research_data.batch_source import BatchSource, Order
+from research_data.batches.source import BatchesState as BatchesState
+from research_data.batches.source import BatchSource, Order
 
 if TYPE_CHECKING:
     import pyarrow
     from datasets import Dataset
 
-    from research_data.arrow import ArrowColumn
+    from research_data.batches.arrow import ArrowColumn
 
 Fields = TypeVar("Fields", bound=tuple[Tensor, ...] | dict[str, Tensor])
 
@@ -112,7 +112,9 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         its own type. Rows are read as they lie in Arrow, after `select` and `shuffle`; formats and
         transforms are not applied. Raises ValueError, naming the column, for any other content.
         """
-        from research_data.arrow import open_columns  # pyarrow: only who has it here pays for it
+        from research_data.batches.arrow import (
+            open_columns,  # pyarrow: only who has it here pays for it
+        )
 
         names: Sequence[str]
         if isinstance(columns, type):

@@ -1,6 +1,6 @@
 """What is asked of a hub, through huggingface_hub: which commit, and which files with their hashes.
 
-Their bytes come in hub_download.py, errors become sentences in hub_errors.py.
+Their bytes come in download.py, errors become sentences in errors.py.
 """
 
 import re
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from research_data.assets.manifest import Kind
 from research_data.errors import HubError
-from research_data.hub_errors import client_errors, hub_address, redact
-from research_data.hub_settings import is_offline
-from research_data.manifest import Kind
+from research_data.hub.errors import client_errors, hub_address, redact
+from research_data.hub.settings import is_offline
 from research_data.progress import say
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from research_data.assets import get_assets_dir
-from research_data.catalog import KINDS, Asset, matching_assets
+from research_data.assets.catalog import KINDS, Asset, matching_assets
+from research_data.assets_dir import get_assets_dir
 from research_data.durable import new_folder
 from research_data.errors import AssetError, UsageError
-from research_data.hub_errors import redact
-from research_data.hub_settings import only_from
+from research_data.hub.errors import redact
+from research_data.hub.settings import only_from
 
 RUN_ASSETS = "RESEARCH_RUN_ASSETS"  # in a run's environment: JSON, name -> revision of its assets
 FOLDER = ".in-runs"  # among assets: what the clients may find in runs; removable at any time

@@ -12,9 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from research_data.catalog import Asset, kind_folder, name_asset, refuse_name
-from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.manifest import (
+from research_data.assets.catalog import Asset, kind_folder, name_asset, refuse_name
+from research_data.assets.manifest import (
     MANIFEST,
     OLD_MANIFEST,
     FileEntry,
@@ -27,10 +26,11 @@ from research_data.manifest import (
     read_manifest,
     why_no_name,
 )
+from research_data.assets.publish import publication, refuse_full_disk
+from research_data.assets.verify import CHUNK, OnBytes, sha256_of
+from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
+from research_data.hub.selection import is_pickle
 from research_data.progress import BytesProgress
-from research_data.publish import publication, refuse_full_disk
-from research_data.selection import is_pickle
-from research_data.verify import CHUNK, OnBytes, sha256_of
 
 LARGEST_MANIFEST = 256 << 20  # bytes; a million files
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet", ".arrow", ".txt", ".tar")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from research_data.assets import find_workspace, get_assets_dir
+from research_data.assets_dir import find_workspace, get_assets_dir
 from research_data.durable import replace_link
 from research_data.errors import AssetError, StorageError, UsageError
 

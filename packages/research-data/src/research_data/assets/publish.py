@@ -10,18 +10,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_data.catalog import locked
-from research_data.durable import fsync_file
-from research_data.errors import AssetError, DamagedAssetError, StorageError
-from research_data.manifest import FileEntry, Manifest, read_own_manifest
-from research_data.progress import say, shown_size
-from research_data.verify import (
+from research_data.assets.catalog import locked
+from research_data.assets.manifest import FileEntry, Manifest, read_own_manifest
+from research_data.assets.verify import (
     Stamps,
     find_damage,
     take_stamps,
     touched_files,
     write_stamps,
 )
+from research_data.durable import fsync_file
+from research_data.errors import AssetError, DamagedAssetError, StorageError
+from research_data.progress import say, shown_size
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Data that a paper makes itself, or that the literature defines."""

@@ -1,0 +1,1 @@
+"""The Hugging Face hub: what is pulled, at which revision, and why a pull fails."""

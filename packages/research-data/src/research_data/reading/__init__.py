@@ -1,0 +1,1 @@
+"""Reading what was pulled: as datasets, as models' folders, as tokens."""
