@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from research_cli.checks import Check
-from research_cli.checks.packages import STACK
-from research_cli.checks.workspace import INTERNAL
-from research_cli.env import print_table
+from research_cli.environment.check import Check
+from research_cli.environment.command import print_table
+from research_cli.environment.declared import INTERNAL
+from research_cli.environment.installed import STACK
 from research_train.experiment.members import installed_from
 
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
@@ -211,6 +211,7 @@ def test_at_a_terminal_the_status_is_coloured(at_a_terminal: Callable[..., str])
     shown = at_a_terminal(
         sys.executable,
         "-c",
-        "from research_cli.env import *; print_table([Check('git', 'fail', '1', '2', 'x')])",
+        "from research_cli.environment.command import *; "
+        "print_table([Check('git', 'fail', '1', '2', 'x')])",
     )
     assert "\x1b[1;31mfail" in shown

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import pytest
 from research_cli.app import app
-from research_cli.checks.requirements import check_requirements
-from research_cli.package_check import check_packages
-from research_cli.package_state import packages
-from research_cli.paper_check import check_papers
-from research_cli.paper_list import papers
+from research_cli.environment.requirements import check_requirements
+from research_cli.package.check import check_packages
+from research_cli.package.state import packages
+from research_cli.paper.check import check_papers
+from research_cli.paper.state import papers
 from research_train.command_line.edge import Command, at_the_edge, sentence_of
 from research_train.launch import _evaluate, _train
 from workspaces import Workspace

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from research_cli.checks import Check
-from research_cli.checks.machine import check_disk, check_links
+from research_cli.environment.check import Check
+from research_cli.environment.machine import check_disk, check_links
 
 ASK = (
-    "import json; from dataclasses import asdict; from research_cli.checks.machine import *;"
+    "import json; from dataclasses import asdict; from research_cli.environment.machine import *;"
     "print(json.dumps([asdict(check_disk()), asdict(check_links())]))"
 )
 

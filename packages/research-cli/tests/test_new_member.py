@@ -12,8 +12,8 @@ from pathlib import Path
 import nbformat
 import pytest
 from new_members import HERE, NewMembers
-from research_cli.member_names import check_arxiv, check_name, check_year
-from research_cli.templates import NewMember, fill_in, read_uses
+from research_cli.paper.names import check_arxiv, check_name, check_year
+from research_cli.paper.templates import NewMember, fill_in, read_uses
 from research_data import UsageError, this_workspace
 
 

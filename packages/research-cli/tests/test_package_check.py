@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from research_cli.checks.requirements import check_requirements
+from research_cli.environment.requirements import check_requirements
 from tiny_packages import TinyPackages
 from workspaces import Workspace
 

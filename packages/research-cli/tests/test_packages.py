@@ -2,7 +2,7 @@ import os
 from pathlib import Path
 
 import pytest
-from research_cli.checks.packages import import_error
+from research_cli.environment.installed import import_error
 
 
 def test_a_folder_here_named_like_a_package_is_not_that_package(

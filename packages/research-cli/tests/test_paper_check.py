@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from new_members import NewMembers
-from research_cli.leftovers import find_leftovers
-from research_cli.paper_check import check_papers
-from research_cli.paper_list import papers
-from research_cli.paper_screens import list_rows
-from research_cli.recorded_results import RecordedResults, standings
-from research_cli.templates import NewMember, fill_in
+from research_cli.paper.check import check_papers
+from research_cli.paper.half_deleted import find_leftovers
+from research_cli.paper.recorded_results import RecordedResults, standings
+from research_cli.paper.screens import list_rows
+from research_cli.paper.state import papers
+from research_cli.paper.templates import NewMember, fill_in
 from research_data import UsageError
 from research_train.claims.claim import Censored, Claim, Claims, Finding, judge, read_claims
 from research_train.evidence.claim_edits import ClaimSet

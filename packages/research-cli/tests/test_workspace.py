@@ -2,14 +2,14 @@ from pathlib import Path
 
 import pytest
 from packaging.specifiers import SpecifierSet
-from research_cli.checks.packages import STACK
-from research_cli.checks.workspace import (
+from research_cli.environment.declared import (
     INTERNAL,
     combined,
     declared_packages,
     grouped_requirements,
     this_workspace,
 )
+from research_cli.environment.installed import STACK
 from research_data import UsageError
 from research_train.versions.requirements import internal_packages
 

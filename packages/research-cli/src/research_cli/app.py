@@ -12,15 +12,15 @@ from research_data.shown import prepare_output
 from typer.core import TyperGroup
 
 from research_cli import __version__
-from research_cli.assets import dataset_app, model_app
-from research_cli.packages import package_app
-from research_cli.paper_reproduce import with_reproduce
-from research_cli.papers import paper_app
-from research_cli.projects import project_app
-from research_cli.report import with_report
-from research_cli.run_exchange import with_exchange
-from research_cli.run_plot import with_plot
-from research_cli.runs import run_app
+from research_cli.assets.command import dataset_app, model_app
+from research_cli.package.command import package_app
+from research_cli.paper.command import paper_app
+from research_cli.paper.project_command import project_app
+from research_cli.paper.reproduce_all import with_reproduce
+from research_cli.report.command import with_report
+from research_cli.run.command import run_app
+from research_cli.run.exchange import with_exchange
+from research_cli.run.plot import with_plot
 
 # Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
 RICH = sys.stdout.isatty()
@@ -129,7 +129,12 @@ def env(
     Every package is really imported, and a GPU computes something. What is wrong is listed with
     its fix; a check that fails makes the exit code 1.
     """
-    from research_cli.env import check_with_spinner, overall_status, print_json, print_table
+    from research_cli.environment.command import (
+        check_with_spinner,
+        overall_status,
+        print_json,
+        print_table,
+    )
 
     checks = check_with_spinner()
     if json:

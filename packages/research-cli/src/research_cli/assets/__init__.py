@@ -1,0 +1,1 @@
+"""research-cli dataset, research-cli model."""

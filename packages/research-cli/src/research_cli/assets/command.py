@@ -1,0 +1,280 @@
+"""`research-cli dataset ...` and `research-cli model ...`: the same commands for both kinds."""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from research_data.errors import UsageError
+
+from research_cli.assets.screens import (
+    clear_leftovers,
+    described,
+    pull_each,
+    remove_each,
+    show_info,
+    show_list,
+    verify_each,
+)
+from research_cli.printing import Json, examples, new_app, output
+
+if TYPE_CHECKING:
+    from research_data.assets.manifest import Kind
+
+# Imports of a command's own are made inside it, as everywhere in this package.
+
+Names = Annotated[
+    list[str], typer.Argument(metavar="NAME[@REVISION]...", help="`squad`, `org/name`, `squad@v1`.")
+]
+Name = Annotated[str, typer.Argument(metavar="NAME[@REVISION]", help="Name, id or folder's name.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Make no request at all.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
+MaxSize = Annotated[
+    str | None, typer.Option(metavar="SIZE", help="Fetch nothing when it is more, as `20GB`.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be fetched; fetch nothing.")
+]
+Update = Annotated[
+    bool, typer.Option("--update", help="Ask the hub for the newest commit, though one is here.")
+]
+
+UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+UNITS |= {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+
+
+def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
+    """The commands `research-cli dataset`. rich: help is for a terminal."""
+    app = _app("dataset", group, rich)
+
+    @app.command(
+        epilog=examples(
+            "research-cli dataset pull squad",
+            "research-cli dataset pull squad@7b6d24c440a3 glue",
+            "research-cli dataset pull glue --config sst2 --split train --dry-run",
+            "research-cli dataset pull ./my-rows.csv",
+        )
+    )
+    def pull(
+        names: Names,
+        config: Annotated[
+            list[str] | None, typer.Option(metavar="CONFIG", help="Only this one; may be repeated.")
+        ] = None,
+        split: Annotated[
+            list[str] | None, typer.Option(metavar="SPLIT", help="Only this one; may be repeated.")
+        ] = None,
+        max_size: MaxSize = None,
+        dry_run: DryRun = False,
+        update: Update = False,
+        offline: Offline = False,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Fetch datasets of the hub, or take files of your own, into assets: whole and verified.
+
+        What is here and intact is not fetched again. A pull that was stopped goes on with the
+        files that are missing.
+        """
+        from research_data.hub.pull import Request, pull_dataset
+
+        configs, splits, limit = tuple(config or ()), tuple(split or ()), _bytes(max_size)
+
+        def plan(name: str, revision: str | None) -> Request:
+            return Request("dataset", name, revision, configs, splits)
+
+        def one(name: str) -> Any:
+            return pull_dataset(
+                name, configs, splits, max_size=limit, offline=offline, update=update, quiet=quiet
+            )
+
+        pull_each("dataset", names, one, plan, dry_run, offline, update, quiet, json)
+
+    _add_common(app, "dataset")
+    return app
+
+
+def model_app(group: type[Any], rich: bool) -> typer.Typer:
+    """The commands `research-cli model`. rich: help is for a terminal."""
+    app = _app("model", group, rich)
+
+    @app.command(
+        epilog=examples(
+            "research-cli model pull bert-base-uncased",
+            "research-cli model pull org/name@v1 --include 'onnx/*'",
+        )
+    )
+    def pull(
+        names: Names,
+        include: Annotated[
+            list[str] | None,
+            typer.Option(metavar="PATTERN", help="Other files to have too; may be repeated."),
+        ] = None,
+        max_size: MaxSize = None,
+        dry_run: DryRun = False,
+        update: Update = False,
+        offline: Offline = False,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Fetch models of the hub into assets: safetensors, config and tokenizer.
+
+        Pickled weights are never pulled: they run code when they are read.
+        """
+        from research_data.hub.pull import Request, pull_model
+
+        patterns, limit = tuple(include or ()), _bytes(max_size)
+
+        def plan(name: str, revision: str | None) -> Request:
+            return Request("model", name, revision, include=patterns)
+
+        def one(name: str) -> Any:
+            return pull_model(
+                name, patterns, max_size=limit, offline=offline, update=update, quiet=quiet
+            )
+
+        pull_each("model", names, one, plan, dry_run, offline, update, quiet, json)
+
+    _add_common(app, "model")
+    return app
+
+
+def _app(kind: "Kind", group: type[Any], rich: bool) -> typer.Typer:
+    what = {
+        "dataset": "Datasets: pulled from the hub or made, verified, linked into papers.",
+        "model": "Models: pulled from the hub, verified, linked into papers.",
+    }[kind]
+    return new_app(group, rich, what)
+
+
+def _add_common(app: typer.Typer, kind: "Kind") -> None:
+    """The commands that are the same for datasets and models."""
+
+    @app.command(name="list")
+    def list_(json: Json = False) -> None:
+        """Show what is here: name, revision, size, licence, used by which papers, last used."""
+        show_list(kind, json)
+
+    @app.command()
+    def info(name: Name, json: Json = False) -> None:
+        """Show all that is known of one: where from, revision, licence, every file."""
+        show_info(kind, name, json)
+
+    @app.command(
+        epilog=examples(
+            f"research-cli {kind} verify --all",
+            f"research-cli {kind} verify squad --repair"
+            if kind == "dataset"
+            else f"research-cli {kind} verify bert-base-uncased --repair",
+        )
+    )
+    def verify(
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="NAME[@REVISION]...", show_default=False)
+        ] = None,
+        all_: Annotated[bool, typer.Option("--all", help=f"Every {kind} that is here.")] = False,
+        repair: Annotated[
+            bool, typer.Option("--repair", help="Fetch what is damaged again, and only that.")
+        ] = False,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Hash every byte against asset.json; exit code 1 and a list where something is damaged."""
+        verify_each(kind, names or [], all_, repair, quiet, json)
+
+    @app.command()
+    def remove(
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="NAME[@REVISION]...", show_default=False)
+        ] = None,
+        force: Annotated[bool, typer.Option("--force", help="Though a paper uses it.")] = False,
+        derived: Annotated[
+            bool,
+            typer.Option("--derived", help="Only what was made from it (Arrow files, tokens)."),
+        ] = False,
+        leftovers: Annotated[
+            bool, typer.Option("--leftovers", help="What stopped pulls and imports left.")
+        ] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would free.")] = False,
+        json: Json = False,
+    ) -> None:
+        """Remove from the disk; refuses what a paper links or needs."""
+        if bool(names) == leftovers:
+            raise UsageError("name what to remove, or say --leftovers")
+        if leftovers:
+            clear_leftovers(kind, dry_run, json)
+        else:
+            remove_each(kind, names or [], force, derived, dry_run, json)
+
+    @app.command(epilog=examples(f"research-cli {kind} link mnist1d NAME"))
+    def link(
+        paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
+        name: Name,
+        json: Json = False,
+    ) -> None:
+        """Link into a paper's folder as `data`; several are links in a folder `data`."""
+        from research_data import add_link, find_asset, split_name
+
+        asset = find_asset(kind, name)
+        links = add_link(_member_folder(paper), split_name(name)[0], asset.folder)
+        output({"links": [str(p) for p in links]}, json, [f"{p} -> {p.readlink()}" for p in links])
+
+    @app.command()
+    def unlink(
+        paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
+        name: Annotated[str | None, typer.Argument(help="One of several; else all.")] = None,
+        json: Json = False,
+    ) -> None:
+        """Remove a paper's links; what they link to stays."""
+        from research_data import unlink_assets
+
+        gone = unlink_assets(_member_folder(paper), name)
+        output({"removed": [str(p) for p in gone]}, json, [f"removed {path}" for path in gone])
+
+    @app.command(
+        name="import",
+        epilog=examples(
+            f"research-cli {kind} import squad.tar",
+            f"research-cli {kind} import folder --name mine",
+        ),
+    )
+    def import_(
+        path: Annotated[Path, typer.Argument(help="An exported archive, or files of your own.")],
+        name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Take an archive of `export`, or files of your own, into assets; every byte is hashed."""
+        from research_data import import_asset
+
+        asset = import_asset(path, kind, name, quiet=quiet)
+        output(described(asset), json, [str(asset.folder)])
+
+    @app.command()
+    def export(
+        name: Name,
+        path: Annotated[
+            Path, typer.Argument(help="The archive to write, or the folder for it.")
+        ] = Path(),
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Write one archive, for a machine without a network: `import` takes it there."""
+        from research_data import export_asset, find_asset
+
+        file = export_asset(find_asset(kind, name), path, quiet=quiet)
+        output({"file": str(file), "size": file.stat().st_size}, json, [str(file)])
+
+
+def _member_folder(paper: str) -> Path:
+    from research_train import find_member, installed_members
+
+    return find_member(paper, installed_members()).folder
+
+
+def _bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
+    if not found:
+        raise UsageError(f"--max-size {text!r}: write a size as 500MB or 20GB")
+    return int(float(found.group(1)) * UNITS[found.group(2)])

@@ -1,0 +1,134 @@
+"""The GPU: one real matrix product on it, in a child process, compared with the CPU's.
+
+A driver that hangs or kills the process takes the child only. The child is this module:
+`python -m research_cli.environment.cuda` prints a GpuReport as JSON.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+from research_cli.environment.check import Check, last_line
+
+if TYPE_CHECKING:
+    import torch
+
+PROBE_TIMEOUT = 120.0  # seconds; the first CUDA call of a machine can take half a minute
+
+# TF32, which a machine may have switched on, is off by 5e-4; a wrong kernel by 1.
+TOLERANCE = 1e-2
+
+
+@dataclass(frozen=True)
+class GpuReport:
+    """What torch says.
+
+    built_for: `CUDA 12.8`, `the CPU`, or nothing where torch didn't get so far.
+    gpus: name and memory of each that computed as the CPU does.
+    problem: why one or all did not; empty when all did.
+    """
+
+    built_for: str
+    gpus: list[str]
+    problem: str
+
+
+def check_cuda() -> Check:
+    """Whether the GPUs of this machine compute; a machine without one is a warning."""
+    listed = listed_gpus()
+    report = ask_torch()
+    needs = "a GPU, or none"
+    if report.built_for:
+        needs += f"; torch is built for {report.built_for}"
+    if report.gpus and not report.problem:
+        found = f"{', '.join(report.gpus)}, {report.built_for}, computes as the CPU does"
+        return Check("CUDA", "ok", found, needs)
+    if listed or report.gpus:
+        found = f"{', '.join(listed or report.gpus)}, but torch cannot use it: {report.problem}"
+        return Check("CUDA", "fail", found, needs, _fix(report))
+    fix = "without a GPU, nothing to do; with one, install its driver: `nvidia-smi` should list it"
+    return Check("CUDA", "warn", "no GPU, training runs on the CPU", needs, fix)
+
+
+def listed_gpus() -> list[str]:
+    """The names of the GPUs that the NVIDIA driver lists, whatever torch thinks of them."""
+    try:
+        output = subprocess.run(
+            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return re.findall(r"^GPU \d+: (.+?)(?: \(UUID.*)?$", output, re.MULTILINE)
+
+
+def ask_torch() -> GpuReport:
+    """A GpuReport from a child process."""
+    command = [sys.executable, "-P", "-m", "research_cli.environment.cuda"]
+    try:
+        child = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=PROBE_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return GpuReport("", [], f"no answer within {PROBE_TIMEOUT:.0f} s")
+    if child.returncode != 0:
+        error = last_line(child.stderr) or f"exit code {child.returncode}"
+        return GpuReport("", [], error)
+    return GpuReport(**json.loads(last_line(child.stdout)))
+
+
+def probe() -> GpuReport:
+    """Compute on every GPU that torch sees."""
+    import torch  # here: only the child needs it
+
+    built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
+    gpus: list[str] = []
+    try:
+        torch.cuda.init()  # says why there is none
+        for index in range(torch.cuda.device_count()):
+            device = torch.device("cuda", index)
+            name = torch.cuda.get_device_name(device)
+            memory = torch.cuda.get_device_properties(device).total_memory
+            error = matmul_error(device)
+            if not error <= TOLERANCE:  # NaN too
+                problem = f"a matrix product on {name} differs from the CPU's by {error:.0%}"
+                return GpuReport(built_for, gpus, problem)
+            gpus.append(f"{name} ({memory / 2**30:.0f} GiB)")
+    except (AssertionError, RuntimeError) as error:  # AssertionError: a torch built for the CPU
+        return GpuReport(built_for, gpus, str(error).splitlines()[0])
+    return GpuReport(built_for, gpus, "")
+
+
+def matmul_error(device: "torch.device") -> float:
+    """How far a 512 x 512 matrix product on device is from the CPU's, relative to its size."""
+    import torch
+
+    left, right = torch.randn(2, 512, 512, generator=torch.Generator().manual_seed(0))
+    expected = left @ right
+    computed = (left.to(device) @ right.to(device)).cpu()
+    return float((computed - expected).norm() / expected.norm())
+
+
+def _fix(report: GpuReport) -> str:
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if not report.gpus and visible is not None:
+        return f"unset CUDA_VISIBLE_DEVICES (it is {visible!r})"
+    if report.built_for == "the CPU":
+        return "`uv sync`: it puts back the torch of uv.lock, which is built for CUDA"
+    return (
+        f"update the NVIDIA driver to one for {report.built_for or 'the CUDA of torch'} "
+        "(`nvidia-smi` shows the one installed); "
+        "`python -m research_cli.environment.cuda` shows more"
+    )
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(probe())))

@@ -1,0 +1,106 @@
+"""Our own packages, and the stack they stand on, imported for real."""
+
+import importlib.metadata
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from research_train.experiment.members import installed_from
+
+from research_cli.environment.check import Check, Status, last_line
+from research_cli.environment.declared import Declared
+
+IMPORT_TIMEOUT = 120.0  # seconds; a first import from a cold network disk can take one minute
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the stack.
+
+    module: what to import. Where the package's own name loads next to nothing (it is lazy), a
+    module that brings in its compiled parts or what it most often breaks on.
+    """
+
+    name: str
+    distribution: str
+    module: str
+
+
+STACK = (
+    Package("NumPy", "numpy", "numpy"),
+    Package("pandas", "pandas", "pandas"),
+    Package("SciPy", "scipy", "scipy.stats"),
+    Package("scikit-learn", "scikit-learn", "sklearn"),
+    Package("PyTorch", "torch", "torch"),
+    Package("transformers", "transformers", "transformers.modeling_utils"),
+    Package("datasets", "datasets", "datasets"),
+    Package("huggingface_hub", "huggingface-hub", "huggingface_hub.hf_api"),
+    Package("safetensors", "safetensors", "safetensors"),
+    Package("matplotlib", "matplotlib", "matplotlib.pyplot"),
+    Package("W&B", "wandb", "wandb"),
+    Package("TensorBoard", "tensorboard", "tensorboard.summary.writer.event_file_writer"),
+    Package("Jupyter", "jupyterlab", "jupyterlab"),
+)
+
+
+def check_internal(name: str, workspace: Path | None) -> Check:
+    """A package of ours: it should be the workspace's own folder, installed editable."""
+    needs = "editable, from this workspace"
+    try:
+        distribution = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        return Check(name, "fail", "not installed", needs, "`uv sync`")
+    folder = installed_from(distribution)
+    if folder and workspace and folder.is_relative_to(workspace):
+        return Check(name, "ok", f"{distribution.version}, editable", needs)
+    found = f"{distribution.version}, from {folder or 'a wheel'}"
+    return Check(name, "warn", found, needs, "`uv sync` in the workspace; unset PYTHONPATH if set")
+
+
+def check_package(package: Package, declared: Declared | None) -> Check:
+    """A package of the stack: is it there, new enough, and can it be imported?"""
+    name, distribution = package.name, package.distribution
+    needs = str(declared.versions) if declared and declared.versions else "any version"
+    try:
+        version = importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        status: Status = "fail" if declared and declared.required else "warn"
+        return Check(name, status, "not installed", needs, "`uv sync`")
+    if declared and not declared.versions.contains(version, prereleases=True):
+        return Check(name, "fail", version, needs, "`uv sync`")
+    if error := import_error(package.module):
+        return Check(name, "fail", f"{version}, but: {error}", needs, _import_fix(package))
+    return Check(name, "ok", version, needs)
+
+
+def import_error(module: str) -> str:
+    """What goes wrong when a new interpreter imports module; empty when nothing does."""
+    try:
+        # -P: a folder named like a package where the user happens to be is not that package.
+        child = subprocess.run(
+            [sys.executable, "-P", "-c", f"import {module}"],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=IMPORT_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"`import {module}` took over {IMPORT_TIMEOUT:.0f} s"
+    if child.returncode == 0:
+        return ""
+    if child.returncode < 0:
+        return f"`import {module}` was killed by signal {-child.returncode}"
+    return last_line(child.stderr) or f"`import {module}` exits with {child.returncode}"
+
+
+def _import_fix(package: Package) -> str:
+    reinstall = (
+        f"`uv sync --reinstall-package {package.distribution}`; "
+        f'`python -c "import {package.module}"` shows the whole error'
+    )
+    if path := os.environ.get("PYTHONPATH"):
+        return f"unset PYTHONPATH (it is {path}), or {reinstall}"
+    return reinstall

@@ -1,0 +1,48 @@
+"""What papers, projects and packages require, against what there is to run."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from research_data.errors import ResearchError
+from research_train.experiment.members import Member
+from research_train.versions.hand_over import choose_versions
+from research_train.versions.requirements import installed_version, internal_packages, required_by
+
+from research_cli.environment.check import Check
+from research_cli.package.state import project
+
+KINDS = ("papers", "projects", "packages")
+
+
+def check_requirements(workspace: Path) -> list[Check]:
+    """A row for each member whose requirements, as its pyproject.toml says now, can't be met."""
+    found = []
+    for kind in KINDS:
+        for pyproject in sorted(workspace.glob(f"{kind}/*/pyproject.toml")):
+            name = pyproject.parent.name
+            try:
+                member = Member(name, str(project(pyproject)["name"]), pyproject.parent, {})
+                name = member.distribution
+                choose_versions(member)
+                problems = list(_unmet(member))
+            except ResearchError as error:
+                problems = [" ".join(str(error).split())]
+            if problems:
+                fix = "; ".join(problems).replace(f"{workspace}/", "")
+                found.append(Check(name, "fail", "can't run", "what it requires", fix))
+    return found
+
+
+def _unmet(member: Member) -> Iterator[str]:
+    """Requirements of other people's packages that are not as the environment has them."""
+    internal = internal_packages(member.workspace)
+    for requirement in required_by(member):
+        there = installed_version(requirement.name)
+        if canonicalize_name(requirement.name) in internal or there is None:
+            continue  # choose_versions says it
+        if not requirement.specifier.contains(there, prereleases=True):
+            yield (
+                f"{member.folder / 'pyproject.toml'} requires {requirement}, and {there} is "
+                "installed: `uv sync` installs what is locked, `uv lock` what fits"
+            )

@@ -1,0 +1,195 @@
+"""Whether the internal packages are what the papers require and what their releases say.
+
+Each finding is one line: where, what is wrong, what to do.
+"""
+
+import os
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+from packaging.utils import canonicalize_name
+from research_data.errors import ResearchError
+from research_data.plain_files import read_toml, table_of
+from research_train.code.archive import imports, member_code
+from research_train.code.git import run_git
+from research_train.errors import RequirementError
+from research_train.experiment.members import Member
+from research_train.versions.releases import RELEASES, Release, hash_file, releases
+from research_train.versions.requirements import installed_version, internal_packages, required_by
+
+from research_cli.package.state import changed_code, members, requirements_met, version_of
+
+MISSPELT = 0.8  # as like an internal package's name as research-trian is
+
+
+@dataclass(frozen=True)
+class PackageCheck:
+    """What a check has found, and how much it looked at.
+
+    history: whether the releases could be compared with git's history.
+    """
+
+    findings: list[str]
+    packages: int
+    releases: int
+    requirements: int
+    history: bool
+
+
+def check_packages(workspace: Path) -> PackageCheck:
+    """Check requirements, releases, versions and imports. Raises ResearchError.
+
+    An error is what keeps it from looking; what it finds wrong is in `findings`.
+    """
+    internal = internal_packages(workspace)
+    added = _added_releases(workspace)
+    findings: list[str] = []
+    released = 0
+    requirements = 0
+    for member in members(workspace):
+        try:
+            met = requirements_met(member)
+            requirements += len(met)
+            findings += dict.fromkeys(each.refused for each in met.values() if each.refused)
+            findings += _misspelt(member, list(internal))
+            findings += undeclared_imports(member)
+            findings += missing_sources(member)
+        except ResearchError as error:
+            findings.append(str(error))
+    for name, folder in internal.items():
+        try:
+            found = releases(folder)
+            released += len(found)
+            findings += _version_findings(name, folder, found)
+            for release in found:
+                findings += _release_findings(release)
+        except ResearchError as error:
+            findings.append(str(error))
+    findings += _history_findings(workspace, added)
+    # What several members run into is said once, and folders as seen from the workspace.
+    short = dict.fromkeys(each.replace(f"{workspace}/", "") for each in findings)
+    return PackageCheck(list(short), len(internal), released, requirements, added is not None)
+
+
+def _misspelt(member: Member, internal: list[str]) -> Iterator[str]:
+    """Requirements that no package here satisfies, though one is called nearly so."""
+    for requirement in required_by(member):
+        name = canonicalize_name(requirement.name)
+        near = get_close_matches(name, internal, n=1, cutoff=MISSPELT)
+        if name not in internal and near:
+            yield (
+                f"{member.folder / 'pyproject.toml'}: requires {requirement}, and this workspace "
+                f"has no package {name}. Did you mean {near[0]!r}?"
+            )
+
+
+def undeclared_imports(member: Member) -> Iterator[str]:
+    """Internal packages that a member imports and doesn't declare: they may not be installed."""
+    modules = {name.replace("-", "_"): name for name in internal_packages(member.workspace)}
+    declared = {canonicalize_name(requirement.name) for requirement in required_by(member)}
+    seen = {member.distribution, *declared}
+    for file in member_code(member):
+        for name in sorted({modules[m] for m in imports(file, anywhere=True) if m in modules}):
+            if name not in seen:
+                seen.add(name)
+                yield (
+                    f"{file}: imports {name.replace('-', '_')}, and {member.distribution} doesn't "
+                    f"declare {name}. `uv add --package {member.distribution} {name}`"
+                )
+
+
+def missing_sources(member: Member) -> Iterator[str]:
+    """Internal packages that a member requires without saying that they are the workspace's."""
+    internal = internal_packages(member.workspace)
+    pyproject = member.folder / "pyproject.toml"
+    sources = _sources(pyproject) | _sources(member.workspace / "pyproject.toml")
+    for requirement in required_by(member):
+        name = canonicalize_name(requirement.name)
+        if name in internal and name not in sources:
+            yield (
+                f"{pyproject}: requires {name} without a source, and uv stops at that. Add the "
+                f"line `{name} = {{ workspace = true }}` under [tool.uv.sources]"
+            )
+
+
+def _sources(pyproject: Path) -> set[str]:
+    sources = table_of(read_toml(pyproject), "tool", "uv", "sources", path=pyproject)
+    return {canonicalize_name(name) for name in sources}
+
+
+def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator[str]:
+    version = version_of(folder)
+    installed = installed_version(name)
+    if installed != str(version):
+        yield (
+            f"{folder / 'pyproject.toml'}: version is {version}, and this environment has "
+            f"{name} {installed or '(none)'}. `uv sync --all-packages` installs it."
+        )
+    for release in found:
+        if release.version == version and (changed := changed_code(folder, release)):
+            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+            yield (
+                f"{folder}: version is {version}, which is released, but src differs from that "
+                f"release: {', '.join(changed[:3])}{more}. Undo that, or go on to the next: "
+                f"`uv version --package {name} {version.major}.{version.minor + 1}.0.dev0`"
+            )
+
+
+def _release_findings(release: Release) -> Iterator[str]:
+    try:
+        release.metadata()
+    except RequirementError as error:
+        yield str(error)
+    except (zipfile.BadZipFile, ValueError) as error:  # though its hash agrees
+        yield f"{release.wheel}: is no wheel ({error}). Remove it and its hash."
+
+
+def _history_findings(workspace: Path, added: dict[Path, str] | None) -> Iterator[str]:
+    """What was done to wheels and hashes after the commit that added them."""
+    if added is None:
+        return
+    for folder in internal_packages(workspace).values():
+        for release in releases(folder):
+            for file in (release.wheel, hash_file(release.wheel)):
+                if file.is_file() and file not in added:
+                    yield (
+                        f"{file}: is in no commit, so nobody else has it. `research-cli package "
+                        f"release {folder.name}` makes a release and commits it; remove this one."
+                    )
+    for file, commit in added.items():
+        back = f"`git checkout {commit[:12]} -- {file.relative_to(workspace)}` brings it back."
+        if not file.is_file():
+            yield f"{file}: was released in {commit[:12]} and is gone. {back}"
+        elif file.read_bytes() != _in_commit(workspace, file, commit):
+            yield f"{file}: was changed after it was released in {commit[:12]}. {back}"
+
+
+def _added_releases(workspace: Path) -> dict[Path, str] | None:
+    """File of a release -> the commit that added it, over git's history; None without git."""
+    command = ["-c", "core.quotepath=off", "log", "--reverse", "--full-history"]
+    command += ["--diff-filter=A", "--no-renames", "--name-only", "--format=commit %H"]
+    # MERGE_HEAD: what a merge brings that is about to be committed.
+    command += ["--ignore-missing", "HEAD", "MERGE_HEAD"]
+    command += ["--relative", "--", f"packages/*/{RELEASES}/*.whl*"]
+    log = run_git(workspace, *command)
+    if log is None:  # no git on this machine, or no repository: an unpacked archive
+        return None
+    added: dict[Path, str] = {}
+    commit = ""
+    for line in filter(None, os.fsdecode(log).splitlines()):
+        if line.startswith("commit "):
+            commit = line.removeprefix("commit ")
+        else:
+            added.setdefault(workspace / line, commit)
+    return added
+
+
+def _in_commit(workspace: Path, file: Path, commit: str) -> bytes:
+    name = f"{commit}:./{file.relative_to(workspace).as_posix()}"
+    shown = run_git(workspace, "cat-file", "blob", name)
+    if shown is None:
+        raise ResearchError(f"{workspace}: git can't show {name}, which its history names")
+    return shown

@@ -1,0 +1,158 @@
+"""What a release of a package would be, or why there can be none."""
+
+import shutil
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from packaging.version import InvalidVersion, Version
+from research_data.errors import ResearchError, UsageError
+from research_train.code.git import run_git
+from research_train.versions.releases import RELEASES, releases
+
+from research_cli.children import git
+from research_cli.package.changelog import unreleased_entries
+from research_cli.package.state import find_package, version_of
+
+
+class Bump(StrEnum):
+    """Which number a release takes: what `version` leads to, or the newest release's next one."""
+
+    STABLE = "stable"
+    MAJOR = "major"
+    MINOR = "minor"
+    PATCH = "patch"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A release that can be tried: nothing that is known without building it forbids it.
+
+    folder: the package's. version: the one to release; current: the one it has; following: what it
+    goes on as. head: the commit that is released. entries: of the changelog.
+    """
+
+    workspace: Path
+    name: str
+    folder: Path
+    current: Version
+    version: Version
+    following: Version
+    head: str
+    entries: list[str]
+
+    @property
+    def tag(self) -> str:
+        """The tag of the release."""
+        return f"{self.name}-v{self.version}"
+
+    @property
+    def wheel(self) -> Path:
+        """Where the wheel is kept."""
+        file = f"{self.name.replace('-', '_')}-{self.version}-py3-none-any.whl"
+        return self.folder / RELEASES / file
+
+
+def plan_release(
+    workspace: Path, name: str, bump: Bump = Bump.STABLE, version: str | None = None
+) -> Plan:
+    """What releasing a package would be. version: instead of a bump.
+
+    Raises UsageError: no such package, or no such version can be released. Raises ResearchError: no
+    git, changes that are in no commit, nothing under Unreleased, no tests, a tag that is taken.
+    """
+    folder = find_package(name, workspace)
+    head = _head(workspace)
+    current = version_of(folder)
+    released = [release.version for release in releases(folder)]
+    newest = released[0] if released else None
+    chosen = _wanted(version) if version else _bumped(current, newest, bump)
+    following = max(current, Version(f"{chosen.major}.{chosen.minor + 1}.0.dev0"))
+    entries = unreleased_entries(folder / "CHANGELOG.md")
+    plan = Plan(workspace, folder.name, folder, current, chosen, following, head, entries)
+    _refuse_released(plan, released)
+    _refuse_unready(plan)
+    return plan
+
+
+def _refuse_released(plan: Plan, released: list[Version]) -> None:
+    """Refuse a version that is not a new one. released: the newest first."""
+    version = plan.version
+    if version in released:
+        raise UsageError(
+            f"{plan.wheel}: {plan.name} {version} was released; a release never changes. Release "
+            f"another: `--bump patch`, or `--version {version.major}.{version.minor + 1}.0`."
+        )
+    if released and version < released[0]:
+        raise UsageError(
+            f"{plan.name} {version} is older than its newest release, {released[0]}. Release a "
+            "newer one; an older line is released from a branch that starts at its tag."
+        )
+    if git(plan.workspace, "tag", "--list", plan.tag):
+        raise ResearchError(
+            f"the tag {plan.tag} exists, but {plan.wheel.parent} has no {version}: it was "
+            f"released elsewhere (`git pull`), or stopped halfway (`git tag -d {plan.tag}`)"
+        )
+
+
+def _refuse_unready(plan: Plan) -> None:
+    """Refuse a package that has nothing to release, or no commit that could be released."""
+    if not plan.entries:
+        raise ResearchError(
+            f"{plan.folder / 'CHANGELOG.md'}: has nothing under Unreleased, so there is nothing to "
+            "release. Write there what its users can now do or have to change, and commit it."
+        )
+    if not (plan.folder / "tests").is_dir():
+        raise ResearchError(
+            f"{plan.folder}: has no tests, so nothing would say whether the wheel works. Add some "
+            f"in {plan.folder / 'tests'} and commit them."
+        )
+    status = git(plan.workspace, "status", "--porcelain", "--untracked-files=all")
+    if dirty := status.splitlines():
+        files = ", ".join(line[3:] for line in dirty[:5])
+        more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
+        raise ResearchError(
+            f"{plan.workspace}: changes that are in no commit: {files}{more}. A release is what a "
+            "commit holds: commit them, or `git stash --include-untracked`."
+        )
+
+
+def _head(workspace: Path) -> str:
+    """The commit that is checked out. Raises ResearchError without git."""
+    if (found := run_git(workspace, "rev-parse", "--verify", "HEAD")) is not None:
+        return found.decode().strip()
+    known = shutil.which("git") is not None
+    why = (
+        f"{workspace} is no git repository with a commit" if known else "git is not installed here"
+    )
+    raise ResearchError(
+        f"{why}, and a release is a commit with a tag. Release from a clone on a machine with "
+        "git. Only this needs it: training, and papers that pin a release, work without."
+    )
+
+
+def _wanted(text: str) -> Version:
+    try:
+        version = Version(text)
+    except InvalidVersion:
+        version = None
+    if version is None or str(version) != version.base_version or len(version.release) != 3:
+        raise UsageError(f"--version {text}: a release has a version like 0.1.0 or 1.2.3")
+    return version
+
+
+def _bumped(current: Version, newest: Version | None, bump: Bump) -> Version:
+    if bump is Bump.STABLE:
+        return Version(f"{current.major}.{current.minor}.{current.micro}")
+    if newest is None:
+        raise UsageError(
+            f"--bump {bump}: nothing is released yet that could be counted on from. Leave it out "
+            f"to release {current.base_version}, or say which with --version."
+        )
+    return Version(
+        {
+            Bump.MAJOR: f"{newest.major + 1}.0.0",
+            Bump.MINOR: f"{newest.major}.{newest.minor + 1}.0",
+            Bump.PATCH: f"{newest.major}.{newest.minor}.{newest.micro + 1}",
+        }[bump]
+    )

@@ -1,0 +1,198 @@
+"""The internal packages: version, releases, what is unreleased, who requires and runs what."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+from research_data import find_workspace, this_workspace
+from research_data.errors import ResearchError, UnreadableError, UsageError
+from research_data.plain_files import read_toml, table_of
+from research_train.errors import RequirementError
+from research_train.experiment.members import Member, did_you_mean
+from research_train.versions.hand_over import Choice, choose_versions
+from research_train.versions.releases import Release, releases
+from research_train.versions.requirements import internal_packages, required_by
+
+from research_cli.package.changelog import unreleased_entries
+
+
+@dataclass(frozen=True)
+class Dependent:
+    """A paper, project or package that requires an internal package.
+
+    by: its distribution. runs: the version that it would run; None where it is refused, because of
+    what `refused` says.
+    """
+
+    by: str
+    requirement: Requirement
+    runs: Choice | None
+    refused: str = ""
+
+    def __str__(self) -> str:
+        if self.runs is None:
+            return f"refused: {self.refused}"
+        return f"{'release' if self.runs.release else 'workspace'} {self.runs.version}"
+
+
+@dataclass(frozen=True)
+class PackageState:
+    """An internal package.
+
+    releases: the newest first. entries: what its changelog has under Unreleased. changed: its files
+    of code that differ from the newest release, all of them where there is none.
+    """
+
+    name: str
+    folder: Path
+    version: Version
+    releases: list[Release]
+    entries: list[str]
+    changed: list[str]
+    dependents: list[Dependent]
+
+    @property
+    def unreleased(self) -> bool:
+        """Whether there is something that no release has."""
+        return bool(self.entries or self.changed)
+
+
+def packages(workspace: Path) -> list[PackageState]:
+    """Every internal package of the workspace, by name.
+
+    Raises ResearchError for a file that can't be read, RequirementError for a release or a
+    requirement that can't. A requirement that nothing satisfies is no error: see Dependent.
+    """
+    everyone = dependents(workspace)
+    return [
+        _state(name, folder, everyone.get(name, []))
+        for name, folder in internal_packages(workspace).items()
+    ]
+
+
+def dependents(workspace: Path) -> dict[str, list[Dependent]]:
+    """Internal package -> who requires it, papers and projects first.
+
+    Raises RequirementError for a requirement that can't be read.
+    """
+    found: dict[str, list[Dependent]] = {}
+    for member in members(workspace):
+        for name, each in requirements_met(member).items():
+            found.setdefault(name, []).append(each)
+    return found
+
+
+def requirements_met(member: Member) -> dict[str, Dependent]:
+    """Internal package -> what a member requires of it and would run.
+
+    Raises RequirementError for a requirement that can't be read.
+    """
+    internal = internal_packages(member.workspace)
+    wanted = {
+        name: requirement
+        for requirement in required_by(member)
+        if (name := canonicalize_name(requirement.name)) in internal
+    }
+    by = member.distribution
+    try:
+        chosen = choose_versions(member)
+    except RequirementError as error:
+        if not wanted:  # of what it reaches through others, which nothing here would tell
+            raise
+        return {name: Dependent(by, each, None, str(error)) for name, each in wanted.items()}
+    return {name: Dependent(by, each, chosen[name]) for name, each in wanted.items()}
+
+
+def members(workspace: Path) -> list[Member]:
+    """The workspace's papers, projects and packages, installed or not. Raises ResearchError."""
+    files = [
+        file
+        for kind in ("papers", "projects", "packages")
+        for file in sorted(workspace.glob(f"{kind}/*/pyproject.toml"))
+    ]
+    return [Member(f.parent.name, str(project(f)["name"]), f.parent, {}) for f in files]
+
+
+def project(pyproject: Path) -> dict[str, object]:
+    """The table [project] of a pyproject.toml, with a name. Raises ResearchError."""
+    try:
+        table = table_of(read_toml(pyproject), "project", path=pyproject)
+    except UnreadableError as error:
+        raise ResearchError(f"{pyproject}: can't be read ({error.reason}). Correct it.") from error
+    if not isinstance(table.get("name"), str) or not table["name"]:
+        raise ResearchError(f'{pyproject}: [project] has no name. Write `name = "..."` there.')
+    return dict(table)
+
+
+def version_of(package: Path) -> Version:
+    """The version that a package's pyproject.toml says. Raises ResearchError."""
+    file = package / "pyproject.toml"
+    version = str(project(file).get("version", ""))
+    try:
+        return Version(version)
+    except InvalidVersion as error:
+        raise ResearchError(
+            f"{file}: version is {version!r}. Write one like '0.1.0.dev0': a release takes its "
+            "number from it."
+        ) from error
+
+
+def changed_code(package: Path, release: Release | None) -> list[str]:
+    """The files of a package's src that differ from a release's, sorted; all without a release.
+
+    Raises RequirementError for a wheel that is not what was released.
+    """
+    source = package / "src"
+    here = {
+        file.relative_to(source).as_posix(): file
+        for file in source.rglob("*")
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+    if release is None:
+        return sorted(here)
+    release.read()
+    with zipfile.ZipFile(release.wheel) as wheel:
+        released = {
+            name
+            for name in wheel.namelist()
+            if not name.endswith("/") and ".dist-info/" not in name
+        }
+        same = {
+            name for name in released & here.keys() if wheel.read(name) == here[name].read_bytes()
+        }
+    return sorted((released | here.keys()) - same)
+
+
+def find_package(name: str, workspace: Path) -> Path:
+    """The folder of an internal package. Raises UsageError with the nearest name."""
+    internal = internal_packages(workspace)
+    if folder := internal.get(canonicalize_name(name)):
+        return folder
+    listed = ", ".join(internal) or "none"
+    raise UsageError(
+        f"{workspace / 'packages'} has no package {name!r}.{did_you_mean(name, internal)} "
+        f"There are: {listed}"
+    )
+
+
+def workspace_here() -> Path:
+    """The workspace of the working folder, else the one of this environment. Raises UsageError."""
+    if found := find_workspace(Path.cwd()) or this_workspace():
+        return found
+    raise UsageError(f"{Path.cwd()} is in no workspace. Change into its folder and try again.")
+
+
+def _state(name: str, folder: Path, who: list[Dependent]) -> PackageState:
+    released = releases(folder)
+    return PackageState(
+        name,
+        folder,
+        version_of(folder),
+        released,
+        unreleased_entries(folder / "CHANGELOG.md"),
+        changed_code(folder, released[0] if released else None),
+        who,
+    )

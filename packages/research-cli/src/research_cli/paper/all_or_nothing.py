@@ -1,0 +1,122 @@
+"""Changes to members that hold whole or not at all: files put back, uv's own words shown.
+
+A kill puts nothing back. So uv's long work is done on copies elsewhere, and what it came to takes
+its place in a moment, in an order in which every step leaves a workspace that runs: uv.lock first,
+since `uv run --frozen` minds a member that the lock lacks, and none that only the lock knows.
+"""
+
+import fcntl
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from research_data.durable import write_bytes
+from research_data.errors import ResearchError, StorageError
+from research_data.plain_files import read_toml
+from research_train.versions.hand_over import without_releases
+
+from research_cli.package.state import members
+
+LOCK = "uv.lock"
+
+
+def call(command: Sequence[str], folder: Path, problem: str) -> None:
+    """Run a command in a folder. Raises ResearchError: the problem, and what the command said."""
+    try:
+        done = subprocess.run(
+            command,
+            cwd=folder,
+            env=without_releases(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise ResearchError(
+            f"{problem}: there is no {command[0]} on the PATH.\nNothing was changed."
+        ) from error
+    if done.returncode != 0:
+        said = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+        if "Traceback" in said:
+            said = said.splitlines()[-1]
+        raise ResearchError(f"{problem}: {said}\nNothing was changed.")
+
+
+@contextmanager
+def restored_on_failure(files: Sequence[Path]) -> Iterator[None]:
+    """Put the files back as they are when this block is left by an exception."""
+    contents = {file: file.read_bytes() if file.is_file() else None for file in files}
+    try:
+        yield
+    except BaseException:
+        for file, content in contents.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            else:
+                write_bytes(file, content)
+        raise
+
+
+@contextmanager
+def alone(workspace: Path) -> Iterator[None]:
+    """Hold the workspace against others that change its members; clears what a killed one left.
+
+    Raises StorageError.
+    """
+    try:
+        held = (workspace / "pyproject.toml").open("rb")
+    except OSError as error:
+        raise StorageError(workspace / "pyproject.toml", error) from error
+    with held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # free again when this process ends, however it does
+        for left in (*workspace.glob(".*.partial"), *workspace.glob("p*/.*.partial")):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+        yield
+
+
+def renewed_lock(workspace: Path, pyprojects: Mapping[str, bytes]) -> bytes:
+    """What uv.lock will be with these pyproject.tomls, `papers/x` -> content; changes nothing.
+
+    Without a network with what uv's cache has, if that changes nothing else. Raises ResearchError.
+    """
+    with tempfile.TemporaryDirectory(prefix="uv-lock-") as temporary:
+        copy = Path(temporary).resolve()
+        for name in ("pyproject.toml", "uv.toml", LOCK):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(workspace / name, copy / name)
+        contents = {
+            member.folder.relative_to(workspace).as_posix(): (
+                member.folder / "pyproject.toml"
+            ).read_bytes()
+            for member in members(workspace)
+        }
+        for place, content in {**contents, **pyprojects}.items():
+            (copy / place).mkdir(parents=True)
+            (copy / place / "pyproject.toml").write_bytes(content)
+        before = _versions(copy)
+        lock = ["uv", "lock", "--project", str(copy), "--python", sys.executable]
+        try:
+            call(lock, copy, "the lock can't be renewed")
+        except ResearchError:
+            with suppress(ResearchError):  # the first message is the one to show
+                call([*lock, "--offline"], copy, "")
+                if before and before <= _versions(copy):
+                    return (copy / LOCK).read_bytes()
+            raise
+        return (copy / LOCK).read_bytes()
+
+
+def _versions(workspace: Path) -> set[tuple[str, str]]:
+    """Name and version of all that the lock holds from outside."""
+    lock = workspace / LOCK
+    if not lock.is_file():
+        return set()
+    packages = read_toml(lock).get("package", [])
+    return {(p["name"], p.get("version", "")) for p in packages if "registry" in p["source"]}

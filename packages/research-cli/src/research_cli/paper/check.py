@@ -1,0 +1,215 @@
+"""Whether papers and projects are whole and say what is so. Each problem is a line with its fix."""
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from research_data.errors import ResearchError
+from research_data.plain_files import table_of
+from research_data.shown import brief
+from research_train.claims.claim import read_claims
+from research_train.errors import MemberError
+from research_train.experiment.members import GROUP, Member, find_member
+from research_train.experiment.needs import hub_needs
+from research_train.results.report import RESULTS, read_readme, readme_block
+from research_train.versions.hand_over import environment_under
+
+from research_cli.package.check import missing_sources, undeclared_imports
+from research_cli.paper.recorded_results import read_results, standings
+from research_cli.paper.state import kind_of, member_folders, pyproject_of
+
+
+@dataclass(frozen=True)
+class PaperCheck:
+    """What was found of a paper. notes: what is no fault, but good to know."""
+
+    member: Member
+    problems: list[str]
+    notes: list[str]
+
+
+def check_papers(workspace: Path, names: Sequence[str] = ()) -> list[PaperCheck]:
+    """Check papers and projects, all or those named. Raises MemberError for a name unknown."""
+    every = member_folders(workspace)
+    chosen = [_find(name, every) for name in names] if names else every
+    with ThreadPoolExecutor() as pool:  # each waits for a process of the paper's own
+        return list(pool.map(_check, chosen))
+
+
+def _find(name: str, every: list[Member]) -> Member:
+    try:
+        return find_member(name, every)
+    except MemberError as error:  # "installed" is not what matters here
+        raise MemberError(
+            str(error).replace(" is installed", "").replace("Installed:", "There are:")
+        ) from error
+
+
+def _check(member: Member) -> PaperCheck:
+    problems: list[str] = []
+    notes: list[str] = []
+    looks = [_structure, _code, _generated, missing_sources, undeclared_imports, _loading]
+    looks += [_citation, _account] if kind_of(member) == "paper" else []
+    for look in looks:
+        try:
+            problems += look(member)
+        except ResearchError as error:
+            problems.append(str(error))
+    try:
+        for kind, need, here in hub_needs(member):
+            if not here:
+                notes.append(f"{member.name}: the {kind} {need} isn't here; `train` would pull it")
+    except ResearchError as error:
+        problems.append(str(error))
+    if kind_of(member) == "paper" and not (member.folder / RESULTS).is_file():
+        notes.append(
+            f"{member.name}: nothing reproduced yet; "
+            f"`uv run --package {member.distribution} reproduce`"
+        )
+    short = dict.fromkeys(each.replace(f"{member.workspace}/", "") for each in problems)
+    return PaperCheck(member, list(short), notes)
+
+
+def _structure(member: Member) -> Iterator[str]:
+    folder = member.folder
+    expected = {"README.md": "what the paper says, what we did, published and reproduced"}
+    if kind_of(member) == "paper":
+        expected["claims.yaml"] = "the published numbers that `reproduce` tests"
+    for name, what in expected.items():
+        if not (folder / name).is_file():
+            yield f"{folder}: has no {name}. Write one: {what}"
+    if not list(folder.glob("tests/**/test_*.py")):
+        yield f"{folder}: has no tests. Write tests/test_{member.name.replace('-', '_')}.py"
+    if not member.experiments:
+        yield (
+            f"{folder / 'pyproject.toml'}: names no experiment, so nothing can be trained. Add "
+            f'[project.entry-points."{GROUP}"] {member.name} = "MODULE"'
+        )
+
+
+def _code(member: Member) -> Iterator[str]:
+    """Of each experiment the config and the function `train`, as they stand in the files."""
+    pyproject = member.folder / "pyproject.toml"
+    for name, module in member.experiments.items():
+        code = _folder(member, module)
+        if code is None:
+            yield f"{pyproject}: {name} = {module!r}, and there is no such folder. Correct it"
+            continue
+        config = member.folder / "config.yaml" if name == member.name else code / "config.yaml"
+        train = _module(code / "train")
+        for file, what in (
+            (config, "the value of each key"),
+            (_module(code / "config"), "class Config(TrainConfig), the type of each key"),
+            (train, "train(config, run) -> Metrics"),
+        ):
+            if not file.is_file():
+                yield f"{file}: is missing. It holds {what}"
+        if train.is_file() and not _defines(train, "train"):
+            yield f"{train}: defines no function train(config, run). Write it"
+
+
+def _generated(member: Member) -> Iterator[str]:
+    """Generated datasets that aren't where the pyproject says."""
+    file = member.folder / "pyproject.toml"
+    table = table_of(pyproject_of(member), "tool", "research", "generated", path=file)
+    for name, where in table.items():
+        module, _, attribute = str(where).partition(":")
+        code = _folder(member, module.partition(".")[0])
+        if code is None:
+            continue  # not of the member's own code
+        file = _module(code.parent / Path(*module.split(".")))
+        if not file.is_file() or not _defines(file, attribute):
+            yield (
+                f"{member.folder / 'pyproject.toml'}: [tool.research.generated] {name} = "
+                f"{where!r}: {file} defines no {attribute or 'dataset'}. Correct either"
+            )
+
+
+def _folder(member: Member, module: str) -> Path | None:
+    """Where a package of the member's own lies."""
+    path = Path(*module.split("."))
+    roots = [member.folder / path, member.folder / "experiments" / path]
+    return next((root for root in roots if root.is_dir()), None)
+
+
+def _module(place: Path) -> Path:
+    """The file of a module: place/__init__.py where it is a package, else place.py."""
+    inside = place / "__init__.py"
+    return inside if inside.is_file() else place.with_name(f"{place.name}.py")
+
+
+def _defines(file: Path, name: str) -> bool:
+    """Whether a module binds a name at its top; one that is no Python, ruff and pytest report."""
+    try:
+        tree = ast.parse(file.read_bytes())
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return True
+    bound: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            bound.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            bound |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Assign):
+            bound |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
+            bound.add(node.target.id)
+    return name in bound
+
+
+def _loading(member: Member) -> list[str]:
+    """What doesn't load, in a process under the member's requirements."""
+    command = [sys.executable, "-P", "-m", "research_cli.paper.loading", member.distribution]
+    done = subprocess.run(
+        command,
+        cwd=member.folder,
+        env=environment_under(member),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return [f"{member.folder}: can't be loaded: {last}"]
+    problems: list[str] = json.loads(done.stdout)
+    return problems
+
+
+def _citation(member: Member) -> Iterator[str]:
+    """Title and year, which lists and reports show."""
+    pyproject = member.folder / "pyproject.toml"
+    said = table_of(pyproject_of(member), "tool", "research", path=pyproject)
+    kinds: dict[str, type] = {"title": str, "year": int, "arxiv": str, "authors": str}
+    where = f"{member.folder / 'pyproject.toml'}: [tool.research]"
+    if "title" not in said:
+        yield f'{where} has no title. Add title = "...", the paper\'s'
+    for key, kind in kinds.items():
+        if key in said and not isinstance(said[key], kind):
+            wanted = "text" if kind is str else "a number"
+            yield f"{where} {key} = {brief(said[key])}: write {wanted}"
+
+
+def _account(member: Member) -> Iterator[str]:
+    """Claims, results and the README's table: that each says what the one before it says."""
+    claims = read_claims(member.folder).claims
+    readme = read_readme(member)
+    results = read_results(member)
+    again = f"`uv run --package {member.distribution} reproduce` makes it again"
+    if results is None:
+        if readme.block.strip():
+            yield f"{readme.path}: shows a table, and there is no {RESULTS} that it is of. {again}"
+        return
+    found = {each.name: each for each in standings(claims, results)}
+    doubts = [f"claim {name}: {doubt}" for name, each in found.items() for doubt in each.doubts]
+    for doubt in doubts:
+        yield f"{member.folder / RESULTS}: {doubt}. {again}"
+    if not doubts:
+        ordered = [found[claim.name].finding for claim in results.claims]
+        findings = [finding for finding in ordered if finding]
+        if readme.block != readme_block(findings, results.model_dump()):
+            yield f"{readme.path}: its table isn't what {RESULTS} gives. {again}"

@@ -1,0 +1,54 @@
+"""What of a paper doesn't load, told by a process that runs what the paper requires.
+
+    python -m research_cli.paper.loading paper-mnist1d
+
+prints a JSON list of problems. `paper check` starts it: the paper may run releases of research-data
+and research-train, so only public names are imported here, and none that 0.1.0 hasn't.
+"""
+
+import json
+import sys
+import tomllib
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout
+
+from research_data.errors import ResearchError
+from research_train import Member, find_member, installed_members, load_config
+
+GROUP = "research.experiments"  # of entry points; where the name stands moved after 0.1.0
+
+
+def loading_problems(member: Member) -> Iterator[str]:
+    """Experiments that aren't installed as the pyproject says, and configs that can't be loaded."""
+    pyproject = member.folder / "pyproject.toml"
+    try:
+        project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
+        points = dict(project.get("entry-points", {}).get(GROUP, {}))
+    except (OSError, ValueError, RecursionError, LookupError, AttributeError, TypeError) as error:
+        yield f"{pyproject}: cannot be read ({error}). Correct it"
+        return
+    if points != member.experiments:
+        yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
+    for name in sorted(points.keys() & member.experiments.keys()):
+        try:
+            load_config(member.experiment(name))
+        except ResearchError as error:
+            yield str(error)
+        except Exception as error:  # the paper's own code may do anything
+            why = f"{type(error).__name__}: {error}"
+            yield f"{member.folder}: the config of {name} can't be imported: {why}"
+
+
+def main(words: Sequence[str]) -> int:
+    """Print the problems of the paper that the first word names."""
+    with redirect_stdout(sys.stderr):  # what a paper's code prints
+        try:
+            problems = list(loading_problems(find_member(words[0], installed_members())))
+        except ResearchError as error:
+            problems = [f"{error}. `uv sync` installs what the workspace holds"]
+    print(json.dumps(problems))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,128 @@
+"""`research-cli paper reproduce`: the claims of several papers, one paper after another."""
+
+import json as json_format
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from research_data.errors import UsageError
+from research_data.progress import say
+
+from research_cli.printing import Json, examples, print_json
+
+if TYPE_CHECKING:
+    from research_train.experiment.members import Member
+
+
+def with_reproduce(app: typer.Typer) -> typer.Typer:
+    """The commands of `research-cli paper`, with `reproduce` among them."""
+
+    @app.command(
+        epilog=examples(
+            "research-cli paper reproduce --all",
+            "research-cli paper reproduce mnist1d amsgrad --jobs 1",
+            "research-cli paper reproduce --all --quick    # does everything still run?",
+        )
+    )
+    def reproduce(
+        names: Annotated[
+            list[str] | None, typer.Argument(metavar="NAME", help="Papers, `mnist1d`.")
+        ] = None,
+        all: Annotated[
+            bool, typer.Option("--all", help="Every paper of the workspace that makes claims.")
+        ] = False,
+        jobs: Annotated[int | None, typer.Option(help="Trainings at once; one a core.")] = None,
+        quick: Annotated[
+            bool, typer.Option("--quick", help="A smoke test of a few steps.")
+        ] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
+        json: Json = False,
+    ) -> None:
+        """Run what is missing for the claims of papers, and judge them.
+
+        Each paper's own `reproduce` does it. Exit code 1 when any of them didn't end well.
+        """
+        members = _members(names or [], all)
+        words = [] if jobs is None else ["--jobs", str(jobs)]
+        words += ["--quick"] if quick else []
+        words += ["--dry-run"] if dry_run else []
+        ended = reproduce_papers(members, words, json)
+        if json:
+            print_json(
+                {each.paper: {"exit_code": each.code, "report": each.report} for each in ended}
+            )
+        elif len(ended) > 1:
+            bad = [each.paper for each in ended if each.code]
+            say(f"--- {len(ended)} papers" + (f"; not well: {', '.join(bad)}" if bad else ""))
+        if any(each.code for each in ended):
+            raise typer.Exit(1)
+
+    return app
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How the `reproduce` of a paper ended. report: what it printed with --json, if it did."""
+
+    paper: str
+    code: int
+    report: dict[str, Any] | None = None
+
+
+def reproduce_papers(
+    members: Sequence["Member"], words: Sequence[str], as_json: bool
+) -> list[Ended]:
+    """Reproduce one after another, each on all cores; the failure of one ends none of the others.
+
+    words: for every `reproduce`. What they print goes where ours does, or with as_json into the
+    reports. Raises KeyboardInterrupt when a signal has stopped them, each training at a checkpoint.
+    """
+    from research_train.errors import Interrupted
+    from research_train.processes.children import start_child
+    from research_train.processes.signals import StopRequest
+
+    ended = []
+    for member in members:
+        if not as_json:
+            say(f"--- {member.name}")
+        command = [str(Path(sys.executable).with_name("reproduce")), "--paper", member.name, *words]
+        stop = StopRequest()
+        with stop.listening():
+            with stop.deferred():  # no signal between the start and what passes it on
+                process = start_child(
+                    [*command, "--json"] if as_json else command,
+                    stdout=subprocess.PIPE if as_json else None,
+                    start_new_session=True,  # a signal reaches it from here, once
+                )
+            try:
+                if stop.signal is not None:
+                    raise Interrupted(stop.signal)
+                output, _ = process.communicate()
+            except Interrupted as interrupted:
+                process.send_signal(interrupted.signal)
+                process.wait()
+                raise KeyboardInterrupt from interrupted
+        report = json_format.loads(output) if output else None
+        ended.append(Ended(member.name, process.returncode, report))
+    return ended
+
+
+def _members(names: Sequence[str], every: bool) -> list["Member"]:
+    """The members of these names, or the workspace's that make claims. Raises UsageError."""
+    from research_train.claims.claim import CLAIMS
+    from research_train.experiment.members import find_member, installed_members
+
+    from research_cli.package.state import workspace_here
+
+    if bool(names) == every:
+        raise UsageError("say which: research-cli paper reproduce NAME ..., or --all")
+    members = installed_members()
+    if names:
+        return [find_member(name, members) for name in dict.fromkeys(names)]
+    workspace = workspace_here()
+    of_this = [each for each in members if each.workspace == workspace]
+    return [each for each in of_this if (each.folder / CLAIMS).is_file()]

@@ -1,0 +1,75 @@
+"""`research-cli report`: the whole workspace as one HTML page that opens anywhere, offline."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from research_data.progress import say
+
+from research_cli.printing import Json, examples, output
+
+# Imports of a command's own are made inside it, as everywhere in this package.
+
+
+def with_report(app: typer.Typer) -> typer.Typer:
+    """Add the command to `research-cli`; returns it."""
+
+    @app.command(
+        epilog=examples(
+            "research-cli report --open",
+            "research-cli report mnist1d amsgrad --out for-anna.html",
+        )
+    )
+    def report(
+        papers: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[PAPER...]", help="By default all.", show_default=False),
+        ] = None,
+        out: Annotated[
+            Path | None,
+            typer.Option(
+                metavar="FILE",
+                help="Where to; by default report.html among the outputs.",
+                show_default=False,
+            ),
+        ] = None,
+        open: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+        json: Json = False,
+    ) -> None:
+        """Write papers, claims, learning curves and runs as one HTML page.
+
+        The page needs no network and no other file. What can't be read is said in it.
+        """
+        from research_data import get_outputs_dir
+
+        from research_cli.package.state import workspace_here
+        from research_cli.report.page import write_report
+
+        file = (out or get_outputs_dir() / "report.html").expanduser().absolute()
+        written = write_report(workspace_here(), file, papers or [])
+        for problem in written.problems:
+            say(f"warning: {problem}")
+        if open:
+            import webbrowser
+
+            if not webbrowser.open(file.as_uri()):
+                say(f"no browser was found: open {file} in one")
+        value = {
+            "file": str(file),
+            "bytes": written.bytes,
+            "papers": written.papers,
+            "projects": written.projects,
+            "runs": written.runs,
+            "problems": written.problems,
+        }
+        counts = (
+            f"{_counted(written.papers, 'paper')}, {_counted(written.projects, 'project')}, "
+            f"{_counted(written.runs, 'run')}; {written.bytes / 1e6:.2f} MB"
+        )
+        output(value, json, [counts, str(file)])
+
+    return app
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,261 @@
+"""A report as one HTML page: facts and figures into page/report.html, with its style and script.
+
+Whatever stands in files of the workspace is text in it, escaped by the template; the page's own
+policy forbids all that isn't inside of it.
+"""
+
+import multiprocessing
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined, Template
+from markupsafe import Markup
+from research_data import StorageError
+from research_data.assets.verify import count_cores
+from research_data.durable import write_bytes
+from research_data.shown import printable
+from research_train import runs as recorded_runs
+from research_train.experiment.members import Member, find_member
+from research_train.history.comparison import differing
+from research_train.history.curves import BESIDE_THE_POINT
+from research_train.history.table import RunSummary
+from research_train.record.record import utc_now
+
+from research_cli.paper.state import member_folders
+from research_cli.report.curves import PageFigure, claims_figure, curve_figures
+from research_cli.report.facts import MemberFacts, arxiv_link, member_facts
+from research_cli.run.screens import shown_duration, shown_number
+
+SHAPES = {
+    "reproduced": "●",
+    "better": "▲",
+    "known gap": "◆",
+    "undecided": "?",
+    "not reproduced": "✖",
+    "stale": "◌",
+    "no evidence": "○",
+}
+METRICS_BESIDE = 3  # the final metrics of a run that stand beside the first
+FEW_RUNS = 50  # drawn as soon as processes are started
+MOST_RUN_PROBLEMS = 20  # that are listed one by one
+PROBLEM_LENGTH = 300  # letters of a problem in a list
+
+
+@dataclass(frozen=True)
+class Written:
+    """A report that was written: its size, what is in it, and what is wrong in the workspace."""
+
+    bytes: int
+    papers: int
+    projects: int
+    runs: int
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A paper or project on the page."""
+
+    facts: MemberFacts
+    arxiv: str | None
+    runs: int
+    claims: PageFigure | None
+    curves: list[PageFigure]
+    problems: list[str]
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A line of the table of runs. seconds, first_value: to sort by, empty where there is none."""
+
+    paper: str
+    id: str
+    experiment: str
+    settings: str
+    status: str
+    started: str
+    seconds: str
+    took: str
+    seed: str
+    first_metric: str
+    first_value: str
+    metrics: str
+    remarks: str
+    evidence: bool
+
+
+def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Written:
+    """Write the page. papers: names of those to report on, projects too; none: all.
+
+    Raises MemberError for a name there isn't, StorageError where the file can't be written.
+    """
+    every = members = member_folders(workspace, unread=True)
+    if papers:
+        chosen = [find_member(name, members) for name in papers]
+        members = [member for member in members if member in chosen]
+    found = recorded_runs()
+    if papers:
+        names = {member.name for member in members}
+        found = [run for run in found if run.paper in names]
+    sections = _sections(members, found)
+    problems = [problem for section in sections for problem in section.problems]
+    problems += _run_problems(found, {member.name for member in every})
+    evidence = {run for section in sections for run in section.facts.evidence}
+    varied = _varied_keys(found)
+    page = _template().render(
+        name=workspace.name,
+        written=utc_now()[:16].replace("T", " ") + " UTC",
+        papers=[section for section in sections if section.facts.kind == "paper"],
+        projects=[section for section in sections if section.facts.kind == "project"],
+        rows=[_row(run, evidence, varied) for run in found],
+        problems=problems,
+        shapes=SHAPES,
+        style=_part("report.css"),
+        script=_part("report.js"),
+    )
+    content = page.encode("utf-8", errors="replace")  # a lone surrogate from some file
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(file, error) from error
+    write_bytes(file, content)
+    kinds = [section.facts.kind for section in sections]
+    return Written(len(content), kinds.count("paper"), kinds.count("project"), len(found), problems)
+
+
+def _sections(members: Sequence[Member], found: Sequence[RunSummary]) -> list[Section]:
+    """Every member's section; figures take most of the time, so on all cores where that is safe."""
+    runs = [[run for run in found if run.paper == member.name] for member in members]
+    processes = min(count_cores(), len(members))
+    # Forked, they have matplotlib already; elsewhere each would import it anew, a second.
+    if processes < 2 or len(found) < FEW_RUNS or sys.platform != "linux":
+        return list(map(_section, members, runs))
+    with ProcessPoolExecutor(
+        processes,
+        multiprocessing.get_context("fork"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is this process's to answer
+    ) as pool:
+        return list(pool.map(_section, members, runs))
+
+
+def _section(member: Member, runs: Sequence[RunSummary]) -> Section:
+    facts = member_facts(member)
+    problems = list(dict.fromkeys(facts.problems))  # two may read the same broken file
+    claims = None
+    try:
+        claims = claims_figure(facts)
+    except ValueError as error:
+        problems.append(f"{member.name}: its claims can't be drawn: {error}")
+    curves = list(curve_figures(facts, runs, problems))
+    here = {run.id for run in runs}
+    if facts.evidence and (gone := facts.evidence - here):
+        problems.append(
+            f"{member.name}: {len(gone)} of the {len(facts.evidence)} runs that its claims rest "
+            "on are not among the outputs here"
+        )
+    return Section(facts, arxiv_link(facts.arxiv), len(runs), claims, curves, problems)
+
+
+def _run_problems(found: Sequence[RunSummary], known: set[str]) -> list[str]:
+    """What is wrong with run folders: records that can't be read, papers that aren't here."""
+    problems = [
+        f"run {run.paper}/{run.id}: {run.problem}"[:PROBLEM_LENGTH] for run in found if run.problem
+    ]
+    problems += [
+        f"run {run.paper}/{run.id}: its config.yaml can't be read"
+        for run in found
+        if run.record and not run.config
+    ]
+    if (more := len(problems) - MOST_RUN_PROBLEMS) > 0:
+        problems[MOST_RUN_PROBLEMS:] = [f"{more} more runs: the table of runs says what it is"]
+    strange = sorted({run.paper for run in found} - known)
+    if strange:
+        problems.append(f"runs of papers that this workspace doesn't have: {', '.join(strange)}")
+    return problems
+
+
+def _varied_keys(found: Sequence[RunSummary]) -> dict[tuple[str, str], list[str]]:
+    """Paper and experiment -> the config keys that tell its runs apart, what they measure aside.
+
+    From the configs: a run that was started from Python or a file has no words that say them.
+    """
+    configs: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for run in found:
+        if run.record and run.config:
+            configs.setdefault((run.paper, run.record.experiment), []).append(run.config)
+    return {
+        name: [key for key in differing(each) if key not in BESIDE_THE_POINT]
+        for name, each in configs.items()
+    }
+
+
+def _row(
+    run: RunSummary, evidence: set[str], varied: Mapping[tuple[str, str], Sequence[str]]
+) -> RunRow:
+    record = run.record
+    metrics = [(name, value) for name, value in run.metrics.items()]
+    first = metrics[0] if metrics else ("", None)
+    keys = varied.get((run.paper, record.experiment), ()) if record else ()
+    settings = [f"{key}={run.config[key]}" for key in keys if key in run.config]
+    problems = [run.problem] if run.problem else []
+    if record and not run.config:
+        problems.append("its config.yaml can't be read")
+    tags = [f"tagged {', '.join(record.tags)}"] if record and record.tags else []
+    note = [record.note] if record and record.note else []
+    try:
+        seconds = run.seconds
+    except (ValueError, TypeError):  # an attempt's time that is none
+        seconds = None
+    doubts = [run.doubt] if run.doubt else []
+    return RunRow(
+        paper=run.paper,
+        id=run.id,
+        experiment=record.experiment if record else "",
+        settings=" ".join(settings),
+        status=run.status,
+        started=_minute(run.started),
+        seconds="" if seconds is None else f"{seconds:.1f}",
+        took=shown_duration(seconds),
+        seed=str(record.seed) if record else "",
+        first_metric=f"{first[0]} {shown_number(first[1])}" if metrics else "",
+        first_value="" if first[1] is None else f"{first[1]:.6g}",
+        metrics=", ".join(f"{k} {shown_number(v)}" for k, v in metrics[1 : 1 + METRICS_BESIDE]),
+        remarks="; ".join([*problems, *doubts, *run.remarks, *tags, *note])[:PROBLEM_LENGTH],
+        evidence=run.id in evidence,
+    )
+
+
+def _minute(moment: str) -> str:
+    try:
+        return datetime.fromisoformat(moment).strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return moment
+
+
+def _template() -> Template:
+    environment = Environment(
+        finalize=_written,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # What research_viz drew: the only markup not ours. Its texts are others' too.
+    environment.filters["svg"] = lambda drawn: Markup(printable(drawn, keep="\n"))
+    return environment.from_string(_part("report.html"))
+
+
+def _written(value: object) -> object:
+    """Texts of others, without what would turn the rest of a line of the page around."""
+    return printable(value, keep="\n") if type(value) is str else value
+
+
+def _part(name: str) -> Markup:
+    return Markup(files("research_cli").joinpath("report", name).read_text(encoding="utf-8"))

@@ -1,0 +1,99 @@
+"""What `research-cli run watch` prints while a run logs: lines, or a table drawn anew."""
+
+import json
+from typing import TYPE_CHECKING
+
+from research_data.shown import print_line, printable
+
+from research_cli.printing import say_unless
+from research_cli.run.screens import brief, shown_age, shown_number
+
+if TYPE_CHECKING:
+    from research_train.history.table import RunSummary
+    from research_train.record.metrics_file import Point
+    from rich.table import Table
+
+BARS = "▁▂▃▄▅▆▇█"
+SPARKLINE = 40  # characters
+
+
+def watch_plain(run: "RunSummary", as_json: bool) -> None:
+    """A line for each line of metrics.jsonl, until the run ends."""
+    from research_train.record.metrics_file import follow_run
+
+    say_unless(as_json, f"{run.folder} ({run.status})")
+    for point in follow_run(run.folder):
+        if as_json:
+            print(json.dumps(point), flush=True)
+        else:
+            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in _shown_metrics(point))
+            print(printable(f"step {point['step']}  {numbers}"), flush=True)
+
+
+def watch_live(run: "RunSummary") -> None:
+    """A table of all metrics at a terminal, until the run ends."""
+    from research_train.record.metrics_file import follow_run
+    from rich.console import Group
+    from rich.live import Live
+    from rich.text import Text
+
+    history: dict[str, list[float | None]] = {}
+    step = 0.0
+    steps = run.config.get("steps")
+
+    def view() -> Group:
+        of = f" of {steps}" if steps else ""
+        age = shown_age(run.started)
+        line = f"{run.paper}/{run.id}  {run.status}  started {age}  step {step:.0f}{of}"
+        return Group(Text(line, style="bold"), _watch_table(history))
+
+    with Live(get_renderable=view, refresh_per_second=4):
+        for point in follow_run(run.folder):
+            step = point["step"] or 0.0
+            for name, value in _shown_metrics(point):
+                history.setdefault(name, []).append(value)
+
+
+def end_of_watch(run: "RunSummary", as_json: bool) -> None:
+    """How the run ended, and its final metrics."""
+    error = run.record.error if run.record else None
+    if as_json:
+        print(json.dumps(brief(run)))
+        return
+    final = ", ".join(f"{k} {shown_number(v)}" for k, v in run.metrics.items())
+    print_line(f"{run.id} is {run.status}{f': {error.message}' if error else ''}")
+    if final:
+        print_line(final)
+
+
+def _watch_table(history: "dict[str, list[float | None]]") -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("metric", "now", "least", "most", ""):
+        table.add_column(column)
+    for name, values in history.items():
+        numbers = [value for value in values if value is not None] or [float("nan")]
+        row = (
+            name,
+            shown_number(values[-1]),
+            shown_number(min(numbers)),
+            shown_number(max(numbers)),
+        )
+        table.add_row(*(Text(printable(cell)) for cell in (*row, _sparkline(numbers))))
+    return table
+
+
+def _sparkline(numbers: list[float]) -> str:
+    """The numbers as bars, at most SPARKLINE of them, each the last one of its part."""
+    count = min(len(numbers), SPARKLINE)
+    chosen = [numbers[(index + 1) * len(numbers) // count - 1] for index in range(count)]
+    low, span = min(chosen), max(chosen) - min(chosen)
+    if not 0 < span < float("inf"):
+        return BARS[0] * count
+    return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in chosen)
+
+
+def _shown_metrics(point: "Point") -> list[tuple[str, float | None]]:
+    return [(name, value) for name, value in point.items() if name not in ("step", "time")]
