@@ -1,6 +1,6 @@
 from .claims import ClaimRow as ClaimRow
 from .claims import claim_plot as claim_plot
-from .comparison import comparison as comparison
+from .methods import comparison as comparison
 from .confusion import confusion_matrix as confusion_matrix
 from .curves import curve_panels as curve_panels
 from .curves import learning_curves as learning_curves
