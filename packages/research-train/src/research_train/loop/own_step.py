@@ -1,4 +1,4 @@
-"""A paper's own `step=`: held to the run's keys, and its gradients averaged over processes.
+"""A paper's own `step=`: it is held to the keys, and its gradients are averaged over processes.
 
 What such a step uses of the trainer says what it can honour. That is looked at when it is about to
 change a weight for the first time, and at every update after; nothing is recorded before.
@@ -6,7 +6,7 @@ change a weight for the first time, and at every update after; nothing is record
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -14,10 +14,20 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from research_train.errors import RunError
+from research_train.experiment.config import TrainConfig
 from research_train.processes.world import World
 
-if TYPE_CHECKING:
-    from research_train.loop.trainer import Trainer
+
+class Training(Protocol):
+    """What is looked at of the Trainer whose step it is: the keys, and what they are about."""
+
+    config: TrainConfig
+    model: nn.Module
+    clip_norm: float | None
+    ddp: dict[str, Any]
+    world: World
+    uneven: bool
+    step: int
 
 
 class OwnStep:
@@ -27,14 +37,14 @@ class OwnStep:
     scaler); updating: whether `update` is at work now.
     """
 
-    def __init__(self, step: "Callable[[Trainer[Any], Any], Tensor]"):
+    def __init__(self, step: Callable[[Any, Any], Tensor]):
         self.used: set[str] = set()
         self.updating = False
         self._step = step
         self._first = True
 
     @contextmanager
-    def attached(self, trainer: "Trainer[Any]", optimizers: Iterable[Optimizer]) -> Iterator[None]:
+    def attached(self, trainer: Training, optimizers: Iterable[Optimizer]) -> Iterator[None]:
         """In this block the updates of these optimizers are looked at, and gradients averaged."""
         optimizers = list(optimizers)
         self._first = True
@@ -56,7 +66,7 @@ class OwnStep:
                 stack.enter_context(averaged_gradients(parameters, trainer.world))
             yield
 
-    def __call__(self, trainer: "Trainer[Any]", batch: Any) -> Tensor:
+    def __call__(self, trainer: Training, batch: Any) -> Tensor:
         """One step; returns its loss. Raises RunError: it goes around what a key asks for."""
         self.used.clear()
         self.updating = False
@@ -78,14 +88,14 @@ class OwnStep:
     def _updated_by_trainer(self) -> bool:
         return "update" in self.used
 
-    def _loss_of(self, trainer: "Trainer[Any]", batch: Any) -> Tensor:
+    def _loss_of(self, trainer: Training, batch: Any) -> Tensor:
         loss = self._step(trainer, batch)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             kind = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise RunError(f"step= must return the loss, a scalar tensor: it returned {kind}")
         return loss.detach().reshape(())
 
-    def _refuse_what_it_ignores(self, trainer: "Trainer[Any]") -> None:
+    def _refuse_what_it_ignores(self, trainer: Training) -> None:
         config, used = trainer.config, self.used
         computed = bool(used & {"loss", "backward"})
         scaled = "scaler" in used or (self.updating and "backward" in used)
