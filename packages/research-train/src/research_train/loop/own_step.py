@@ -34,12 +34,11 @@ class OwnStep:
     """A step of the paper's own, in place of `Trainer.train_step`.
 
     used: what it has called of the trainer in the step at hand (loss, backward, update, autocast,
-    scaler); updating: whether `update` is at work now.
+    scaler), and `updating` while `update` is at work.
     """
 
     def __init__(self, step: Callable[[Any, Any], Tensor]):
         self.used: set[str] = set()
-        self.updating = False
         self._step = step
         self._first = True
 
@@ -69,7 +68,6 @@ class OwnStep:
     def __call__(self, trainer: Training, batch: Any) -> Tensor:
         """One step; returns its loss. Raises RunError: it goes around what a key asks for."""
         self.used.clear()
-        self.updating = False
         if trainer.world.size > 1 and trainer.ddp.get("broadcast_buffers", True):
             _broadcast(list(trainer.model.buffers()))
         if not self._first:
@@ -98,7 +96,7 @@ class OwnStep:
     def _refuse_what_it_ignores(self, trainer: Training) -> None:
         config, used = trainer.config, self.used
         computed = bool(used & {"loss", "backward"})
-        scaled = "scaler" in used or (self.updating and "backward" in used)
+        scaled = "scaler" in used or ("updating" in used and "backward" in used)
         ignored = {
             f"accumulate={config.accumulate}": config.accumulate > 1 and "backward" not in used,
             f"precision={config.precision}": {
@@ -107,7 +105,8 @@ class OwnStep:
                 "float16": not scaled or not (computed or "autocast" in used),
             }[config.precision],
             "compile=true": config.compile and not computed,
-            f"clip_norm={trainer.clip_norm}": trainer.clip_norm is not None and not self.updating,
+            f"clip_norm={trainer.clip_norm}": trainer.clip_norm is not None
+            and "updating" not in used,
             f"parts of a batch that differ in size on {trainer.world.size} processes": (
                 trainer.uneven and not computed
             ),
