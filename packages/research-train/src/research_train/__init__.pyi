@@ -74,8 +74,8 @@ from .record.record import read_record as read_record
 from .record.run import Run as Run
 from .record.run import open_run as open_run
 from .record.run import start_run as start_run
-from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
+from .state.train_state import TrainState as TrainState
 
 __version__: str

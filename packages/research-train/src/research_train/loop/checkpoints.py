@@ -12,15 +12,12 @@ from torch import nn
 from research_train.errors import RunError
 from research_train.processes.world import gather
 from research_train.record.run import Run
-from research_train.state.checkpoint import (
-    TrainState,
-    load_checkpoint,
-    refuse_unstorable,
-    view_snapshot,
-)
+from research_train.state.checkpoint import load_checkpoint
 from research_train.state.optimizer_state import Optimizers
 from research_train.state.phases import Phase, kept_steps, phases_before, refuse_another_length
 from research_train.state.random_state import RandomState, seed_everything
+from research_train.state.snapshot import refuse_unstorable, view_snapshot
+from research_train.state.train_state import TrainState
 from research_train.state.training_state import TrainingState
 from research_train.state.writer import CheckpointWriter
 

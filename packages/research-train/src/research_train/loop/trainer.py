@@ -25,9 +25,9 @@ from research_train.loop.training_log import TrainingLog
 from research_train.processes.world import largest, neighbours
 from research_train.record.record import Metrics
 from research_train.record.run import Run
-from research_train.state.checkpoint import TrainState
 from research_train.state.optimizer_state import Optimizers, each_optimizer
 from research_train.state.phases import Phase
+from research_train.state.train_state import TrainState
 from research_train.state.training_state import placed
 
 Batch = TypeVar("Batch")
