@@ -13,12 +13,12 @@ from research_train.errors import RunError
 from research_train.processes.world import gather
 from research_train.record.run import Run
 from research_train.state.checkpoint import load_checkpoint
+from research_train.state.moving_state import MovingState
 from research_train.state.optimizer_state import Optimizers
 from research_train.state.phases import Phase, kept_steps, phases_before, refuse_another_length
 from research_train.state.random_state import RandomState, seed_everything
 from research_train.state.snapshot import refuse_unstorable, view_snapshot
 from research_train.state.train_state import TrainState
-from research_train.state.training_state import TrainingState
 from research_train.state.writer import CheckpointWriter
 
 
@@ -49,7 +49,7 @@ class Checkpoints:
         functions: the paper's own, which may keep state. Raises RunError or CheckpointError for
         what moves and can't be stored.
         """
-        self._moving = TrainingState(self._model, self._optimizer, self._ema, **functions)
+        self._moving = MovingState(self._model, self._optimizer, self._ema, **functions)
         self.try_to_save(batches)
 
     def try_to_save(self, batches: BatchSource[Any]) -> None:

@@ -9,7 +9,7 @@ from torch import nn
 
 from research_train.errors import RunError
 from research_train.record.run import Run
-from research_train.state.training_state import start_training_mode
+from research_train.state.moving_state import start_training_mode
 
 DDP_OPTIONS = (
     "broadcast_buffers",

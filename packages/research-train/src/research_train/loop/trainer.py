@@ -25,10 +25,10 @@ from research_train.loop.training_log import TrainingLog
 from research_train.processes.world import largest, neighbours
 from research_train.record.record import Metrics
 from research_train.record.run import Run
+from research_train.state.moving_state import placed
 from research_train.state.optimizer_state import Optimizers, each_optimizer
 from research_train.state.phases import Phase
 from research_train.state.train_state import TrainState
-from research_train.state.training_state import placed
 
 Batch = TypeVar("Batch")
 
@@ -112,7 +112,7 @@ class Trainer(Generic[Batch]):
         evaluate: called every `evaluate_every` steps, in evaluation mode; its metrics are logged.
         Parts of the model that are in evaluation mode stay so, unless all of it is.
         Raises RunError or CheckpointError before the first step where something that moves can't be
-        stored (state/training_state.py), NotFiniteError at the first step whose loss is NaN or
+        stored (state/moving_state.py), NotFiniteError at the first step whose loss is NaN or
         infinite, OutOfMemoryError, StorageError when a checkpoint can't be written, Interrupted
         when a signal came, with a checkpoint written; RunError: it can't be right, before its first
         step, or data ran out.

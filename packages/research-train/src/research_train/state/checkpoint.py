@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from research_train.errors import CheckpointError
+from research_train.state.moving_state import put_back_model
 from research_train.state.optimizer_state import Optimizers, fill_optimizer
 from research_train.state.snapshot import (
     EMA,
@@ -34,7 +35,6 @@ from research_train.state.snapshot import (
 )
 from research_train.state.stored_values import why_not_storable
 from research_train.state.train_state import STATE, TrainState, read_train_state
-from research_train.state.training_state import put_back_model
 
 MANIFEST = "manifest.json"
 SHOWN_DIFFERENCES = 10

@@ -7,11 +7,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from research_train.errors import CheckpointError
+from research_train.state.moving_state import extra_state
 from research_train.state.optimizer_state import Optimizers, optimizer_parts
 from research_train.state.owners import EXTRA
 from research_train.state.stored_values import NotStorableError, pack, why_not_storable
 from research_train.state.train_state import TrainState
-from research_train.state.training_state import extra_state
 
 FORMAT = 1
 MODEL, OPTIMIZER, EMA = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
