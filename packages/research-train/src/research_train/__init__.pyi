@@ -20,6 +20,7 @@ from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import RequirementError as RequirementError
 from .errors import RunError as RunError
 from .evaluating import evaluate_run as evaluate_run
+from .evidence.reproduce import reproduce as reproduce
 from .experiment.config import ConfigSection as ConfigSection
 from .experiment.config import TrainConfig as TrainConfig
 from .experiment.config import load_config as load_config
@@ -46,9 +47,6 @@ from .history.rerun import rerun as rerun
 from .history.table import RunSummary as RunSummary
 from .history.table import find_any_run as find_any_run
 from .history.table import runs as runs
-from .launch import new_run as new_run
-from .launch import resumed_run as resumed_run
-from .launch import train_run as train_run
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy
 from .loop.metrics import classification_loss as classification_loss
@@ -77,5 +75,8 @@ from .record.run import start_run as start_run
 from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
+from .training import new_run as new_run
+from .training import resumed_run as resumed_run
+from .training import train_run as train_run
 
 __version__: str
