@@ -16,7 +16,7 @@ from .errors import RunError as RunError
 from .evaluating import evaluate_run as evaluate_run
 from .experiment.config import ConfigSection as ConfigSection
 from .experiment.config import TrainConfig as TrainConfig
-from .experiment.config import load_config as load_config
+from .experiment.config_values import load_config as load_config
 from .experiment.members import Experiment as Experiment
 from .experiment.members import Member as Member
 from .experiment.members import find_member as find_member

@@ -92,7 +92,7 @@ def new_run(
     progress of what is pulled.
     Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
     """
-    from research_train.experiment.config import load_config
+    from research_train.experiment.config_values import load_config
     from research_train.experiment.needs import link_needs, prepare_assets
     from research_train.record.run import start_run
 
@@ -118,7 +118,7 @@ def resumed_run(
     overrides: only RESUMABLE_KEYS, and `steps` only upwards. any_code: though the code has changed.
     Raises RunError when there is nothing to resume or it can't be.
     """
-    from research_train.experiment.config import COMMAND_LINE, load_config
+    from research_train.experiment.config_values import COMMAND_LINE, load_config
 
     for word in overrides:
         if word.partition("=")[0] not in RESUMABLE_KEYS:

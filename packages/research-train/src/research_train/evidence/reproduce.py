@@ -35,7 +35,7 @@ from research_train.evidence.carried import (
 from research_train.evidence.claim_edits import ClaimSet, when_set
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.trainings import Failed, NeededRun, Setting, Work, train_all
-from research_train.experiment.config import COMMAND_LINE
+from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member, did_you_mean
 from research_train.history.changes import remove_runs
 from research_train.history.table import RunSummary, runs, seal_state
