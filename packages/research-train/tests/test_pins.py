@@ -12,7 +12,7 @@ from research_train import (
     new_run,
     pins,
 )
-from research_train.versions.hand_over import choose_versions
+from research_train.versions.choice import choose_versions
 from workspaces import Workspace
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
 from research_train.experiment.members import Member
-from research_train.versions.hand_over import choose_versions
+from research_train.versions.choice import choose_versions
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
 from research_cli.environment.check import Check

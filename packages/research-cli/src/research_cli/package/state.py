@@ -12,7 +12,7 @@ from research_data.errors import ResearchError, UnreadableError, UsageError
 from research_data.plain_files import read_toml, table_of
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member, did_you_mean
-from research_train.versions.hand_over import Choice, choose_versions
+from research_train.versions.choice import Choice, choose_versions
 from research_train.versions.releases import Release, releases
 from research_train.versions.requirements import internal_packages, required_by
 
