@@ -5,7 +5,7 @@ release that is (releases.py), else nothing. uv itself ignores a specifier on a 
 """
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,6 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from research_data.errors import UnreadableError
 from research_data.plain_files import read_toml, table_of
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member, did_you_mean, installed_from
@@ -50,21 +49,16 @@ def choose_versions(member: Member) -> dict[str, Choice]:
     other package than the lock has.
     """
     internal = internal_packages(member.workspace)
-    provider = _Provider(internal)
     _refuse_what_is_not_there(member, internal)
-    wanted = [
-        _Wanted(requirement, member.distribution)
-        for requirement in required_by(member)
-        if canonicalize_name(requirement.name) in internal
-    ]
+    wanted = _wanted(required_by(member), member.distribution, internal)
     try:
-        result = Resolver(provider, BaseReporter()).resolve(wanted, max_rounds=10_000)
-    except ResolutionImpossible as error:
-        raise RequirementError(_why_impossible(error, provider, member)) from error
-    for choice in result.mapping.values():
+        chosen = _chosen(wanted, {}, internal)
+    except _ImpossibleError as error:
+        raise RequirementError(_why_impossible(error.wanted, internal, member)) from error
+    for choice in chosen.values():
         if choice.release is not None:
             _check_others(choice, internal, member.distribution)
-    return dict(sorted(result.mapping.items()))
+    return dict(sorted(chosen.items()))
 
 
 def _refuse_what_is_not_there(member: Member, internal: Mapping[str, Path]) -> None:
@@ -86,50 +80,66 @@ class _Wanted:
     requirement: Requirement
     by: str
 
+    @property
+    def name(self) -> str:
+        return canonicalize_name(self.requirement.name)
+
+    def accepts(self, choice: Choice) -> bool:
+        return satisfies(choice.version, self.requirement.specifier)
+
     def __str__(self) -> str:
         return f"{self.by} requires {self.requirement}"
 
 
-class _Provider(AbstractProvider[_Wanted, Choice, str]):
-    """Tells resolvelib what versions there are: the workspace's, then the newest release first."""
+class _ImpossibleError(Exception):
+    """No version is what all of these want of one package."""
 
-    def __init__(self, internal: Mapping[str, Path]):
-        self.internal = internal
+    def __init__(self, wanted: list[_Wanted]):
+        self.wanted = wanted
 
-    def versions(self, name: str) -> Iterator[Choice]:
-        here = _workspace_version(name, self.internal[name])
-        if here is not None:
-            yield Choice(name, Version(here))
-        for release in releases(self.internal[name]):
-            yield Choice(name, release.version, release)
 
-    def identify(self, requirement_or_candidate: _Wanted | Choice) -> str:
-        if isinstance(requirement_or_candidate, Choice):
-            return requirement_or_candidate.name
-        return canonicalize_name(requirement_or_candidate.requirement.name)
+def _chosen(
+    wanted: list[_Wanted], chosen: Mapping[str, Choice], internal: Mapping[str, Path]
+) -> dict[str, Choice]:
+    """A version of each package that is wanted, besides those chosen, so that all fit together.
 
-    def get_preference(self, identifier, resolutions, candidates, information, backtrack_causes):  # type: ignore[no-untyped-def]
-        return identifier
+    Depth first, by name: a version whose own requirements can't be met makes way for the next one.
+    Raises _ImpossibleError, with what forbids the first version tried.
+    """
+    for name, choice in chosen.items():
+        of_it = [each for each in wanted if each.name == name]
+        if not all(each.accepts(choice) for each in of_it):
+            raise _ImpossibleError(of_it)
+    open_names = {each.name for each in wanted} - chosen.keys()
+    if not open_names:
+        return dict(chosen)
+    name = min(open_names)
+    of_it = [each for each in wanted if each.name == name]
+    first = None
+    for choice in _versions(name, internal[name]):
+        if all(each.accepts(choice) for each in of_it):
+            more = _wanted(choice.requires(), f"{name} {choice.version}", internal)
+            try:
+                return _chosen([*wanted, *more], {**chosen, name: choice}, internal)
+            except _ImpossibleError as error:
+                first = first or error
+    raise first or _ImpossibleError(of_it)
 
-    def find_matches(self, identifier, requirements, incompatibilities):  # type: ignore[no-untyped-def]
-        wanted = list(requirements[identifier])
-        excluded = set(incompatibilities[identifier])
-        return (
-            choice
-            for choice in self.versions(identifier)
-            if choice not in excluded and all(self.is_satisfied_by(each, choice) for each in wanted)
-        )
 
-    def is_satisfied_by(self, requirement: _Wanted, candidate: Choice) -> bool:
-        return satisfies(candidate.version, requirement.requirement.specifier)
+def _wanted(
+    requirements: Iterable[Requirement], by: str, internal: Mapping[str, Path]
+) -> list[_Wanted]:
+    wanted = [_Wanted(requirement, by) for requirement in requirements]
+    return [each for each in wanted if each.name in internal]
 
-    def get_dependencies(self, candidate: Choice) -> list[_Wanted]:
-        by = f"{candidate.name} {candidate.version}"
-        return [
-            _Wanted(requirement, by)
-            for requirement in candidate.requires()
-            if canonicalize_name(requirement.name) in self.internal
-        ]
+
+def _versions(name: str, folder: Path) -> Iterator[Choice]:
+    """The workspace's own version where it is installed, then the releases, the newest first."""
+    here = _workspace_version(name, folder)
+    if here is not None:
+        yield Choice(name, Version(here))
+    for release in releases(folder):
+        yield Choice(name, release.version, release)
 
 
 def _workspace_version(name: str, folder: Path) -> str | None:
@@ -154,14 +164,11 @@ def _workspace_version(name: str, folder: Path) -> str | None:
     return here
 
 
-def _why_impossible(
-    error: "ResolutionImpossible[_Wanted, Choice]", provider: _Provider, member: Member
-) -> str:
-    wanted = list(dict.fromkeys(cause.requirement for cause in error.causes))
-    parts = [" and ".join(map(str, wanted))]
-    for name in dict.fromkeys(provider.identify(each) for each in wanted):
+def _why_impossible(wanted: list[_Wanted], internal: Mapping[str, Path], member: Member) -> str:
+    parts = [" and ".join(dict.fromkeys(map(str, wanted)))]
+    for name in dict.fromkeys(each.name for each in wanted):
         here = installed_version(name) or "none"
-        released = [str(release.version) for release in releases(provider.internal[name])]
+        released = [str(release.version) for release in releases(internal[name])]
         parts.append(
             f"the workspace has {name} {here}; released are {', '.join(released) or 'none'}"
         )
