@@ -1,3 +1,7 @@
+"""The public names. The workspace's other packages also use the modules `shown`, `durable`,
+`plain_files`, `progress`, `assets.manifest`, `assets.publish`, `batches.parts` and `hub.client`.
+"""
+
 from .assets.archives import export_asset as export_asset
 from .assets.archives import import_asset as import_asset
 from .assets.catalog import Asset as Asset

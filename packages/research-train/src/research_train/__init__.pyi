@@ -1,3 +1,9 @@
+"""The public names. research-cli also uses the modules `command_line.edge`, `processes.children`,
+`processes.signals`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
+`code.archive`, `code.git`, `record.files`, `record.flat_config`, `evidence.reproduce` and
+`results.report`.
+"""
+
 from .claims.claim import Claim as Claim
 from .claims.claim import Claims as Claims
 from .claims.claim import Finding as Finding

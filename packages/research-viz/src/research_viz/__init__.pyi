@@ -1,11 +1,11 @@
 from .claims import ClaimRow as ClaimRow
 from .claims import claim_plot as claim_plot
-from .methods import comparison as comparison
 from .confusion import confusion_matrix as confusion_matrix
 from .curves import curve_panels as curve_panels
 from .curves import learning_curves as learning_curves
 from .inline import inline_svg as inline_svg
 from .intervals import t_interval as t_interval
+from .methods import comparison as comparison
 from .saving import save_figure as save_figure
 from .sweep import sweep_heatmap as sweep_heatmap
 from .tables import latex_table as latex_table
