@@ -6,11 +6,11 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
 from research_train.experiment.members import Member
+from research_train.experiment.workspace_members import project
 from research_train.versions.choice import choose_versions
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
 from research_cli.environment.check import Check
-from research_cli.package.state import project
 
 KINDS = ("papers", "projects", "packages")
 

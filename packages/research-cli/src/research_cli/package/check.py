@@ -17,10 +17,11 @@ from research_train.code.archive import imports, member_code
 from research_train.code.git import run_git
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member
+from research_train.experiment.workspace_members import members
 from research_train.versions.releases import RELEASES, Release, hash_file, releases
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
-from research_cli.package.state import changed_code, members, requirements_met, version_of
+from research_cli.package.state import changed_code, requirements_met, version_of
 
 MISSPELT = 0.8  # as like an internal package's name as research-trian is
 

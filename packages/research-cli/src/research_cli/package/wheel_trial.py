@@ -9,10 +9,10 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
 from research_data.progress import say
+from research_train.experiment.workspace_members import members
 
 from research_cli.children import run, run_in_a_group
 from research_cli.package.plan import Plan
-from research_cli.package.state import members
 
 # Run by the clean environment: that the wheel is whole, by itself, and says the right version.
 IMPORT_ALL = """\

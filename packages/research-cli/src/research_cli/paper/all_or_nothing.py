@@ -17,9 +17,8 @@ from pathlib import Path
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, StorageError
 from research_data.plain_files import read_toml
+from research_train.experiment.workspace_members import members
 from research_train.versions.hand_over import without_releases
-
-from research_cli.package.state import members
 
 LOCK = "uv.lock"
 

@@ -10,8 +10,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 from research_data.errors import UnreadableError, UsageError
 from research_data.plain_files import read_toml
-
-from research_cli.package.state import members
+from research_train.experiment.workspace_members import members
 
 Kind = Literal["paper", "project"]
 LONGEST = 40  # characters: a name stands in every command, table and run
