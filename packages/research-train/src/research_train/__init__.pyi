@@ -1,7 +1,8 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
-`experiment.workspace_members`, `processes.children`, `processes.signals`, `versions.choice`,
-`versions.requirements`, `versions.releases`, `versions.hand_over`, `code.archive`, `code.git`,
-`record.files`, `record.flat_config`, `evidence.reproduce` and `results.report`.
+`experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
+`versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
+`code.archive`, `code.git`, `record.files`, `record.flat_config`, `evidence.reproduce` and
+`results.report`.
 """
 
 from .claims.claim import Claim as Claim

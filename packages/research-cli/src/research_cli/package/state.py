@@ -6,11 +6,12 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-from research_data.errors import ResearchError, UsageError
+from packaging.version import Version
+from research_data.errors import UsageError
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member, did_you_mean
-from research_train.experiment.workspace_members import members, project
+from research_train.experiment.pyproject import read_pyproject
+from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.choice import Choice, choose_versions
 from research_train.versions.releases import Release, releases
 from research_train.versions.requirements import internal_packages, required_by
@@ -78,7 +79,7 @@ def dependents(workspace: Path) -> dict[str, list[Dependent]]:
     Raises RequirementError for a requirement that can't be read.
     """
     found: dict[str, list[Dependent]] = {}
-    for member in members(workspace):
+    for member in workspace_members(workspace):
         for name, each in requirements_met(member).items():
             found.setdefault(name, []).append(each)
     return found
@@ -103,19 +104,6 @@ def requirements_met(member: Member) -> dict[str, Dependent]:
             raise
         return {name: Dependent(by, each, None, str(error)) for name, each in wanted.items()}
     return {name: Dependent(by, each, chosen[name]) for name, each in wanted.items()}
-
-
-def version_of(package: Path) -> Version:
-    """The version that a package's pyproject.toml says. Raises ResearchError."""
-    file = package / "pyproject.toml"
-    version = str(project(file).get("version", ""))
-    try:
-        return Version(version)
-    except InvalidVersion as error:
-        raise ResearchError(
-            f"{file}: version is {version!r}. Write one like '0.1.0.dev0': a release takes its "
-            "number from it."
-        ) from error
 
 
 def changed_code(package: Path, release: Release | None) -> list[str]:
@@ -161,7 +149,7 @@ def _state(name: str, folder: Path, who: list[Dependent]) -> PackageState:
     return PackageState(
         name,
         folder,
-        version_of(folder),
+        read_pyproject(folder).version,
         released,
         unreleased_entries(folder / "CHANGELOG.md"),
         changed_code(folder, released[0] if released else None),

@@ -3,17 +3,11 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from research_data.errors import ResearchError
-from research_data.plain_files import table_of
 from research_train.claims.claim import read_claims
 from research_train.experiment.members import Member
-from research_train.experiment.workspace_members import (
-    kind_of,
-    member_folders,
-    pyproject_of,
-)
+from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
 from research_train.history.table import RunSummary, summarise
 from research_train.record.folders import run_folders
 
@@ -44,16 +38,15 @@ class PaperState:
 
 def papers(workspace: Path) -> list[PaperState]:
     """Every paper, then every project, by name. Raises ResearchError for an unread pyproject."""
-    return [_state(member) for member in member_folders(workspace)]
+    return [_state(member) for member in workspace_members(workspace, TRAINABLE)]
 
 
 def _state(member: Member) -> PaperState:
-    pyproject = pyproject_of(member)
-    file = member.folder / "pyproject.toml"
-    said, problem = dict[str, Any](), ""
+    pyproject = member.pyproject
+    title, year, arxiv, problem = "", None, "", ""
     verdicts, pins = None, []
     try:
-        said = table_of(pyproject, "tool", "research", path=file)
+        title, year, arxiv = pyproject.title, pyproject.year, pyproject.arxiv
         if results := read_results(member):
             claims = read_claims(member.folder).claims
             verdicts = dict(Counter(each.verdict for each in standings(claims, results)))
@@ -64,9 +57,9 @@ def _state(member: Member) -> PaperState:
     return PaperState(
         member,
         kind_of(member),
-        str(said.get("title") or pyproject["project"].get("description", "")),
-        said.get("year"),
-        said.get("arxiv"),
+        title or pyproject.description,
+        year,
+        arxiv or None,
         verdicts,
         pins,
         summarise(folders[-1]) if folders else None,

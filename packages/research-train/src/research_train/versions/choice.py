@@ -11,12 +11,11 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-from research_data.errors import UnreadableError
-from research_data.plain_files import read_toml, table_of
+from packaging.version import Version
 
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member, did_you_mean, installed_from
+from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import Release, releases
 from research_train.versions.requirements import (
     installed_version,
@@ -150,13 +149,8 @@ def _workspace_version(name: str, folder: Path) -> str | None:
     here = installed_version(name)
     if here is None or installed_from(importlib.metadata.distribution(name)) != folder.resolve():
         return here
-    file = folder / "pyproject.toml"
-    try:
-        written = str(table_of(read_toml(file), "project", path=file).get("version"))
-        same = Version(written) == Version(here)
-    except (UnreadableError, InvalidVersion) as error:
-        raise RequirementError(f"{file}: its version can't be read ({error}).") from error
-    if not same:
+    written = read_pyproject(folder).version
+    if written != Version(here):
         raise RequirementError(
             f"{folder} is {name} {written} now, and this environment took it for {here} "
             "when it was last synced. `uv sync` puts that right."
