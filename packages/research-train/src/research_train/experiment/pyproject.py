@@ -11,7 +11,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 from research_data.assets.manifest import Kind
-from research_data.errors import UnreadableError
+from research_data.errors import UnreadableError, UsageError
 from research_data.plain_files import read_toml, table_of
 from research_data.shown import brief
 
@@ -38,7 +38,8 @@ class Pyproject:
     """A pyproject.toml that was read; a value that isn't there is empty or None.
 
     The properties raise UnreadableError where a table is something else, RequirementError for a
-    wrong version or requirement, MemberError for what is wrong under [tool.research].
+    wrong version or requirement, UsageError for a wrong group of them, MemberError for what is
+    wrong under [tool.research].
     """
 
     file: Path
@@ -82,20 +83,25 @@ class Pyproject:
     @property
     def requirements(self) -> list[Requirement]:
         """What it requires on this platform."""
-        return self._applying(self.dependencies)
+        try:
+            return _applying(self.dependencies)
+        except InvalidRequirement as error:
+            raise RequirementError(f"{self.file}: {error}") from error
 
     @property
     def group_requirements(self) -> list[Requirement]:
         """What its dependency groups list for this platform."""
-        texts = []
+        requirements = []
         for name, group in self._table("dependency-groups").items():
             if not isinstance(group, list):
-                raise RequirementError(
-                    f"{self.file}: dependency group {name} is {brief(group)}: write a list"
-                )
+                raise UsageError(f"{self.file}: group {name} is {brief(group)}: write a list")
             # An entry that is no text includes another group, which is among them itself.
-            texts += [text for text in group if isinstance(text, str)]
-        return self._applying(texts)
+            texts = [text for text in group if isinstance(text, str)]
+            try:
+                requirements += _applying(texts)
+            except InvalidRequirement as error:
+                raise UsageError(f"{self.file}: group {name}: {error}") from error
+        return requirements
 
     @property
     def sources(self) -> set[str]:
@@ -179,19 +185,6 @@ class Pyproject:
             )
         return [need for need in needs if need]
 
-    def _applying(self, texts: list[str]) -> list[Requirement]:
-        requirements = []
-        for text in texts:
-            try:
-                requirements.append(Requirement(text))
-            except InvalidRequirement as error:
-                reason = str(error).splitlines()[0]  # the others draw an arrow below the text
-                raise RequirementError(
-                    f"{self.file}: {text!r} is no requirement: {reason}. "
-                    "Write it like 'research-data>=0.1'."
-                ) from error
-        return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
-
 
 def read_pyproject(folder: Path) -> Pyproject:
     """The pyproject.toml of a folder. Raises UnreadableError."""
@@ -214,3 +207,17 @@ def _hub_need(kind: Kind, need: object) -> HubNeed | None:
 
 def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:
     return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _applying(texts: list[str]) -> list[Requirement]:
+    """The requirements for this platform. Raises InvalidRequirement, which says the text."""
+    requirements = []
+    for text in texts:
+        try:
+            requirements.append(Requirement(text))
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]  # the others draw an arrow below the text
+            raise InvalidRequirement(
+                f"{text!r} is no requirement: {reason}. Write it like 'research-data>=0.1'."
+            ) from error
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
