@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any
 
@@ -47,8 +47,13 @@ def print_json(value: dict[str, Any]) -> None:
     print(json.dumps(value, indent=2))
 
 
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table for a person, or, in a pipe, one whose rows are never cut."""
+def print_table(
+    columns: list[str], rows: list[list[str]], styles: Mapping[str, str] | None = None
+) -> None:
+    """Print a table for a person, or, in a pipe, one whose rows are never cut.
+
+    styles: of the cells that hold one of these words, at a terminal.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -58,6 +63,6 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell), (styles or {}).get(cell, "")) for cell in row))
     with suppress(BrokenPipeError):
         console.print(table)

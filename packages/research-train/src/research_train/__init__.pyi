@@ -1,5 +1,6 @@
-"""The public names. research-cli also uses the modules `command_line.edge`, `processes.children`,
-`processes.signals`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
+"""The public names. research-cli also uses the modules `command_line.edge`,
+`experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
+`versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
 `code.archive`, `code.git`, `record.files`, `record.flat_config`, `evidence.reproduce` and
 `results.report`.
 """
@@ -23,7 +24,7 @@ from .evaluating import evaluate_run as evaluate_run
 from .evidence.reproduce import reproduce as reproduce
 from .experiment.config import ConfigSection as ConfigSection
 from .experiment.config import TrainConfig as TrainConfig
-from .experiment.config import load_config as load_config
+from .experiment.config_values import load_config as load_config
 from .experiment.members import Experiment as Experiment
 from .experiment.members import Member as Member
 from .experiment.members import find_member as find_member

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from research_data.errors import UsageError
 
 from research_train.errors import ExperimentError, MetricError, RunError
-from research_train.experiment.config import COMMAND_LINE, TrainConfig, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import COMMAND_LINE, load_config
 from research_train.experiment.members import Experiment
 from research_train.experiment.needs import link_needs, prepare_assets
 from research_train.record.files import CONFIG

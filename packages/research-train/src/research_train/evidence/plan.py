@@ -13,7 +13,7 @@ from research_train.claims.file import CLAIMS
 from research_train.errors import ClaimsError
 from research_train.evidence.carried import Candidate, candidates, origins, read_carried
 from research_train.evidence.trainings import NeededRun, Setting
-from research_train.experiment.config import COMMAND_LINE
+from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member, did_you_mean
 from research_train.history.table import RunSummary, runs, seal_state
 from research_train.record.record import was_lengthened

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING
 from research_data.errors import ResearchError
 
 from research_train.code.fingerprint import NEUTRAL_KEYS
-from research_train.experiment.config import TrainConfig, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, find_member, installed_members
 from research_train.experiment.needs import prepare_assets
 from research_train.processes.children import end_with_parent

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from research_train.experiment.config import read_yaml
+from research_train.experiment.yaml_file import read_yaml
 from research_train.record.files import CONFIG
 
 _LINE = re.compile(r"( *)(?:([A-Za-z_]\w*):|-)(?: (\S.*))?")

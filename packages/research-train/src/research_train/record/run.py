@@ -36,8 +36,10 @@ from torch import nn
 from research_train.code.archive import archive_source, changed_files
 from research_train.code.fingerprint import fingerprint
 from research_train.errors import CheckpointError, Interrupted, MetricError, RunError
-from research_train.experiment.config import TrainConfig, dump_yaml, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, Member, did_you_mean
+from research_train.experiment.yaml_file import dump_yaml
 from research_train.processes.signals import StopRequest
 from research_train.processes.world import World
 from research_train.record.environment import (
