@@ -73,9 +73,9 @@ from .record.record import read_record as read_record
 from .record.run import Run as Run
 from .record.run import open_run as open_run
 from .record.run import start_run as start_run
-from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
+from .state.train_state import TrainState as TrainState
 from .training import new_run as new_run
 from .training import resumed_run as resumed_run
 from .training import train_run as train_run
