@@ -128,7 +128,7 @@ def resumed_run(
             )
     from research_train.experiment.needs import prepare_assets
     from research_train.record.files import CONFIG
-    from research_train.record.folders import run_status
+    from research_train.record.lock import run_status
     from research_train.record.run import open_run, resume_run
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])

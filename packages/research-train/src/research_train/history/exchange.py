@@ -36,7 +36,7 @@ from research_train.errors import RunError
 from research_train.history.table import RunSummary, seal_state, summarise
 from research_train.history.unpacked_code import find_archive
 from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
-from research_train.record.folders import LOCK
+from research_train.record.lock import LOCK
 from research_train.record.record import (
     RunRecord,
     checkpoint_digests,

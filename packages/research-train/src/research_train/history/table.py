@@ -23,7 +23,8 @@ from research_train.experiment.members import did_you_mean, find_member, install
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.record.files import RECORD
 from research_train.record.flat_config import read_flat_config
-from research_train.record.folders import LOCK, run_folders, run_label, run_status
+from research_train.record.folders import run_folders, run_label
+from research_train.record.lock import LOCK, run_status
 from research_train.record.record import (
     RecordedMetrics,
     RunRecord,

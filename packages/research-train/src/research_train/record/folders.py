@@ -1,16 +1,8 @@
-"""Run folders on disk: which there are, which is meant, and whether anyone is at work in one.
+"""Find run folders: all of a paper, the one that is meant, the last of an experiment."""
 
-A process at work on a run holds the lock of its folder, which the system frees when it dies.
-"""
-
-import fcntl
-import os
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
-from weakref import WeakSet
 
 from research_data import get_outputs_dir
 from research_data.progress import say
@@ -18,10 +10,8 @@ from research_data.progress import say
 from research_train.errors import RunError
 from research_train.experiment.members import did_you_mean
 from research_train.record.files import RECORD, SOURCES
-from research_train.record.record import RunRecord, Status, read_record
-
-LOCK = ".lock"
-LOOKS = 10  # how often a lock is tried for before it counts as taken, 50 ms apart
+from research_train.record.lock import run_status
+from research_train.record.record import Status, read_record
 
 
 def find_run(paper: str, text: str) -> Path:
@@ -71,47 +61,3 @@ def run_folders(paper: str) -> list[Path]:
 def code_archive(source: str) -> Path:
     """Where the code of a run is archived; source: as its record names it."""
     return get_outputs_dir() / SOURCES / f"{source}.tar.gz"
-
-
-def run_status(folder: Path, record: RunRecord) -> Status:
-    """The status recorded; interrupted for a run said to be running whose process has died."""
-    if record.status != "running":
-        return record.status
-    try:
-        lock = lock_run(folder, "r", fcntl.LOCK_SH)
-    except FileNotFoundError:  # a copy of the folder
-        return "interrupted"
-    if lock is None:
-        return "running"
-    lock.close()
-    return "interrupted"
-
-
-def lock_run(folder: Path, mode: str, kind: int) -> IO[str] | None:
-    """The lock file, locked and open, or None when another process holds it."""
-    file = (folder / LOCK).open(mode, encoding="utf-8")
-    # Who only looks at the run holds its lock too, for a moment.
-    looks = LOOKS if kind == fcntl.LOCK_EX else 1
-    for look in range(looks):
-        try:
-            fcntl.flock(file, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if look + 1 < looks:
-                time.sleep(0.05)
-        else:
-            _open_locks.add(file)
-            return file
-    file.close()
-    return None
-
-
-def _close_locks() -> None:
-    """A forked process, a DataLoader's worker say, is not at work on the run: the lock is free
-    when the process that took it dies, though its workers live on for seconds.
-    """
-    for file in _open_locks:
-        file.close()
-
-
-_open_locks: WeakSet[IO[str]] = WeakSet()
-os.register_at_fork(after_in_child=_close_locks)

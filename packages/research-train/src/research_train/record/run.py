@@ -48,14 +48,8 @@ from research_train.record.environment import (
     host_name,
 )
 from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
-from research_train.record.folders import (
-    LOCK,
-    code_archive,
-    find_run,
-    last_run,
-    lock_run,
-    run_label,
-)
+from research_train.record.folders import code_archive, find_run, last_run, run_label
+from research_train.record.lock import LOCK, lock_run
 from research_train.record.record import (
     PARENT,
     Attempt,
