@@ -21,8 +21,8 @@ from research_train import (
     runs,
     train_run,
 )
-from research_train.history.table import seal_state, summarise
 from research_train.record.record import recorded_metrics
+from research_train.record.summary import seal_state, summarise
 from safetensors.torch import load_file, save_file
 from torch import nn
 

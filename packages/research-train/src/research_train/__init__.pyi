@@ -43,7 +43,6 @@ from .history.exchange import export_run as export_run
 from .history.exchange import import_run as import_run
 from .history.rerun import Rerun as Rerun
 from .history.rerun import rerun as rerun
-from .history.table import RunSummary as RunSummary
 from .history.table import find_any_run as find_any_run
 from .history.table import runs as runs
 from .launch import new_run as new_run
@@ -74,6 +73,7 @@ from .record.record import read_record as read_record
 from .record.run import Run as Run
 from .record.run import open_run as open_run
 from .record.run import start_run as start_run
+from .record.summary import RunSummary as RunSummary
 from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint

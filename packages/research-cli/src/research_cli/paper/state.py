@@ -9,8 +9,8 @@ from research_data.errors import ResearchError
 from research_data.plain_files import read_toml, table_of
 from research_train.claims.claim import read_claims
 from research_train.experiment.members import GROUP, Member
-from research_train.history.table import RunSummary, summarise
 from research_train.record.folders import run_folders
+from research_train.record.summary import RunSummary, summarise
 
 from research_cli.package.state import Dependent, project, requirements_met
 from research_cli.paper.recorded_results import read_results, standings

@@ -24,8 +24,8 @@ from research_train import runs as recorded_runs
 from research_train.experiment.members import Member, find_member
 from research_train.history.comparison import differing
 from research_train.history.curves import BESIDE_THE_POINT
-from research_train.history.table import RunSummary
 from research_train.record.record import utc_now
+from research_train.record.summary import RunSummary
 
 from research_cli.paper.state import member_folders
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures

@@ -25,7 +25,7 @@ from research_cli.run.screens import (
 from research_cli.run.watch import end_of_watch, watch_live, watch_plain
 
 if TYPE_CHECKING:
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -177,7 +177,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
         """Follow the metrics of a run until it ends; Ctrl-C stops watching, never the run."""
-        from research_train.history.table import find_any_run, newest_run, summarise
+        from research_train.history.table import find_any_run, newest_run
+        from research_train.record.summary import summarise
 
         watched = find_any_run(run) if run else newest_run()
         try:

@@ -14,7 +14,7 @@ from research_cli.run.command import Runs
 
 if TYPE_CHECKING:
     from research_train.history.curves import Format, RunGroup
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 

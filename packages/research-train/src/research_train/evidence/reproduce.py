@@ -38,8 +38,9 @@ from research_train.evidence.trainings import Failed, NeededRun, Setting, Work, 
 from research_train.experiment.config import COMMAND_LINE
 from research_train.experiment.members import Member, did_you_mean
 from research_train.history.changes import remove_runs
-from research_train.history.table import RunSummary, runs, seal_state
+from research_train.history.table import runs
 from research_train.record.record import was_lengthened
+from research_train.record.summary import RunSummary, seal_state
 
 QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
 
