@@ -1,6 +1,6 @@
 """The public names. research-cli also uses the modules `command_line.edge`, `processes.children`,
 `processes.signals`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.files`, `record.flat_config`, `evidence.reproduce` and
+`code.archive`, `code.git`, `record.folders`, `record.flat_config`, `evidence.reproduce` and
 `results.report`.
 """
 
@@ -43,7 +43,6 @@ from .history.exchange import export_run as export_run
 from .history.exchange import import_run as import_run
 from .history.rerun import Rerun as Rerun
 from .history.rerun import rerun as rerun
-from .history.table import find_any_run as find_any_run
 from .history.table import runs as runs
 from .launch import new_run as new_run
 from .launch import resumed_run as resumed_run
@@ -63,8 +62,9 @@ from .loop.schedules import linear as linear
 from .loop.schedules import steps_down as steps_down
 from .loop.schedules import warm_up as warm_up
 from .loop.trainer import Trainer as Trainer
-from .record.folders import find_run as find_run
-from .record.folders import last_run as last_run
+from .record.finding import find_any_run as find_any_run
+from .record.finding import find_run as find_run
+from .record.finding import last_run as last_run
 from .record.metrics_file import follow_run as follow_run
 from .record.metrics_file import read_metrics as read_metrics
 from .record.record import Metrics as Metrics

@@ -127,7 +127,7 @@ def resumed_run(
                 f"{', '.join(RESUMABLE_KEYS)} may differ. Start a new run for anything else."
             )
     from research_train.experiment.needs import prepare_assets
-    from research_train.record.files import CONFIG
+    from research_train.record.folders import CONFIG
     from research_train.record.lock import run_status
     from research_train.record.run import open_run, resume_run
 

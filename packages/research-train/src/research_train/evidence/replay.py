@@ -28,7 +28,7 @@ from research_train.experiment.needs import prepare_assets
 from research_train.launch import train_run
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS
 from research_train.record.metrics_file import Point, read_metrics, repeatable_part
 from research_train.record.record import (
     RunRecord,

@@ -16,8 +16,7 @@ from research_data.errors import UsageError
 from research_data.plain_files import read_json_object
 
 from research_train.errors import RunError
-from research_train.record.files import RECORD, RERUNS
-from research_train.record.folders import code_archive
+from research_train.record.folders import RECORD, RERUNS, code_archive
 from research_train.record.lock import LOCK, lock_run
 from research_train.record.summary import RunSummary, record_of, summarise
 

@@ -34,7 +34,7 @@ from research_train.code.archive import LARGEST_FILE, shown_name
 from research_train.code.secret_files import holds_secret, is_secret_name
 from research_train.errors import RunError
 from research_train.history.unpacked_code import find_archive
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
 from research_train.record.lock import LOCK
 from research_train.record.record import (
     RunRecord,

@@ -43,7 +43,7 @@ from research_train.history.comparison import compare_runs
 from research_train.history.unpacked_code import UnpackedCode, unpack_code
 from research_train.processes.children import start_child
 from research_train.processes.signals import StopRequest
-from research_train.record.files import CHECKPOINTS, CONFIG, RECORD
+from research_train.record.folders import CHECKPOINTS, CONFIG, RECORD
 from research_train.record.metrics_file import Point, read_metrics, repeatable_part
 from research_train.record.record import (
     PARENT,

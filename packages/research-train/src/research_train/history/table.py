@@ -1,4 +1,4 @@
-"""The recorded runs as a table: listed, chosen, sorted, found.
+"""The recorded runs as a table: listed, chosen, sorted.
 
     from research_train import runs
     for run in runs("mnist1d", where=["learning_rate>1e-3"], sort="test/accuracy", limit=10):
@@ -8,18 +8,14 @@ All of it is read from the run folders, each time anew; nothing else keeps state
 """
 
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import get_args
 
-from research_data import get_outputs_dir
 from research_data.errors import UsageError
 
-from research_train.errors import RunError
-from research_train.experiment.members import did_you_mean, find_member, installed_members
+from research_train.experiment.members import find_member, installed_members
 from research_train.history.conditions import parse_condition, resolve_key
-from research_train.record.files import RECORD
-from research_train.record.folders import run_folders, run_label
+from research_train.record.folders import all_run_folders
 from research_train.record.record import (
     RunRecord,
     Status,
@@ -53,7 +49,7 @@ def runs(
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"no status {status!r}: it is one of {', '.join(known)}")
     conditions = [parse_condition(text) for text in where]
-    found = [summarise(folder) for folder in _folders()]
+    found = [summarise(folder) for folder in all_run_folders()]
     if paper is not None:
         name = _paper_name(paper, {n for run in found for n in (run.paper, run.folder.parent.name)})
         found = [run for run in found if name in (run.paper, run.folder.parent.name)]
@@ -78,44 +74,6 @@ def runs(
     return found[:limit]
 
 
-def find_any_run(text: str) -> RunSummary:
-    """A run of any paper: its id, how that begins, its name, `paper/id`, or its folder.
-
-    Raises RunError when there is none, or several; a whole id comes before a beginning.
-    """
-    if (Path(text).expanduser() / RECORD).is_file():
-        return summarise(Path(text).expanduser().resolve())
-    paper, _, words = text.rstrip("/").rpartition("/")
-    folders = [folder for folder in _folders() if not paper or folder.parent.name == paper]
-    named = f"-{run_label(words)}-seed"
-    tests: list[Callable[[Path], bool]] = [
-        lambda folder: folder.name == words,
-        lambda folder: folder.name.startswith(words) or named in folder.name,
-        lambda folder: words in _names_in_record(folder),
-    ]
-    for test in tests if words else []:
-        matching = [folder for folder in folders if test(folder)]
-        if len(matching) == 1:
-            return summarise(matching[0])
-        if matching:
-            shown = ", ".join(f"{run.parent.name}/{run.name}" for run in matching[:5])
-            raise RunError(
-                f"{text!r} could be any of {len(matching)} runs: {shown}"
-                + (", ..." if len(matching) > 5 else "")
-            )
-    known = [folder.name for folder in folders]
-    newest = f" The newest is {max(known)}." if known else " There is none yet."
-    raise RunError(f"no run {text!r} in {get_outputs_dir()}.{did_you_mean(words, known) or newest}")
-
-
-def newest_run() -> RunSummary:
-    """The newest run at work, else the newest of all. Raises RunError when there is none."""
-    every = [run for run in runs() if run.record]
-    if not every:
-        raise RunError(f"there is no run yet in {get_outputs_dir()}")
-    return next((run for run in every if run.status == "running"), every[0])
-
-
 def _sorted(found: list[RunSummary], key: str, reverse: bool) -> list[RunSummary]:
     having = [run for run in found if _has_place(run.values.get(key))]
     missing = [run for run in found if not _has_place(run.values.get(key))]
@@ -136,13 +94,6 @@ def _has_place(value: object) -> bool:
     return value is not None and value == value
 
 
-def _folders() -> list[Path]:
-    """Every run folder of every paper, oldest first in each."""
-    outputs = get_outputs_dir()
-    papers = sorted(path for path in outputs.glob("[!.]*") if path.is_dir())
-    return [folder for paper in papers for folder in run_folders(paper.name)]
-
-
 def _paper_name(text: str, recorded: set[str]) -> str:
     """The name of a paper that has runs, whether or not it is installed, or is installed."""
     return text if text in recorded else find_member(text, installed_members()).name
@@ -150,8 +101,3 @@ def _paper_name(text: str, recorded: set[str]) -> str:
 
 def _is_of(record: RunRecord, experiment: str) -> bool:
     return record.experiment in (experiment, f"{record.paper}.{experiment}")
-
-
-def _names_in_record(folder: Path) -> tuple[str | None, ...]:
-    record = summarise(folder).record
-    return (record.id, record.name) if record else ()

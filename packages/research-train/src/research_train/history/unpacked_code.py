@@ -17,7 +17,7 @@ from research_data.plain_files import read_toml
 
 from research_train.errors import RunError
 from research_train.experiment.members import GROUP
-from research_train.record.files import RERUNS, SOURCES
+from research_train.record.folders import RERUNS, SOURCES
 from research_train.record.record import RunRecord
 
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from research_train.record.files import METRICS
+from research_train.record.folders import METRICS
 from research_train.record.lock import run_status
 from research_train.record.record import read_record
 

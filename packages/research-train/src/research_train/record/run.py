@@ -47,8 +47,16 @@ from research_train.record.environment import (
     git_state,
     host_name,
 )
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
-from research_train.record.folders import code_archive, find_run, last_run, run_label
+from research_train.record.finding import find_run, last_run
+from research_train.record.folders import (
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    RECORD,
+    SOURCES,
+    code_archive,
+    run_label,
+)
 from research_train.record.lock import LOCK, lock_run
 from research_train.record.record import (
     PARENT,
@@ -166,7 +174,7 @@ class Run:
         """
         if not self.config.init_from:
             return None
-        folder = find_parent(self.record.paper, self.config.init_from)
+        folder = find_run(self.record.paper, self.config.init_from)
         checkpoints = checkpoint_folders(folder)
         if not checkpoints:
             raise RunError(f"init_from: {folder} holds no checkpoint")
@@ -296,7 +304,7 @@ def start_run(
         attempts=[attempt],
     )
     if config.init_from:
-        record.parent = read_record(find_parent(member.name, config.init_from)).id
+        record.parent = read_record(find_run(member.name, config.init_from)).id
     # A re-run's parent is the run that is run again; init_from stands in the config beside it.
     record.parent = os.environ.get(PARENT) or record.parent
     while True:
@@ -404,14 +412,6 @@ def join_run(folder: Path, resume_from: Path | None, experiment: Experiment, wor
     run = Run(folder, read_record(folder), config, quiet=True)
     run.resume_from, run.world = resume_from, world
     return run
-
-
-def find_parent(paper: str, text: str) -> Path:
-    """The folder of the run that `init_from` names: an id of the same paper, or PAPER/ID."""
-    other, slash, name = text.rpartition("/")
-    if slash and not (Path(text) / RECORD).is_file():
-        return find_run(other, name)
-    return find_run(paper, text)
 
 
 def _reopen(

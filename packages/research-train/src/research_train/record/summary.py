@@ -9,8 +9,8 @@ from typing import Literal
 from research_data import get_outputs_dir
 
 from research_train.errors import ConfigError, RunError
-from research_train.record.files import RECORD
 from research_train.record.flat_config import read_flat_config
+from research_train.record.folders import RECORD
 from research_train.record.lock import LOCK, run_status
 from research_train.record.record import (
     RecordedMetrics,
