@@ -70,9 +70,9 @@ from .record.metrics_file import read_metrics as read_metrics
 from .record.record import Metrics as Metrics
 from .record.record import RunRecord as RunRecord
 from .record.record import read_record as read_record
+from .record.resume import open_run as open_run
 from .record.run import Run as Run
-from .record.run import open_run as open_run
-from .record.run import start_run as start_run
+from .record.start import start_run as start_run
 from .record.summary import RunSummary as RunSummary
 from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint

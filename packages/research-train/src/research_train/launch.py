@@ -94,7 +94,7 @@ def new_run(
     """
     from research_train.experiment.config import load_config
     from research_train.experiment.needs import link_needs, prepare_assets
-    from research_train.record.run import start_run
+    from research_train.record.start import start_run
 
     config = load_config(experiment, overrides, config_file)
     _seeded_function(experiment, "train", config)  # there at all, before a run is born?
@@ -129,7 +129,7 @@ def resumed_run(
     from research_train.experiment.needs import prepare_assets
     from research_train.record.folders import CONFIG
     from research_train.record.lock import run_status
-    from research_train.record.run import open_run, resume_run
+    from research_train.record.resume import open_run, resume_run
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)
@@ -237,7 +237,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experime
     if world.size == 1:
         return make()
     from research_train.processes.world import share
-    from research_train.record.run import join_run
+    from research_train.record.start import join_run
 
     if world.rank == 0:
         try:
@@ -310,7 +310,7 @@ def _evaluate(words: Sequence[str]) -> int:
     from research_data import check_asset
 
     from research_train.evaluating import evaluate_run
-    from research_train.record.run import has_changed, open_run, what_changed
+    from research_train.record.resume import has_changed, open_run, what_changed
 
     run = open_run(experiment, options.run, ["completed"])
     for name in run.record.assets:  # its own revisions, which need not be today's

@@ -90,7 +90,7 @@ def replay(experiment: Experiment, folder: Path, overrides: list[str]) -> Replay
     start = _step(checkpoints[-2]) if len(checkpoints) > 1 else 0
     if start <= head or not head_lines or head_lines == len(lines):
         return _whole(experiment, config, record, folder, lines)
-    from research_train.record.run import start_run
+    from research_train.record.start import start_run
 
     run = start_run(experiment, config, record.assets)
     if why := _train(run, experiment, lines, 0, head_lines):
@@ -124,7 +124,7 @@ def _whole(
     folder: Path,
     lines: list[Point],
 ) -> Replayed:
-    from research_train.record.run import start_run
+    from research_train.record.start import start_run
 
     run = start_run(experiment, config, record.assets)
     why = _train(run, experiment, lines, 0) or _differing_end(run, folder, record)
@@ -141,7 +141,8 @@ def _resumed(
     """A copy of the run, in the scratch outputs, that goes on from a checkpoint."""
     from research_data import get_outputs_dir
 
-    from research_train.record.run import Run, resume_run
+    from research_train.record.resume import resume_run
+    from research_train.record.run import Run
 
     copy = get_outputs_dir() / record.paper / record.id
     (copy / CHECKPOINTS).mkdir(parents=True)
