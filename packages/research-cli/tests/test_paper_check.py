@@ -19,7 +19,7 @@ from research_train.claims.claim import Censored, Claim, Claims, Finding, judge,
 from research_train.evidence.claim_edits import ClaimSet
 from research_train.evidence.reproduce import Reproduction
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary
+from research_train.record.summary import RunSummary
 from research_train.results.report import BEGIN, readme_block, results_of
 
 

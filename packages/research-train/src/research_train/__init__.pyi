@@ -1,7 +1,7 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.files`, `record.flat_config`, `evidence.reproduce` and
+`code.archive`, `code.git`, `record.folders`, `record.flat_config`, `evidence.reproduce` and
 `results.report`.
 """
 
@@ -45,8 +45,6 @@ from .history.exchange import export_run as export_run
 from .history.exchange import import_run as import_run
 from .history.rerun import Rerun as Rerun
 from .history.rerun import rerun as rerun
-from .history.table import RunSummary as RunSummary
-from .history.table import find_any_run as find_any_run
 from .history.table import runs as runs
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy
@@ -63,16 +61,19 @@ from .loop.schedules import linear as linear
 from .loop.schedules import steps_down as steps_down
 from .loop.schedules import warm_up as warm_up
 from .loop.trainer import Trainer as Trainer
-from .record.folders import find_run as find_run
-from .record.folders import last_run as last_run
+from .record.finding import find_any_run as find_any_run
+from .record.finding import find_run as find_run
+from .record.finding import last_run as last_run
 from .record.metrics_file import follow_run as follow_run
 from .record.metrics_file import read_metrics as read_metrics
 from .record.record import Metrics as Metrics
 from .record.record import RunRecord as RunRecord
 from .record.record import read_record as read_record
+from .record.resume import open_run as open_run
 from .record.run import Run as Run
-from .record.run import open_run as open_run
-from .record.run import start_run as start_run
+from .record.start import start_run as start_run
+from .record.summary import RunSummary as RunSummary
+from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
 from .state.train_state import TrainState as TrainState

@@ -12,11 +12,11 @@ from research_data.durable import write_json
 from research_train.command_line.text_table import shown_metric, table_lines
 from research_train.errors import ExperimentError, MetricError, RunError
 from research_train.experiment.members import Experiment
-from research_train.history.table import NO_SEAL
 from research_train.loop.metrics import Evaluation
-from research_train.record.folders import run_status
+from research_train.record.lock import run_status
 from research_train.record.record import compute_seal, recorded_metrics, utc_now
 from research_train.record.run import Run
+from research_train.record.summary import NO_SEAL
 from research_train.state.random_state import seed_everything
 
 EVALUATION = "evaluation.json"

@@ -117,7 +117,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experime
     if world.size == 1:
         return make()
     from research_train.processes.world import share
-    from research_train.record.run import join_run
+    from research_train.record.start import join_run
 
     if world.rank == 0:
         try:
@@ -192,7 +192,7 @@ def _evaluate(words: Sequence[str]) -> int:
     from research_data import check_asset
 
     from research_train.evaluating import evaluate_run
-    from research_train.record.run import has_changed, open_run, what_changed
+    from research_train.record.resume import has_changed, open_run, what_changed
 
     run = open_run(experiment, options.run, ["completed"])
     for name in run.record.assets:  # its own revisions, which need not be today's

@@ -27,7 +27,7 @@ from research_train.versions.hand_over import leave_releases
 if TYPE_CHECKING:
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 
 def reproduce_command() -> int:

@@ -11,8 +11,8 @@ from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import COMMAND_LINE, load_config
 from research_train.experiment.members import Experiment
 from research_train.experiment.needs import link_needs, prepare_assets
-from research_train.record.files import CONFIG
-from research_train.record.folders import run_status
+from research_train.record.folders import CONFIG
+from research_train.record.lock import run_status
 from research_train.record.record import recorded_metrics
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def new_run(
     assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)
-    from research_train.record.run import start_run
+    from research_train.record.start import start_run
 
     return start_run(experiment, config, assets, name, command)
 
@@ -90,7 +90,7 @@ def resumed_run(
                 f"{COMMAND_LINE}: {word!r}: a resumed run keeps its config; only "
                 f"{', '.join(RESUMABLE_KEYS)} may differ. Start a new run for anything else."
             )
-    from research_train.record.run import open_run, resume_run
+    from research_train.record.resume import open_run, resume_run
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)

@@ -8,8 +8,8 @@ from research_data.errors import ResearchError
 from research_train.claims.claim import read_claims
 from research_train.experiment.members import Member
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
-from research_train.history.table import RunSummary, summarise
 from research_train.record.folders import run_folders
+from research_train.record.summary import RunSummary, summarise
 
 from research_cli.package.state import Dependent, requirements_met
 from research_cli.paper.recorded_results import read_results, standings

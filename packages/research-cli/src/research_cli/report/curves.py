@@ -14,8 +14,8 @@ from research_train.history.curves import (
     logarithmic_metrics,
     seed_groups,
 )
-from research_train.history.table import RunSummary
 from research_train.record.metrics_file import read_metrics
+from research_train.record.summary import RunSummary
 from research_viz import claim_plot, inline_svg, learning_curves
 
 from research_cli.report.facts import MemberFacts

@@ -25,8 +25,8 @@ from research_train.experiment.members import Member, find_member
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.history.comparison import differing
 from research_train.history.curves import BESIDE_THE_POINT
-from research_train.history.table import RunSummary
 from research_train.record.record import utc_now
+from research_train.record.summary import RunSummary
 
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
 from research_cli.report.facts import MemberFacts, arxiv_link, member_facts

@@ -25,7 +25,7 @@ from research_cli.run.screens import (
 from research_cli.run.watch import end_of_watch, watch_live, watch_plain
 
 if TYPE_CHECKING:
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -111,7 +111,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     @app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))
     def show(run: Run, json: Json = False) -> None:
         """Show all that is known of a run: config, metrics, code, data, attempts, files."""
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         value = complete(find_any_run(run))
         if json:
@@ -151,7 +151,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         """Show only what differs: config, code, versions, data, machine; and the metrics of all."""
         from research_train.history.comparison import compare_runs
         from research_train.history.curves import draw_curves
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         if metric is not None and plot is None:
             raise UsageError("--metric says what --plot draws: give both")
@@ -177,7 +177,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
         """Follow the metrics of a run until it ends; Ctrl-C stops watching, never the run."""
-        from research_train.history.table import find_any_run, newest_run, summarise
+        from research_train.record.finding import find_any_run, newest_run
+        from research_train.record.summary import summarise
 
         watched = find_any_run(run) if run else newest_run()
         try:
@@ -202,7 +203,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     ) -> None:
         """Tag a run; what makes it evidence stays sealed."""
         from research_train.history.changes import tag_run
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         found = find_any_run(run)
         now = tag_run(found, tags, remove)
@@ -216,7 +217,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     ) -> None:
         """Write a note on a run; what makes it evidence stays sealed."""
         from research_train.history.changes import note_run
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         found = find_any_run(run)
         note_run(found, text)
@@ -236,7 +237,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from research_data.progress import shown_size
         from research_train.history.changes import plan_removal, remove_runs
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         found = [find_any_run(name) for name in names]  # all of them, before the first goes
         gone = remove_runs(found) if yes else plan_removal(found)

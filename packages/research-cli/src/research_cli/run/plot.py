@@ -14,7 +14,7 @@ from research_cli.run.command import Runs
 
 if TYPE_CHECKING:
     from research_train.history.curves import Format, RunGroup
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -66,7 +66,7 @@ def with_plot(app: typer.Typer) -> typer.Typer:
         in the config.
         """
         from research_train.history.curves import draw_groups, seed_groups
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         if out is not None and out.suffix not in ENDINGS:
             raise UsageError(f"--out {str(out)!r}: a figure's name ends in .png, .svg or .pdf")

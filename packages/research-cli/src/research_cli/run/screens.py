@@ -14,7 +14,7 @@ from research_cli.printing import print_table
 
 if TYPE_CHECKING:
     from research_train.history.comparison import RunComparison
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 METRICS_SHOWN = 3  # in a row of the list
 
@@ -75,11 +75,11 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.assets.catalog import disk_size
     from research_train.errors import ConfigError
-    from research_train.history.table import seal_state
-    from research_train.record.files import CHECKPOINTS
     from research_train.record.flat_config import read_flat_config
+    from research_train.record.folders import CHECKPOINTS
     from research_train.record.metrics_file import read_metrics
     from research_train.record.record import checkpoint_folders, record_as_json
+    from research_train.record.summary import seal_state
 
     try:
         config, wrong = read_flat_config(run.folder), None

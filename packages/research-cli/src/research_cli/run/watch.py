@@ -9,8 +9,8 @@ from research_cli.printing import say_unless
 from research_cli.run.screens import brief, shown_age, shown_number
 
 if TYPE_CHECKING:
-    from research_train.history.table import RunSummary
     from research_train.record.metrics_file import Point
+    from research_train.record.summary import RunSummary
     from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"

@@ -19,8 +19,8 @@ from research_train.errors import ClaimsError
 from research_train.evidence.plan import Plan
 from research_train.evidence.trainings import Failed, NeededRun, Setting
 from research_train.experiment.members import did_you_mean
-from research_train.history.table import RunSummary
 from research_train.record.metrics_file import read_metrics
+from research_train.record.summary import RunSummary
 
 
 @dataclass

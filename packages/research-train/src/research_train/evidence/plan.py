@@ -15,8 +15,9 @@ from research_train.evidence.carried import Candidate, candidates, origins, read
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member, did_you_mean
-from research_train.history.table import RunSummary, runs, seal_state
+from research_train.history.table import runs
 from research_train.record.record import was_lengthened
+from research_train.record.summary import RunSummary, seal_state
 
 QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
 

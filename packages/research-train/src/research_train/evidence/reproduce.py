@@ -29,7 +29,8 @@ from research_train.evidence.plan import Plan, plan_runs
 from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
 from research_train.experiment.members import Member
 from research_train.history.changes import remove_runs
-from research_train.history.table import RunSummary, runs
+from research_train.history.table import runs
+from research_train.record.summary import RunSummary
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from research_data.durable import new_folder, sha256_file
 
 from research_train.errors import RunError
 from research_train.experiment.pyproject import read_pyproject
-from research_train.record.files import RERUNS, SOURCES
+from research_train.record.folders import RERUNS, SOURCES
 from research_train.record.record import RunRecord
 
 
