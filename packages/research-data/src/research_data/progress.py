@@ -3,29 +3,11 @@
 import sys
 import threading
 import time
-from contextlib import suppress
 from types import TracebackType
 
-from research_data.shown import printable
+from research_data.shown import say, shown_size
 
 PLAIN_INTERVAL = 5.0  # seconds between two plain lines
-UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def say(line: str) -> None:
-    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
-    with suppress(BrokenPipeError):
-        print(printable(line), file=sys.stderr, flush=True)
-
-
-def shown_size(count: float) -> str:
-    """Bytes for people: 1536000 -> `1.5 MB`."""
-    units = list(UNITS)
-    while abs(count) >= 1000 and len(units) > 1:
-        count /= 1000
-        units.pop(0)
-    unit = units[0]
-    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
 
 
 class BytesProgress:

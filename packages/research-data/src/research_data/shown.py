@@ -6,7 +6,10 @@ bidirectional override would turn the rest of the line around.
 """
 
 import codecs
+import sys
+from contextlib import suppress
 
+UNITS = ("B", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 100  # characters of a value in a sentence
 
 # What our own lines hold beyond ASCII, for a terminal or log file that has nothing else.
@@ -26,6 +29,22 @@ def printable(text: str, keep: str = "") -> str:
 def print_line(line: str) -> None:
     """Print a line on stdout, printable."""
     print(printable(line))
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
+    with suppress(BrokenPipeError):
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def shown_size(count: float) -> str:
+    """Bytes for people: 1536000 -> `1.5 MB`."""
+    units = list(UNITS)
+    while abs(count) >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    unit = units[0]
+    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
 
 
 def brief(value: object) -> str:

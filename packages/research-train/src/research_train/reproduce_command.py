@@ -13,8 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from research_data.errors import ResearchError, UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say
 
 from research_cli.printing import print_json, print_table, say_unless
 
@@ -68,7 +67,7 @@ def show_list(kind: "Kind", as_json: bool) -> None:
     """What is here, a row each, and what could be removed."""
     from research_data import Asset, list_assets
     from research_data.assets.catalog import disk_size, kind_folder, leftovers, users_of
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     assets = list_assets(kind)
     users = users_of([asset.folder for asset in assets])
@@ -134,7 +133,7 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
     """All that is known of one, and its files."""
     from research_data import find_asset
     from research_data.assets.catalog import disk_size, users_of
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     asset = find_asset(kind, name)
     users = users_of([asset.folder])[asset.folder]
@@ -169,7 +168,7 @@ def verify_each(
 ) -> None:
     """Hash each; exit code 1 where one isn't sound."""
     from research_data import examine, list_assets
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     if bool(names) == every:
         raise UsageError(f"name the {kind}s to verify, or say --all")
@@ -204,7 +203,7 @@ def remove_each(
     """Remove each, or with dry_run say what that would free."""
     from research_data import remove_asset
     from research_data.assets.catalog import disk_size, refuse_used, remove_derived
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     assets = [_find(kind, name) for name in names]  # all of them, before the first goes
     if not derived:
@@ -227,7 +226,7 @@ def remove_each(
 def clear_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
     """Remove what stopped pulls and imports left, or with dry_run say how much it is."""
     from research_data.assets.catalog import disk_size, leftovers, remove_leftovers
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
     verb = "would remove" if dry_run else "removed"
@@ -262,7 +261,7 @@ def _show_plan(
 ) -> dict[str, Any]:
     from research_data import Asset, split_name
     from research_data.hub.pull import plan_pull
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     found = plan_pull(plan(*split_name(name)), offline, update)
     if isinstance(found, Asset):

@@ -77,7 +77,7 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from dataclasses import asdict
 
-        from research_data.progress import say
+        from research_data.shown import say
 
         from research_cli.package.impact import measure_impact
         from research_cli.package.state import workspace_here

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from research_data.progress import say
+from research_data.shown import say
 
 from research_cli.printing import Json, examples, new_app, output, print_json
 from research_cli.run.screens import print_rows

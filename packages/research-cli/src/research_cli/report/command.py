@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from research_data.progress import say
+from research_data.shown import say
 
 from research_cli.printing import Json, examples, output
 

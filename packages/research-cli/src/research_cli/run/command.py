@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say
 from typer.core import TyperCommand
 
 from research_cli.printing import Json, examples, new_app, output, print_json
@@ -234,7 +233,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         The archive of their code goes with the last run of that code, unless it was used in the
         last ten minutes.
         """
-        from research_data.progress import shown_size
+        from research_data.shown import shown_size
         from research_train.history.changes import plan_removal, remove_runs
         from research_train.history.table import find_any_run
 

@@ -107,7 +107,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
 
 def show_lines(value: dict[str, Any]) -> Iterable[str]:
     """What `complete` returned, line by line for people."""
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))

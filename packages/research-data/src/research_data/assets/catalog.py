@@ -26,7 +26,7 @@ from research_data.assets.manifest import (
 from research_data.assets_dir import get_assets_dir, this_workspace
 from research_data.durable import replace_link
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.progress import say
+from research_data.shown import say
 
 KINDS: tuple[Kind, ...] = ("dataset", "model")
 DERIVED = ".derived"  # beside the assets of a kind: what is made from them and may be removed

@@ -21,7 +21,7 @@ from research_data.assets.verify import (
 )
 from research_data.durable import fsync_file
 from research_data.errors import AssetError, DamagedAssetError, StorageError
-from research_data.progress import say, shown_size
+from research_data.shown import say, shown_size
 
 
 @dataclass(frozen=True)

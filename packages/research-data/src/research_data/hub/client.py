@@ -15,7 +15,7 @@ from research_data.assets.manifest import Kind
 from research_data.errors import HubError
 from research_data.hub.errors import client_errors, hub_address, redact
 from research_data.hub.settings import is_offline
-from research_data.progress import say
+from research_data.shown import say
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi

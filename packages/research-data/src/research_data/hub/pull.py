@@ -48,7 +48,8 @@ from research_data.hub.client import (
 from research_data.hub.download import download_file
 from research_data.hub.run_pins import pins_here
 from research_data.hub.selection import Configs, dataset_files, model_files, refuse_pickles
-from research_data.progress import BytesProgress, say, shown_size
+from research_data.progress import BytesProgress
+from research_data.shown import say, shown_size
 
 WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
 

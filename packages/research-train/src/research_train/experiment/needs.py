@@ -29,7 +29,7 @@ from research_data import (
 from research_data.assets.manifest import Kind
 from research_data.errors import UnreadableError
 from research_data.plain_files import read_toml, table_of
-from research_data.progress import say
+from research_data.shown import say
 
 from research_train.errors import MemberError
 from research_train.experiment.members import Member

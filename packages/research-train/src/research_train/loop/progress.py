@@ -3,8 +3,7 @@
 import sys
 import time
 
-from research_data.progress import say
-from research_data.shown import printable
+from research_data.shown import printable, say
 
 PLAIN_INTERVAL = 5.0  # seconds between two plain lines
 BAR_INTERVAL = 0.2

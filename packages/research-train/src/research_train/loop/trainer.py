@@ -13,7 +13,7 @@ import torch
 from research_data.batches.parts import count_examples, split_batch
 from research_data.batches.source import BatchSource
 from research_data.errors import StorageError
-from research_data.progress import say
+from research_data.shown import say
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.nn.utils import clip_grad_norm_, get_total_norm

@@ -13,7 +13,7 @@ from typing import IO
 from weakref import WeakSet
 
 from research_data import get_outputs_dir
-from research_data.progress import say
+from research_data.shown import say
 
 from research_train.errors import RunError
 from research_train.experiment.members import did_you_mean

@@ -30,7 +30,7 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import new_folder, sha256_file, write_bytes, write_json
-from research_data.progress import say
+from research_data.shown import say
 from torch import nn
 
 from research_train.code.archive import archive_source, changed_files

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
-from research_data.progress import say
+from research_data.shown import say
 
 from research_train.errors import RequirementError
 from research_train.versions.requirements import Metadata, parse_metadata
