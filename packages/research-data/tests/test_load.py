@@ -23,7 +23,7 @@ from research_data import (
     remove_asset,
     tokenize_dataset,
 )
-from research_data.assets.catalog import remove_derived
+from research_data.assets.removal import remove_derived
 from safetensors.numpy import save
 
 

@@ -66,7 +66,9 @@ def pull_each(
 def show_list(kind: "Kind", as_json: bool) -> None:
     """What is here, a row each, and what could be removed."""
     from research_data import Asset, list_assets
-    from research_data.assets.catalog import disk_size, kind_folder, leftovers, users_of
+    from research_data.assets.catalog import disk_size, kind_folder
+    from research_data.assets.removal import leftovers
+    from research_data.assets.users import users_of
     from research_data.shown import shown_size
 
     assets = list_assets(kind)
@@ -132,7 +134,8 @@ def show_list(kind: "Kind", as_json: bool) -> None:
 def show_info(kind: "Kind", name: str, as_json: bool) -> None:
     """All that is known of one, and its files."""
     from research_data import find_asset
-    from research_data.assets.catalog import disk_size, users_of
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.users import users_of
     from research_data.shown import shown_size
 
     asset = find_asset(kind, name)
@@ -202,7 +205,8 @@ def remove_each(
 ) -> None:
     """Remove each, or with dry_run say what that would free."""
     from research_data import remove_asset
-    from research_data.assets.catalog import disk_size, refuse_used, remove_derived
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.removal import refuse_used, remove_derived
     from research_data.shown import shown_size
 
     assets = [_find(kind, name) for name in names]  # all of them, before the first goes
@@ -225,7 +229,8 @@ def remove_each(
 
 def clear_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
     """Remove what stopped pulls and imports left, or with dry_run say how much it is."""
-    from research_data.assets.catalog import disk_size, leftovers, remove_leftovers
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.removal import leftovers, remove_leftovers
     from research_data.shown import shown_size
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from research_data.assets.catalog import Asset, kind_folder, name_asset, refuse_name
+from research_data.assets.catalog import Asset, kind_folder
 from research_data.assets.manifest import (
     MANIFEST,
     OLD_MANIFEST,
@@ -26,6 +26,7 @@ from research_data.assets.manifest import (
     read_manifest,
     why_no_name,
 )
+from research_data.assets.names import name_asset, refuse_name
 from research_data.assets.publish import publication, refuse_full_disk
 from research_data.assets.verify import CHUNK, OnBytes, sha256_of
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_data.assets.catalog import locked
+from research_data.assets.lock import locked
 from research_data.assets.manifest import FileEntry, Manifest, read_own_manifest
 from research_data.assets.verify import (
     Stamps,

@@ -18,10 +18,8 @@ from research_data.assets.catalog import (
     Asset,
     kind_folder,
     matching_assets,
-    name_asset,
     nearest,
     pullable_link,
-    refuse_name,
     split_name,
 )
 from research_data.assets.manifest import (
@@ -33,6 +31,7 @@ from research_data.assets.manifest import (
     hide_manifest,
     refuse_steering,
 )
+from research_data.assets.names import name_asset, refuse_name
 from research_data.assets.publish import Publication, look_at, publication, refuse_full_disk
 from research_data.assets.verify import check_asset, count_cores
 from research_data.durable import fsync_file

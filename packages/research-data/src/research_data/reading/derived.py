@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from research_data.assets.catalog import locked
+from research_data.assets.lock import locked
 from research_data.durable import new_folder, write_json
 from research_data.errors import StorageError
 
