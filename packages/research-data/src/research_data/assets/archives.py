@@ -27,10 +27,10 @@ from research_data.assets.manifest import (
     why_no_name,
 )
 from research_data.assets.names import name_asset, refuse_name
+from research_data.assets.pickles import is_pickle
 from research_data.assets.publish import publication, refuse_full_disk
 from research_data.assets.verify import CHUNK, OnBytes, sha256_of
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.hub.selection import is_pickle
 from research_data.progress import BytesProgress
 
 LARGEST_MANIFEST = 256 << 20  # bytes; a million files

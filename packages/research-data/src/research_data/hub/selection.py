@@ -4,6 +4,7 @@ import fnmatch
 import tempfile
 from collections.abc import Iterable, Sequence
 
+from research_data.assets.pickles import is_pickle, matches
 from research_data.errors import AssetError, UsageError
 from research_data.hub.client import HubFile, HubRepository
 from research_data.hub.errors import client_errors, hub_address
@@ -20,10 +21,6 @@ MODEL_FILES = (
     "*.jinja",  # chat templates
     "README.md",
     "LICENSE*",
-)
-PICKLES = (
-    *("*.bin", "*.pt", "*.pth", "*.pt2", "*.pth.*", "*.pt.*", "*.ckpt", "*.ckpt.*"),
-    *("*.pkl", "*.pickle", "*.joblib", "*.dill", "*.npy", "*.npz", "*.h5", "*.keras"),
 )
 
 
@@ -42,7 +39,7 @@ def model_files(repository: HubRepository, include: Sequence[str]) -> list[HubFi
                 f"{', '.join(names[:20])}"
             )
         refuse_pickles(repository.repo_id, [pattern], chosen)
-    files = [f for f in repository.files if _matches(f.name, (*MODEL_FILES, *include))]
+    files = [f for f in repository.files if matches(f.name, (*MODEL_FILES, *include))]
     if not any(file.name.endswith(".safetensors") for file in files):
         only = [name for name in names if is_pickle(name)]
         pickles = f", only {', '.join(only[:5])}: pickled files run code when read" if only else ""
@@ -64,11 +61,6 @@ def refuse_pickles(name: str, patterns: Sequence[str], chosen: Iterable[str]) ->
         )
 
 
-def is_pickle(name: str) -> bool:
-    """Whether a file of that name may hold pickled Python objects."""
-    return _matches(name.casefold(), PICKLES)
-
-
 def dataset_files(
     repository: HubRepository, configs: Sequence[str], splits: Sequence[str]
 ) -> tuple[list[HubFile], Configs]:
@@ -87,7 +79,7 @@ def dataset_files(
         return list(repository.files), {}
     found = _data_files(repository, configs, splits)
     wanted = {name for parts in found.values() for names in parts.values() for name in names}
-    files = [f for f in repository.files if f.name in wanted or _matches(f.name, ALWAYS)]
+    files = [f for f in repository.files if f.name in wanted or matches(f.name, ALWAYS)]
     return files, found
 
 
@@ -125,7 +117,3 @@ def _data_files(
                 paths = [path.removeprefix(prefix) for path in files[split]]
                 found.setdefault(config, {})[split] = paths
     return found
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
