@@ -1,6 +1,6 @@
 """The public names. The workspace's other packages also use the modules `shown`, `durable`,
 `plain_files`, `progress`, `assets.manifest`, `assets.publish`, `assets.users`,
-`batches.parts` and `hub.client`.
+`batches.parts`, `hub.client` and `hub.plan`.
 """
 
 from .assets.archives import export_asset as export_asset

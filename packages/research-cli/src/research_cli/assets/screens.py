@@ -265,7 +265,7 @@ def _show_plan(
     plan: Callable[[str, str | None], Any], name: str, offline: bool, update: bool, as_json: bool
 ) -> dict[str, Any]:
     from research_data import Asset, split_name
-    from research_data.hub.pull import plan_pull
+    from research_data.hub.plan import plan_pull
     from research_data.shown import shown_size
 
     found = plan_pull(plan(*split_name(name)), offline, update)
