@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from research_data.assets.manifest import Kind
 from research_data.errors import HubError
-from research_data.hub.errors import client_errors, hub_address, redact
-from research_data.hub.settings import is_offline
+from research_data.hub.address import hub_address
+from research_data.hub.errors import client_errors
 from research_data.shown import say
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-__all__ = ["client_errors", "find_repository", "is_offline", "patiently", "redact"]
 
 Result = TypeVar("Result")
 

@@ -21,8 +21,9 @@ from research_data.assets.publish import look_at
 from research_data.assets.verify import check_asset
 from research_data.errors import DamagedAssetError, HubError, UsageError
 from research_data.hub.card import card_configs
-from research_data.hub.client import HubFile, HubRepository, find_repository, is_offline
+from research_data.hub.client import HubFile, HubRepository, find_repository
 from research_data.hub.selection import Configs, dataset_files, model_files
+from research_data.hub.settings import is_offline
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,10 @@ from research_data.assets.publish import Publication, look_at, publication, refu
 from research_data.assets.verify import count_cores
 from research_data.durable import fsync_file
 from research_data.errors import AssetError, HubError, StorageError, UsageError
+from research_data.hub.address import redact
 from research_data.hub.client import (
     HubFile,
     HubRepository,
-    redact,
     remove_client_files,
 )
 from research_data.hub.download import download_file

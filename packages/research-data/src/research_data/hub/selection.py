@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from research_data.assets.pickles import is_pickle, matches
 from research_data.errors import AssetError, UsageError
+from research_data.hub.address import hub_address
 from research_data.hub.client import HubFile, HubRepository
-from research_data.hub.errors import client_errors, hub_address
+from research_data.hub.errors import client_errors
 
 Configs = dict[str, dict[str, list[str]]]  # config -> split -> files
 
