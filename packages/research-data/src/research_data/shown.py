@@ -6,7 +6,9 @@ bidirectional override would turn the rest of the line around.
 """
 
 import codecs
+import difflib
 import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -45,6 +47,30 @@ def shown_size(count: float) -> str:
         units.pop(0)
     unit = units[0]
     return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
+
+
+def shown_metric(value: float | None) -> str:
+    """A metric to four decimals, or to four digits where these would hide it."""
+    if value is None:
+        return "none: it was no finite number"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table as lines of text: columns as wide as they need, the first to the left."""
+    lines = [[printable(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
+        first, *others = row
+        cells = [first.ljust(widths[0])]
+        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        yield "  ".join(cells).rstrip()
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest known name, or nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def brief(value: object) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from research_data import pinned_assets
 from research_data.durable import write_json
+from research_data.shown import shown_metric, table_lines
 
-from research_train.command_line.text_table import shown_metric, table_lines
 from research_train.errors import ExperimentError, MetricError, RunError
 from research_train.experiment.members import Experiment
 from research_train.history.table import NO_SEAL

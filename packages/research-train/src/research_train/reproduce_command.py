@@ -83,7 +83,8 @@ def _reproduce(words: Sequence[str]) -> int:
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
-    from research_train.command_line.text_table import table_lines
+    from research_data.shown import table_lines
+
     from research_train.results.report import COLUMNS, claims_rows, verdict_notes
 
     rows = claims_rows(outcome.findings)
