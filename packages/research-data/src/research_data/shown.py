@@ -56,15 +56,32 @@ def shown_metric(value: float | None) -> str:
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
-def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table as lines of text: columns as wide as they need, the first to the left."""
-    lines = [[printable(cell) for cell in row] for row in (header, *rows)]
+def table_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False
+) -> Iterator[str]:
+    """A table as lines of printable text, each column as wide as it needs.
+
+    right: whether the columns after the first hold numbers, and end where their heads do.
+    """
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for row in lines:
-        first, *others = row
-        cells = [first.ljust(widths[0])]
-        cells += [cell.rjust(width) for cell, width in zip(others, widths[1:], strict=True)]
+        cells = [
+            cell.rjust(width) if right and index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         yield "  ".join(cells).rstrip()
+
+
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """`1 file`, `1,200 files`. several: the plural that no `s` makes, `entries`."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """`a, b, c`, or of more than most `a, b, c and 4 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

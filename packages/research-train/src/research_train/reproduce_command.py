@@ -104,7 +104,7 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    for line in table_lines(COLUMNS, rows):
+    for line in table_lines(COLUMNS, rows, right=True):
         print_line(line)
     for each in outcome.failed:
         print_line(f"failed: {each.needed.label}: {each.why}")

@@ -32,6 +32,7 @@ from research_data.assets.publish import publication, refuse_full_disk
 from research_data.assets.verify import CHUNK, OnBytes, sha256_of
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
 from research_data.progress import BytesProgress
+from research_data.shown import first_few
 
 LARGEST_MANIFEST = 256 << 20  # bytes; a million files
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet", ".arrow", ".txt", ".tar")
@@ -168,7 +169,7 @@ def _unpack(
                 f"{entry.sha256}. Nothing was imported."
             )
     if left:
-        raise AssetError(f"{path} ends before {', '.join(sorted(left)[:5])}. Nothing was imported.")
+        raise AssetError(f"{path} ends before {first_few(sorted(left))}. Nothing was imported.")
 
 
 def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:

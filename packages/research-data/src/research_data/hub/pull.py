@@ -38,7 +38,7 @@ from research_data.hub.plan import Request, plan_pull
 from research_data.hub.run_pins import pins_here
 from research_data.hub.selection import refuse_pickles
 from research_data.progress import BytesProgress
-from research_data.shown import say, shown_size
+from research_data.shown import counted, first_few, say, shown_size
 
 WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
 
@@ -119,7 +119,7 @@ def _pull(
         )
     refuse_full_disk(plan.folder, missing, plan.repository.repo_id)
     if not quiet and (damaged := sorted(look_at(plan.folder).damaged)):
-        say(f"{plan.folder.name}: damaged, and fetched again: {', '.join(damaged[:5])}")
+        say(f"{plan.folder.name}: damaged, and fetched again: {first_few(damaged)}")
     manifest = Manifest(
         kind=request.kind,
         source="hub",
@@ -140,8 +140,7 @@ def _pull(
     if not quiet:
         seconds = time.perf_counter() - began
         say(
-            f"{asset.folder.name}: {len(plan.missing)} file{'s'[: len(plan.missing) != 1]}, "
-            f"{shown_size(missing)} in "
+            f"{asset.folder.name}: {counted(len(plan.missing), 'file')}, {shown_size(missing)} in "
             f"{seconds:.1f} s ({shown_size(missing / seconds)}/s); licence "
             f"{asset.manifest.licence or 'not stated'}"
         )

@@ -9,6 +9,7 @@ from research_data.errors import AssetError, UsageError
 from research_data.hub.address import hub_address
 from research_data.hub.client import HubFile, HubRepository
 from research_data.hub.errors import client_errors
+from research_data.shown import first_few
 
 Configs = dict[str, dict[str, list[str]]]  # config -> split -> files
 
@@ -37,13 +38,13 @@ def model_files(repository: HubRepository, include: Sequence[str]) -> list[HubFi
         if not chosen:
             raise UsageError(
                 f"--include {pattern!r}: no file of {repository.repo_id} is like that. It has "
-                f"{', '.join(names[:20])}"
+                f"{first_few(names, 20)}"
             )
         refuse_pickles(repository.repo_id, [pattern], chosen)
     files = [f for f in repository.files if matches(f.name, (*MODEL_FILES, *include))]
     if not any(file.name.endswith(".safetensors") for file in files):
         only = [name for name in names if is_pickle(name)]
-        pickles = f", only {', '.join(only[:5])}: pickled files run code when read" if only else ""
+        pickles = f", only {first_few(only)}: pickled files run code when read" if only else ""
         raise AssetError(
             f"{repository.repo_id} has no weights in safetensors{pickles}. Many repositories have "
             "a converted copy in a pull request: try `research-cli model pull "
@@ -56,7 +57,7 @@ def refuse_pickles(name: str, patterns: Sequence[str], chosen: Iterable[str]) ->
     """Raise UsageError when one of the chosen files is pickled."""
     if pickled := [file for file in chosen if is_pickle(file)]:
         raise UsageError(
-            f"{name}: --include {' '.join(patterns)} means {', '.join(pickled[:5])}, and pickled "
+            f"{name}: --include {' '.join(patterns)} means {first_few(pickled)}, and pickled "
             "files run code when they are read: they are never pulled. The safetensors weights "
             "come without --include."
         )
