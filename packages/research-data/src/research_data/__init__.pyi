@@ -1,5 +1,5 @@
 """The public names. The workspace's other packages also use the modules `shown`, `durable`,
-`plain_files`, `progress`, `assets.manifest`, `assets.publish`, `assets.users`,
+`plain_files`, `lock`, `progress`, `assets.manifest`, `assets.publish`, `assets.users`,
 `batches.parts`, `hub.plan` and `hub.settings`.
 """
 

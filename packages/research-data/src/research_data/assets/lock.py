@@ -1,34 +1,25 @@
 """The lock of an asset's folder: one process at a time changes it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from research_data.errors import StorageError
-from research_data.shown import say
+from research_data.lock import locked
 
 
-@contextmanager
-def locked(folder: Path, quiet: bool = True, wait: bool = True) -> Iterator[None]:
-    """Hold the lock that only one process has for an asset's folder; its file always stays.
+def lock_file(folder: Path) -> Path:
+    """The file beside an asset's folder, there or not, whose lock is the folder's."""
+    return folder.with_name(f".{folder.name}.lock")
 
-    Raises StorageError, BlockingIOError when another process holds it and wait is False.
+
+def locked_folder(folder: Path, quiet: bool = True) -> AbstractContextManager[None]:
+    """Hold the lock of an asset's folder, there or not. Raises StorageError.
+
+    quiet: say nothing where another process holds it and this one waits.
     """
-    import filelock
-
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if not wait:
-            raise BlockingIOError(f"{folder}: another process is at work on it") from None
-        if not quiet:
-            say(f"{folder.name}: another process is at work on it; waiting")
-        lock.acquire()
     except OSError as error:
         raise StorageError(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
+    waiting = f"{folder.name}: another process is at work on it; waiting"
+    return locked(lock_file(folder), "" if quiet else waiting)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_data.assets.lock import locked
+from research_data.assets.lock import locked_folder
 from research_data.assets.manifest import FileEntry, Manifest, read_own_manifest
 from research_data.assets.verify import (
     Stamps,
@@ -89,7 +89,7 @@ def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
 
     What arrived before it failed is kept and said; where nothing did, nothing is left.
     """
-    with locked(folder, quiet):
+    with locked_folder(folder, quiet):
         opened = Publication(folder)
         try:
             opened.partial.mkdir(exist_ok=True)

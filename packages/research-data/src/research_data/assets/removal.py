@@ -1,7 +1,6 @@
 """Remove an asset from the disk, unless a paper uses it, and what killed pulls left."""
 
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from research_data.assets.catalog import (
@@ -12,11 +11,12 @@ from research_data.assets.catalog import (
     links_to,
     list_assets,
 )
-from research_data.assets.lock import locked
+from research_data.assets.lock import lock_file, locked_folder
 from research_data.assets.manifest import Kind
 from research_data.assets.users import users_of
 from research_data.durable import replace_link
 from research_data.errors import StorageError, UsageError
+from research_data.lock import try_lock
 
 
 def remove_asset(asset: Asset | BrokenAsset, force: bool = False) -> int:
@@ -26,7 +26,7 @@ def remove_asset(asset: Asset | BrokenAsset, force: bool = False) -> int:
     needs it, unless force; StorageError.
     """
     refuse_used(asset, force)
-    with locked(asset.folder):
+    with locked_folder(asset.folder):
         freed = disk_size(asset.folder) + disk_size(asset.derived)
         others = [
             other
@@ -76,9 +76,10 @@ def remove_leftovers(kind: Kind) -> int:
     freed = 0
     for path in leftovers(kind):
         folder = path.with_name(path.name[1:].rpartition(".")[0])
-        with suppress(BlockingIOError), locked(folder, wait=False):
-            freed += disk_size(path)
-            shutil.rmtree(path, ignore_errors=True)
+        if lock := try_lock(lock_file(folder)):
+            with lock:
+                freed += disk_size(path)
+                shutil.rmtree(path, ignore_errors=True)
     return freed
 
 

@@ -9,7 +9,6 @@ nothing. Runs of older code count where a replay gave the same bits (carried.py)
 that was interrupted goes on.
 """
 
-import fcntl
 import json
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from itertools import combinations
 from typing import Any
 
 from research_data import get_outputs_dir
+from research_data.lock import try_lock
 
 from research_train.claims.claim import Claim, Claims, Finding, read_claims, with_set_after
 from research_train.claims.file import CLAIMS
@@ -270,14 +270,13 @@ def _alone(member: Member) -> Iterator[None]:
     """Two at once would both train what is missing. Raises RunError for the second."""
     folder = get_outputs_dir() / member.name
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".reproduce.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"another `reproduce` of {member.name} is at work: its runs will be there for this "
-                "one when it has ended"
-            ) from error
+    lock = try_lock(folder / ".reproduce.lock")
+    if lock is None:
+        raise RunError(
+            f"another `reproduce` of {member.name} is at work: its runs will be there for this one "
+            "when it has ended"
+        )
+    with lock:
         yield
 
 
