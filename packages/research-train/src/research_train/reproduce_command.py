@@ -13,8 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser
@@ -85,7 +84,8 @@ def _reproduce(words: Sequence[str]) -> int:
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
-    from research_train.command_line.text_table import table_lines
+    from research_data.shown import table_lines
+
     from research_train.results.report import COLUMNS, claims_rows, verdict_notes
 
     rows = claims_rows(outcome.findings)
@@ -105,7 +105,7 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    for line in table_lines(COLUMNS, rows):
+    for line in table_lines(COLUMNS, rows, right=True):
         print_line(line)
     for each in outcome.failed:
         print_line(f"failed: {each.needed.label}: {each.why}")

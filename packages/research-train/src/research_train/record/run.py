@@ -26,6 +26,7 @@ from research_data import (
 )
 from research_data.durable import write_json
 from research_data.progress import say
+from research_data.shown import say
 from torch import nn
 
 from research_train.errors import CheckpointError, Interrupted, MetricError, RunError
