@@ -73,7 +73,6 @@ from .record.resume import open_run as open_run
 from .record.run import Run as Run
 from .record.start import start_run as start_run
 from .record.summary import RunSummary as RunSummary
-from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
 from .state.train_state import TrainState as TrainState

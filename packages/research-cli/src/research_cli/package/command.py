@@ -80,7 +80,6 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from dataclasses import asdict
 
-        from research_data.progress import say
         from research_data.shown import say
         from research_train.experiment.workspace_members import workspace_here
 

@@ -27,7 +27,6 @@ from research_data import (
     split_name,
 )
 from research_data.assets.manifest import Kind
-from research_data.progress import say
 from research_data.shown import say
 
 from research_train.errors import MemberError

@@ -25,7 +25,6 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import write_json
-from research_data.progress import say
 from research_data.shown import say
 from torch import nn
 
