@@ -60,7 +60,8 @@ def _reproduce(words: Sequence[str]) -> int:
             print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
     from research_train.evidence.reproduce import reproduce
-    from research_train.results.report import read_readme, write_report
+    from research_train.results.readme import read_readme
+    from research_train.results.report import write_report
     from research_train.results.screen import live_table
 
     if not options.quick:
@@ -86,7 +87,7 @@ def _reproduce(words: Sequence[str]) -> int:
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
     from research_data.shown import table_lines
 
-    from research_train.results.report import COLUMNS, claims_rows, verdict_notes
+    from research_train.results.rows import COLUMNS, claims_rows, verdict_notes
 
     rows = claims_rows(outcome.findings)
     if outcome.quick:

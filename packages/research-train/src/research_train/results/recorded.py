@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 from research_data.errors import ResearchError
 from research_data.shown import counted
+
 from research_train.claims.claim import (
     Censored,
     Claim,
@@ -18,8 +19,8 @@ from research_train.claims.claim import (
 )
 from research_train.errors import ClaimsError
 from research_train.experiment.members import Member
-from research_train.results.report import RESULTS
 
+RESULTS = "results.json"
 NO_EVIDENCE = "no evidence"
 STALE = "stale"
 
