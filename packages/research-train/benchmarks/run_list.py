@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from research_train.experiment.config import dump_yaml
+from research_train.experiment.yaml_file import dump_yaml
 from research_train.record.environment import describe_environment, git_state, host_name
 from research_train.record.record import Attempt, RunRecord, record_as_json, utc_now
 

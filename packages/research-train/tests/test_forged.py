@@ -21,8 +21,8 @@ from research_train import (
     runs,
     train_run,
 )
-from research_train.history.table import seal_state, summarise
 from research_train.record.record import recorded_metrics
+from research_train.record.summary import seal_state, summarise
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -195,7 +195,7 @@ def test_numbers_that_are_none_are_never_first_nor_different(experiment):
     made = []
     for value in ("0.5", "NaN", "-Infinity", "0.9", "1e999", "null"):
         run = new_run(experiment, ["tensorboard=false"])
-        run._release()
+        run.release()
         record = json.loads((run.folder / "run.json").read_text()) | {"metrics": {"a/loss": 0}}
         text = json.dumps(record).replace('"a/loss": 0', f'"a/loss": {value}')
         (run.folder / "run.json").write_text(text)

@@ -22,7 +22,7 @@ from research_train import (
     resumed_run,
     train_run,
 )
-from research_train.record.folders import lock_run, run_status
+from research_train.record.lock import lock_run, run_status
 from research_train.record.record import compute_seal, was_lengthened
 
 FIELDS = {

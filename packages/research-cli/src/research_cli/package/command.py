@@ -4,9 +4,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from research_data.shown import counted
 
-from research_cli.printing import Json, examples, new_app, output, print_json
-from research_cli.run.screens import print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 
 if TYPE_CHECKING:
     from research_cli.package.state import PackageState
@@ -24,7 +24,9 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
     )
     def list_(json: Json = False) -> None:
         """List the packages: version, releases, what is unreleased, who requires and runs what."""
-        from research_cli.package.state import packages, workspace_here
+        from research_train.experiment.workspace_members import workspace_here
+
+        from research_cli.package.state import packages
 
         found = packages(workspace_here())
         if json:
@@ -43,8 +45,9 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from dataclasses import asdict
 
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.package.check import check_packages
-        from research_cli.package.state import workspace_here
 
         checked = check_packages(workspace_here())
         history = "as in git's history" if checked.history else "no git here to compare them with"
@@ -77,16 +80,16 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from dataclasses import asdict
 
-        from research_data.progress import say
+        from research_data.shown import say
+        from research_train.experiment.workspace_members import workspace_here
 
         from research_cli.package.impact import measure_impact
-        from research_cli.package.state import workspace_here
 
         impacts = measure_impact(workspace_here(), name, steps, say)
         if json:
             print_json({"impacts": [asdict(each) for each in impacts]})
         else:
-            print_rows(
+            print_table(
                 ["paper", "verdict", "most in", "by", ""],
                 [
                     [
@@ -136,10 +139,10 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from research_data.errors import UsageError
         from research_train.errors import Interrupted
+        from research_train.experiment.workspace_members import workspace_here
 
         from research_cli.package.plan import Bump, plan_release
         from research_cli.package.release import release_package
-        from research_cli.package.state import workspace_here
 
         if bump not in list(Bump):
             raise UsageError(f"--bump {bump}: one of {', '.join(Bump)}")
@@ -203,7 +206,7 @@ def _as_json(state: "PackageState") -> dict[str, Any]:
 
 def _print_states(found: "list[PackageState]") -> None:
     """One table of the packages, one of who depends on them."""
-    print_rows(
+    print_table(
         ["package", "version", "releases", "unreleased"],
         [
             [
@@ -216,7 +219,7 @@ def _print_states(found: "list[PackageState]") -> None:
         ],
     )
     print()
-    print_rows(
+    print_table(
         ["package", "required by", "as", "runs"],
         [
             [state.name, each.by, str(each.requirement), str(each)]
@@ -227,9 +230,8 @@ def _print_states(found: "list[PackageState]") -> None:
 
 
 def _unreleased(state: "PackageState") -> str:
-    entries, files = len(state.entries), len(state.changed)
     counts = [
-        f"{entries} entr{'y' if entries == 1 else 'ies'}" if entries else "",
-        f"{files} file{'' if files == 1 else 's'}" if files else "",
+        counted(len(state.entries), "entry", "entries") if state.entries else "",
+        counted(len(state.changed), "file") if state.changed else "",
     ]
     return ", ".join(filter(None, counts)) or "nothing"

@@ -3,10 +3,9 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from research_data.progress import say
+from research_data.shown import say
 
-from research_cli.printing import Json, examples, new_app, output, print_json
-from research_cli.run.screens import print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
@@ -60,7 +59,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
     def list_(json: Json = False) -> None:
         """List papers and projects: title, year, verdicts, pins, last run."""
 
-        from research_cli.package.state import workspace_here
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.paper.half_deleted import find_leftovers
         from research_cli.paper.screens import list_rows, list_value
         from research_cli.paper.state import papers
@@ -72,7 +72,7 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         if json:
             print_json({"papers": [list_value(state) for state in found]})
         elif found:
-            print_rows(*list_rows(found))
+            print_table(*list_rows(found))
         else:
             print("no paper yet: `research-cli paper new NAME` makes one")
 
@@ -98,7 +98,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         half-deleted paper stops every uv command: --mend moves it away, deleting nothing. With
         names, only what they name is looked at, and mended.
         """
-        from research_cli.package.state import workspace_here
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.paper.check import check_papers
         from research_cli.paper.half_deleted import find_leftovers
         from research_cli.paper.half_deleted import mend as mend_leftover
@@ -178,7 +179,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
 
 def make(member: "NewMember", json: bool) -> None:
     """Make a paper or project, and say what to type next."""
-    from research_cli.package.state import workspace_here
+    from research_train.experiment.workspace_members import workspace_here
+
     from research_cli.paper.new import create_member
 
     workspace = workspace_here()

@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
+from research_train.experiment.workspace_members import kind_of
+
 from research_cli.paper.check import PaperCheck
-from research_cli.paper.state import PaperState, kind_of
+from research_cli.paper.state import PaperState
 from research_cli.run.screens import shown_age
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from research_data.progress import say
+from research_data.shown import counted, say, shown_size
 
 from research_cli.printing import Json, examples, output
 
@@ -41,8 +41,8 @@ def with_report(app: typer.Typer) -> typer.Typer:
         The page needs no network and no other file. What can't be read is said in it.
         """
         from research_data import get_outputs_dir
+        from research_train.experiment.workspace_members import workspace_here
 
-        from research_cli.package.state import workspace_here
         from research_cli.report.page import write_report
 
         file = (out or get_outputs_dir() / "report.html").expanduser().absolute()
@@ -63,13 +63,9 @@ def with_report(app: typer.Typer) -> typer.Typer:
             "problems": written.problems,
         }
         counts = (
-            f"{_counted(written.papers, 'paper')}, {_counted(written.projects, 'project')}, "
-            f"{_counted(written.runs, 'run')}; {written.bytes / 1e6:.2f} MB"
+            f"{counted(written.papers, 'paper')}, {counted(written.projects, 'project')}, "
+            f"{counted(written.runs, 'run')}; {shown_size(written.bytes)}"
         )
         output(value, json, [counts, str(file)])
 
     return app
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -8,24 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import counted, print_line, say
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, new_app, output, print_json
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 from research_cli.run.screens import (
     brief,
     comparison_json,
     complete,
     list_table,
     print_comparison,
-    print_rows,
     show_lines,
 )
 from research_cli.run.watch import end_of_watch, watch_live, watch_plain
 
 if TYPE_CHECKING:
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -104,14 +102,13 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             print_json({"folder": str(get_outputs_dir()), "runs": values})
             return
         if found:
-            print_rows(*list_table(found, [*conditions, *([sort] if sort else [])]))
-        many = "" if len(found) == 1 else "s"
-        print_line(f"{len(found)} run{many} in {get_outputs_dir()}")
+            print_table(*list_table(found, [*conditions, *([sort] if sort else [])]))
+        print_line(f"{counted(len(found), 'run')} in {get_outputs_dir()}")
 
     @app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))
     def show(run: Run, json: Json = False) -> None:
         """Show all that is known of a run: config, metrics, code, data, attempts, files."""
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         value = complete(find_any_run(run))
         if json:
@@ -151,7 +148,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         """Show only what differs: config, code, versions, data, machine; and the metrics of all."""
         from research_train.history.comparison import compare_runs
         from research_train.history.curves import draw_curves
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         if metric is not None and plot is None:
             raise UsageError("--metric says what --plot draws: give both")
@@ -177,7 +174,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
     ) -> None:
         """Follow the metrics of a run until it ends; Ctrl-C stops watching, never the run."""
-        from research_train.history.table import find_any_run, newest_run, summarise
+        from research_train.record.finding import find_any_run, newest_run
+        from research_train.record.summary import summarise
 
         watched = find_any_run(run) if run else newest_run()
         try:
@@ -202,7 +200,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     ) -> None:
         """Tag a run; what makes it evidence stays sealed."""
         from research_train.history.changes import tag_run
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         found = find_any_run(run)
         now = tag_run(found, tags, remove)
@@ -216,7 +214,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
     ) -> None:
         """Write a note on a run; what makes it evidence stays sealed."""
         from research_train.history.changes import note_run
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         found = find_any_run(run)
         note_run(found, text)
@@ -234,9 +232,9 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         The archive of their code goes with the last run of that code, unless it was used in the
         last ten minutes.
         """
-        from research_data.progress import shown_size
+        from research_data.shown import shown_size
         from research_train.history.changes import plan_removal, remove_runs
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         found = [find_any_run(name) for name in names]  # all of them, before the first goes
         gone = remove_runs(found) if yes else plan_removal(found)

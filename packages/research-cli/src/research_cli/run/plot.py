@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
+from research_data.shown import first_few, say
 
 from research_cli.printing import Json, examples, output
 from research_cli.run.command import Runs
 
 if TYPE_CHECKING:
     from research_train.history.curves import Format, RunGroup
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -66,7 +66,7 @@ def with_plot(app: typer.Typer) -> typer.Typer:
         in the config.
         """
         from research_train.history.curves import draw_groups, seed_groups
-        from research_train.history.table import find_any_run
+        from research_train.record.finding import find_any_run
 
         if out is not None and out.suffix not in ENDINGS:
             raise UsageError(f"--out {str(out)!r}: a figure's name ends in .png, .svg or .pdf")
@@ -135,5 +135,4 @@ def remarks(
 
 def _few(runs: "Sequence[RunSummary]") -> str:
     """The ids of the first few."""
-    more = [f"{len(runs) - 3} more"] if len(runs) > 3 else []
-    return ", ".join([*(run.id for run in runs[:3]), *more])
+    return first_few([run.id for run in runs], 3)

@@ -30,10 +30,10 @@ from research_train.evidence.replay import NOT_REPLAYED
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary, seal_state
 from research_train.processes.children import start_child
 from research_train.processes.signals import StopRequest
 from research_train.record.record import checkpoint_folders, utc_now, was_lengthened
+from research_train.record.summary import RunSummary, seal_state
 
 CARRIED = "carried.json"
 REPLAYS = ".replays"  # in the outputs: what is trained only to be compared

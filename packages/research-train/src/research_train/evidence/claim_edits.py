@@ -33,8 +33,8 @@ from research_train.claims.file import CLAIMS, Claim
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.code.git import run_git
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary
-from research_train.record.files import SOURCES
+from research_train.record.folders import SOURCES
+from research_train.record.summary import RunSummary
 
 RESULTS = "results.json"
 RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC

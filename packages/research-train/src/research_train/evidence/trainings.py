@@ -16,9 +16,9 @@ from research_data.assets.verify import count_cores
 
 from research_train.errors import Interrupted
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary
 from research_train.processes.children import start_child
 from research_train.processes.signals import StopRequest
+from research_train.record.summary import RunSummary
 
 POLL = 0.1  # seconds between two looks at the processes
 LONGEST_LINE = 2000  # bytes of a child's output in which its last line lies

@@ -16,9 +16,9 @@ from research_data.errors import UsageError
 from research_data.plain_files import read_json_object
 
 from research_train.errors import RunError
-from research_train.history.table import RunSummary, record_of, summarise
-from research_train.record.files import RECORD, RERUNS
-from research_train.record.folders import LOCK, code_archive, lock_run
+from research_train.record.folders import RECORD, RERUNS, code_archive
+from research_train.record.lock import LOCK, lock_run
+from research_train.record.summary import RunSummary, record_of, summarise
 
 # Seconds that a source archive stays after it was used: a run that begins writes or touches its
 # archive first and its record after that, within seconds.

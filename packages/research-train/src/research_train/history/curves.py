@@ -19,9 +19,10 @@ from research_train.errors import RunError
 from research_train.experiment.members import did_you_mean
 from research_train.history.comparison import differing, labels
 from research_train.history.conditions import resolve_key
-from research_train.history.table import BEST_IS_SMALL, RunSummary, record_of
-from research_train.record.files import METRICS
+from research_train.history.table import BEST_IS_SMALL
+from research_train.record.folders import METRICS
 from research_train.record.metrics_file import Point, read_metrics
+from research_train.record.summary import RunSummary, record_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -33,10 +33,9 @@ from research_data.progress import BytesProgress
 from research_train.code.archive import LARGEST_FILE, shown_name
 from research_train.code.secret_files import holds_secret, is_secret_name
 from research_train.errors import RunError
-from research_train.history.table import RunSummary, seal_state, summarise
 from research_train.history.unpacked_code import find_archive
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
-from research_train.record.folders import LOCK
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS, RECORD, SOURCES
+from research_train.record.lock import LOCK
 from research_train.record.record import (
     RunRecord,
     checkpoint_digests,
@@ -44,6 +43,7 @@ from research_train.record.record import (
     compute_seal,
     read_record,
 )
+from research_train.record.summary import RunSummary, seal_state, summarise
 
 FORMAT = 1
 MANIFEST = "manifest.json"

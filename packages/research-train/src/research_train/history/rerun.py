@@ -33,18 +33,17 @@ from research_data import (
 from research_data.assets.verify import count_cores
 from research_data.durable import sha256_file
 from research_data.errors import UnreadableError
-from research_data.hub.client import is_offline
 from research_data.hub.run_pins import with_pins
+from research_data.hub.settings import is_offline
 from research_data.plain_files import read_json_object
 
 from research_train.code.git import OF_ONE_REPOSITORY
 from research_train.errors import Interrupted, RunError
 from research_train.history.comparison import compare_runs
-from research_train.history.table import RunSummary, record_of, seal_state, summarise
 from research_train.history.unpacked_code import UnpackedCode, unpack_code
 from research_train.processes.children import start_child
 from research_train.processes.signals import StopRequest
-from research_train.record.files import CHECKPOINTS, CONFIG, RECORD
+from research_train.record.folders import CHECKPOINTS, CONFIG, RECORD
 from research_train.record.metrics_file import Point, read_metrics, repeatable_part
 from research_train.record.record import (
     PARENT,
@@ -53,6 +52,7 @@ from research_train.record.record import (
     checkpoint_folders,
     was_lengthened,
 )
+from research_train.record.summary import RunSummary, record_of, seal_state, summarise
 
 LINES_KEPT = 5  # of the lines of metrics that differ
 COMMIT_DIGITS = 40  # of a revision that a hub has; what was imported or generated has other keys

@@ -5,8 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from research_train.experiment.config import read_yaml
-from research_train.record.files import CONFIG
+from research_train.experiment.yaml_file import read_yaml
+from research_train.record.folders import CONFIG
 
 _LINE = re.compile(r"( *)(?:([A-Za-z_]\w*):|-)(?: (\S.*))?")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(\.\d+)?(e[-+]\d+)?")

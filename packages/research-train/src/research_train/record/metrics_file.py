@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from research_train.record.files import METRICS
-from research_train.record.folders import run_status
+from research_train.record.folders import METRICS
+from research_train.record.lock import run_status
 from research_train.record.record import read_record
 
 POLL = 0.5  # seconds between two looks at a run that is followed

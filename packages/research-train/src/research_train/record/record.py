@@ -17,7 +17,7 @@ from research_data.shown import brief
 
 from research_train.errors import MetricError, RunError
 from research_train.record.environment import Environment, GitState
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
 _STEP = re.compile(r"step-[0-9]{8,18}")  # by number: the 100,000,000th has a digit more
