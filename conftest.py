@@ -13,6 +13,7 @@ import pytest
 FEW = 12
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     """How many processes `--numprocesses=auto` means: pytest's own alone for a few tests."""
     count = 0
