@@ -1,8 +1,9 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.folders`, `record.flat_config`, `evidence.reproduce` and
-`results.report`.
+`code.archive`, `code.git`, `record.folders`, `record.flat_config`, `evidence.reproduce`,
+`results.recorded`,
+`results.rows`, `results.readme` and `results.report`.
 """
 
 from .claims.claim import Claim as Claim
@@ -73,7 +74,6 @@ from .record.resume import open_run as open_run
 from .record.run import Run as Run
 from .record.start import start_run as start_run
 from .record.summary import RunSummary as RunSummary
-from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
 from .state.train_state import TrainState as TrainState

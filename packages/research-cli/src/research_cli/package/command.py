@@ -5,9 +5,9 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from research_data.shown import counted
 
-from research_cli.printing import Json, examples, new_app, output, print_json
-from research_cli.run.screens import print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 
 if TYPE_CHECKING:
     from research_cli.package.impact import Impact
@@ -35,8 +35,53 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
             "research-cli package impact research-train",
             "research-cli package impact research-models --steps 200 --json",
         )
+<<<<<<< HEAD
     )(impact)
     app.command(
+=======
+    )
+    def impact(
+        name: Annotated[str, typer.Argument(metavar="NAME", help="The package.")],
+        steps: Annotated[
+            int, typer.Option(min=1, metavar="N", help="How long each paper is trained.")
+        ] = 20,
+        json: Json = False,
+    ) -> None:
+        """Say which papers would feel the unreleased changes of a package, and how.
+
+        Each paper that runs the workspace's own code is trained for some steps under the newest
+        release and under the working tree: is it bit-identical, are there other numbers and by how
+        much, does it crash? A crash makes the exit code 1.
+        """
+        from dataclasses import asdict
+
+        from research_data.shown import say
+        from research_train.experiment.workspace_members import workspace_here
+
+        from research_cli.package.impact import measure_impact
+
+        impacts = measure_impact(workspace_here(), name, steps, say)
+        if json:
+            print_json({"impacts": [asdict(each) for each in impacts]})
+        else:
+            print_table(
+                ["paper", "verdict", "most in", "by", ""],
+                [
+                    [
+                        each.paper,
+                        each.verdict,
+                        each.metric or "",
+                        "" if each.largest is None else f"{each.largest:.2g}",
+                        each.message or "",
+                    ]
+                    for each in impacts
+                ],
+            )
+        if any(each.verdict == "crashes" for each in impacts):
+            raise typer.Exit(1)
+
+    @app.command(
+>>>>>>> house
         epilog=examples(
             "research-cli package release research-train --dry-run",
             "research-cli package release research-train                0.1.0.dev0 -> 0.1.0",
@@ -158,7 +203,7 @@ def release(
 
 def _print_states(found: "list[PackageState]") -> None:
     """One table of the packages, one of who depends on them."""
-    print_rows(
+    print_table(
         ["package", "version", "releases", "unreleased"],
         [
             [
@@ -171,7 +216,7 @@ def _print_states(found: "list[PackageState]") -> None:
         ],
     )
     print()
-    print_rows(
+    print_table(
         ["package", "required by", "as", "runs"],
         [
             [state.name, each.by, str(each.requirement), str(each)]
@@ -181,11 +226,15 @@ def _print_states(found: "list[PackageState]") -> None:
     )
 
 
+<<<<<<< HEAD
 def _counts(unreleased: "Unreleased") -> str:
     entries, files = len(unreleased.entries), len(unreleased.changed)
+=======
+def _unreleased(state: "PackageState") -> str:
+>>>>>>> house
     counts = [
-        f"{entries} entr{'y' if entries == 1 else 'ies'}" if entries else "",
-        f"{files} file{'' if files == 1 else 's'}" if files else "",
+        counted(len(state.entries), "entry", "entries") if state.entries else "",
+        counted(len(state.changed), "file") if state.changed else "",
     ]
     return ", ".join(filter(None, counts)) or "nothing"
 

@@ -1,14 +1,12 @@
 """What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
 
 import json
-import sys
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from research_data.shown import print_line, printable
+from research_data.shown import first_few, print_line
 
 from research_cli.printing import print_table
 
@@ -107,7 +105,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
 
 def show_lines(value: dict[str, Any]) -> Iterable[str]:
     """What `complete` returned, line by line for people."""
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
@@ -209,30 +207,13 @@ def print_comparison(comparison: "RunComparison") -> None:
             cells.append(f"{numbers[1] - numbers[0]:+.4g}")  # type: ignore[operator]
         rows.append(["metrics" if index == 0 else "", name, *cells])
     columns = ["", "", *heads, *(["difference"] if two else [])]
-    print_rows(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
+    print_table(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
     if comparison.same_experiment:
         print("one experiment: the fingerprints are equal")
     if files := comparison.changed_files:
-        more = f" and {len(files) - 10} more" if len(files) > 10 else ""
-        print_line(f"files of the code that differ: {', '.join(files[:10])}{more}")
+        print_line(f"files of the code that differ: {first_few(files, 10)}")
     for run in comparison.missing_archives:
         print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
-
-
-def print_rows(columns: list[str], rows: list[list[str]]) -> None:
-    """A table; rich lays it out only where it must fold, which takes 0.3 s for 1,000 rows."""
-    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
-        print_table(columns, rows)
-        return
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in lines
-    ]
-    if sys.stdout.isatty():
-        shown[0] = f"\033[1m{shown[0]}\033[0m"
-    print("\n".join(shown))
 
 
 def shown_number(value: object) -> str:
