@@ -1,6 +1,6 @@
 """The public names. research-cli also uses the modules `command_line.edge`, `processes.children`,
 `processes.signals`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.folders`, `record.flat_config`, `evidence.reproduce` and
+`code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce` and
 `results.report`.
 """
 

@@ -75,14 +75,14 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.assets.catalog import disk_size
     from research_train.errors import ConfigError
-    from research_train.record.flat_config import read_flat_config
     from research_train.record.folders import CHECKPOINTS
     from research_train.record.metrics_file import read_metrics
     from research_train.record.record import checkpoint_folders, record_as_json
+    from research_train.record.resolved_config import read_resolved_config
     from research_train.record.summary import seal_state
 
     try:
-        config, wrong = read_flat_config(run.folder), None
+        config, wrong = read_resolved_config(run.folder, run.record), None
     except ConfigError as error:
         config, wrong = {}, str(error)
     sizes = {
