@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
@@ -45,6 +46,22 @@ def output(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
 def print_json(value: dict[str, Any]) -> None:
     """Print one JSON object."""
     print(json.dumps(value, indent=2))
+
+
+def print_rows(columns: list[str], rows: list[list[str]]) -> None:
+    """A table; rich lays it out only where it must fold, which takes 0.3 s for 1,000 rows."""
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
+        print_table(columns, rows)
+        return
+    shown = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in lines
+    ]
+    if sys.stdout.isatty():
+        shown[0] = f"\033[1m{shown[0]}\033[0m"
+    print("\n".join(shown))
 
 
 def print_table(columns: list[str], rows: list[list[str]]) -> None:

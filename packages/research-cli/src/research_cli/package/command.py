@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from research_cli.printing import Json, examples, new_app, output, print_json
-from research_cli.run.screens import print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
 
 if TYPE_CHECKING:
     from research_cli.package.state import PackageState

@@ -12,14 +12,13 @@ from research_data.progress import say
 from research_data.shown import print_line
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, new_app, output, print_json
+from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
 from research_cli.run.screens import (
     brief,
     comparison_json,
     complete,
     list_table,
     print_comparison,
-    print_rows,
     show_lines,
 )
 from research_cli.run.watch import end_of_watch, watch_live, watch_plain

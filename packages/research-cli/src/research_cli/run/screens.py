@@ -1,16 +1,11 @@
 """What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from research_data.shown import print_line, printable
+from research_data.shown import print_line, shown_age, shown_duration, shown_number
 
-from research_cli.printing import print_table
+from research_cli.printing import print_rows
 
 if TYPE_CHECKING:
     from research_train.history.comparison import RunComparison
@@ -217,55 +212,6 @@ def print_comparison(comparison: "RunComparison") -> None:
         print_line(f"files of the code that differ: {', '.join(files[:10])}{more}")
     for run in comparison.missing_archives:
         print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
-
-
-def print_rows(columns: list[str], rows: list[list[str]]) -> None:
-    """A table; rich lays it out only where it must fold, which takes 0.3 s for 1,000 rows."""
-    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
-        print_table(columns, rows)
-        return
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in lines
-    ]
-    if sys.stdout.isatty():
-        shown[0] = f"\033[1m{shown[0]}\033[0m"
-    print("\n".join(shown))
-
-
-def shown_number(value: object) -> str:
-    """A number, or any other value, short enough for a table."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def shown_age(moment: str) -> str:
-    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
-    with suppress(ValueError):
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-        for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-            if seconds >= length:
-                return f"{seconds // length:.0f} {unit} ago"
-        return "just now"
-    return moment
-
-
-def shown_duration(seconds: float | None) -> str:
-    """Seconds as 12.3 s or 1:02:03; None as -."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def _key_of(text: str) -> str:

@@ -3,10 +3,10 @@
 import json
 from typing import TYPE_CHECKING
 
-from research_data.shown import print_line, printable
+from research_data.shown import print_line, printable, shown_age, shown_number
 
 from research_cli.printing import say_unless
-from research_cli.run.screens import brief, shown_age, shown_number
+from research_cli.run.screens import brief
 
 if TYPE_CHECKING:
     from research_train.record.metrics_file import Point
