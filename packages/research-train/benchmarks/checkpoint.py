@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from research_train import TrainState, load_checkpoint
-from research_train.state.checkpoint import view_snapshot
+from research_train.state.snapshot import view_snapshot
 from research_train.state.writer import CheckpointWriter
 from torch import nn
 

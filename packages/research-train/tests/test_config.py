@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from research_train import ConfigError, load_config
-from research_train.experiment.config import dump_yaml
+from research_train.experiment.yaml_file import dump_yaml
 from research_train.record.resolved_config import read_resolved_config
 
 YAML = """\

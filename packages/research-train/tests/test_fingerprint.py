@@ -64,10 +64,10 @@ EDITS = [
     ("a module nobody imports", f"{PAPER}/new.py", None, "width = 3\n", NONE),
     ("a test", "papers/tiny/tests/test_tiny.py", None, "assert True\n", NONE),
     ("prose", "papers/tiny/README.md", None, "More.\n", NONE),
-    ("the listing of runs", f"{TRAIN}/run_table.py", None, "\nprint('listed')\n", NONE),
-    ("a comparison", f"{TRAIN}/run_comparison.py", None, "\nprint('compared')\n", NONE),
-    ("a verdict", f"{TRAIN}/claims.py", None, "\nprint('a new verdict')\n", NONE),
-    ("reproduce", f"{TRAIN}/reproduce.py", None, "\nX = 1\n", NONE),
+    ("the listing of runs", f"{TRAIN}/history/table.py", None, "\nprint('listed')\n", NONE),
+    ("a comparison", f"{TRAIN}/history/comparison.py", None, "\nprint('compared')\n", NONE),
+    ("a verdict", f"{TRAIN}/claims/claim.py", None, "\nprint('a new verdict')\n", NONE),
+    ("reproduce", f"{TRAIN}/evidence/reproduce.py", None, "\nX = 1\n", NONE),
     ("a figure", "src/research_viz/curves.py", None, "\nprint('drawn')\n", NONE),
     (
         "a class in a file of research-models",
@@ -84,14 +84,14 @@ EDITS = [
     # What can.
     (
         "arithmetic in the loop",
-        f"{TRAIN}/trainer.py",
+        f"{TRAIN}/loop/gradients.py",
         "loss.backward()",
         "(1.0 * loss).backward()",
         TRAINER,
     ),
     (
         "a seed",
-        f"{TRAIN}/random_state.py",
+        f"{TRAIN}/state/random_state.py",
         "torch.manual_seed(seed)",
         "torch.manual_seed(seed + 1)",
         ALL,

@@ -25,7 +25,7 @@ from research_train import (
     runs,
     tag_run,
 )
-from research_train.experiment.config import dump_yaml, read_yaml
+from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.history.changes import plan_removal
 from research_train.record.environment import Environment, GitState
 from research_train.record.record import Attempt, record_as_json, utc_now

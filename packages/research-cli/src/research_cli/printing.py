@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from shutil import get_terminal_size
 from typing import Annotated, Any
@@ -64,8 +64,13 @@ def print_rows(columns: list[str], rows: list[list[str]]) -> None:
     print("\n".join(shown))
 
 
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table for a person, or, in a pipe, one whose rows are never cut."""
+def print_table(
+    columns: list[str], rows: list[list[str]], styles: Mapping[str, str] | None = None
+) -> None:
+    """Print a table for a person, or, in a pipe, one whose rows are never cut.
+
+    styles: of the cells that hold one of these words, at a terminal.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -75,6 +80,6 @@ def print_table(columns: list[str], rows: list[list[str]]) -> None:
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell), (styles or {}).get(cell, "")) for cell in row))
     with suppress(BrokenPipeError):
         console.print(table)

@@ -1,5 +1,6 @@
-"""The public names. research-cli also uses the modules `command_line.edge`, `processes.children`,
-`processes.signals`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
+"""The public names. research-cli also uses the modules `command_line.edge`,
+`experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
+`versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
 `code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce` and
 `results.report`.
 """
@@ -20,9 +21,10 @@ from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import RequirementError as RequirementError
 from .errors import RunError as RunError
 from .evaluating import evaluate_run as evaluate_run
+from .evidence.reproduce import reproduce as reproduce
 from .experiment.config import ConfigSection as ConfigSection
 from .experiment.config import TrainConfig as TrainConfig
-from .experiment.config import load_config as load_config
+from .experiment.config_values import load_config as load_config
 from .experiment.members import Experiment as Experiment
 from .experiment.members import Member as Member
 from .experiment.members import find_member as find_member
@@ -44,9 +46,6 @@ from .history.exchange import import_run as import_run
 from .history.rerun import Rerun as Rerun
 from .history.rerun import rerun as rerun
 from .history.table import runs as runs
-from .launch import new_run as new_run
-from .launch import resumed_run as resumed_run
-from .launch import train_run as train_run
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy
 from .loop.metrics import classification_loss as classification_loss
@@ -74,8 +73,11 @@ from .record.resume import open_run as open_run
 from .record.run import Run as Run
 from .record.start import start_run as start_run
 from .record.summary import RunSummary as RunSummary
-from .state.checkpoint import TrainState as TrainState
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
+from .state.train_state import TrainState as TrainState
+from .training import new_run as new_run
+from .training import resumed_run as resumed_run
+from .training import train_run as train_run
 
 __version__: str

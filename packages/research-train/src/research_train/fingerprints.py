@@ -18,7 +18,7 @@ from typing import Any
 
 from research_train.code.fingerprint import code_identity, fingerprint
 from research_train.command_line.edge import at_the_edge
-from research_train.experiment.config import load_config
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Member, find_member, installed_members
 from research_train.experiment.needs import prepare_assets
 from research_train.processes.hash_seed import start_with_fixed_hashes

@@ -48,7 +48,8 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
-    from research_train.evidence.reproduce import due_runs, plan_runs
+    from research_train.evidence.plan import plan_runs
+    from research_train.evidence.reproduce import due_runs
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)

@@ -23,7 +23,9 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
     )
     def list_(json: Json = False) -> None:
         """List the packages: version, releases, what is unreleased, who requires and runs what."""
-        from research_cli.package.state import packages, workspace_here
+        from research_train.experiment.workspace_members import workspace_here
+
+        from research_cli.package.state import packages
 
         found = packages(workspace_here())
         if json:
@@ -42,8 +44,9 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from dataclasses import asdict
 
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.package.check import check_packages
-        from research_cli.package.state import workspace_here
 
         checked = check_packages(workspace_here())
         history = "as in git's history" if checked.history else "no git here to compare them with"
@@ -77,9 +80,9 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         from dataclasses import asdict
 
         from research_data.progress import say
+        from research_train.experiment.workspace_members import workspace_here
 
         from research_cli.package.impact import measure_impact
-        from research_cli.package.state import workspace_here
 
         impacts = measure_impact(workspace_here(), name, steps, say)
         if json:
@@ -135,10 +138,10 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from research_data.errors import UsageError
         from research_train.errors import Interrupted
+        from research_train.experiment.workspace_members import workspace_here
 
         from research_cli.package.plan import Bump, plan_release
         from research_cli.package.release import release_package
-        from research_cli.package.state import workspace_here
 
         if bump not in list(Bump):
             raise UsageError(f"--bump {bump}: one of {', '.join(Bump)}")

@@ -22,7 +22,8 @@ from research_train.experiment.members import Member, did_you_mean, installed_me
 from research_train.processes.children import start_child
 from research_train.record.metrics_file import read_metrics, repeatable_part
 from research_train.record.record import checkpoint_digests
-from research_train.versions.hand_over import Choice, choose_versions, environment_under
+from research_train.versions.choice import Choice, choose_versions
+from research_train.versions.hand_over import environment_under
 from research_train.versions.releases import releases
 from research_train.versions.requirements import internal_packages
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from packaging.version import InvalidVersion, Version
 from research_data.errors import ResearchError, UsageError
 from research_train.code.git import run_git
+from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import RELEASES, releases
 
 from research_cli.children import git
 from research_cli.package.changelog import unreleased_entries
-from research_cli.package.state import find_package, version_of
+from research_cli.package.state import find_package
 
 
 class Bump(StrEnum):
@@ -63,7 +64,7 @@ def plan_release(
     """
     folder = find_package(name, workspace)
     head = _head(workspace)
-    current = version_of(folder)
+    current = read_pyproject(folder).version
     released = [release.version for release in releases(folder)]
     newest = released[0] if released else None
     chosen = _wanted(version) if version else _bumped(current, newest, bump)

@@ -17,9 +17,8 @@ from pathlib import Path
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, StorageError
 from research_data.plain_files import read_toml
+from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.hand_over import without_releases
-
-from research_cli.package.state import members
 
 LOCK = "uv.lock"
 
@@ -95,7 +94,7 @@ def renewed_lock(workspace: Path, pyprojects: Mapping[str, bytes]) -> bytes:
             member.folder.relative_to(workspace).as_posix(): (
                 member.folder / "pyproject.toml"
             ).read_bytes()
-            for member in members(workspace)
+            for member in workspace_members(workspace)
         }
         for place, content in {**contents, **pyprojects}.items():
             (copy / place).mkdir(parents=True)

@@ -59,7 +59,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
     def list_(json: Json = False) -> None:
         """List papers and projects: title, year, verdicts, pins, last run."""
 
-        from research_cli.package.state import workspace_here
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.paper.half_deleted import find_leftovers
         from research_cli.paper.screens import list_rows, list_value
         from research_cli.paper.state import papers
@@ -97,7 +98,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         half-deleted paper stops every uv command: --mend moves it away, deleting nothing. With
         names, only what they name is looked at, and mended.
         """
-        from research_cli.package.state import workspace_here
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.paper.check import check_papers
         from research_cli.paper.half_deleted import find_leftovers
         from research_cli.paper.half_deleted import mend as mend_leftover
@@ -177,7 +179,8 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
 
 def make(member: "NewMember", json: bool) -> None:
     """Make a paper or project, and say what to type next."""
-    from research_cli.package.state import workspace_here
+    from research_train.experiment.workspace_members import workspace_here
+
     from research_cli.paper.new import create_member
 
     workspace = workspace_here()

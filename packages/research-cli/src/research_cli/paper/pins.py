@@ -13,7 +13,8 @@ from packaging.utils import canonicalize_name
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, UsageError
 from research_train.experiment.members import Member, did_you_mean
-from research_train.versions.hand_over import Choice, choose_versions, environment_under
+from research_train.versions.choice import Choice, choose_versions
+from research_train.versions.hand_over import environment_under
 from research_train.versions.releases import releases
 from research_train.versions.requirements import internal_packages, required_by
 from tomlkit.items import Array

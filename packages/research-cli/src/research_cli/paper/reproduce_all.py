@@ -115,8 +115,7 @@ def _members(names: Sequence[str], every: bool) -> list["Member"]:
     """The members of these names, or the workspace's that make claims. Raises UsageError."""
     from research_train.claims.claim import CLAIMS
     from research_train.experiment.members import find_member, installed_members
-
-    from research_cli.package.state import workspace_here
+    from research_train.experiment.workspace_members import workspace_here
 
     if bool(names) == every:
         raise UsageError("say which: research-cli paper reproduce NAME ..., or --all")

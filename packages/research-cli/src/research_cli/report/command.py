@@ -41,8 +41,8 @@ def with_report(app: typer.Typer) -> typer.Typer:
         The page needs no network and no other file. What can't be read is said in it.
         """
         from research_data import get_outputs_dir
+        from research_train.experiment.workspace_members import workspace_here
 
-        from research_cli.package.state import workspace_here
         from research_cli.report.page import write_report
 
         file = (out or get_outputs_dir() / "report.html").expanduser().absolute()

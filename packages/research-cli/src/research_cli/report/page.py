@@ -22,12 +22,12 @@ from research_data.durable import write_bytes
 from research_data.shown import printable, shown_duration, shown_number
 from research_train import runs as recorded_runs
 from research_train.experiment.members import Member, find_member
+from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.history.comparison import differing
 from research_train.history.curves import BESIDE_THE_POINT
 from research_train.record.record import utc_now
 from research_train.record.summary import RunSummary
 
-from research_cli.paper.state import member_folders
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
 from research_cli.report.facts import MemberFacts, arxiv_link, member_facts
 
@@ -94,7 +94,7 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
 
     Raises MemberError for a name there isn't, StorageError where the file can't be written.
     """
-    every = members = member_folders(workspace, unread=True)
+    every = members = workspace_members(workspace, TRAINABLE, unread=True)
     if papers:
         chosen = [find_member(name, members) for name in papers]
         members = [member for member in members if member in chosen]

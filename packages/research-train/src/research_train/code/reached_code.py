@@ -20,7 +20,7 @@ from research_train.versions.requirements import internal_packages
 # What every training goes through, though no paper imports it. The launcher around it reads words
 # and writes records; seeds, device and weights come from these.
 ROOTS = (
-    ("research_train.launch", "train_run"),
+    ("research_train.training", "train_run"),
     ("research_train.record.run", "Run"),
     ("research_train.state.random_state", "seed_everything"),
     ("research_train.processes.hash_seed", "FIXED"),

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from research_data import UsageError
 
-from research_train.experiment.config import describe_keys
+from research_train.experiment.config_keys import describe_keys
 from research_train.experiment.members import Experiment
 
 KEY_VALUE = "key=value"

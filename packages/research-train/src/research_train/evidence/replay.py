@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING
 from research_data.errors import ResearchError
 
 from research_train.code.fingerprint import NEUTRAL_KEYS
-from research_train.experiment.config import TrainConfig, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, find_member, installed_members
 from research_train.experiment.needs import prepare_assets
-from research_train.launch import train_run
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS
@@ -36,6 +36,7 @@ from research_train.record.record import (
     checkpoint_folders,
     read_record,
 )
+from research_train.training import train_run
 from research_train.versions.hand_over import start_under_requirements
 from research_train.versions.requirements import reached_packages
 

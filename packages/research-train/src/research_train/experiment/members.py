@@ -19,8 +19,7 @@ from packaging.utils import canonicalize_name
 from research_data import find_workspace
 
 from research_train.errors import ExperimentError, MemberError
-
-GROUP = "research.experiments"
+from research_train.experiment.pyproject import GROUP, Pyproject, read_pyproject
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class Member:
     def workspace(self) -> Path:
         """The workspace's root; the member's own folder where it stands alone."""
         return find_workspace(self.folder) or self.folder
+
+    @property
+    def pyproject(self) -> Pyproject:
+        """Its pyproject.toml as it is now. Raises UnreadableError."""
+        return read_pyproject(self.folder)
 
     def experiment(self, name: str | None = None) -> "Experiment":
         """The experiment of that name (with or without the member's in front), or the default.

@@ -1,4 +1,4 @@
-"""A paper's own `step=`: held to the run's keys, and its gradients averaged over processes.
+"""A paper's own `step=`: it is held to the keys, and its gradients are averaged over processes.
 
 What such a step uses of the trainer says what it can honour. That is looked at when it is about to
 change a weight for the first time, and at every update after; nothing is recorded before.
@@ -6,7 +6,7 @@ change a weight for the first time, and at every update after; nothing is record
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -14,27 +14,36 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from research_train.errors import RunError
+from research_train.experiment.config import TrainConfig
 from research_train.processes.world import World
 
-if TYPE_CHECKING:
-    from research_train.loop.trainer import Trainer
+
+class Training(Protocol):
+    """What is looked at of the Trainer whose step it is: the keys, and what they are about."""
+
+    config: TrainConfig
+    model: nn.Module
+    clip_norm: float | None
+    ddp: dict[str, Any]
+    world: World
+    uneven: bool
+    step: int
 
 
 class OwnStep:
     """A step of the paper's own, in place of `Trainer.train_step`.
 
     used: what it has called of the trainer in the step at hand (loss, backward, update, autocast,
-    scaler); updating: whether `update` is at work now.
+    scaler), and `updating` while `update` is at work.
     """
 
-    def __init__(self, step: "Callable[[Trainer[Any], Any], Tensor]"):
+    def __init__(self, step: Callable[[Any, Any], Tensor]):
         self.used: set[str] = set()
-        self.updating = False
         self._step = step
         self._first = True
 
     @contextmanager
-    def attached(self, trainer: "Trainer[Any]", optimizers: Iterable[Optimizer]) -> Iterator[None]:
+    def attached(self, trainer: Training, optimizers: Iterable[Optimizer]) -> Iterator[None]:
         """In this block the updates of these optimizers are looked at, and gradients averaged."""
         optimizers = list(optimizers)
         self._first = True
@@ -56,10 +65,9 @@ class OwnStep:
                 stack.enter_context(averaged_gradients(parameters, trainer.world))
             yield
 
-    def __call__(self, trainer: "Trainer[Any]", batch: Any) -> Tensor:
+    def __call__(self, trainer: Training, batch: Any) -> Tensor:
         """One step; returns its loss. Raises RunError: it goes around what a key asks for."""
         self.used.clear()
-        self.updating = False
         if trainer.world.size > 1 and trainer.ddp.get("broadcast_buffers", True):
             _broadcast(list(trainer.model.buffers()))
         if not self._first:
@@ -78,17 +86,17 @@ class OwnStep:
     def _updated_by_trainer(self) -> bool:
         return "update" in self.used
 
-    def _loss_of(self, trainer: "Trainer[Any]", batch: Any) -> Tensor:
+    def _loss_of(self, trainer: Training, batch: Any) -> Tensor:
         loss = self._step(trainer, batch)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             kind = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
             raise RunError(f"step= must return the loss, a scalar tensor: it returned {kind}")
         return loss.detach().reshape(())
 
-    def _refuse_what_it_ignores(self, trainer: "Trainer[Any]") -> None:
+    def _refuse_what_it_ignores(self, trainer: Training) -> None:
         config, used = trainer.config, self.used
         computed = bool(used & {"loss", "backward"})
-        scaled = "scaler" in used or (self.updating and "backward" in used)
+        scaled = "scaler" in used or ("updating" in used and "backward" in used)
         ignored = {
             f"accumulate={config.accumulate}": config.accumulate > 1 and "backward" not in used,
             f"precision={config.precision}": {
@@ -97,7 +105,8 @@ class OwnStep:
                 "float16": not scaled or not (computed or "autocast" in used),
             }[config.precision],
             "compile=true": config.compile and not computed,
-            f"clip_norm={trainer.clip_norm}": trainer.clip_norm is not None and not self.updating,
+            f"clip_norm={trainer.clip_norm}": trainer.clip_norm is not None
+            and "updating" not in used,
             f"parts of a batch that differ in size on {trainer.world.size} processes": (
                 trainer.uneven and not computed
             ),

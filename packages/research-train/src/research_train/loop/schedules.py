@@ -5,7 +5,12 @@ resume finds it where it was.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch.optim import Optimizer
+
+from research_train.errors import RunError
 
 Schedule = Callable[[int], float]
 
@@ -37,3 +42,29 @@ def warm_up(steps: int, then: Schedule | None = None) -> Schedule:
     """
     after = then or constant()
     return lambda step: (step + 1) / steps if step < steps else after(step - steps)
+
+
+class BaseRates:
+    """The learning rates that optimizers began with, which a schedule multiplies."""
+
+    def __init__(self, optimizers: Sequence[Optimizer]):
+        self._optimizers = optimizers
+        self._rates = [group["lr"] for group in self._groups()]
+
+    def multiply(self, factor: float) -> None:
+        """Set every learning rate to its base rate times factor.
+
+        Raises RunError where groups of parameters have come since.
+        """
+        groups = self._groups()
+        if len(groups) != len(self._rates):
+            raise RunError(
+                f"the optimizer has {len(groups)} parameter groups, {len(self._rates)} when the "
+                "Trainer was made: the schedule can't know the rates of the others. Make all "
+                "groups first, those to come with parameters that don't require gradients."
+            )
+        for group, rate in zip(groups, self._rates, strict=True):
+            group["lr"] = rate * factor
+
+    def _groups(self) -> list[dict[str, Any]]:
+        return [group for optimizer in self._optimizers for group in optimizer.param_groups]

@@ -20,15 +20,15 @@ from research_train.processes.signals import stopping_signals
 PATIENCE = 20.0  # seconds that the others have to end by themselves when one has failed
 
 
-def run_processes(count: int, words: Sequence[str]) -> int:
-    """Run `train` with these words in so many processes; returns the exit code.
+def run_processes(count: int, module: str, words: Sequence[str]) -> int:
+    """Run a module with these words in so many processes; returns the exit code.
 
     That is the first process's, or that of another which failed. A signal is passed on to all.
     """
     port = _free_port()
     processes = [
         start_child(
-            [sys.executable, "-P", "-m", "research_train.processes.several", *words],
+            [sys.executable, "-P", "-m", module, *words],
             {
                 **os.environ,
                 "RANK": str(rank),
@@ -83,10 +83,3 @@ def _free_port() -> int:
 
 def _threads(count: int) -> str:
     return str(max(1, (os.cpu_count() or 1) // count))
-
-
-if __name__ == "__main__":
-    from research_train.launch import train_command
-
-    sys.argv[0] = "train"
-    sys.exit(train_command())

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from research_data.durable import write_bytes
 
-from research_train.experiment.config import TrainConfig, dump_yaml, read_yaml
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.record.folders import CONFIG
 from research_train.record.record import RunRecord
 

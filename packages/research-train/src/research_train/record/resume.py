@@ -12,7 +12,8 @@ from research_data.durable import write_bytes
 from research_train.code.archive import changed_files
 from research_train.code.fingerprint import fingerprint
 from research_train.errors import RunError
-from research_train.experiment.config import TrainConfig, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
 from research_train.record.finding import find_run, last_run
 from research_train.record.folders import (

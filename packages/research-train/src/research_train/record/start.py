@@ -14,7 +14,8 @@ from research_data.durable import new_folder, sha256_file, write_json
 
 from research_train.code.archive import archive_source
 from research_train.code.fingerprint import fingerprint
-from research_train.experiment.config import TrainConfig, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, Member
 from research_train.processes.world import World
 from research_train.record.environment import (

@@ -83,7 +83,7 @@ class WandbTracker:
     def __init__(self, folder: Path):
         import wandb
 
-        from research_train.experiment.config import read_yaml
+        from research_train.experiment.yaml_file import read_yaml
         from research_train.record.record import read_record
 
         record, config = read_record(folder), read_yaml(folder / CONFIG)

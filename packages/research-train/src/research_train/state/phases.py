@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from research_train.errors import RunError
-
-STATE = "state.json"
+from research_train.state.train_state import STATE
 
 
 @dataclass(frozen=True)

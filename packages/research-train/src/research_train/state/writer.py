@@ -7,7 +7,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from research_train.state.checkpoint import Snapshot, write_snapshot
+from research_train.state.checkpoint import write_snapshot
+from research_train.state.snapshot import Snapshot
 
 
 class CheckpointWriter:

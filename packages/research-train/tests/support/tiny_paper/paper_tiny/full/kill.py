@@ -4,7 +4,7 @@ import os
 import signal
 from collections import Counter
 
-from research_train import checkpoint, checkpoint_writer
+from research_train.state import checkpoint, writer
 
 seen: Counter[str] = Counter()
 
@@ -31,12 +31,12 @@ def install() -> None:
 
     before(checkpoint, "save_file", lambda words: f"before {words[1].name}")
     before(checkpoint, "write_json", lambda words: f"before {words[0].name}")
-    before(checkpoint_writer, "write_snapshot", lambda words: "checkpoint begins")
-    after = checkpoint_writer.write_snapshot
+    before(writer, "write_snapshot", lambda words: "checkpoint begins")
+    after = writer.write_snapshot
 
     def written(*words):
         folder = after(*words)
         count("checkpoint published")
         return folder
 
-    checkpoint_writer.write_snapshot = written
+    writer.write_snapshot = written

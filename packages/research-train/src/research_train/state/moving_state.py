@@ -36,7 +36,7 @@ HASHED = 2**20  # bytes: of a larger tensor it is asked whether torch has counte
 SAMPLED = 4096  # and so many of its values are looked at: nothing counts writes through `.data`
 
 
-class TrainingState:
+class MovingState:
     """What holds state in a training, and how it stood at the start.
 
     averaged: the averaged model. others: functions of the paper's own and whatever else may keep
@@ -131,7 +131,7 @@ class TrainingState:
 
 
 def extra_state(model: nn.Module) -> dict[str, Any]:
-    """What modules say of themselves (`get_extra_state`), by the names of `TrainingState.moved`."""
+    """What modules say of themselves (`get_extra_state`), by the names of `MovingState.moved`."""
     return {
         f"{MODEL}:{path}:{EXTRA}": module.get_extra_state()
         for path, module in model.named_modules()

@@ -1,0 +1,162 @@
+"""The checkpoints of a training: written, kept or removed, and gone on from."""
+
+import shutil
+from typing import Any
+
+import torch
+from research_data.batches.source import BatchSource
+from research_data.errors import StorageError
+from research_data.progress import say
+from torch import nn
+
+from research_train.errors import RunError
+from research_train.processes.world import gather
+from research_train.record.run import Run
+from research_train.state.checkpoint import load_checkpoint
+from research_train.state.moving_state import MovingState
+from research_train.state.optimizer_state import Optimizers
+from research_train.state.phases import Phase, kept_steps, phases_before, refuse_another_length
+from research_train.state.random_state import RandomState, seed_everything
+from research_train.state.snapshot import refuse_unstorable, view_snapshot
+from research_train.state.train_state import TrainState
+from research_train.state.writer import CheckpointWriter
+
+
+class Checkpoints:
+    """Writes the checkpoints of a run in the background, and puts a training back to one.
+
+    scaler: of the gradients in float16.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        model: nn.Module,
+        optimizer: Optimizers,
+        ema: nn.Module | None,
+        scaler: torch.amp.GradScaler,
+    ):
+        self._run = run
+        self._model = model
+        self._optimizer = optimizer
+        self._ema = ema
+        self._scaler = scaler
+        self._writer = CheckpointWriter()
+
+    def begin(self, batches: BatchSource[Any], **functions: object) -> None:
+        """Note how everything stands before a phase.
+
+        functions: the paper's own, which may keep state. Raises RunError or CheckpointError for
+        what moves and can't be stored.
+        """
+        self._moving = MovingState(self._model, self._optimizer, self._ema, **functions)
+        self.try_to_save(batches)
+
+    def try_to_save(self, batches: BatchSource[Any]) -> None:
+        """A checkpoint without a disk: what it can't hold is found before the training is lost."""
+        state = TrainState(data=batches.state_dict(), moving=self._moving.moved())
+        refuse_unstorable(view_snapshot(self._model, self._optimizer, state, self._ema))
+
+    def save(self, state: TrainState, phase: Phase, must: bool) -> None:
+        """Have a checkpoint written by the first process; wait for it where it must be there.
+
+        state: without what the run, the scaler and the other processes add. phase: the present one,
+        so far. Raises StorageError.
+        """
+        run = self._run
+        state.ranks = gather(vars(state.random), run.world)[1:]
+        if run.world.rank > 0:
+            return
+        self.wait(raising=run.config.checkpoint_failure == "stop")  # for the one before
+        folder = run.checkpoint_folder(state.step)
+        if not folder.exists():
+            state.scaler = self._scaler.state_dict() or None
+            state.phases = [[each.steps, each.end, each.best] for each in run.phases]
+            state.lines = run.lines
+            state.moving = self._moving.moved()
+            snapshot = view_snapshot(self._model, self._optimizer, state, self._ema)
+            kept = kept_steps([*run.phases, phase])
+            self._writer.write(folder, snapshot, lambda: self._forget(kept))
+        if must:
+            self.wait(raising=True)
+
+    def wait(self, raising: bool) -> None:
+        """Wait until none is being written. Raises StorageError, or only says it."""
+        try:
+            self._writer.wait()
+        except StorageError as error:
+            if raising:
+                raise
+            say(f"warning: {error} Training goes on without that checkpoint.")
+
+    def close(self) -> None:
+        """Wait until none is being written; an error there is not the news any more."""
+        self._writer.close()
+
+    def remove(self, step: int) -> None:
+        """Remove the checkpoint of a step, where there is one."""
+        if self._run.world.rank == 0:
+            shutil.rmtree(self._run.checkpoint_folder(step), ignore_errors=True)
+
+    def restore(self, batches: BatchSource[Any], start: int, length: int) -> TrainState | None:
+        """Put all that a checkpoint holds back to where this phase stood in it, or at its end.
+
+        start, length: the phase's first step, and how many it is to train. Returns what else the
+        checkpoint says; None where the phase begins anew. Sets `run.replaying`: others followed.
+        Raises RunError or CheckpointError where it doesn't fit.
+        """
+        run, number = self._run, len(self._run.phases)
+        if run.passed is None:  # once: training on, that checkpoint may be removed
+            run.passed = phases_before(run.resume_from) if run.resume_from else []
+        passed = run.passed
+        if run.resume_from is None or number > len(passed):
+            if number == 0:
+                if (weights := run.init_weights()) is not None:
+                    load_checkpoint(weights, self._model)
+                self._restore_rank(None, start)
+            return None
+        checkpoint = run.resume_from
+        if number < len(passed):
+            refuse_another_length(number, passed[number], length)
+            checkpoint = run.checkpoint_folder(passed[number].end)
+            if length == 0:
+                return None
+        state = load_checkpoint(checkpoint, self._model, self._optimizer, self._ema)
+        if state.data is None:
+            raise RunError(f"{checkpoint}: holds no position in the data")
+        if run.checkpoint_folder(state.step).name != checkpoint.name:
+            raise RunError(f"{checkpoint}: holds the state of step {state.step}")
+        try:
+            batches.load_state_dict(state.data)
+        except ValueError as error:
+            raise RunError(f"{checkpoint}: {error}") from error
+        if state.step > start + length:
+            raise RunError(
+                f"{checkpoint}: is {state.step - start} steps into a phase that is now to train "
+                f"{length}: start a new run"
+            )
+        self._moving.put_back(state.moving)
+        if state.scaler:
+            self._scaler.load_state_dict(state.scaler)
+        state.random.restore()
+        self._restore_rank(state, state.step)
+        run.replaying = number < len(passed)
+        return state
+
+    def _restore_rank(self, state: TrainState | None, step: int) -> None:
+        """The generators of a process but the first: its own of before, or new ones of the step."""
+        world = self._run.world
+        if world.rank == 0:
+            return
+        if state and len(state.ranks) == world.size - 1:
+            RandomState(**state.ranks[world.rank - 1]).restore()
+        else:
+            seed_everything(self._run.config.seed + 1_000_003 * world.rank + step)
+
+    def _forget(self, kept: set[int]) -> None:
+        """Remove the checkpoints that nothing keeps: neither new, nor round, nor in kept."""
+        every = self._run.config.keep_every
+        for folder in self._run.checkpoints()[: -self._run.config.keep_checkpoints]:
+            step = int(folder.name.removeprefix("step-"))
+            if step not in kept and not (every and step % every == 0):
+                shutil.rmtree(folder)

@@ -1,0 +1,69 @@
+"""What a training is refused for before its first step."""
+
+from collections.abc import Mapping, Sized
+from typing import Any
+
+from research_data.batches.source import BatchSource
+from research_data.progress import say
+from torch import nn
+
+from research_train.errors import RunError
+from research_train.record.run import Run
+from research_train.state.moving_state import start_training_mode
+
+DDP_OPTIONS = (
+    "broadcast_buffers",
+    "bucket_cap_mb",
+    "find_unused_parameters",
+    "gradient_as_bucket_view",
+    "static_graph",
+)
+OWN_STEP_DDP_OPTIONS = ("broadcast_buffers", "find_unused_parameters")
+
+
+def checked_ddp_options(options: Mapping[str, Any], own_step: bool) -> dict[str, Any]:
+    """Options for DistributedDataParallel. Raises RunError for one it hasn't, or can't honour."""
+    known = OWN_STEP_DDP_OPTIONS if own_step else DDP_OPTIONS
+    if unknown := options.keys() - set(known):
+        why = "a step of one's own can have" if own_step else "there are"
+        raise RunError(f"ddp: no option {', '.join(sorted(unknown))}; {why} {', '.join(known)}")
+    return dict(options)
+
+
+def check_before_first_step(
+    run: Run, model: nn.Module, batches: BatchSource[Any], steps: int
+) -> bool:
+    """Check a `fit`, and set its batches and the model's modes; whether parts differ in size.
+
+    Batches come on the run's device, this process's part of each. A model that is in evaluation
+    mode as a whole is put into training mode. Raises RunError for what can't be right.
+    """
+    _refuse_wrong_fit(batches, steps)
+    if run.training:
+        raise RunError("fit was called while another fit of this run is at work")
+    size = run.world.size
+    try:
+        batches.to(run.device).shard(run.world.rank, size)
+    except ValueError as error:  # too few examples for so many processes
+        raise RunError(str(error)) from error
+    for name in start_training_mode(model):
+        if run.world.rank == 0:
+            say(
+                f"note: {name or 'the model'} is in evaluation mode, has parameters to train, and "
+                "stays so; .train() before `fit` lets it drop out, and norms see batches"
+            )
+    rest = 0 if batches.drop_last else batches.examples % batches.batch_size
+    return any(each % size for each in (batches.batch_size, rest))
+
+
+def _refuse_wrong_fit(batches: object, steps: object) -> None:
+    """Raises RunError for data whose place can't be saved: a list, a generator, a DataLoader."""
+    if not isinstance(batches, BatchSource):
+        count = f"{len(batches)} batches" if isinstance(batches, Sized) else "an unknown number"
+        raise RunError(
+            f"fit: {steps} steps are wanted of a {type(batches).__name__} with {count}, and a "
+            "resume could not find its place in it: hand in Batches, a StatefulDataLoader, or a "
+            "BatchSource"
+        )
+    if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
+        raise RunError(f"fit: steps must be a whole number of 0 or more, is {steps!r}")
