@@ -16,7 +16,7 @@ from research_cli.report.facts import MemberFacts, member_facts
 from research_train.claims.claim import judge, read_claims
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.record.summary import summarise
-from research_train.results.report import claims_rows
+from research_train.results.rows import claims_rows
 from workspaces import Workspace
 
 TITLE = 'Tiny <script>alert(1)</script> & "co"'

@@ -6,10 +6,14 @@ bidirectional override would turn the rest of the line around.
 """
 
 import codecs
+import difflib
 import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
+UNITS = ("B", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 100  # characters of a value in a sentence
 
 # What our own lines hold beyond ASCII, for a terminal or log file that has nothing else.
@@ -29,6 +33,63 @@ def printable(text: str, keep: str = "") -> str:
 def print_line(line: str) -> None:
     """Print a line on stdout, printable."""
     print(printable(line))
+
+
+def say(line: str) -> None:
+    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
+    with suppress(BrokenPipeError):
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def shown_size(count: float) -> str:
+    """Bytes for people: 1536000 -> `1.5 MB`."""
+    units = list(UNITS)
+    while abs(count) >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    unit = units[0]
+    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
+
+
+def shown_metric(value: float | None) -> str:
+    """A metric to four decimals, or to four digits where these would hide it."""
+    if value is None:
+        return "none: it was no finite number"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def table_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False
+) -> Iterator[str]:
+    """A table as lines of printable text, each column as wide as it needs.
+
+    right: whether the columns after the first hold numbers, and end where their heads do.
+    """
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
+        cells = [
+            cell.rjust(width) if right and index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """`1 file`, `1,200 files`. several: the plural that no `s` makes, `entries`."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """`a, b, c`, or of more than most `a, b, c and 4 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest known name, or nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def brief(value: object) -> str:

@@ -1,8 +1,9 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce` and
-`results.report`.
+`code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
+`results.recorded`,
+`results.rows`, `results.readme` and `results.report`.
 """
 
 from .claims.claim import Claim as Claim

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from research_data.errors import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say, shown_metric
 
 from research_train.command_line.edge import at_the_edge
-from research_train.command_line.text_table import shown_metric
 from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes

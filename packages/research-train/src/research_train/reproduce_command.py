@@ -13,8 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser
@@ -61,7 +60,8 @@ def _reproduce(words: Sequence[str]) -> int:
             print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
     from research_train.evidence.reproduce import reproduce
-    from research_train.results.report import read_readme, write_report
+    from research_train.results.readme import read_readme
+    from research_train.results.report import write_report
     from research_train.results.screen import live_table
 
     if not options.quick:
@@ -85,8 +85,9 @@ def _reproduce(words: Sequence[str]) -> int:
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
-    from research_train.command_line.text_table import table_lines
-    from research_train.results.report import COLUMNS, claims_rows, verdict_notes
+    from research_data.shown import table_lines
+
+    from research_train.results.rows import COLUMNS, claims_rows, verdict_notes
 
     rows = claims_rows(outcome.findings)
     if outcome.quick:
@@ -105,7 +106,7 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    for line in table_lines(COLUMNS, rows):
+    for line in table_lines(COLUMNS, rows, right=True):
         print_line(line)
     for each in outcome.failed:
         print_line(f"failed: {each.needed.label}: {each.why}")

@@ -75,7 +75,8 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
         What is here and intact is not fetched again. A pull that was stopped goes on with the
         files that are missing.
         """
-        from research_data.hub.pull import Request, pull_dataset
+        from research_data.hub.plan import Request
+        from research_data.hub.pull import pull_dataset
 
         configs, splits, limit = tuple(config or ()), tuple(split or ()), _bytes(max_size)
 
@@ -120,7 +121,8 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
 
         Pickled weights are never pulled: they run code when they are read.
         """
-        from research_data.hub.pull import Request, pull_model
+        from research_data.hub.plan import Request
+        from research_data.hub.pull import pull_model
 
         patterns, limit = tuple(include or ()), _bytes(max_size)
 

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from research_data.errors import ResearchError, UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import counted, print_line, say, shown_size
 
 from research_cli.printing import print_json, print_table, say_unless
 
@@ -67,8 +66,9 @@ def pull_each(
 def show_list(kind: "Kind", as_json: bool) -> None:
     """What is here, a row each, and what could be removed."""
     from research_data import Asset, list_assets
-    from research_data.assets.catalog import disk_size, kind_folder, leftovers, users_of
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size, kind_folder
+    from research_data.assets.removal import leftovers
+    from research_data.assets.users import users_of
 
     assets = list_assets(kind)
     users = users_of([asset.folder for asset in assets])
@@ -112,8 +112,7 @@ def show_list(kind: "Kind", as_json: bool) -> None:
     if rows:
         print_table(columns, rows)
     total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
-    many = "" if len(assets) == 1 else "s"
-    print_line(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
+    print_line(f"{counted(len(assets), kind)}, {shown_size(total)}, in {kind_folder(kind)}")
     for asset in assets:
         if not isinstance(asset, Asset):
             print_line(f"damaged: {asset.folder.name}: {asset.reason}")
@@ -133,8 +132,8 @@ def show_list(kind: "Kind", as_json: bool) -> None:
 def show_info(kind: "Kind", name: str, as_json: bool) -> None:
     """All that is known of one, and its files."""
     from research_data import find_asset
-    from research_data.assets.catalog import disk_size, users_of
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.users import users_of
 
     asset = find_asset(kind, name)
     users = users_of([asset.folder])[asset.folder]
@@ -155,7 +154,7 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
         "last used": f"{used:%Y-%m-%d %H:%M} UTC" if used else "never",
         "used by": ", ".join(users) or "no paper",
         "folder": str(asset.folder),
-        "size": f"{shown_size(manifest.size)} in {len(manifest.files)} files",
+        "size": f"{shown_size(manifest.size)} in {counted(len(manifest.files), 'file')}",
         "derived": shown_size(disk_size(asset.derived)),
     }
     for key, value in rows.items():
@@ -169,7 +168,6 @@ def verify_each(
 ) -> None:
     """Hash each; exit code 1 where one isn't sound."""
     from research_data import examine, list_assets
-    from research_data.progress import shown_size
 
     if bool(names) == every:
         raise UsageError(f"name the {kind}s to verify, or say --all")
@@ -187,7 +185,8 @@ def verify_each(
             say_unless(as_json, f"not repaired: {health.trouble}")
         if not health.damaged:
             manifest = asset.manifest  # type: ignore[union-attr]  # it can be read
-            say_unless(as_json, f"ok       {name}  {_files(manifest)}, {shown_size(manifest.size)}")
+            files = counted(len(manifest.files), "file")
+            say_unless(as_json, f"ok       {name}  {files}, {shown_size(manifest.size)}")
     if as_json:
         print_json({"assets": [{**asdict(h), "folder": str(h.folder)} for h in healths]})
     if not all(health.sound for health in healths):
@@ -203,8 +202,8 @@ def remove_each(
 ) -> None:
     """Remove each, or with dry_run say what that would free."""
     from research_data import remove_asset
-    from research_data.assets.catalog import disk_size, refuse_used, remove_derived
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.removal import refuse_used, remove_derived
 
     assets = [_find(kind, name) for name in names]  # all of them, before the first goes
     if not derived:
@@ -226,8 +225,8 @@ def remove_each(
 
 def clear_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
     """Remove what stopped pulls and imports left, or with dry_run say how much it is."""
-    from research_data.assets.catalog import disk_size, leftovers, remove_leftovers
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.removal import leftovers, remove_leftovers
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
     verb = "would remove" if dry_run else "removed"
@@ -261,8 +260,7 @@ def _show_plan(
     plan: Callable[[str, str | None], Any], name: str, offline: bool, update: bool, as_json: bool
 ) -> dict[str, Any]:
     from research_data import Asset, split_name
-    from research_data.hub.pull import plan_pull
-    from research_data.progress import shown_size
+    from research_data.hub.plan import plan_pull
 
     found = plan_pull(plan(*split_name(name)), offline, update)
     if isinstance(found, Asset):
@@ -272,9 +270,10 @@ def _show_plan(
         for file in found.missing:
             print_line(f"{shown_size(file.size):>9}  {file.name}")
         kept = len(found.files) - len(found.missing)
+        files = counted(len(found.missing), "file")
         print_line(
-            f"would fetch {len(found.missing)} files, {shown_size(found.missing_size)}, into "
-            f"{found.folder}" + (f"; {kept} are there" if kept else "")
+            f"would fetch {files}, {shown_size(found.missing_size)}, into {found.folder}"
+            + (f"; {counted(kept, 'file')} already there" if kept else "")
         )
     return {
         "name": name,
@@ -286,11 +285,6 @@ def _show_plan(
         "to_fetch": found.missing_size,
         "files": {file.name: file.size for file in found.missing},
     }
-
-
-def _files(manifest: Any) -> str:
-    count = len(manifest.files)
-    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _find(kind: "Kind", name: str) -> Any:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
+from research_data.shown import first_few
 from research_train.code.archive import imports, member_code
 from research_train.code.git import run_git
 from research_train.errors import RequirementError
@@ -126,10 +127,9 @@ def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator
         )
     for release in found:
         if release.version == version and (changed := changed_code(folder, release)):
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             yield (
                 f"{folder}: version is {version}, which is released, but src differs from that "
-                f"release: {', '.join(changed[:3])}{more}. Undo that, or go on to the next: "
+                f"release: {first_few(changed, 3)}. Undo that, or go on to the next: "
                 f"`uv version --package {name} {version.major}.{version.minor + 1}.0.dev0`"
             )
 

@@ -4,8 +4,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from research_data.shown import counted
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 
 if TYPE_CHECKING:
     from research_cli.package.state import PackageState
@@ -79,7 +80,7 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         """
         from dataclasses import asdict
 
-        from research_data.progress import say
+        from research_data.shown import say
         from research_train.experiment.workspace_members import workspace_here
 
         from research_cli.package.impact import measure_impact
@@ -88,7 +89,7 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
         if json:
             print_json({"impacts": [asdict(each) for each in impacts]})
         else:
-            print_rows(
+            print_table(
                 ["paper", "verdict", "most in", "by", ""],
                 [
                     [
@@ -205,7 +206,7 @@ def _as_json(state: "PackageState") -> dict[str, Any]:
 
 def _print_states(found: "list[PackageState]") -> None:
     """One table of the packages, one of who depends on them."""
-    print_rows(
+    print_table(
         ["package", "version", "releases", "unreleased"],
         [
             [
@@ -218,7 +219,7 @@ def _print_states(found: "list[PackageState]") -> None:
         ],
     )
     print()
-    print_rows(
+    print_table(
         ["package", "required by", "as", "runs"],
         [
             [state.name, each.by, str(each.requirement), str(each)]
@@ -229,9 +230,8 @@ def _print_states(found: "list[PackageState]") -> None:
 
 
 def _unreleased(state: "PackageState") -> str:
-    entries, files = len(state.entries), len(state.changed)
     counts = [
-        f"{entries} entr{'y' if entries == 1 else 'ies'}" if entries else "",
-        f"{files} file{'' if files == 1 else 's'}" if files else "",
+        counted(len(state.entries), "entry", "entries") if state.entries else "",
+        counted(len(state.changed), "file") if state.changed else "",
     ]
     return ", ".join(filter(None, counts)) or "nothing"

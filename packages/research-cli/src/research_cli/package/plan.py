@@ -7,6 +7,7 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 from research_data.errors import ResearchError, UsageError
+from research_data.shown import first_few
 from research_train.code.git import run_git
 from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import RELEASES, releases
@@ -110,10 +111,9 @@ def _refuse_unready(plan: Plan) -> None:
         )
     status = git(plan.workspace, "status", "--porcelain", "--untracked-files=all")
     if dirty := status.splitlines():
-        files = ", ".join(line[3:] for line in dirty[:5])
-        more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
+        files = first_few([line[3:] for line in dirty])
         raise ResearchError(
-            f"{plan.workspace}: changes that are in no commit: {files}{more}. A release is what a "
+            f"{plan.workspace}: changes that are in no commit: {files}. A release is what a "
             "commit holds: commit them, or `git stash --include-untracked`."
         )
 

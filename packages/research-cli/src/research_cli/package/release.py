@@ -29,7 +29,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError
-from research_data.progress import say
+from research_data.shown import say
 from research_train.errors import Interrupted
 from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import HASH, RELEASES, releases

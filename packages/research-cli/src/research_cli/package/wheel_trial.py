@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
-from research_data.progress import say
+from research_data.shown import say
 from research_train.experiment.workspace_members import workspace_members
 
 from research_cli.children import run, run_in_a_group

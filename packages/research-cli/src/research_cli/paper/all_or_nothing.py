@@ -5,7 +5,6 @@ its place in a moment, in an order in which every step leaves a workspace that r
 since `uv run --frozen` minds a member that the lock lacks, and none that only the lock knows.
 """
 
-import fcntl
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from research_data.durable import write_bytes
-from research_data.errors import ResearchError, StorageError
+from research_data.errors import ResearchError
+from research_data.lock import locked
 from research_data.plain_files import read_toml
 from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.hand_over import without_releases
@@ -66,12 +66,7 @@ def alone(workspace: Path) -> Iterator[None]:
 
     Raises StorageError.
     """
-    try:
-        held = (workspace / "pyproject.toml").open("rb")
-    except OSError as error:
-        raise StorageError(workspace / "pyproject.toml", error) from error
-    with held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # free again when this process ends, however it does
+    with locked(workspace / "pyproject.toml"):
         for left in (*workspace.glob(".*.partial"), *workspace.glob("p*/.*.partial")):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)

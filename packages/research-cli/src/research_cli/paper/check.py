@@ -15,11 +15,11 @@ from research_train.errors import MemberError
 from research_train.experiment.members import GROUP, Member, find_member
 from research_train.experiment.needs import hub_needs
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
-from research_train.results.report import RESULTS, read_readme, readme_block
+from research_train.results.readme import read_readme, readme_block
+from research_train.results.recorded import RESULTS, read_results, standings
 from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
-from research_cli.paper.recorded_results import read_results, standings
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from research_data.progress import say
+from research_data.shown import say
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
@@ -72,7 +72,7 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         if json:
             print_json({"papers": [list_value(state) for state in found]})
         elif found:
-            print_rows(*list_rows(found))
+            print_table(*list_rows(found))
         else:
             print("no paper yet: `research-cli paper new NAME` makes one")
 

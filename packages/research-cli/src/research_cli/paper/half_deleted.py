@@ -14,6 +14,7 @@ from pathlib import Path
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
+from research_data.shown import first_few
 from research_train.code.git import git_environment, run_git
 
 KINDS = ("papers", "projects", "packages")
@@ -34,8 +35,9 @@ class Leftover:
     tracked: bool
 
     def __str__(self) -> str:
-        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
-        what = f"holds {self.files[0]}{more} but" if self.files else "is a link to nowhere, and"
+        what = (
+            f"holds {first_few(self.files, 1)} but" if self.files else "is a link to nowhere, and"
+        )
         if self.tracked:
             away = f"brings it back, as does `git checkout -- {self.place}/pyproject.toml`"
         else:

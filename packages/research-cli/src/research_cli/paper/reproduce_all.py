@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
+from research_data.shown import say
 
 from research_cli.printing import Json, examples, print_json
 

@@ -10,9 +10,9 @@ from research_train.experiment.members import Member
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
 from research_train.record.folders import run_folders
 from research_train.record.summary import RunSummary, summarise
+from research_train.results.recorded import read_results, standings
 
 from research_cli.package.state import Dependent, requirements_met
-from research_cli.paper.recorded_results import read_results, standings
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 
 from research_data.errors import UsageError
-from research_train.experiment.members import did_you_mean
+from research_data.shown import did_you_mean
 
 from research_cli.paper.names import Kind, module_of
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from research_data.progress import say
+from research_data.shown import counted, say, shown_size
 
 from research_cli.printing import Json, examples, output
 
@@ -63,13 +63,9 @@ def with_report(app: typer.Typer) -> typer.Typer:
             "problems": written.problems,
         }
         counts = (
-            f"{_counted(written.papers, 'paper')}, {_counted(written.projects, 'project')}, "
-            f"{_counted(written.runs, 'run')}; {written.bytes / 1e6:.2f} MB"
+            f"{counted(written.papers, 'paper')}, {counted(written.projects, 'project')}, "
+            f"{counted(written.runs, 'run')}; {shown_size(written.bytes)}"
         )
         output(value, json, [counts, str(file)])
 
     return app
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

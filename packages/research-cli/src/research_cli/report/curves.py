@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from research_data.errors import ResearchError
+from research_data.shown import first_few
 from research_train.history.curves import (
     RunGroup,
     group_curve,
@@ -83,8 +84,7 @@ def _of_experiment(
         groups[0].runs[0], {each for claim in member.claims for each in claim.metrics}
     )
     if others := metrics[MOST_METRICS:]:
-        more = [f"{len(others) - 4} more"] if len(others) > 4 else []
-        left_out.append(f"metrics: {', '.join([*others[:4], *more])}")
+        left_out.append(f"metrics: {first_few(others, 4)}")
     remark = f"not drawn: {'; '.join(left_out)}" if left_out else ""
     for place, metric in enumerate(metrics[:MOST_METRICS]):
         curves = {group.label: _curve(experiment, group, metric, problems) for group in groups}

@@ -7,9 +7,17 @@ from typing import Literal
 from research_data.errors import ResearchError
 from research_train.claims.claim import CLAIMS, Claim, read_claims
 from research_train.experiment.members import Member
-from research_train.results.report import (
-    COLUMNS,
+from research_train.results.recorded import (
+    NO_EVIDENCE,
     RESULTS,
+    STALE,
+    RecordedResults,
+    Standing,
+    read_results,
+    standings,
+)
+from research_train.results.rows import (
+    COLUMNS,
     claim_row,
     claims_rows,
     shown_published,
@@ -19,14 +27,6 @@ from research_viz import ClaimRow
 
 from research_cli.package.state import requirements_met
 from research_cli.paper.names import ARXIV
-from research_cli.paper.recorded_results import (
-    NO_EVIDENCE,
-    STALE,
-    RecordedResults,
-    Standing,
-    read_results,
-    standings,
-)
 
 VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced", STALE, NO_EVIDENCE)
 

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import counted, print_line, say
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 from research_cli.run.screens import (
     brief,
     comparison_json,
@@ -103,9 +102,8 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             print_json({"folder": str(get_outputs_dir()), "runs": values})
             return
         if found:
-            print_rows(*list_table(found, [*conditions, *([sort] if sort else [])]))
-        many = "" if len(found) == 1 else "s"
-        print_line(f"{len(found)} run{many} in {get_outputs_dir()}")
+            print_table(*list_table(found, [*conditions, *([sort] if sort else [])]))
+        print_line(f"{counted(len(found), 'run')} in {get_outputs_dir()}")
 
     @app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))
     def show(run: Run, json: Json = False) -> None:
@@ -234,7 +232,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         The archive of their code goes with the last run of that code, unless it was used in the
         last ten minutes.
         """
-        from research_data.progress import shown_size
+        from research_data.shown import shown_size
         from research_train.history.changes import plan_removal, remove_runs
         from research_train.record.finding import find_any_run
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
+from research_data.shown import first_few, say
 
 from research_cli.printing import Json, examples, output
 from research_cli.run.command import Runs
@@ -135,5 +135,4 @@ def remarks(
 
 def _few(runs: "Sequence[RunSummary]") -> str:
     """The ids of the first few."""
-    more = [f"{len(runs) - 3} more"] if len(runs) > 3 else []
-    return ", ".join([*(run.id for run in runs[:3]), *more])
+    return first_few([run.id for run in runs], 3)

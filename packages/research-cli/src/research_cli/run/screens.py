@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from research_data.shown import print_line, shown_age, shown_duration, shown_number
+from research_data.shown import first_few, print_line, shown_age, shown_duration, shown_number
 
-from research_cli.printing import print_rows
+from research_cli.printing import print_table
 
 if TYPE_CHECKING:
     from research_train.history.comparison import RunComparison
@@ -102,7 +102,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
 
 def show_lines(value: dict[str, Any]) -> Iterable[str]:
     """What `complete` returned, line by line for people."""
-    from research_data.progress import shown_size
+    from research_data.shown import shown_size
 
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
@@ -204,12 +204,11 @@ def print_comparison(comparison: "RunComparison") -> None:
             cells.append(f"{numbers[1] - numbers[0]:+.4g}")  # type: ignore[operator]
         rows.append(["metrics" if index == 0 else "", name, *cells])
     columns = ["", "", *heads, *(["difference"] if two else [])]
-    print_rows(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
+    print_table(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
     if comparison.same_experiment:
         print("one experiment: the fingerprints are equal")
     if files := comparison.changed_files:
-        more = f" and {len(files) - 10} more" if len(files) > 10 else ""
-        print_line(f"files of the code that differ: {', '.join(files[:10])}{more}")
+        print_line(f"files of the code that differ: {first_few(files, 10)}")
     for run in comparison.missing_archives:
         print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
 

@@ -3,7 +3,7 @@
 import json
 from typing import TYPE_CHECKING
 
-from research_data.shown import print_line, printable, shown_age, shown_number
+from research_data.shown import print_line, printable, shown_age, shown_number, table_lines
 
 from research_cli.printing import say_unless
 from research_cli.run.screens import brief
@@ -11,7 +11,6 @@ from research_cli.run.screens import brief
 if TYPE_CHECKING:
     from research_train.record.metrics_file import Point
     from research_train.record.summary import RunSummary
-    from rich.table import Table
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 40  # characters
@@ -45,7 +44,8 @@ def watch_live(run: "RunSummary") -> None:
         of = f" of {steps}" if steps else ""
         age = shown_age(run.started)
         line = f"{run.paper}/{run.id}  {run.status}  started {age}  step {step:.0f}{of}"
-        return Group(Text(line, style="bold"), _watch_table(history))
+        table = Text(_watch_table(history), no_wrap=True, overflow="ellipsis")
+        return Group(Text(line, style="bold"), table)
 
     with Live(get_renderable=view, refresh_per_second=4):
         for point in follow_run(run.folder):
@@ -66,23 +66,13 @@ def end_of_watch(run: "RunSummary", as_json: bool) -> None:
         print_line(final)
 
 
-def _watch_table(history: "dict[str, list[float | None]]") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("metric", "now", "least", "most", ""):
-        table.add_column(column)
+def _watch_table(history: "dict[str, list[float | None]]") -> str:
+    rows = []
     for name, values in history.items():
         numbers = [value for value in values if value is not None] or [float("nan")]
-        row = (
-            name,
-            shown_number(values[-1]),
-            shown_number(min(numbers)),
-            shown_number(max(numbers)),
-        )
-        table.add_row(*(Text(printable(cell)) for cell in (*row, _sparkline(numbers))))
-    return table
+        shown = map(shown_number, (values[-1], min(numbers), max(numbers)))
+        rows.append([name, *shown, _sparkline(numbers)])
+    return "\n".join(table_lines(["metric", "now", "least", "most", ""], rows))
 
 
 def _sparkline(numbers: list[float]) -> str:

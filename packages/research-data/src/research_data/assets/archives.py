@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from research_data.assets.catalog import Asset, kind_folder, name_asset, refuse_name
+from research_data.assets.catalog import Asset, kind_folder
 from research_data.assets.manifest import (
     MANIFEST,
     OLD_MANIFEST,
@@ -26,11 +26,13 @@ from research_data.assets.manifest import (
     read_manifest,
     why_no_name,
 )
+from research_data.assets.names import name_asset, refuse_name
+from research_data.assets.pickles import is_pickle
 from research_data.assets.publish import publication, refuse_full_disk
 from research_data.assets.verify import CHUNK, OnBytes, sha256_of
 from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.hub.selection import is_pickle
 from research_data.progress import BytesProgress
+from research_data.shown import first_few
 
 LARGEST_MANIFEST = 256 << 20  # bytes; a million files
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet", ".arrow", ".txt", ".tar")
@@ -167,7 +169,7 @@ def _unpack(
                 f"{entry.sha256}. Nothing was imported."
             )
     if left:
-        raise AssetError(f"{path} ends before {', '.join(sorted(left)[:5])}. Nothing was imported.")
+        raise AssetError(f"{path} ends before {first_few(sorted(left))}. Nothing was imported.")
 
 
 def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:

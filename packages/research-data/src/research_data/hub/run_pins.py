@@ -19,7 +19,7 @@ from research_data.assets.catalog import KINDS, Asset, matching_assets
 from research_data.assets_dir import get_assets_dir
 from research_data.durable import new_folder
 from research_data.errors import AssetError, UsageError
-from research_data.hub.errors import redact
+from research_data.hub.address import redact
 from research_data.hub.settings import only_from
 
 RUN_ASSETS = "RESEARCH_RUN_ASSETS"  # in a run's environment: JSON, name -> revision of its assets

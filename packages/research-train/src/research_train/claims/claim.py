@@ -24,6 +24,8 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
 
+from research_data.shown import counted
+
 from research_train.claims.file import CLAIMS, Claim, Claims, KnownGap, read_claims
 from research_train.claims.numbers import (
     Censored,
@@ -140,7 +142,7 @@ def with_set_after(notes: Sequence[str], set_after: int | None) -> tuple[str, ..
     """The notes of a finding, with that its claim was set after so many runs of its setting."""
     if not set_after:
         return tuple(notes)
-    return (*notes, f"set after {set_after} run{'' if set_after == 1 else 's'}")
+    return (*notes, f"set after {counted(set_after, 'run')}")
 
 
 def _one_number(claim: Claim, values: Sequence[SeedValue]) -> Finding:

@@ -9,12 +9,12 @@ nothing. Runs of older code count where a replay gave the same bits (carried.py)
 that was interrupted goes on.
 """
 
-import fcntl
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from research_data import get_outputs_dir
+from research_data.lock import try_lock
 
 from research_train.claims.claim import Claims, Finding, with_set_after
 from research_train.errors import RunError
@@ -185,12 +185,11 @@ def _alone(member: Member) -> Iterator[None]:
     """Two at once would both train what is missing. Raises RunError for the second."""
     folder = get_outputs_dir() / member.name
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".reproduce.lock").open("a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise RunError(
-                f"another `reproduce` of {member.name} is at work: its runs will be there for this "
-                "one when it has ended"
-            ) from error
+    lock = try_lock(folder / ".reproduce.lock")
+    if lock is None:
+        raise RunError(
+            f"another `reproduce` of {member.name} is at work: its runs will be there for this one "
+            "when it has ended"
+        )
+    with lock:
         yield

@@ -5,7 +5,6 @@ They are found among the installed distributions, through the entry-point group
 `mnist1d`, `"mnist1d.double-descent" = "paper_mnist1d.double_descent"` another one.
 """
 
-import difflib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 from research_data import find_workspace
+from research_data.shown import did_you_mean
 
 from research_train.errors import ExperimentError, MemberError
 from research_train.experiment.pyproject import GROUP, Pyproject, read_pyproject
@@ -146,12 +146,6 @@ def find_member(name: str, members: Iterable[Member]) -> Member:
     raise MemberError(
         f"no paper or project {name!r} is installed.{did_you_mean(name, known)} Installed: {listed}"
     )
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name, or nothing."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def installed_from(distribution: importlib.metadata.Distribution) -> Path | None:

@@ -27,7 +27,7 @@ from research_data import (
     split_name,
 )
 from research_data.assets.manifest import Kind
-from research_data.progress import say
+from research_data.shown import say
 
 from research_train.errors import MemberError
 from research_train.experiment.members import Member

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from research_data.errors import UsageError
-
-from research_train.experiment.members import did_you_mean
+from research_data.shown import did_you_mean
 
 _CONDITION = re.compile(r"\s*([^\s<>=!]+)\s*(<=|>=|!=|==|=|<|>)\s*(.*?)\s*")
 _ORDERS: dict[str, Callable[[Any, Any], bool]] = {

@@ -33,8 +33,8 @@ from research_data import (
 from research_data.assets.verify import count_cores
 from research_data.durable import sha256_file
 from research_data.errors import UnreadableError
-from research_data.hub.client import is_offline
 from research_data.hub.run_pins import with_pins
+from research_data.hub.settings import is_offline
 from research_data.plain_files import read_json_object
 
 from research_train.code.git import OF_ONE_REPOSITORY

@@ -25,7 +25,7 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import write_json
-from research_data.progress import say
+from research_data.shown import say
 from torch import nn
 
 from research_train.errors import CheckpointError, Interrupted, MetricError, RunError

@@ -1,0 +1,19 @@
+"""Which files are pickled, and would run code when they are read: none is ever taken."""
+
+import fnmatch
+from collections.abc import Sequence
+
+PICKLES = (
+    *("*.bin", "*.pt", "*.pth", "*.pt2", "*.pth.*", "*.pt.*", "*.ckpt", "*.ckpt.*"),
+    *("*.pkl", "*.pickle", "*.joblib", "*.dill", "*.npy", "*.npz", "*.h5", "*.keras"),
+)
+
+
+def is_pickle(name: str) -> bool:
+    """Whether a file of that name may hold pickled Python objects."""
+    return matches(name.casefold(), PICKLES)
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a file's name is like one of the patterns."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
