@@ -3,11 +3,19 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from research_data.shown import first_few, print_line, shown_age, shown_duration, shown_number
+from research_data.shown import (
+    first_few,
+    print_line,
+    shown_age,
+    shown_duration,
+    shown_number,
+    shown_size,
+)
 
 from research_cli.printing import print_table
 
 if TYPE_CHECKING:
+    from research_train.history.changes import Removal
     from research_train.history.comparison import RunComparison
     from research_train.record.summary import RunSummary
 
@@ -44,21 +52,14 @@ def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[lis
     return columns, [[row[name] for name in columns] for row in rows]
 
 
-def brief(run: "RunSummary") -> dict[str, Any]:
+def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
+    recorded = ("experiment", "name", "ended", "seed", "note")
     return {
-        "id": run.id,
-        "paper": run.paper,
-        "experiment": record.experiment if record else None,
-        "name": record.name if record else None,
-        "status": run.status,
-        "started": run.started,
-        "ended": record.ended if record else None,
-        "seconds": run.seconds,
-        "seed": record.seed if record else None,
+        **{name: getattr(run, name) for name in ("id", "paper", "status", "started", "seconds")},
+        **{name: getattr(record, name, None) for name in recorded},
         "tags": record.tags if record else [],
-        "note": record.note if record else None,
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
@@ -88,7 +89,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
         if path.name != CHECKPOINTS and not path.name.startswith(".")
     }
     return {
-        **brief(run),
+        **as_json(run),
         "seal": seal_state(run),
         "config": config,
         "config_problem": wrong,
@@ -102,8 +103,6 @@ def complete(run: "RunSummary") -> dict[str, Any]:
 
 def show_lines(value: dict[str, Any]) -> Iterable[str]:
     """What `complete` returned, line by line for people."""
-    from research_data.shown import shown_size
-
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
     for name, sha256 in record.get("releases", {}).items():
@@ -170,18 +169,6 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
             yield f"  {each['time']} - {end}  {each['status']}  on {each['host']}"
 
 
-def comparison_json(comparison: "RunComparison") -> dict[str, Any]:
-    """What --json says of a comparison."""
-    return {
-        "runs": [brief(run) for run in comparison.runs],
-        "same_experiment": comparison.same_experiment,
-        "differences": comparison.differences,
-        "changed_files": comparison.changed_files,
-        "missing_archives": comparison.missing_archives,
-        "metrics": comparison.metrics,
-    }
-
-
 def print_comparison(comparison: "RunComparison") -> None:
     """A table, a column a run, and what is to be said below it."""
     from research_train.history.comparison import labels
@@ -211,6 +198,19 @@ def print_comparison(comparison: "RunComparison") -> None:
         print_line(f"files of the code that differ: {first_few(files, 10)}")
     for run in comparison.missing_archives:
         print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
+
+
+def removal_lines(removal: "Removal", done: bool) -> Iterable[str]:
+    """What removing runs frees, or has freed, line by line for people."""
+    verb = "removed" if done else "would remove"
+    for path, size in removal.runs.items():
+        yield f"{verb} {path}: {shown_size(size)}"
+    for path, size in removal.archives.items():
+        yield f"{verb} {path}, code that no other run has: {shown_size(size)}"
+    if removal.kept:
+        yield f"code is kept: {removal.kept}"
+    if not done:
+        yield f"{shown_size(removal.size)} in all; nothing is removed yet: add --yes to remove"
 
 
 def _key_of(text: str) -> str:
