@@ -35,53 +35,8 @@ def package_app(group: type[Any], rich: bool) -> typer.Typer:
             "research-cli package impact research-train",
             "research-cli package impact research-models --steps 200 --json",
         )
-<<<<<<< HEAD
     )(impact)
     app.command(
-=======
-    )
-    def impact(
-        name: Annotated[str, typer.Argument(metavar="NAME", help="The package.")],
-        steps: Annotated[
-            int, typer.Option(min=1, metavar="N", help="How long each paper is trained.")
-        ] = 20,
-        json: Json = False,
-    ) -> None:
-        """Say which papers would feel the unreleased changes of a package, and how.
-
-        Each paper that runs the workspace's own code is trained for some steps under the newest
-        release and under the working tree: is it bit-identical, are there other numbers and by how
-        much, does it crash? A crash makes the exit code 1.
-        """
-        from dataclasses import asdict
-
-        from research_data.shown import say
-        from research_train.experiment.workspace_members import workspace_here
-
-        from research_cli.package.impact import measure_impact
-
-        impacts = measure_impact(workspace_here(), name, steps, say)
-        if json:
-            print_json({"impacts": [asdict(each) for each in impacts]})
-        else:
-            print_table(
-                ["paper", "verdict", "most in", "by", ""],
-                [
-                    [
-                        each.paper,
-                        each.verdict,
-                        each.metric or "",
-                        "" if each.largest is None else f"{each.largest:.2g}",
-                        each.message or "",
-                    ]
-                    for each in impacts
-                ],
-            )
-        if any(each.verdict == "crashes" for each in impacts):
-            raise typer.Exit(1)
-
-    @app.command(
->>>>>>> house
         epilog=examples(
             "research-cli package release research-train --dry-run",
             "research-cli package release research-train                0.1.0.dev0 -> 0.1.0",
@@ -150,7 +105,7 @@ def impact(
         print_json({"impacts": list(map(asdict, impacts))})
     else:
         columns = ["paper", "verdict", "largest change", "by", "message"]
-        print_rows(columns, list(map(_impact_row, impacts)))
+        print_table(columns, list(map(_impact_row, impacts)))
     if any(each.verdict == "crashes" for each in impacts):
         raise typer.Exit(1)
 
@@ -226,15 +181,11 @@ def _print_states(found: "list[PackageState]") -> None:
     )
 
 
-<<<<<<< HEAD
 def _counts(unreleased: "Unreleased") -> str:
     entries, files = len(unreleased.entries), len(unreleased.changed)
-=======
-def _unreleased(state: "PackageState") -> str:
->>>>>>> house
     counts = [
-        counted(len(state.entries), "entry", "entries") if state.entries else "",
-        counted(len(state.changed), "file") if state.changed else "",
+        counted(entries, "entry", "entries") if entries else "",
+        counted(files, "file") if files else "",
     ]
     return ", ".join(filter(None, counts)) or "nothing"
 
