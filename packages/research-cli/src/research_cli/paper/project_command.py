@@ -12,10 +12,10 @@ from research_cli.printing import Json, examples, new_app
 
 def project_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli project`. rich: help is for a terminal."""
-    app = new_app(group, rich, "Projects: research of one's own. `paper list` has them as well.")
+    app = new_app(group, rich, "Create projects: research of your own. `paper list` lists them.")
 
     @app.callback()
-    def project() -> None:  # a group, though it has a single command by now
+    def project() -> None:  # makes typer keep `project` a group although it has a single command
         pass
 
     @app.command(
@@ -25,16 +25,20 @@ def project_app(group: type[Any], rich: bool) -> typer.Typer:
         )
     )
     def new(
-        name: Annotated[str, typer.Argument(metavar="NAME", help="a-z, 0-9 and hyphens.")],
+        name: Annotated[
+            str, typer.Argument(metavar="NAME", help="Short name: a-z, 0-9 and hyphens.")
+        ],
         notebook: Annotated[
-            bool, typer.Option("--notebook", help="With a notebook over its runs (uses viz).")
+            bool,
+            typer.Option("--notebook", help="Add a notebook over the project's runs (uses viz)."),
         ] = False,
         uses: Uses = "data,train",
         json: Json = False,
     ) -> None:
-        """Make a project that trains and passes its test at once, to be rewritten.
+        """Create a project from a template that trains and passes its test.
 
-        projects/NAME, with the lock renewed and the project installed; all of it, or nothing.
+        Creates projects/NAME, renews the lock and installs the project. When a step fails, nothing
+        is changed.
         """
         from research_cli.paper.templates import NewMember, read_uses
 

@@ -28,27 +28,30 @@ class CommandParser(argparse.ArgumentParser):
 def train_parser() -> CommandParser:
     """What `train` takes."""
     parser = _parser("train", "Train an experiment of a paper. The run is recorded under assets.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML in place of the paper's")
-    parser.add_argument("--name", metavar="TEXT", help="a name for the run, to find it by")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML file to use instead of the paper's config.yaml",
+    )
+    parser.add_argument("--name", metavar="TEXT", help="name of the run, to find it by")
     parser.add_argument(
         "--resume",
         nargs="?",
         const="",
         metavar="RUN",
-        help="go on with a run; without RUN the last that didn't finish",
+        help="resume a run: its id or how it begins; by default the last unfinished one",
     )
     parser.add_argument(
         "--nproc",
         type=int,
         metavar="N",
-        help="train in so many processes on this machine; batches and metrics stay the same",
+        help="number of processes on this machine; batches and metrics stay the same",
     )
     parser.add_argument(
-        "--any-code", action="store_true", help="resume though the code has changed since"
+        "--any-code", action="store_true", help="resume even if the code has changed since"
     )
-    parser.add_argument(
-        "--rebuild-data", action="store_true", help="make damaged generated data anew"
-    )
+    parser.add_argument("--rebuild-data", action="store_true", help="generate damaged data again")
     return parser
 
 
@@ -57,7 +60,11 @@ def evaluate_parser() -> CommandParser:
     parser = _parser(
         "evaluate", "Evaluate a finished run: print its numbers, record them, draw its figures."
     )
-    parser.add_argument("--run", metavar="RUN", help="which run; the last that completed")
+    parser.add_argument(
+        "--run",
+        metavar="RUN",
+        help="run to evaluate: its id or how it begins; by default the last completed one",
+    )
     return parser
 
 
@@ -65,7 +72,7 @@ def reproduce_parser() -> CommandParser:
     """What `reproduce` takes."""
     parser = _parser(
         "reproduce",
-        "Run what is missing for a paper's claims, and print what it published beside what we got.",
+        "Train the runs that a paper's claims lack, and print published against reproduced.",
     )
     parser.usage = "reproduce [CLAIM ...] [options]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -79,11 +86,25 @@ examples:
   uv run --package paper-mnist1d reproduce --dry-run    # which runs, and what they will cost
 """
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="in place of what is planned; no account then"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="number of seeds instead of the planned one; results.json then stays as it is",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; one a core")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of a few steps")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="number of trainings to run at once; by default one a core",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="train a few steps only, as a smoke test; judge nothing",
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show which runs are missing; train nothing"
+    )
     return parser
 
 
@@ -141,10 +162,14 @@ def _parser(command: str, description: str) -> CommandParser:
         prog=command, description=description, add_help=False, allow_abbrev=False
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--paper", metavar="NAME", help="which paper; see below")
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
-    parser.add_argument("-h", "--help", action="store_true", help="show this")
+    parser.add_argument(
+        "--paper",
+        metavar="NAME",
+        help="paper or project to use; by default found as described below",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress, only the result")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("-h", "--help", action="store_true", help="show this help")
     return parser
 
 
