@@ -1,8 +1,8 @@
-"""Half-deleted members: files without a pyproject.toml, as a switch of branches leaves them.
+"""Find and mend members without a pyproject.toml, as a switch of branches leaves them.
 
-uv takes every folder under papers/, projects/ and packages/ for a member and stops without its
-pyproject.toml, `uv run` included. It passes over folders that are hidden or hold only what git
-ignores.
+uv takes every folder under papers/, projects/ and packages/ for a member, and every uv command
+stops where one has no pyproject.toml. Folders that are hidden, or hold only files that git ignores,
+are passed over.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Pinning a paper to a version of one of our packages, and running anything under its pins."""
+"""Pin a paper to a version of one of our packages, and run commands under its pins."""
 
 import os
 import sys

@@ -145,7 +145,7 @@ def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
 def first_line(
     experiment: Experiment, packages: Mapping[str, str], releases: Collection[str]
 ) -> str:
-    """What is about to run, with the versions of our packages and torch. releases: those of ours."""
+    """What is about to run, with the versions of our packages (which are releases) and torch."""
     distribution = experiment.member.distribution
     shown = [f"{k} {v}{' (release)' if k in releases else ''}" for k, v in packages.items()]
     versions = ", ".join([*shown, f"torch {version('torch')}"])
