@@ -147,8 +147,8 @@ def _bumped(current: Version, newest: Version | None, bump: Bump) -> Version:
         return Version(f"{current.major}.{current.minor}.{current.micro}")
     if newest is None:
         raise UsageError(
-            f"--bump {bump}: nothing is released yet, so there is no version to raise. Leave it out "
-            f"to release {current.base_version}, or choose one with --version."
+            f"--bump {bump}: nothing is released yet, so there is no version to raise. Leave it "
+            f"out to release {current.base_version}, or choose one with --version."
         )
     return Version(
         {

@@ -1,7 +1,7 @@
 """Change a workspace's members completely or not at all.
 
-A kill puts nothing back. So uv works on copies elsewhere, and the results are moved into place in an
-order in which every step leaves a workspace that runs: uv.lock first, since `uv run --frozen`
+A kill puts nothing back. So uv works on copies elsewhere, and the results are moved into place
+in an order in which every step leaves a workspace that runs: uv.lock first, since `uv run --frozen`
 refuses a member that the lock lacks, but not one that only the lock has.
 """
 
