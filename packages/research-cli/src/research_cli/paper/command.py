@@ -1,5 +1,6 @@
 """`research-cli paper ...`: papers made, listed, checked, and what versions they run under."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -233,16 +234,9 @@ def _member(name: str) -> "Member":
 
 
 def _print(member: "Member", pin: "Pin", json: bool) -> None:
-    runs = "the workspace's" if pin.runs.release is None else "the release"
-    value = {
-        "paper": member.name,
-        "requirement": pin.requirement,
-        "before": pin.before,
-        "runs": str(pin.runs.version),
-        "release": pin.runs.release is not None,
-    }
+    runs = "the release" if pin.release else "the workspace's"
     lines = [
         f"{member.folder / 'pyproject.toml'}: {pin.before or 'nothing'} -> {pin.requirement}",
-        f"{member.distribution} runs {pin.runs.name} {pin.runs.version}, {runs}",
+        f"{member.distribution} runs {pin.requirement.name} {pin.runs}, {runs}",
     ]
-    output(value, json, lines)
+    output(asdict(pin), json, lines)
