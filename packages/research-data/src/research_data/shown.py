@@ -7,9 +7,11 @@ bidirectional override would turn the rest of the line around.
 
 import codecs
 import difflib
+import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 100  # characters of a value in a sentence
@@ -101,6 +103,39 @@ def brief(value: object) -> str:
     if len(text) <= LONGEST_VALUE:
         return text
     return f"{text[: LONGEST_VALUE - 15]}...{text[-12:]}"
+
+
+def shown_number(value: object) -> str:
+    """A number, or any other value, short enough for a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def shown_age(moment: str) -> str:
+    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
+    with suppress(ValueError):
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+        for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+            if seconds >= length:
+                return f"{seconds // length:.0f} {unit} ago"
+        return "just now"
+    return moment
+
+
+def shown_duration(seconds: float | None) -> str:
+    """Seconds as 12.3 s or 1:02:03; None as -."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def prepare_output(*streams: object) -> None:

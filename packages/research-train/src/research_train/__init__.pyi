@@ -1,7 +1,7 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.folders`, `record.flat_config`, `evidence.reproduce`,
+`code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
 `results.recorded`,
 `results.rows`, `results.readme` and `results.report`.
 """

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from research_data.shown import shown_age
 from research_train.experiment.workspace_members import kind_of
 
 from research_cli.paper.check import PaperCheck
 from research_cli.paper.state import PaperState
-from research_cli.run.screens import shown_age
 
 
 def list_rows(found: Sequence[PaperState]) -> tuple[list[str], list[list[str]]]:
@@ -44,9 +44,9 @@ def list_value(state: PaperState) -> dict[str, Any]:
         "pins": [
             {
                 "requirement": str(pin.requirement),
-                "runs": str(pin.runs.version) if pin.runs else None,
-                "release": bool(pin.runs and pin.runs.release),
-                "refused": pin.refused or None,
+                "runs": str(pin.runs) if pin.runs else None,
+                "release": pin.release,
+                "refused": pin.refused,
             }
             for pin in state.pins
         ],

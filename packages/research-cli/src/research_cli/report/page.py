@@ -19,7 +19,7 @@ from markupsafe import Markup
 from research_data import StorageError
 from research_data.assets.verify import count_cores
 from research_data.durable import write_bytes
-from research_data.shown import printable
+from research_data.shown import printable, shown_duration, shown_number
 from research_train import runs as recorded_runs
 from research_train.experiment.members import Member, find_member
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
@@ -30,7 +30,6 @@ from research_train.record.summary import RunSummary
 
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
 from research_cli.report.facts import MemberFacts, arxiv_link, member_facts
-from research_cli.run.screens import shown_duration, shown_number
 
 SHAPES = {
     "reproduced": "●",

@@ -1,16 +1,21 @@
 """What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
 
-import json
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from research_data.shown import first_few, print_line
+from research_data.shown import (
+    first_few,
+    print_line,
+    shown_age,
+    shown_duration,
+    shown_number,
+    shown_size,
+)
 
 from research_cli.printing import print_table
 
 if TYPE_CHECKING:
+    from research_train.history.changes import Removal
     from research_train.history.comparison import RunComparison
     from research_train.record.summary import RunSummary
 
@@ -47,21 +52,14 @@ def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[lis
     return columns, [[row[name] for name in columns] for row in rows]
 
 
-def brief(run: "RunSummary") -> dict[str, Any]:
+def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
+    recorded = ("experiment", "name", "ended", "seed", "note")
     return {
-        "id": run.id,
-        "paper": run.paper,
-        "experiment": record.experiment if record else None,
-        "name": record.name if record else None,
-        "status": run.status,
-        "started": run.started,
-        "ended": record.ended if record else None,
-        "seconds": run.seconds,
-        "seed": record.seed if record else None,
+        **{name: getattr(run, name) for name in ("id", "paper", "status", "started", "seconds")},
+        **{name: getattr(record, name, None) for name in recorded},
         "tags": record.tags if record else [],
-        "note": record.note if record else None,
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
@@ -73,14 +71,14 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.assets.catalog import disk_size
     from research_train.errors import ConfigError
-    from research_train.record.flat_config import read_flat_config
     from research_train.record.folders import CHECKPOINTS
     from research_train.record.metrics_file import read_metrics
     from research_train.record.record import checkpoint_folders, record_as_json
+    from research_train.record.resolved_config import read_resolved_config
     from research_train.record.summary import seal_state
 
     try:
-        config, wrong = read_flat_config(run.folder), None
+        config, wrong = read_resolved_config(run.folder, run.record), None
     except ConfigError as error:
         config, wrong = {}, str(error)
     sizes = {
@@ -91,7 +89,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
         if path.name != CHECKPOINTS and not path.name.startswith(".")
     }
     return {
-        **brief(run),
+        **as_json(run),
         "seal": seal_state(run),
         "config": config,
         "config_problem": wrong,
@@ -105,8 +103,6 @@ def complete(run: "RunSummary") -> dict[str, Any]:
 
 def show_lines(value: dict[str, Any]) -> Iterable[str]:
     """What `complete` returned, line by line for people."""
-    from research_data.shown import shown_size
-
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
     for name, sha256 in record.get("releases", {}).items():
@@ -173,18 +169,6 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
             yield f"  {each['time']} - {end}  {each['status']}  on {each['host']}"
 
 
-def comparison_json(comparison: "RunComparison") -> dict[str, Any]:
-    """What --json says of a comparison."""
-    return {
-        "runs": [brief(run) for run in comparison.runs],
-        "same_experiment": comparison.same_experiment,
-        "differences": comparison.differences,
-        "changed_files": comparison.changed_files,
-        "missing_archives": comparison.missing_archives,
-        "metrics": comparison.metrics,
-    }
-
-
 def print_comparison(comparison: "RunComparison") -> None:
     """A table, a column a run, and what is to be said below it."""
     from research_train.history.comparison import labels
@@ -216,37 +200,17 @@ def print_comparison(comparison: "RunComparison") -> None:
         print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
 
 
-def shown_number(value: object) -> str:
-    """A number, or any other value, short enough for a table."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def shown_age(moment: str) -> str:
-    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
-    with suppress(ValueError):
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-        for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-            if seconds >= length:
-                return f"{seconds // length:.0f} {unit} ago"
-        return "just now"
-    return moment
-
-
-def shown_duration(seconds: float | None) -> str:
-    """Seconds as 12.3 s or 1:02:03; None as -."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+def removal_lines(removal: "Removal", done: bool) -> Iterable[str]:
+    """What removing runs frees, or has freed, line by line for people."""
+    verb = "removed" if done else "would remove"
+    for path, size in removal.runs.items():
+        yield f"{verb} {path}: {shown_size(size)}"
+    for path, size in removal.archives.items():
+        yield f"{verb} {path}, code that no other run has: {shown_size(size)}"
+    if removal.kept:
+        yield f"code is kept: {removal.kept}"
+    if not done:
+        yield f"{shown_size(removal.size)} in all; nothing is removed yet: add --yes to remove"
 
 
 def _key_of(text: str) -> str:

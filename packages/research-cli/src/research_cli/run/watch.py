@@ -3,10 +3,10 @@
 import json
 from typing import TYPE_CHECKING
 
-from research_data.shown import print_line, printable, table_lines
+from research_data.shown import print_line, printable, shown_age, shown_number, table_lines
 
 from research_cli.printing import say_unless
-from research_cli.run.screens import brief, shown_age, shown_number
+from research_cli.run.screens import as_json
 
 if TYPE_CHECKING:
     from research_train.record.metrics_file import Point
@@ -16,13 +16,13 @@ BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 40  # characters
 
 
-def watch_plain(run: "RunSummary", as_json: bool) -> None:
+def watch_plain(run: "RunSummary", in_json: bool) -> None:
     """A line for each line of metrics.jsonl, until the run ends."""
     from research_train.record.metrics_file import follow_run
 
-    say_unless(as_json, f"{run.folder} ({run.status})")
+    say_unless(in_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
-        if as_json:
+        if in_json:
             print(json.dumps(point), flush=True)
         else:
             numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in _shown_metrics(point))
@@ -54,11 +54,11 @@ def watch_live(run: "RunSummary") -> None:
                 history.setdefault(name, []).append(value)
 
 
-def end_of_watch(run: "RunSummary", as_json: bool) -> None:
+def end_of_watch(run: "RunSummary", in_json: bool) -> None:
     """How the run ended, and its final metrics."""
     error = run.record.error if run.record else None
-    if as_json:
-        print(json.dumps(brief(run)))
+    if in_json:
+        print(json.dumps(as_json(run)))
         return
     final = ", ".join(f"{k} {shown_number(v)}" for k, v in run.metrics.items())
     print_line(f"{run.id} is {run.status}{f': {error.message}' if error else ''}")

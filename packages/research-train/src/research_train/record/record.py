@@ -92,6 +92,7 @@ class Failure(BaseModel):
 class RunRecord(BaseModel):
     """The content of run.json. Times are UTC in ISO 8601, hashes sha256 in hex.
 
+    config, config_sha256: see resolved_config.py; None in records of research-train 0.1.0.
     source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment,
     None for one resumed with other code.
     packages: versions of the internal packages and the main external ones. releases: those of the
@@ -112,6 +113,8 @@ class RunRecord(BaseModel):
     ended: Moment | None = None
     command: list[str]
     seed: int
+    config: dict[str, Any] | None = None
+    config_sha256: str | None = None
     git: GitState
     source: str
     fingerprint: str | None

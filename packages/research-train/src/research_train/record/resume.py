@@ -15,7 +15,6 @@ from research_train.errors import RunError
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
-from research_train.experiment.yaml_file import dump_yaml
 from research_train.record.finding import find_run, last_run
 from research_train.record.folders import (
     CHECKPOINTS,
@@ -28,6 +27,7 @@ from research_train.record.record import (
     compute_seal,
     read_record,
 )
+from research_train.record.resolved_config import write_config
 from research_train.record.run import Run
 from research_train.record.start import new_attempt, present_code
 from research_train.state.phases import lines_before
@@ -152,7 +152,7 @@ def _reopen(
     _set_aside(run)
     run.lines = _cut_metrics(run.folder / METRICS, run.resume_from)
     run.replaying = run.resume_from is not None
-    write_bytes(run.folder / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
+    write_config(run.folder, record, config)
     run.save()
 
 

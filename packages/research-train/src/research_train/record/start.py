@@ -10,14 +10,13 @@ from packaging.utils import canonicalize_name
 from research_data import (
     get_outputs_dir,
 )
-from research_data.durable import new_folder, sha256_file, write_bytes, write_json
+from research_data.durable import new_folder, sha256_file, write_json
 
 from research_train.code.archive import archive_source
 from research_train.code.fingerprint import fingerprint
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, Member
-from research_train.experiment.yaml_file import dump_yaml
 from research_train.processes.world import World
 from research_train.record.environment import (
     GitState,
@@ -42,6 +41,7 @@ from research_train.record.record import (
     record_as_json,
     utc_now,
 )
+from research_train.record.resolved_config import write_config
 from research_train.record.run import Run
 from research_train.versions.hand_over import running_releases
 from research_train.versions.requirements import (
@@ -94,8 +94,8 @@ def start_run(
         run = Run(folder, record, config)
         try:
             with new_folder(folder) as partial:
+                write_config(partial, record, config)
                 write_json(partial / RECORD, record_as_json(record))
-                write_bytes(partial / CONFIG, dump_yaml(config.model_dump(mode="json")).encode())
                 (partial / METRICS).touch()
                 run.folder = partial
                 run.hold()  # before anyone can see the folder, so that it never looks dead

@@ -9,7 +9,6 @@ from typing import Literal
 from research_data import get_outputs_dir
 
 from research_train.errors import ConfigError, RunError
-from research_train.record.flat_config import read_flat_config
 from research_train.record.folders import RECORD
 from research_train.record.lock import LOCK, run_status
 from research_train.record.record import (
@@ -20,6 +19,7 @@ from research_train.record.record import (
     finite_metrics,
     read_record,
 )
+from research_train.record.resolved_config import read_resolved_config
 
 Shown = Literal[Status, "unreadable"]
 
@@ -89,9 +89,9 @@ class RunSummary:
 
     @cached_property
     def config(self) -> dict[str, object]:
-        """The resolved config under dotted keys; empty where config.yaml can't be read."""
+        """The resolved config under dotted keys; empty where it can't be read."""
         try:
-            return read_flat_config(self.folder)
+            return read_resolved_config(self.folder, self.record)
         except ConfigError:
             return {}
 
