@@ -7,28 +7,26 @@ they are made from metrics.jsonl. It is as trustworthy as whoever made it: what 
 checked, not who said it.
 """
 
-import os
-import sys
 import tarfile
 from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
-from research_data import AssetError, StorageError, UsageError, get_outputs_dir
-from research_data.assets.archives import (
-    LARGEST_MANIFEST,
-    HashingReader,
-    export_target,
-    write_hashed,
-)
+from research_data import AssetError, UsageError, get_outputs_dir
 from research_data.assets.manifest import FileEntry, check_file_names, why_no_name
 from research_data.assets.publish import refuse_full_disk
-from research_data.assets.verify import OnBytes, sha256_of
+from research_data.assets.tar_archive import (
+    ArchiveReader,
+    export_target,
+    read_archive,
+    write_archive,
+)
+from research_data.assets.verify import sha256_of
 from research_data.durable import fsync_file, new_folder, sha256_file
 from research_data.progress import BytesProgress
+from research_data.shown import say
 
 from research_train.code.archive import LARGEST_FILE, shown_name
 from research_train.code.secret_files import holds_secret, is_secret_name
@@ -95,18 +93,17 @@ def export_run(
     names = _run_files(run.folder, checkpoints)
     if unnamed := [name for name in names if shown_name(name) != name]:
         shown = ", ".join(map(shown_name, unnamed))
-        print(f"warning: not exported, since their names aren't UTF-8: {shown}", file=sys.stderr)
+        say(f"warning: not exported, since their names aren't UTF-8: {shown}")
         names = [name for name in names if name not in unnamed]
     secrets = [name for name in names if _is_secret(run.folder, name)]
     if secrets:
         shown = ", ".join(map(shown_name, secrets))
-        print(f"warning: not exported, as secrets: {shown}", file=sys.stderr)
+        say(f"warning: not exported, as secrets: {shown}")
     if within := _secrets_in(source):  # archived before they were left out, or tracked by git
         shown = ", ".join(map(shown_name, within))
-        print(
+        say(
             f"warning: the code of {run.id} holds what may be secrets, and its sha256 is in the "
-            f"record, so it is exported whole: {shown}. Look at them before you hand the file on.",
-            file=sys.stderr,
+            f"record, so it is exported whole: {shown}. Look at them before you hand the file on."
         )
     files = {f"run/{name}": run.folder / name for name in names if name not in secrets}
     files[_source_name(record.source)] = source
@@ -119,7 +116,14 @@ def export_run(
         }
         _refuse_damaged_weights(run.folder, entries, "exported")
         manifest = Manifest(paper=record.paper, run=record.id, source=record.source, files=entries)
-        _write(target, manifest, files, progress.update)
+        content = manifest.model_dump_json(indent=1).encode() + b"\n"
+        write_archive(
+            target,
+            (MANIFEST, content),
+            {name: (files[name], entry) for name, entry in entries.items()},
+            progress.update,
+            lambda name, wrong: RunError(f"{files[name]} {wrong}. It was changed: export again."),
+        )
     return target
 
 
@@ -133,14 +137,11 @@ def import_run(path: Path, *, quiet: bool = False) -> Imported:
     path = path.expanduser()
     if not path.is_file():
         raise UsageError(f"{path} is no file to import")
-    try:
-        with tarfile.open(path, "r:") as archive:
-            manifest = _read_manifest(archive, path)
-            folder = get_outputs_dir() / manifest.paper / manifest.run
-            refuse_full_disk(folder, manifest.size, manifest.run)
-            return _take_in(archive, manifest, folder, path, quiet)
-    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
-        raise RunError(f"{path} is no whole file of `run export`: {error}") from error
+    with read_archive(path, [MANIFEST], "a run", RunError) as archive:
+        manifest = _parse_manifest(archive)
+        folder = get_outputs_dir() / manifest.paper / manifest.run
+        refuse_full_disk(folder, manifest.size, manifest.run)
+        return _take_in(archive, manifest, folder, quiet)
 
 
 # Out
@@ -223,37 +224,6 @@ def _refuse_damaged_weights(folder: Path, entries: dict[str, FileEntry], done: s
             )
 
 
-def _write(target: Path, manifest: Manifest, files: dict[str, Path], on_bytes: OnBytes) -> None:
-    beside = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    content = manifest.model_dump_json(indent=1).encode() + b"\n"
-    try:
-        with (
-            beside.open("wb") as opened,
-            tarfile.open(fileobj=opened, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            archive.addfile(_entry(MANIFEST, len(content)), BytesIO(content))
-            for name, entry in manifest.files.items():
-                with files[name].open("rb") as file:
-                    reader = HashingReader(file, on_bytes)
-                    archive.addfile(_entry(name, entry.size), reader)
-                if reader.sha256.hexdigest() != entry.sha256:
-                    raise RunError(f"{files[name]} was changed just now: export once more")
-        fsync_file(beside)
-        beside.replace(target)
-        fsync_file(target.parent)
-    except OSError as error:
-        raise StorageError(target, error) from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _entry(name: str, size: int) -> tarfile.TarInfo:
-    """Of a file of that name and size; nobody's, and of no time: equal content, equal bytes."""
-    entry = tarfile.TarInfo(name)
-    entry.size = size
-    return entry
-
-
 def _source_name(sha256: str) -> str:
     return f"source/{sha256}.tar.gz"
 
@@ -261,17 +231,15 @@ def _source_name(sha256: str) -> str:
 # In
 
 
-def _read_manifest(archive: tarfile.TarFile, path: Path) -> Manifest:
+def _parse_manifest(archive: ArchiveReader) -> Manifest:
     """The manifest of an export, whose names stay in their folders. Raises RunError."""
-    first = archive.next()
-    if first is None or first.name != MANIFEST or not first.isreg():
-        raise RunError(f"{path} is no export of a run: {MANIFEST} isn't its first file")
-    if first.size > LARGEST_MANIFEST or first.issparse():
-        raise RunError(f"{path}: its {MANIFEST} has {first.size} bytes, which is absurd")
-    opened = archive.extractfile(first)
-    assert opened is not None  # a regular file
+    path = archive.path
+    if archive.root:
+        raise RunError(
+            f"{path} is no export of a run: its {MANIFEST} lies in {archive.root[:80]!r}"
+        )
     try:
-        manifest = Manifest.model_validate_json(opened.read())
+        manifest = Manifest.model_validate_json(archive.manifest)
         check_file_names(manifest.files)
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
@@ -295,17 +263,20 @@ def _read_manifest(archive: tarfile.TarFile, path: Path) -> Manifest:
     return manifest
 
 
-def _take_in(
-    archive: tarfile.TarFile, manifest: Manifest, folder: Path, path: Path, quiet: bool
-) -> Imported:
+def _take_in(archive: ArchiveReader, manifest: Manifest, folder: Path, quiet: bool) -> Imported:
     """Unpack beside, verify, publish."""
-    already_here = False
+    path, already_here = archive.path, False
+    source = _source_name(manifest.source)
     try:
         with (
             new_folder(folder) as partial,
             BytesProgress(f"import {manifest.run}", manifest.size, quiet) as progress,
         ):
-            _unpack(archive, manifest, partial, path, progress.update)
+            archive.unpack(
+                manifest.files,
+                lambda name: partial / (ASIDE if name == source else name.removeprefix("run/")),
+                progress.update,
+            )
             _check_evidence(partial, manifest, path)
             _refuse_other_content(folder, manifest, path)
             (partial / LOCK).touch()  # as every run has one; without, it would count as a copy
@@ -321,31 +292,6 @@ def _take_in(
         with suppress(OSError):  # it has runs in it
             folder.parent.rmdir()
     return Imported(summarise(folder), already_here)
-
-
-def _unpack(
-    archive: tarfile.TarFile, manifest: Manifest, partial: Path, path: Path, on_bytes: OnBytes
-) -> None:
-    """Write every file, comparing every byte; refuse what isn't in the manifest."""
-    left = dict(manifest.files)
-    while (member := archive.next()) is not None:
-        entry = left.pop(member.name, None)
-        if entry is None or not member.isreg() or member.issparse() or member.size != entry.size:
-            raise RunError(
-                f"{path} holds {member.name[:80]!r}, which its {MANIFEST} doesn't list as such a "
-                "file. Nothing was imported."
-            )
-        source = archive.extractfile(member)
-        assert source is not None  # a regular file
-        name = member.name.removeprefix("run/")
-        target = partial / (ASIDE if member.name == _source_name(manifest.source) else name)
-        if (sha256 := write_hashed(source, target, on_bytes)) != entry.sha256:
-            raise RunError(
-                f"{path} is damaged: {member.name} has the sha256 {sha256}, {MANIFEST} says "
-                f"{entry.sha256}. Nothing was imported."
-            )
-    if left:
-        raise RunError(f"{path} ends before {', '.join(sorted(left)[:5])}. Nothing was imported.")
 
 
 def _check_evidence(partial: Path, manifest: Manifest, path: Path) -> None:
