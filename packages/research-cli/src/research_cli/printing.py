@@ -44,8 +44,8 @@ def output(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object."""
-    print(json.dumps(value, indent=2))
+    """Print one JSON object; what JSON has no form for, a version or a path, as text."""
+    print(json.dumps(value, indent=2, default=str))
 
 
 def print_table(

@@ -12,7 +12,7 @@ from research_train.errors import RequirementError
 from research_train.experiment.members import Member, did_you_mean
 from research_train.experiment.pyproject import read_pyproject
 from research_train.experiment.workspace_members import workspace_members
-from research_train.versions.choice import Choice, choose_versions
+from research_train.versions.choice import choose_versions
 from research_train.versions.releases import Release, releases
 from research_train.versions.requirements import internal_packages, required_by
 
@@ -23,41 +23,43 @@ from research_cli.package.changelog import unreleased_entries
 class Dependent:
     """A paper, project or package that requires an internal package.
 
-    by: its distribution. runs: the version that it would run; None where it is refused, because of
-    what `refused` says.
+    by: its distribution. runs: the version that it would run; None where it can't, because of what
+    `refused` says. release: whether that is a release, and not the workspace's own code.
     """
 
     by: str
     requirement: Requirement
-    runs: Choice | None
-    refused: str = ""
+    runs: Version | None = None
+    release: bool = False
+    refused: str | None = None
 
     def __str__(self) -> str:
         if self.runs is None:
             return f"refused: {self.refused}"
-        return f"{'release' if self.runs.release else 'workspace'} {self.runs.version}"
+        return f"{'release' if self.release else 'workspace'} {self.runs}"
+
+
+@dataclass(frozen=True)
+class Unreleased:
+    """What no release of a package has.
+
+    entries: those of its changelog under Unreleased. changed: its files of code that differ from
+    the newest release, all of them where there is none.
+    """
+
+    entries: list[str]
+    changed: list[str]
 
 
 @dataclass(frozen=True)
 class PackageState:
-    """An internal package.
-
-    releases: the newest first. entries: what its changelog has under Unreleased. changed: its files
-    of code that differ from the newest release, all of them where there is none.
-    """
+    """An internal package. releases: the newest first."""
 
     name: str
-    folder: Path
     version: Version
-    releases: list[Release]
-    entries: list[str]
-    changed: list[str]
+    releases: list[Version]
+    unreleased: Unreleased
     dependents: list[Dependent]
-
-    @property
-    def unreleased(self) -> bool:
-        """Whether there is something that no release has."""
-        return bool(self.entries or self.changed)
 
 
 def packages(workspace: Path) -> list[PackageState]:
@@ -102,8 +104,12 @@ def requirements_met(member: Member) -> dict[str, Dependent]:
     except RequirementError as error:
         if not wanted:  # of what it reaches through others, which nothing here would tell
             raise
-        return {name: Dependent(by, each, None, str(error)) for name, each in wanted.items()}
-    return {name: Dependent(by, each, chosen[name]) for name, each in wanted.items()}
+        refused = str(error)
+        return {name: Dependent(by, each, refused=refused) for name, each in wanted.items()}
+    return {
+        name: Dependent(by, each, chosen[name].version, chosen[name].release is not None)
+        for name, each in wanted.items()
+    }
 
 
 def changed_code(package: Path, release: Release | None) -> list[str]:
@@ -144,14 +150,15 @@ def find_package(name: str, workspace: Path) -> Path:
     )
 
 
-def _state(name: str, folder: Path, who: list[Dependent]) -> PackageState:
+def _state(name: str, folder: Path, dependents: list[Dependent]) -> PackageState:
     released = releases(folder)
     return PackageState(
         name,
-        folder,
         read_pyproject(folder).version,
-        released,
-        unreleased_entries(folder / "CHANGELOG.md"),
-        changed_code(folder, released[0] if released else None),
-        who,
+        [release.version for release in released],
+        Unreleased(
+            unreleased_entries(folder / "CHANGELOG.md"),
+            changed_code(folder, released[0] if released else None),
+        ),
+        dependents,
     )

@@ -44,9 +44,9 @@ def list_value(state: PaperState) -> dict[str, Any]:
         "pins": [
             {
                 "requirement": str(pin.requirement),
-                "runs": str(pin.runs.version) if pin.runs else None,
-                "release": bool(pin.runs and pin.runs.release),
-                "refused": pin.refused or None,
+                "runs": str(pin.runs) if pin.runs else None,
+                "release": pin.release,
+                "refused": pin.refused,
             }
             for pin in state.pins
         ],

@@ -105,7 +105,7 @@ class ParsedFiles:
 @cache
 def _version() -> str:
     """Of the reader, and of Python, whose syntax trees differ."""
-    names = ("python_units.py", "stripped_syntax.py")
+    names = ("python_units.py", "import_effects.py", "stripped_syntax.py")
     source = b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
     reader = hashlib.sha256(source).hexdigest()[:12]
     return f"{sys.version_info.major}{sys.version_info.minor}-{reader}"

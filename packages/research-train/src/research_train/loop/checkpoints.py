@@ -17,7 +17,7 @@ from research_train.state.moving_state import MovingState
 from research_train.state.optimizer_state import Optimizers
 from research_train.state.phases import Phase, kept_steps, phases_before, refuse_another_length
 from research_train.state.random_state import RandomState, seed_everything
-from research_train.state.snapshot import refuse_unstorable, view_snapshot
+from research_train.state.snapshot import Snapshot, refuse_unstorable, view_snapshot
 from research_train.state.train_state import TrainState
 from research_train.state.writer import CheckpointWriter
 
@@ -50,12 +50,23 @@ class Checkpoints:
         what moves and can't be stored.
         """
         self._moving = MovingState(self._model, self._optimizer, self._ema, **functions)
-        self.try_to_save(batches)
+        self._try_to_save(batches)
 
-    def try_to_save(self, batches: BatchSource[Any]) -> None:
+    def expect(self, batches: BatchSource[Any]) -> None:
+        """Make ready for the first checkpoint, once a step has given the optimizer its state.
+
+        Raises RunError or CheckpointError for what came in that step and can't be stored.
+        """
+        snapshot = self._try_to_save(batches)
+        if self._run.world.rank == 0:
+            self._writer.reserve(snapshot)
+
+    def _try_to_save(self, batches: BatchSource[Any]) -> Snapshot:
         """A checkpoint without a disk: what it can't hold is found before the training is lost."""
         state = TrainState(data=batches.state_dict(), moving=self._moving.moved())
-        refuse_unstorable(view_snapshot(self._model, self._optimizer, state, self._ema))
+        snapshot = view_snapshot(self._model, self._optimizer, state, self._ema)
+        refuse_unstorable(snapshot)
+        return snapshot
 
     def save(self, state: TrainState, phase: Phase, must: bool) -> None:
         """Have a checkpoint written by the first process; wait for it where it must be there.

@@ -244,8 +244,8 @@ class Trainer(Generic[Batch]):
                     self._save_checkpoint(source.position, must=True)
                 raise
             yield batch
-            if first:  # now the optimizer has its state
-                self._checkpoints.try_to_save(batches)
+            if first:
+                self._checkpoints.expect(batches)
                 first = False
 
     def _save_checkpoint(self, position: BatchesState, must: bool) -> None:

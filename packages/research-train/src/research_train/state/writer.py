@@ -2,13 +2,21 @@
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from research_train.state.checkpoint import write_snapshot
 from research_train.state.snapshot import Snapshot
+
+# Bytes of tensors that are worth a thread of their own, which touches a gigabyte in half a second.
+LARGE = 2**24
+# Bytes from which torch copies on several threads. These wait for each other at every tensor: where
+# other work has the cores, 100 tensors of 4 MB took 0.9 to 2.4 s so, and 0.17 s on one thread.
+PARALLEL = 2**17
 
 
 class CheckpointWriter:
@@ -18,6 +26,17 @@ class CheckpointWriter:
         self._buffers: dict[str, dict[str, Tensor]] = {}
         self._thread: threading.Thread | None = None
         self._error: Exception | None = None
+
+    def reserve(self, snapshot: Snapshot) -> None:
+        """Allocate the buffers of a snapshot in the background, for the first copy to be quick.
+
+        Half of that copy's time, and more, the system looks for memory and fills it with zeros.
+        """
+        if sum(t.nbytes for tensors in snapshot.tensors.values() for t in tensors.values()) < LARGE:
+            return
+        self.wait()
+        self._thread = threading.Thread(target=self._reserve, args=(snapshot,))
+        self._thread.start()
 
     def write(
         self, folder: Path, snapshot: Snapshot, then: Callable[[], None] = lambda: None
@@ -57,15 +76,33 @@ class CheckpointWriter:
         except Exception as error:  # raised where the loop waits
             self._error = error
 
-    def _copy(self, file: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors copied into this file's buffers, in memory of the CPU."""
+    def _reserve(self, snapshot: Snapshot) -> None:
+        with suppress(RuntimeError):  # no memory: the checkpoint will say so, if it is so then
+            for file, tensors in snapshot.tensors.items():
+                for name, tensor in tensors.items():
+                    _bytes(self._buffer(file, name, tensor)).fill(0)  # without Python's lock
+
+    def _buffer(self, file: str, name: str, tensor: Tensor) -> Tensor:
+        """The buffer of a tensor: allocated once, in memory of the CPU."""
         buffers = self._buffers.setdefault(file, {})
+        buffer = buffers.get(name)
+        if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
+            pinned = tensor.device.type == "cuda"
+            buffer = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
+            buffers[name] = buffer
+        return buffer
+
+    def _copy(self, file: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        copies = {name: self._buffer(file, name, tensor) for name, tensor in tensors.items()}
         for name, tensor in tensors.items():
-            buffer = buffers.get(name)
-            if buffer is None or buffer.shape != tensor.shape or buffer.dtype != tensor.dtype:
-                pinned = tensor.device.type == "cuda"
-                buffers[name] = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
-            buffers[name].copy_(tensor, non_blocking=True)
+            if tensor.device.type == "cpu" and tensor.is_contiguous() and tensor.nbytes > PARALLEL:
+                np.copyto(_bytes(copies[name]), _bytes(tensor))
+            else:
+                copies[name].copy_(tensor, non_blocking=True)
         if any(tensor.device.type == "cuda" for tensor in tensors.values()):
             torch.cuda.synchronize()
-        return {name: buffers[name] for name in tensors}
+        return copies
+
+
+def _bytes(tensor: Tensor) -> np.ndarray[tuple[int], np.dtype[np.uint8]]:
+    return tensor.reshape(-1).view(torch.uint8).numpy()
