@@ -83,8 +83,8 @@ def write_archive(
 class ArchiveReader:
     """An archive being read, whose manifest is behind it.
 
-    root: the folder in it that its manifest lies in, "" for none. manifest: the content, manifest_
-    name what it is called. error: what to raise.
+    root: the folder in it that its manifest lies in, "" for none. manifest_name, manifest: what the
+    manifest is called, and its content. error: what to raise.
     """
 
     path: Path
