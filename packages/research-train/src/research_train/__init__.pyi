@@ -44,8 +44,8 @@ from .history.curves import seed_groups as seed_groups
 from .history.export_run import export_run as export_run
 from .history.import_run import Imported as Imported
 from .history.import_run import import_run as import_run
-from .history.rerun import Rerun as Rerun
 from .history.rerun import rerun as rerun
+from .history.rerun_outcome import Rerun as Rerun
 from .history.table import runs as runs
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy
