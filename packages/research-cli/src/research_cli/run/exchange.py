@@ -10,7 +10,7 @@ from research_cli.printing import Json, examples, output
 from research_cli.run.command import Run
 
 if TYPE_CHECKING:
-    from research_train.history.rerun import LineDifference, Rerun
+    from research_train.history.rerun_outcome import LineDifference, Rerun
     from research_train.record.record import RunRecord
 
 # Imports of a command's own are made inside it, as everywhere in this package.
