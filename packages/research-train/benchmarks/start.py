@@ -79,7 +79,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESEARCH_ASSETS"] = folder
         ours(1)  # makes the data, and compiled files where there were none
-        [data] = Path(folder).glob("datasets/*@*/data.safetensors")
+        [data] = Path(folder).glob("datasets/mnist1d@*/data.safetensors")
         delays, ratios = [], []
         for repeat in range(options.repeats):
             sides = {}

@@ -1,4 +1,4 @@
-"""The GPU: one real matrix product on it, compared with the CPU's."""
+"""Try each GPU: compare one matrix product on it with the CPU's."""
 
 import os
 import re

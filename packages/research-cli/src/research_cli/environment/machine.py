@@ -1,4 +1,4 @@
-"""The machine around the packages: Python, uv, git, the disk, and links on it."""
+"""Check Python, uv, git, the disk, and whether links can be made on it."""
 
 import importlib.metadata
 import platform

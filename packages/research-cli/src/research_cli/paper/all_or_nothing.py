@@ -1,8 +1,8 @@
-"""Changes to members that hold whole or not at all: files put back, uv's own words shown.
+"""Change a workspace's members completely or not at all.
 
-A kill puts nothing back. So uv's long work is done on copies elsewhere, and what it came to takes
-its place in a moment, in an order in which every step leaves a workspace that runs: uv.lock first,
-since `uv run --frozen` minds a member that the lock lacks, and none that only the lock knows.
+A kill puts nothing back. So uv works on copies elsewhere, and the results are moved into place
+in an order in which every step leaves a workspace that runs: uv.lock first, since `uv run --frozen`
+refuses a member that the lock lacks, but not one that only the lock has.
 """
 
 import shutil

@@ -1,8 +1,8 @@
-"""Half-deleted members: files without a pyproject.toml, as a switch of branches leaves them.
+"""Find and mend members without a pyproject.toml, as a switch of branches leaves them.
 
-uv takes every folder under papers/, projects/ and packages/ for a member and stops without its
-pyproject.toml, `uv run` included. It passes over folders that are hidden or hold only what git
-ignores.
+uv takes every folder under papers/, projects/ and packages/ for a member, and every uv command
+stops where one has no pyproject.toml. Folders that are hidden, or hold only files that git ignores,
+are passed over.
 """
 
 import os
@@ -16,8 +16,9 @@ from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
 from research_data.shown import first_few
 from research_train.code.git import git_environment, run_git
+from research_train.experiment.workspace_members import KINDS
 
-KINDS = ("papers", "projects", "packages")
+FOLDERS = tuple(f"{kind}s" for kind in KINDS)
 MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then
 
 
@@ -57,7 +58,7 @@ def find_leftovers(workspace: Path) -> list[Leftover]:
     """The folders of a workspace that stop uv, by name."""
     listed = _listed_by_git(workspace)
     found = []
-    for kind in KINDS:
+    for kind in FOLDERS:
         for folder in sorted((workspace / kind).glob("[!.]*")):
             dangling = folder.is_symlink() and not folder.exists()
             if (folder / "pyproject.toml").is_file() or not (folder.is_dir() or dangling):
@@ -108,9 +109,9 @@ def _away() -> Path:
 
 
 def _listed_by_git(workspace: Path) -> set[str] | None:
-    """The files under KINDS that git tracks or could, there or not; None without git."""
+    """The files under FOLDERS that git tracks or could, there or not; None without git."""
     listing = run_git(
-        workspace, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *KINDS
+        workspace, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS
     )
     if listing is None:  # no git, or no repository: a zip
         return None

@@ -30,21 +30,28 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
     )
     def reproduce(
         names: Annotated[
-            list[str] | None, typer.Argument(metavar="NAME", help="Papers, `mnist1d`.")
+            list[str] | None, typer.Argument(metavar="NAME", help="Papers to reproduce: `mnist1d`.")
         ] = None,
         all: Annotated[
-            bool, typer.Option("--all", help="Every paper of the workspace that makes claims.")
+            bool,
+            typer.Option("--all", help="Reproduce every paper of the workspace that makes claims."),
         ] = False,
-        jobs: Annotated[int | None, typer.Option(help="Trainings at once; one a core.")] = None,
+        jobs: Annotated[
+            int | None,
+            typer.Option(help="Number of trainings to run at once; by default one a core."),
+        ] = None,
         quick: Annotated[
-            bool, typer.Option("--quick", help="A smoke test of a few steps.")
+            bool,
+            typer.Option("--quick", help="Train a few steps only, as a smoke test; judge nothing."),
         ] = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Show which runs are missing; train nothing.")
+        ] = False,
         json: Json = False,
     ) -> None:
-        """Run what is missing for the claims of papers, and judge them.
+        """Train the runs that papers' claims lack, and judge the claims.
 
-        Each paper's own `reproduce` does it. Exit code 1 when any of them didn't end well.
+        Runs `reproduce` for one paper after another; exits with 1 when any of them does.
         """
         members = _members(names or [], all)
         words = [] if jobs is None else ["--jobs", str(jobs)]
@@ -57,7 +64,7 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
             )
         elif len(ended) > 1:
             bad = [each.paper for each in ended if each.code]
-            say(f"--- {len(ended)} papers" + (f"; not well: {', '.join(bad)}" if bad else ""))
+            say(f"--- {len(ended)} papers" + (f"; failed: {', '.join(bad)}" if bad else ""))
         if any(each.code for each in ended):
             raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""What a member's pyproject says it needs: found, pulled or made, verified, linked into its folder.
+"""Find, pull or make the data and models that a member's pyproject names, and link them.
 
 [tool.research]
 datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # of the hub, by commit

@@ -1,4 +1,4 @@
-"""A member's or package's pyproject.toml as typed values.
+"""Read a pyproject.toml as typed values.
 
 Each value is understood when it is asked for, so that a mistake in one stops only what needs it.
 """
