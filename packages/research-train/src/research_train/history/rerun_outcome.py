@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 
 from research_data.durable import sha256_file
@@ -29,6 +30,13 @@ class LineDifference:
     line: int
     then: Point | None
     now: Point | None
+
+    @property
+    def numbers(self) -> dict[str, tuple[float | None, float | None]]:
+        """The numbers that differ, then and now; None where a line has no such number."""
+        then, now = self.then or {}, self.now or {}
+        pairs = {name: (then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now])}
+        return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
 @dataclass(frozen=True)
@@ -91,17 +99,18 @@ def weight_digests(folder: Path) -> dict[str, str]:
     return weights
 
 
+def differing_lines(then: Path, now: Path) -> tuple[int, list[LineDifference]]:
+    """How many lines of metrics the longer of two runs has, and those that aren't equal."""
+    lines = [[repeatable_part(point) for point in read_metrics(run)] for run in (then, now)]
+    pairs = enumerate(zip_longest(*lines), start=1)
+    different = [LineDifference(number, old, new) for number, (old, new) in pairs if old != new]
+    return max(map(len, lines)), different
+
+
 def compared(then: RunSummary, now: RunSummary, weights: Mapping[str, str]) -> Rerun:
     """How a run differs from its re-run. weights: of then, as `weight_digests` returned them."""
     new_weights = weight_digests(now.folder)
-    lines = [[repeatable_part(p) for p in read_metrics(r.folder)] for r in (then, now)]
-    count = max(map(len, lines))
-    old_lines, new_lines = (each + [None] * (count - len(each)) for each in lines)
-    different = [
-        LineDifference(number, old, new)
-        for number, (old, new) in enumerate(zip(old_lines, new_lines, strict=True), start=1)
-        if old != new
-    ]
+    count, different = differing_lines(then.folder, now.folder)
     names = dict.fromkeys([*then.metrics, *now.metrics])
     finals = {name: (then.metrics.get(name), now.metrics.get(name)) for name in names}
     differences = compare_runs([then, now]).differences
