@@ -18,10 +18,8 @@ from research_data.errors import ResearchError, UsageError
 from research_train.claims.claim import CLAIMS
 from research_train.errors import CommandError, RequirementError
 from research_train.experiment.members import Member, did_you_mean, installed_members
-from research_train.processes.children import output_of
-from research_train.record.metrics_file import read_metrics, repeatable_part
 from research_train.history.rerun_outcome import differing_lines
-from research_train.processes.children import start_child
+from research_train.processes.children import output_of
 from research_train.record.record import checkpoint_digests
 from research_train.versions.choice import Choice, choose_versions
 from research_train.versions.hand_over import environment_under

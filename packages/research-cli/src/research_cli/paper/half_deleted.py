@@ -15,8 +15,8 @@ from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
 from research_data.shown import first_few
 from research_train.code.git import git_environment, run_git
-from research_train.experiment.workspace_members import KINDS
 from research_train.errors import CommandError
+from research_train.experiment.workspace_members import KINDS
 from research_train.processes.children import output_of
 
 FOLDERS = tuple(f"{kind}s" for kind in KINDS)

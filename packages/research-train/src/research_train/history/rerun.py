@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,17 +34,11 @@ from research_data.hub.settings import is_offline
 from research_data.plain_files import read_json_object
 
 from research_train.code.git import OF_ONE_REPOSITORY
-from research_train.errors import Interrupted, RunError
+from research_train.errors import RunError
 from research_train.history.rerun_outcome import Rerun, compared, weight_digests
 from research_train.history.unpacked_code import UnpackedCode, unpack_code
-from research_train.processes.children import start_child
-from research_train.processes.signals import StopRequest
-from research_train.record.folders import CONFIG, RECORD
-from research_train.errors import RunError
-from research_train.history.comparison import compare_runs
 from research_train.processes.children import Children
-from research_train.record.folders import CHECKPOINTS, CONFIG, RECORD
-from research_train.record.metrics_file import Point, read_metrics, repeatable_part
+from research_train.record.folders import CONFIG, RECORD
 from research_train.record.record import (
     PARENT,
     RunRecord,
