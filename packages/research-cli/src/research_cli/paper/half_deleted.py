@@ -7,7 +7,6 @@ are passed over.
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +15,9 @@ from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
 from research_data.shown import first_few
 from research_train.code.git import git_environment, run_git
+from research_train.errors import CommandError
 from research_train.experiment.workspace_members import KINDS
+from research_train.processes.children import output_of
 
 FOLDERS = tuple(f"{kind}s" for kind in KINDS)
 MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then
@@ -83,16 +84,11 @@ def mend(leftover: Leftover) -> str:
     if leftover.tracked:
         pyproject = f"{leftover.place}/pyproject.toml"
         command = ["git", "checkout", "--", pyproject]
-        done = subprocess.run(
-            command,
-            cwd=leftover.workspace,
-            env=git_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ResearchError(f"{folder}: `{' '.join(command)}` says: {done.stderr.strip()}")
+        try:
+            output_of(command, leftover.workspace, git_environment())
+        except CommandError as error:
+            problem = f"`{' '.join(command)}` says: {error.said or error}"
+            raise ResearchError(f"{folder}: {problem}") from error
         return f"{pyproject}: was deleted, is back as git has it"
     moment = f"{datetime.now():%Y%m%d-%H%M%S}"
     target = _away() / f"{leftover.place.replace('/', '-')}-{moment}"

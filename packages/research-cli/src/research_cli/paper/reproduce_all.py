@@ -86,33 +86,22 @@ def reproduce_papers(
     """Reproduce one after another, each on all cores; the failure of one ends none of the others.
 
     words: for every `reproduce`. What they print goes where ours does, or with as_json into the
-    reports. Raises KeyboardInterrupt when a signal has stopped them, each training at a checkpoint.
+    reports. Raises Interrupted when a signal has stopped them, each training at a checkpoint.
     """
-    from research_train.errors import Interrupted
-    from research_train.processes.children import start_child
-    from research_train.processes.signals import StopRequest
+    from research_train.processes.children import Children
 
     ended = []
     for member in members:
         if not as_json:
             say(f"--- {member.name}")
         command = [str(Path(sys.executable).with_name("reproduce")), "--paper", member.name, *words]
-        stop = StopRequest()
-        with stop.listening():
-            with stop.deferred():  # no signal between the start and what passes it on
-                process = start_child(
-                    [*command, "--json"] if as_json else command,
-                    stdout=subprocess.PIPE if as_json else None,
-                    start_new_session=True,  # a signal reaches it from here, once
-                )
-            try:
-                if stop.signal is not None:
-                    raise Interrupted(stop.signal)
-                output, _ = process.communicate()
-            except Interrupted as interrupted:
-                process.send_signal(interrupted.signal)
-                process.wait()
-                raise KeyboardInterrupt from interrupted
+        with Children() as children:
+            process = children.start(
+                [*command, "--json"] if as_json else command,
+                stdout=subprocess.PIPE if as_json else None,
+            )
+            output, _ = process.communicate()
+        children.raise_if_stopped()
         report = json_format.loads(output) if output else None
         ended.append(Ended(member.name, process.returncode, report))
     return ended

@@ -27,11 +27,11 @@ from research_data import (
     split_name,
 )
 from research_data.assets.manifest import Kind
+from research_data.assets.needs import HubNeed
 from research_data.shown import say
 
 from research_train.errors import MemberError
 from research_train.experiment.members import Member
-from research_train.experiment.pyproject import HubNeed
 
 
 def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) -> dict[str, str]:

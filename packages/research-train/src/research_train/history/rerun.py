@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -35,11 +34,10 @@ from research_data.hub.settings import is_offline
 from research_data.plain_files import read_json_object
 
 from research_train.code.git import OF_ONE_REPOSITORY
-from research_train.errors import Interrupted, RunError
+from research_train.errors import RunError
 from research_train.history.rerun_outcome import Rerun, compared, weight_digests
 from research_train.history.unpacked_code import UnpackedCode, unpack_code
-from research_train.processes.children import start_child
-from research_train.processes.signals import StopRequest
+from research_train.processes.children import Children
 from research_train.record.folders import CONFIG, RECORD
 from research_train.record.record import (
     PARENT,
@@ -153,47 +151,27 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
         *(["--nproc", str(processes)] if processes > 1 else []),
         *(["--quiet"] if quiet else []),
     ]
-    with tempfile.TemporaryFile() as output:
-        environment = _environment(record, code.folder)
-        exit_code, stopped = _run_child(command, code.folder, environment, output.fileno())
+    with tempfile.TemporaryFile() as output, Children() as children:
+        child = children.start(
+            command,
+            _environment(record, code.folder),
+            whole_group=True,  # uv and the training
+            cwd=code.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+        )
+        child.wait()
         output.seek(0)
         printed = output.read().decode(errors="replace").splitlines()
-    if exit_code and stopped:
-        raise Interrupted(stopped)
+    if child.returncode:
+        children.raise_if_stopped()
     with suppress(ValueError, KeyError, TypeError, IndexError):
-        if exit_code == 0:
+        if child.returncode == 0:
             return Path(json.loads(printed[-1])["run"])
     raise RunError(
         f"{run.id} could not be run again: `uv {' '.join(command[1:])}` in {code.folder} ended "
-        f"with exit code {exit_code}; the reason stands above"
+        f"with exit code {child.returncode}; the reason stands above"
     )
-
-
-def _run_child(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
-) -> tuple[int, int | None]:
-    """Run a command to its end; returns its exit code and the signal that stopped us, if one did.
-
-    The child has a session of its own: a signal comes to it from here, to uv and training at once.
-    """
-    stop = StopRequest()
-    with (
-        stop.listening(),
-        start_child(
-            command,
-            environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            start_new_session=True,
-        ) as child,
-    ):
-        while True:
-            try:
-                return child.wait(), stop.signal
-            except Interrupted as signal:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.signal)
 
 
 def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
