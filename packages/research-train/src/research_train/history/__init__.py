@@ -1,1 +1,1 @@
-"""Many runs: listed, compared, drawn, exchanged, and run again."""
+"""Many runs: list, compare, draw, exchange and repeat them."""

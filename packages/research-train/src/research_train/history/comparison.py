@@ -1,4 +1,4 @@
-"""Runs compared: what differs between them."""
+"""Compare runs: what differs in config, code, packages, data and environment."""
 
 import hashlib
 import tarfile

@@ -1,4 +1,4 @@
-"""The recorded runs as a table: listed, chosen, sorted.
+"""List the recorded runs, choose among them and sort them.
 
     from research_train import runs
     for run in runs("mnist1d", where=["learning_rate>1e-3"], sort="test/accuracy", limit=10):

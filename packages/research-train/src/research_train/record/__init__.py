@@ -1,1 +1,1 @@
-"""One run: its folder, its record, its metrics, and how it begins and goes on."""
+"""One run: its folder, its record, its metrics, how it starts and resumes."""
