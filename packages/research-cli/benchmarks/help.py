@@ -1,6 +1,6 @@
 """How long `--help` takes, as a whole process: the best and the median of some calls.
 
-    uv run python packages/research-cli/benchmarks/help.py [--repeats 9]
+uv run python packages/research-cli/benchmarks/help.py [--repeats 9]
 """
 
 import argparse
