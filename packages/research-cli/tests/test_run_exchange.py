@@ -220,7 +220,7 @@ def test_a_link_a_torn_file_and_a_file_of_something_else(
     torn.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     importing(workspace, torn, outputs).refused(1, str(torn))
     torn.write_bytes(b"no tar at all")
-    importing(workspace, torn, outputs).refused(1, "no whole file of `run export`")
+    importing(workspace, torn, outputs).refused(1, "no whole archive")
     importing(workspace, tmp_path / "none.tar", outputs).refused(2, "is no file to import")
     assert list(outputs.rglob("*")) == []
 

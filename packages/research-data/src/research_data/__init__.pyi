@@ -1,6 +1,6 @@
 """The public names. The workspace's other packages also use the modules `shown`, `durable`,
-`plain_files`, `lock`, `progress`, `assets.manifest`, `assets.publish`, `assets.users`,
-`batches.parts`, `hub.plan` and `hub.settings`.
+`plain_files`, `lock`, `progress`, `assets.manifest`, `assets.needs`, `assets.publish`,
+`assets.tar_archive`, `assets.users`, `batches.parts`, `hub.plan` and `hub.settings`.
 """
 
 from .assets.archives import export_asset as export_asset

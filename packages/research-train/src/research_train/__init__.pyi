@@ -41,11 +41,11 @@ from .history.curves import RunGroup as RunGroup
 from .history.curves import draw_curves as draw_curves
 from .history.curves import draw_groups as draw_groups
 from .history.curves import seed_groups as seed_groups
-from .history.exchange import Imported as Imported
-from .history.exchange import export_run as export_run
-from .history.exchange import import_run as import_run
-from .history.rerun import Rerun as Rerun
+from .history.export_run import export_run as export_run
+from .history.import_run import Imported as Imported
+from .history.import_run import import_run as import_run
 from .history.rerun import rerun as rerun
+from .history.rerun_outcome import Rerun as Rerun
 from .history.table import runs as runs
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy

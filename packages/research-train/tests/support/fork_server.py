@@ -28,7 +28,6 @@ PRELOADED = (  # what a command imports besides the paper's own code
     "research_train.record.run",
     "research_train.loop.trainer",
     "research_viz.saving",
-    "sklearn.metrics",
     "torch._dynamo",
 )
 

@@ -1,4 +1,4 @@
-"""What `research-cli env` looks at; each check answers with one `Check`."""
+"""One row of `research-cli env`."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,9 +1,9 @@
-"""Import packages, and compute on the GPUs, in a child process, which may hang or die.
+"""Import packages and try the GPUs in a child process, which may hang or die.
 
     python -P -m research_cli.environment.child torch GPU
 
-imports each module that is named (GPU: computes on every GPU) and prints what came of it, a line
-of JSON each: the error, "" where there was none; for GPU a GpuReport.
+imports each named module (for GPU it computes on every GPU) and prints a line of JSON for each: the
+import's error, "" if there was none; for GPU a GpuReport.
 """
 
 import json
@@ -40,7 +40,7 @@ def start_child(names: Sequence[str]) -> Child:
 
 
 def wait_for(child: Child) -> dict[str, Any]:
-    """Name -> what came of it. What a child that died didn't get to is asked of a new one."""
+    """Name -> what the child printed for it; a new child goes on where one has died."""
     patience = PATIENCE * len(child.names)
     process = child.process
     try:
@@ -72,7 +72,7 @@ def last_line(text: str) -> str:
 
 
 def main(names: Sequence[str]) -> None:
-    """Print what comes of each name as soon as it is known."""
+    """Import each name, and print its line as soon as it is known."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an import prints is no answer
     for name in names:

@@ -1,4 +1,4 @@
-"""Whether this machine has what the workspace needs, for `research-cli env`.
+"""Check whether this machine has what the workspace needs: `research-cli env`.
 
 checks = check_environment()
 [check.name for check in checks if check.status == "fail"]

@@ -1,10 +1,12 @@
-"""The GPU: one real matrix product on it, compared with the CPU's."""
+"""Try each GPU: compare one matrix product on it with the CPU's."""
 
 import os
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from research_train.errors import CommandError
+from research_train.processes.children import output_of
 
 from research_cli.environment.check import Check
 
@@ -51,10 +53,8 @@ def check_cuda(report: GpuReport) -> Check:
 def listed_gpus() -> list[str]:
     """The names of the GPUs that the NVIDIA driver lists, whatever torch thinks of them."""
     try:
-        output = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        output = output_of(["nvidia-smi", "-L"], patience=20).decode(errors="replace")
+    except (OSError, CommandError):
         return []
     return re.findall(r"^GPU \d+: (.+?)(?: \(UUID.*)?$", output, re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""What the workspace says: where it is, what is installed from it, what it requires."""
+"""Collect the versions that the workspace requires of each package."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Our own packages, and the stack they stand on, imported for real."""
+"""Check our own packages and the stack that they need."""
 
 import importlib.metadata
 import os

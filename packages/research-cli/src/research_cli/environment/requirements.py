@@ -1,4 +1,4 @@
-"""What papers, projects and packages require, against what there is to run."""
+"""Check that the requirements of papers, projects and packages can be met."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Whether the internal packages are what the papers require and what their releases say.
+"""Check the internal packages against what papers require and what was released.
 
 Each finding is one line: where, what is wrong, what to do.
 """
@@ -111,8 +111,8 @@ def missing_sources(member: Member) -> Iterator[str]:
         name = canonicalize_name(requirement.name)
         if name in internal and name not in sources:
             yield (
-                f"{member.folder / 'pyproject.toml'}: requires {name} without a source, and uv "
-                f"stops at that. Add the line `{name} = {{ workspace = true }}` under "
+                f"{member.folder / 'pyproject.toml'}: requires {name} without a source, which "
+                f"uv refuses. Add the line `{name} = {{ workspace = true }}` under "
                 "[tool.uv.sources]"
             )
 

@@ -1,4 +1,4 @@
-"""What a release of a package would be, or why there can be none."""
+"""Plan a release of a package, or say why there can be none."""
 
 import shutil
 from dataclasses import dataclass
@@ -102,7 +102,7 @@ def _refuse_unready(plan: Plan) -> None:
     if not plan.entries:
         raise ResearchError(
             f"{plan.folder / 'CHANGELOG.md'}: has nothing under Unreleased, so there is nothing to "
-            "release. Write there what its users can now do or have to change, and commit it."
+            "release. Write down what users can now do or must change, and commit it."
         )
     if not (plan.folder / "tests").is_dir():
         raise ResearchError(
@@ -128,7 +128,7 @@ def _head(workspace: Path) -> str:
     )
     raise ResearchError(
         f"{why}, and a release is a commit with a tag. Release from a clone on a machine with "
-        "git. Only this needs it: training, and papers that pin a release, work without."
+        "git. Only a release needs it: training, and papers that pin a release, work without."
     )
 
 
@@ -147,8 +147,8 @@ def _bumped(current: Version, newest: Version | None, bump: Bump) -> Version:
         return Version(f"{current.major}.{current.minor}.{current.micro}")
     if newest is None:
         raise UsageError(
-            f"--bump {bump}: nothing is released yet that could be counted on from. Leave it out "
-            f"to release {current.base_version}, or say which with --version."
+            f"--bump {bump}: nothing is released yet, so there is no version to raise. Leave it "
+            f"out to release {current.base_version}, or choose one with --version."
         )
     return Version(
         {

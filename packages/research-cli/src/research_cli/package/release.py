@@ -1,8 +1,8 @@
-"""A release: an immutable wheel with a tag, made whole or not at all.
+"""Release a package as an immutable wheel with a tag, completely or not at all.
 
-All of it is done in a temporary work tree of git. Only when the wheel has passed the package's
-tests is there a tag, and does the branch move on to it; a release that was stopped, killed or
-refused before leaves the tree, HEAD and the tags as they were.
+All of it is done in a temporary work tree of git. The tag is made, and the branch moved, only after
+the wheel has passed the package's tests; a release that was stopped, killed or refused before then
+leaves the tree, HEAD and the tags as they were.
 
     Release research-train 0.1.0          version, changelog's date, wheel and hash; has the tag
     research-train goes on as 0.2.0.dev0  what the workspace's code is called from now on

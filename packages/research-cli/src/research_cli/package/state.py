@@ -1,4 +1,4 @@
-"""The internal packages: version, releases, what is unreleased, who requires and runs what."""
+"""The internal packages: versions, releases, unreleased changes, and who depends on them."""
 
 import zipfile
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The test of a wheel before it is released, in an environment made for it."""
+"""Test a wheel in a clean environment before it is released."""
 
 import sys
 import sysconfig

@@ -2,7 +2,6 @@
 
 import ast
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,10 +10,11 @@ from pathlib import Path
 
 from research_data.errors import ResearchError
 from research_train.claims.claim import read_claims
-from research_train.errors import MemberError
+from research_train.errors import CommandError, MemberError
 from research_train.experiment.members import GROUP, Member, find_member
 from research_train.experiment.needs import hub_needs
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
+from research_train.processes.children import output_of
 from research_train.results.readme import read_readme, readme_block
 from research_train.results.recorded import RESULTS, read_results, standings
 from research_train.versions.hand_over import environment_under
@@ -161,18 +161,12 @@ def _defines(file: Path, name: str) -> bool:
 def _loading(member: Member) -> list[str]:
     """What doesn't load, in a process under the member's requirements."""
     command = [sys.executable, "-P", "-m", "research_cli.paper.loading", member.distribution]
-    done = subprocess.run(
-        command,
-        cwd=member.folder,
-        env=environment_under(member),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    try:
+        told = output_of(command, member.folder, environment_under(member))
+    except CommandError as error:
+        last = (error.said or str(error)).splitlines()[-1]
         return [f"{member.folder}: can't be loaded: {last}"]
-    problems: list[str] = json.loads(done.stdout)
+    problems: list[str] = json.loads(told)
     return problems
 
 

@@ -1,4 +1,4 @@
-"""What a new paper or project may be called, and whether a citation can be true."""
+"""Check the name and the citation of a new paper or project."""
 
 import re
 from collections.abc import Iterator

@@ -23,23 +23,27 @@ def with_report(app: typer.Typer) -> typer.Typer:
     def report(
         papers: Annotated[
             list[str] | None,
-            typer.Argument(metavar="[PAPER...]", help="By default all.", show_default=False),
+            typer.Argument(
+                metavar="[PAPER...]", help="Papers to report; by default all.", show_default=False
+            ),
         ] = None,
         out: Annotated[
             Path | None,
             typer.Option(
                 metavar="FILE",
-                help="Where to; by default report.html among the outputs.",
+                help="HTML file to write; by default report.html among the outputs.",
                 show_default=False,
             ),
         ] = None,
-        open: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+        open: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
         json: Json = False,
     ) -> None:
         """Write papers, claims, learning curves and runs as one HTML page.
 
-        The page needs no network and no other file. What can't be read is said in it.
+        The page needs no network and no other file. It names what could not be read.
         """
+        from dataclasses import asdict
+
         from research_data import get_outputs_dir
         from research_train.experiment.workspace_members import workspace_here
 
@@ -54,14 +58,7 @@ def with_report(app: typer.Typer) -> typer.Typer:
 
             if not webbrowser.open(file.as_uri()):
                 say(f"no browser was found: open {file} in one")
-        value = {
-            "file": str(file),
-            "bytes": written.bytes,
-            "papers": written.papers,
-            "projects": written.projects,
-            "runs": written.runs,
-            "problems": written.problems,
-        }
+        value = {"file": str(file), **asdict(written)}
         counts = (
             f"{counted(written.papers, 'paper')}, {counted(written.projects, 'project')}, "
             f"{counted(written.runs, 'run')}; {shown_size(written.bytes)}"

@@ -15,7 +15,7 @@ from research_train.history.curves import (
     logarithmic_metrics,
     seed_groups,
 )
-from research_train.record.metrics_file import read_metrics
+from research_train.record.metrics_file import metrics_of, read_metrics, repeatable_part
 from research_train.record.summary import RunSummary
 from research_viz import claim_plot, inline_svg, learning_curves
 
@@ -159,10 +159,7 @@ def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGro
 def _metrics(run: RunSummary, claimed: set[str | None]) -> list[str]:
     """What can be drawn: what the claims are about, then losses, then accuracies, then others."""
     logged = dict.fromkeys(
-        name
-        for point in read_metrics(run.folder)
-        for name in point
-        if name not in ("step", "time") and not name.startswith(("speed/", "memory/"))
+        name for point in read_metrics(run.folder) for name in metrics_of(repeatable_part(point))
     )
 
     def rank(name: str) -> int:

@@ -10,7 +10,7 @@ from research_cli.printing import Json, examples, output
 from research_cli.run.command import Run
 
 if TYPE_CHECKING:
-    from research_train.history.rerun import LineDifference, Rerun
+    from research_train.history.rerun_outcome import LineDifference, Rerun
     from research_train.record.record import RunRecord
 
 # Imports of a command's own are made inside it, as everywhere in this package.
@@ -131,10 +131,5 @@ def _rerun_lines(outcome: "Rerun") -> Iterable[str]:
 def _shown_difference(each: "LineDifference") -> str:
     if each.then is None or each.now is None:
         return "only the new run has it" if each.then is None else "the new run lacks it"
-    names = [
-        name
-        for name in dict.fromkeys([*each.then, *each.now])
-        if each.then.get(name) != each.now.get(name)
-    ]
-    parts = (f"{name} was {each.then.get(name)}, is {each.now.get(name)}" for name in names)
+    parts = (f"{name} was {then}, is {now}" for name, (then, now) in each.numbers.items())
     return f"step {each.then['step']:.0f}: {'; '.join(parts)}"

@@ -9,7 +9,6 @@ from research_cli.printing import say_unless
 from research_cli.run.screens import as_json
 
 if TYPE_CHECKING:
-    from research_train.record.metrics_file import Point
     from research_train.record.summary import RunSummary
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -18,20 +17,20 @@ SPARKLINE = 40  # characters
 
 def watch_plain(run: "RunSummary", in_json: bool) -> None:
     """A line for each line of metrics.jsonl, until the run ends."""
-    from research_train.record.metrics_file import follow_run
+    from research_train.record.metrics_file import follow_run, metrics_of
 
     say_unless(in_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
         if in_json:
             print(json.dumps(point), flush=True)
         else:
-            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in _shown_metrics(point))
+            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in metrics_of(point).items())
             print(printable(f"step {point['step']}  {numbers}"), flush=True)
 
 
 def watch_live(run: "RunSummary") -> None:
     """A table of all metrics at a terminal, until the run ends."""
-    from research_train.record.metrics_file import follow_run
+    from research_train.record.metrics_file import follow_run, metrics_of
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -50,7 +49,7 @@ def watch_live(run: "RunSummary") -> None:
     with Live(get_renderable=view, refresh_per_second=4):
         for point in follow_run(run.folder):
             step = point["step"] or 0.0
-            for name, value in _shown_metrics(point):
+            for name, value in metrics_of(point).items():
                 history.setdefault(name, []).append(value)
 
 
@@ -83,7 +82,3 @@ def _sparkline(numbers: list[float]) -> str:
     if not 0 < span < float("inf"):
         return BARS[0] * count
     return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in chosen)
-
-
-def _shown_metrics(point: "Point") -> list[tuple[str, float | None]]:
-    return [(name, value) for name, value in point.items() if name not in ("step", "time")]

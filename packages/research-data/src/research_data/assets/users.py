@@ -1,14 +1,15 @@
 """Which papers and projects use an asset: they link it, or name it in their pyproject."""
 
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from research_data.assets.catalog import KINDS, matching_assets, split_name
 from research_data.assets.manifest import Kind
+from research_data.assets.needs import hub_needs
 from research_data.assets_dir import this_workspace
-from research_data.errors import UsageError
+from research_data.errors import UnreadableError, UsageError
+from research_data.plain_files import read_toml, table_of
 
 
 def users_of(folders: Iterable[Path]) -> dict[Path, list[str]]:
@@ -30,22 +31,20 @@ def _used_by(pyproject: Path) -> set[Path]:
     data = pyproject.parent / "data"
     links = [data] if data.is_symlink() else list(data.glob("*"))
     folders = {link.resolve() for link in links if link.is_symlink()}
-    for kind, needs in _needs_of(pyproject).items():
-        for need in needs:
+    for kind, names in _named_in(pyproject).items():
+        for name in names:
             with suppress(UsageError):
-                folders |= {a.folder.resolve() for a in matching_assets(kind, *split_name(need))}
+                folders |= {a.folder.resolve() for a in matching_assets(kind, *split_name(name))}
     return folders
 
 
-def _needs_of(pyproject: Path) -> Mapping[Kind, list[str]]:
-    """The datasets and models that a member's pyproject names; what is wrong there `train` says."""
-    try:
-        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-        research = tool.get("research", {})
-        needs: dict[Kind, list[str]] = {"dataset": list(research.get("generated", {})), "model": []}
+def _named_in(pyproject: Path) -> Mapping[Kind, list[str]]:
+    """The datasets and models that a pyproject names; what is wrong there `train` says."""
+    named: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
+    with suppress(UnreadableError):
+        research = table_of(read_toml(pyproject), "tool", "research", path=pyproject)
         for kind in KINDS:
-            for need in research.get(f"{kind}s", []):
-                needs[kind].append(str(need["name"] if isinstance(need, dict) else need))
-    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
-        return {}
-    return needs
+            with suppress(UsageError):
+                named[kind] += [need.name for need in hub_needs(kind, research)]
+        named["dataset"] += table_of(research, "generated", path=pyproject)
+    return named

@@ -4,6 +4,9 @@ Every rule is of a textbook or a paper, named where it stands; benchmarks/verdic
 of them, and its tables stand in the package's README. Numbers go in, numbers come out: what they
 mean for a claim is claim.py's.
 
+Figures' bands and papers' tables take Student's own interval (research_viz.t_interval); a verdict
+needs one that holds for skewed seeds as well, hence another here.
+
 A level is said per side: an error of at most 2.5 % that the mean lies above the interval, and the
 same below it, which together is the usual 95 %.
 """

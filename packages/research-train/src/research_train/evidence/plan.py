@@ -1,7 +1,6 @@
 """What a paper's claims rest on: settings, seeds and fingerprints, and the runs these ask for."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,12 +9,13 @@ from typing import Any
 
 from research_train.claims.claim import Claim, Claims, read_claims
 from research_train.claims.file import CLAIMS
-from research_train.errors import ClaimsError
+from research_train.errors import ClaimsError, CommandError
 from research_train.evidence.carried import Candidate, candidates, origins, read_carried
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member, did_you_mean
 from research_train.history.table import runs
+from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary, seal_state
 
@@ -153,17 +153,12 @@ def _groups_differ(
 def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """Fingerprint, config and data of each, told by the versions that the paper runs."""
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
-    done = subprocess.run(
-        [sys.executable, "-P", "-m", "research_train.fingerprints", "--paper", member.distribution],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        _, _, message = done.stderr.rpartition("error: ")
-        raise ClaimsError(message.strip() or done.stderr.strip())
-    return list(json.loads(done.stdout))
+    module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
+    try:
+        told = output_of([sys.executable, *module], given=json.dumps(asked).encode())
+    except CommandError as error:
+        raise ClaimsError(error.said.rpartition("error: ")[2] or str(error)) from error
+    return list(json.loads(told))
 
 
 def _needed(

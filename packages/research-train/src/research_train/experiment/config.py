@@ -1,4 +1,4 @@
-"""What the Config of an experiment inherits: its sections, and the keys every one has."""
+"""The base classes of a Config: a section of keys, and the keys that every experiment has."""
 
 from typing import Annotated, Literal
 
@@ -32,38 +32,38 @@ class TrainConfig(ConfigSection):
     seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
     """Seed of every random number generator."""
     steps: PositiveInt = 1000
-    """Weight updates."""
+    """Number of weight updates."""
     batch_size: PositiveInt = 32
-    """Examples an update."""
+    """Number of examples in each update."""
     device: str = "auto"
-    """auto (a GPU where there is one), cpu, cuda, cuda:1, mps."""
+    """Where to train: auto (a GPU if there is one), cpu, cuda, cuda:1, mps."""
     accumulate: PositiveInt = 1
-    """Parts that a batch is split into, to need less memory; the update is the same."""
+    """Number of parts to split a batch into, which saves memory; the update stays the same."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Arithmetic of the forward pass; the others are autocast, weights stay float32."""
+    """Precision of the forward pass: bfloat16 and float16 use autocast; weights stay float32."""
     compile: bool = False
     """Compile the model with torch.compile."""
     deterministic: bool = False
-    """Only kernels that give the same bits every time, where a GPU would otherwise not."""
+    """Use only GPU kernels that give the same bits every time."""
     log_every: PositiveInt = 50
-    """Steps between two lines of metrics."""
+    """Number of steps between two lines of metrics."""
     evaluate_every: PositiveInt = 500
-    """Steps between two evaluations."""
+    """Number of steps between two evaluations."""
     checkpoint_every: PositiveInt = 1000
-    """Steps between two checkpoints; one is always written at the end and on a stop."""
+    """Number of steps between two checkpoints; the end and a stop always write one."""
     keep_checkpoints: PositiveInt = 2
-    """How many of the newest checkpoints stay on disk."""
+    """Number of newest checkpoints to keep."""
     keep_every: NonNegativeInt = 0
-    """The checkpoint of every so many steps stays as well; 0: none."""
+    """Keep the checkpoint of every N-th step as well; 0: none."""
     keep_best: Annotated[str, Field(pattern=r"^((min|max):\S+)?$")] = ""
-    """The best one by a metric stays as well: max:test/accuracy, min:test/loss."""
+    """Keep the best checkpoint by a metric as well: max:test/accuracy, min:test/loss."""
     patience: NonNegativeInt = 0
-    """End after so many evaluations without a better keep_best; 0: never."""
+    """Stop after this many evaluations without an improvement of keep_best; 0: never."""
     checkpoint_failure: Literal["stop", "continue"] = "stop"
-    """What a checkpoint that can't be written does to the training."""
+    """What to do when a checkpoint can't be written."""
     init_from: str = ""
-    """A run whose last weights to start from: its id, or PAPER/ID."""
+    """Run whose last weights to start from: its id, or PAPER/ID."""
     tensorboard: bool = True
     """Write TensorBoard event files beside the metrics."""
     wandb: Literal["disabled", "offline", "online"] = "disabled"
-    """Weights & Biases."""
+    """Log to Weights & Biases."""

@@ -1,4 +1,4 @@
-"""From config.yaml and `key=value` to the experiment's typed Config."""
+"""Turn config.yaml and `key=value` words into the experiment's typed Config."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Papers and projects: the members of a workspace, and the experiments each of them holds.
+"""A paper or project and its experiments, and those that are installed.
 
 They are found among the installed distributions, through the entry-point group
 `research.experiments`: `mnist1d = "paper_mnist1d"` is the default experiment of the member

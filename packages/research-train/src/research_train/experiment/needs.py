@@ -1,4 +1,4 @@
-"""What a member's pyproject says it needs: found, pulled or made, verified, linked into its folder.
+"""Find, pull or make the data and models that a member's pyproject names, and link them.
 
 [tool.research]
 datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # of the hub, by commit
@@ -27,11 +27,11 @@ from research_data import (
     split_name,
 )
 from research_data.assets.manifest import Kind
+from research_data.assets.needs import HubNeed
 from research_data.shown import say
 
 from research_train.errors import MemberError
 from research_train.experiment.members import Member
-from research_train.experiment.pyproject import HubNeed
 
 
 def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""A member's or package's pyproject.toml as typed values.
+"""Read a pyproject.toml as typed values.
 
 Each value is understood when it is asked for, so that a mistake in one stops only what needs it.
 """
@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
-from research_data.assets.manifest import Kind
+from research_data.assets.needs import HubNeed, hub_needs
 from research_data.errors import UnreadableError, UsageError
 from research_data.plain_files import read_toml, table_of
 from research_data.shown import brief
@@ -18,19 +18,6 @@ from research_data.shown import brief
 from research_train.errors import MemberError, RequirementError
 
 GROUP = "research.experiments"  # of entry points
-
-
-@dataclass(frozen=True)
-class HubNeed:
-    """A dataset or model of the hub that a member needs.
-
-    name: NAME@REVISION, as it is written. configs, splits: the parts of a dataset; all where empty.
-    """
-
-    kind: Kind
-    name: str
-    configs: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +127,11 @@ class Pyproject:
     @property
     def hub_needs(self) -> list[HubNeed]:
         """The datasets, then the models of the hub that it needs."""
-        return [*self._needs("dataset"), *self._needs("model")]
+        research = self._research
+        try:
+            return [*hub_needs("dataset", research), *hub_needs("model", research)]
+        except UsageError as error:
+            raise MemberError(f"{self._where} {error}") from error
 
     @property
     def generated(self) -> dict[str, str]:
@@ -174,35 +165,11 @@ class Pyproject:
             raise MemberError(f"{self._where} {key} = {brief(text)}: write text")
         return text
 
-    def _needs(self, kind: Kind) -> list[HubNeed]:
-        listed = self._research.get(f"{kind}s", [])
-        needs = [_hub_need(kind, each) for each in listed] if isinstance(listed, list) else [None]
-        if None in needs:
-            table = ', or { name = "NAME@REVISION", configs = [...], splits = [...] }'
-            raise MemberError(
-                f'{self._where} {kind}s must be a list of "NAME@REVISION"'
-                f"{table if kind == 'dataset' else ''}; it is {brief(listed)}"
-            )
-        return [need for need in needs if need]
-
 
 def read_pyproject(folder: Path) -> Pyproject:
     """The pyproject.toml of a folder. Raises UnreadableError."""
     file = folder / "pyproject.toml"
     return Pyproject(file, read_toml(file))
-
-
-def _hub_need(kind: Kind, need: object) -> HubNeed | None:
-    if isinstance(need, str):
-        return HubNeed(kind, need)
-    if kind != "dataset" or not isinstance(need, dict):
-        return None
-    name, configs, splits = (need.get(key, []) for key in ("name", "configs", "splits"))
-    if not (
-        isinstance(name, str) and _is_list_of_texts(configs) and _is_list_of_texts(splits)
-    ) or need.keys() - {"name", "configs", "splits"}:
-        return None
-    return HubNeed(kind, name, tuple(configs), tuple(splits))
 
 
 def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:

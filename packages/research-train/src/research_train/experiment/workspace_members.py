@@ -1,4 +1,4 @@
-"""The papers, projects and packages of a workspace, as their folders say, installed or not."""
+"""List the papers, projects and packages in a workspace's folders, installed or not."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -21,7 +21,7 @@ from research_train.history.comparison import differing, labels
 from research_train.history.conditions import resolve_key
 from research_train.history.table import BEST_IS_SMALL
 from research_train.record.folders import METRICS
-from research_train.record.metrics_file import Point, read_metrics
+from research_train.record.metrics_file import Point, metrics_of, read_metrics
 from research_train.record.summary import RunSummary, record_of
 
 if TYPE_CHECKING:
@@ -198,12 +198,15 @@ def logarithmic_metrics(
 
 def common_metric(histories: Iterable[Sequence[Point]]) -> str:
     """The first loss or accuracy that occurs in all of them. Raises UsageError."""
-    names = [dict.fromkeys(name for point in points for name in point) for points in histories]
+    names = [
+        dict.fromkeys(name for point in points for name in metrics_of(point))
+        for points in histories
+    ]
     common = [name for name in names[0] if all(name in others for others in names)]
     for name in common:
         if "loss" in name or "accuracy" in name:
             return name
-    listed = ", ".join(name for name in common if name not in ("step", "time")) or "nothing"
+    listed = ", ".join(common) or "nothing"
     raise UsageError(
         f"these runs log no loss or accuracy that all have; name what to draw: {listed}"
     )
@@ -273,7 +276,7 @@ def _value(line: bytes, metric: str) -> float:
 def _why_empty(group: RunGroup, metric: str) -> str:
     for run in group.runs:
         if not _logged(run.folder, metric):
-            known = {key for point in read_metrics(run.folder) for key in point} - {"step", "time"}
+            known = {name for point in read_metrics(run.folder) for name in metrics_of(point)}
             listed = f" It has: {', '.join(sorted(known))}" if known else " It has logged nothing."
             near = did_you_mean(metric, known)
             return f"{run.id} has no metric {metric!r}.{near or listed}"

@@ -249,7 +249,7 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     when a file is missing.
     """
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
-    if not record.releases:  # as sealed before there were any
+    if not record.releases:  # as 0.1.0 seals: no released version ran
         del fields["releases"]
     if changed := {str(n): each.changed for n, each in enumerate(record.attempts) if each.changed}:
         fields["changed"] = changed  # of a run that a resume made another

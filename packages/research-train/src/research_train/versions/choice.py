@@ -1,4 +1,4 @@
-"""Which version of each internal package a member runs.
+"""Choose the version of each internal package that a paper runs.
 
 The workspace's own code runs where its version is what the member requires, else the newest
 release that is (releases.py), else nothing. uv itself ignores a specifier on a workspace source.
@@ -167,7 +167,7 @@ def _why_impossible(wanted: list[_Wanted], internal: Mapping[str, Path], member:
             f"the workspace has {name} {here}; released are {', '.join(released) or 'none'}"
         )
     return (
-        f"{'; '.join(parts)}. Nothing runs under another version than the one required. "
+        f"{'; '.join(parts)}. A paper only runs under a version that it requires. "
         f"Change the requirement in {member.folder / 'pyproject.toml'}, or `research-cli paper "
         f"pin {member.name} PACKAGE`, which takes the newest release."
     )

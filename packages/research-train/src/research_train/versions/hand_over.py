@@ -1,4 +1,4 @@
-"""Start a process under the versions of the internal packages that a paper runs (choice.py).
+"""Start a process under the versions of our packages that a paper requires.
 
 **The hand-over.** `train` and `evaluate` of any version do this and no more: where a release is
 chosen they start themselves again (the same process, interpreter and words, with --paper NAME where

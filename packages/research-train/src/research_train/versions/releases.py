@@ -1,4 +1,4 @@
-"""Releases of the internal packages: immutable wheels, kept in git beside the code they came from.
+"""Find, verify and unpack the released wheels of our packages.
 
     packages/research-train/releases/research_train-0.1.0-py3-none-any.whl
     packages/research-train/releases/research_train-0.1.0-py3-none-any.whl.sha256

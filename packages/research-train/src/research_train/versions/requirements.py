@@ -1,4 +1,4 @@
-"""Which versions would run: what a paper requires of the internal packages, and all it depends on.
+"""What a paper requires of our packages, and everything that it depends on.
 
 uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 `{ workspace = true }` would silently run whatever lies in the workspace. It is checked here.
