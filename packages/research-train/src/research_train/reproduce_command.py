@@ -1,4 +1,4 @@
-"""The command `reproduce`: published against reproduced, and a verdict for each claim.
+"""The command `reproduce`: compare published with reproduced numbers and judge each claim.
 
 uv run --package paper-mnist1d reproduce
 """

@@ -1,4 +1,4 @@
-"""What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
+"""Print `research-cli run list`, `show` and `compare`, for people and as JSON."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any

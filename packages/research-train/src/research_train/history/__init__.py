@@ -1,1 +1,1 @@
-"""Many runs: list, compare, draw, exchange and repeat them."""
+"""Work with recorded runs: list, compare, plot, export, import and rerun them."""

@@ -1,4 +1,4 @@
-"""Tag, annotate and remove runs; what makes a run evidence stays as it was written."""
+"""Tag, annotate and remove runs, without changing what makes a run evidence."""
 
 import fcntl
 import json

@@ -1,4 +1,4 @@
-"""Compare runs: what differs in config, code, packages, data and environment."""
+"""Compare runs: what differs between them."""
 
 import hashlib
 import tarfile

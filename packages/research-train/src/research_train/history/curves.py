@@ -1,4 +1,4 @@
-"""Draw learning curves: runs that differ only in their seed are one curve with a band.
+"""Collect the learning curves of runs; runs that differ only in their seed form one curve.
 
 groups = seed_groups(runs("mnist1d"))
 draw_groups(groups, ["test/accuracy"], Path("curves"), ["png"])

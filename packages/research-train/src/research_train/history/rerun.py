@@ -1,4 +1,4 @@
-"""Run a recorded run once more from its own code, in the environment of its own lock.
+"""Run a recorded run again from its own code, in the environment of its own lock.
 
     outcome = rerun(find_any_run("first-try"))
     print(outcome.equal, outcome.reasons)

@@ -1,4 +1,4 @@
-"""What the file of an exported run holds: its manifest, the run, its code.
+"""The file format of an exported run: enough to inspect, verify and repeat it.
 
 A plain tar, so that `tar tf` shows what it holds: manifest.json first, with size and sha256 of
 every other file; run/ with record, config, metrics, evaluation, figures and the checkpoints chosen;

@@ -1,4 +1,4 @@
-"""List the recorded runs, choose among them and sort them.
+"""List, filter and sort the recorded runs as a table.
 
     from research_train import runs
     for run in runs("mnist1d", where=["learning_rate>1e-3"], sort="test/accuracy", limit=10):

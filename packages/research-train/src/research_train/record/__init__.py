@@ -1,1 +1,1 @@
-"""One run: its folder, its record, its metrics, how it starts and resumes."""
+"""The record of a run: its folder, run.json and metrics, how it starts and resumes."""
