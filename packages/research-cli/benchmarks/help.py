@@ -1,8 +1,9 @@
 """How long `--help` takes, as a whole process: the best and the median of some calls.
 
-uv run python packages/research-cli/benchmarks/help.py
+uv run python packages/research-cli/benchmarks/help.py [--repeats 9]
 """
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -24,7 +25,15 @@ def seconds(command: list[str]) -> float:
     return time.perf_counter() - began
 
 
-for command in COMMANDS:
-    took = [seconds(command) for _ in range(9)]
-    shown = " ".join(command)
-    print(f"{shown}: best {min(took):.2f} s, median {statistics.median(took):.2f} s")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=9)
+    options = parser.parse_args()
+    for command in COMMANDS:
+        took = [seconds(command) for _ in range(options.repeats)]
+        shown = " ".join(command)
+        print(f"{shown}: best {min(took):.2f} s, median {statistics.median(took):.2f} s")
+
+
+if __name__ == "__main__":
+    main()

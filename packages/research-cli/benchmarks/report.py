@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from research_train.claims.claim import Claim, judge
-from research_train.experiment.config import dump_yaml
+from research_train.experiment.yaml_file import dump_yaml
 from research_train.record.environment import describe_environment, host_name
 from research_train.record.record import Attempt, RunRecord, record_as_json, utc_now
 

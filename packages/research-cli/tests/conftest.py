@@ -4,21 +4,19 @@ import fcntl
 import os
 import pty
 import subprocess
-import sys
 import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import fork_server
 import pytest
 from research_data import this_workspace
-
-COMMAND = Path(sys.executable).with_name("research-cli")
 
 
 @pytest.fixture(scope="session")
 def research_cli() -> Callable[..., subprocess.CompletedProcess[str]]:
     def run(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([COMMAND, *words], capture_output=True, text=True, check=False)
+        return fork_server.run("research-cli", words, Path.cwd(), os.environ)
 
     return run
 

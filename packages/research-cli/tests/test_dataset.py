@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import fork_server
 import pytest
 from hub_server import add_repo, running_hub
 from research_data import this_workspace
@@ -37,13 +38,8 @@ class Cli:
         server.clear()
 
     def __call__(self, *words: str, code: int = 0, **environ: str) -> str:
-        done = subprocess.run(
-            [COMMAND, *words],
-            env={**self.environment, **environ},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {**self.environment, **environ}
+        done = fork_server.run("research-cli", words, Path.cwd(), environment)
         assert done.returncode == code, done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         self.errors = done.stderr
@@ -68,7 +64,7 @@ def test_pull_list_verify_repair_remove(cli: Cli) -> None:
     assert folder == cli.assets / "datasets" / f"org--rows@{cli.commit[:12]}"
     assert "2 files, 2.0 kB in" in cli.errors and "licence mit" in cli.errors
     cli("dataset", "pull", "rows")
-    assert "rows is here since" in cli.errors
+    assert "rows is already here" in cli.errors
     listed = cli("dataset", "list")
     for part in ("rows", cli.commit[:12], "2.0 kB", "mit", "org/rows"):
         assert part in listed

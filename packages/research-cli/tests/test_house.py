@@ -22,7 +22,7 @@ IMPORTS = {
 }
 ORDERS = {
     "research_data": [
-        *("errors", "shown", "durable", "plain_files", "progress", "assets_dir"),
+        *("errors", "shown", "lock", "durable", "plain_files", "progress", "assets_dir"),
         *("assets", "hub", "reading", "generated", "batches"),
     ],
     "research_train": [

@@ -10,7 +10,6 @@ import pytest
 from new_members import NewMembers
 from research_cli.paper.check import check_papers
 from research_cli.paper.half_deleted import find_leftovers
-from research_cli.paper.recorded_results import RecordedResults, standings
 from research_cli.paper.screens import list_rows
 from research_cli.paper.state import papers
 from research_cli.paper.templates import NewMember, fill_in
@@ -19,8 +18,10 @@ from research_train.claims.claim import Censored, Claim, Claims, Finding, judge,
 from research_train.evidence.claim_edits import ClaimSet
 from research_train.evidence.reproduce import Reproduction
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary
-from research_train.results.report import BEGIN, readme_block, results_of
+from research_train.record.summary import RunSummary
+from research_train.results.readme import BEGIN, readme_block
+from research_train.results.recorded import RecordedResults, standings
+from research_train.results.report import results_of
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from research_cli.paper.state import member_folders
 from research_cli.report.curves import curve_figures
 from research_cli.report.facts import MemberFacts, member_facts
 from research_train.claims.claim import judge, read_claims
-from research_train.history.table import summarise
-from research_train.results.report import claims_rows
+from research_train.experiment.workspace_members import TRAINABLE, workspace_members
+from research_train.record.summary import summarise
+from research_train.results.rows import claims_rows
 from workspaces import Workspace
 
 TITLE = 'Tiny <script>alert(1)</script> & "co"'
@@ -184,7 +184,7 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
     [result] = report.results["claims"]
 
     def facts() -> MemberFacts:
-        [member] = member_folders(report.workspace.root, unread=True)
+        [member] = workspace_members(report.workspace.root, TRAINABLE, unread=True)
         return member_facts(member)
 
     try:
@@ -224,7 +224,7 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
         assert "papers/tiny · 0 runs" in page.words and "No runs here yet" in page.words
         assert "◌ stale" in page.words and "has values of 1 seed, and" in page.words
         pyproject.write_text("[project")
-        assert "tiny/pyproject.toml: can't be read" in facts().problems[0]
+        assert "tiny/pyproject.toml: is no TOML" in facts().problems[0]
     finally:
         pyproject.write_text(before)
         results.write_text(json.dumps(report.results))
@@ -247,7 +247,7 @@ def test_what_is_not_drawn_is_said(report: Reports, tmp_path: Path) -> None:
             (run / file).write_text(text.replace(old, new))
     config = runs[-1] / "config.yaml"
     config.write_text(re.sub(r"(?m)^steps: \d+", "steps: 1", config.read_text()))
-    [member] = member_folders(report.workspace.root)
+    [member] = workspace_members(report.workspace.root, TRAINABLE)
     facts = replace(member_facts(member), results=None)
     first, *_ = curve_figures(facts, list(map(summarise, runs[2:] + runs[:2])), [])
     assert first.remark == (

@@ -126,7 +126,7 @@ def test_changed_code_is_named(runs: Runs) -> None:
         assert "code is kept: used less than 10 min ago" in runs("remove", third.name)
         os.utime(archive, (time.time() - 3600,) * 2)
         would = runs("remove", third.name)
-        assert "would remove" in would and "say --yes" in would and third.exists()
+        assert "would remove" in would and "--yes" in would and third.exists()
         assert f"removed {archive}, code that no other run has" in runs(
             "remove", third.name, "--yes"
         )
@@ -167,7 +167,7 @@ def test_a_running_run_is_watched_and_let_alone(runs: Runs, sleeping: Child) -> 
     assert watch.stdout.readline().startswith("step 1  train/loss ")
     watch.send_signal(signal.SIGINT)
     _, errors = watch.communicate(timeout=20)
-    assert watch.returncode == 130 and errors == f"no longer watching; {slow.name} goes on\n"
+    assert watch.returncode == 130 and slow.name in errors
     assert sleeping.poll() is None
     following = runs.workspace.start("research-cli", "run", "watch", "slow", "--json")
     sleeping.kill()

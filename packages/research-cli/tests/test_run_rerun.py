@@ -18,7 +18,6 @@ from workspaces import COMMANDS, Result, Workspace, copy_paper
 # Stands for research-train and torch, which no test can install from an index: it shows the paper
 # the packages that the tests run with.
 OUTER = f"""
-import os
 import site
 import sys
 
@@ -26,8 +25,6 @@ site.addsitedir({sysconfig.get_path("purelib")!r})
 
 
 def train():
-    if "OLD" in os.environ:
-        os.environ.pop("RESEARCH_PARENT", None)
     from research_train.launch import train_command
 
     sys.exit(train_command())
@@ -50,8 +47,7 @@ build-backend = "uv_build"
 class Paper:
     """The paper alpha in a workspace that uv alone syncs, offline, and its completed run `old`.
 
-    FACTOR and PAUSE in the environment change what its training gives and how long it takes; with
-    OLD it is as code from before RESEARCH_PARENT.
+    FACTOR and PAUSE in the environment change what its training gives and how long it takes.
     """
 
     def __init__(self, root: Path):
@@ -141,14 +137,12 @@ def test_a_deleted_paper_gives_the_same_bytes_once_more(paper: Paper) -> None:
     assert f"parent       {old['id']}" in shown
 
 
-def test_an_experiment_without_checkpoints_in_code_that_knows_no_parent(paper: Paper) -> None:
-    result = paper.rerun("--quiet", run=paper.without_checkpoint.name, OLD="1")
+def test_of_an_experiment_without_checkpoints_the_metrics_are_compared(paper: Paper) -> None:
+    result = paper.rerun("--quiet", run=paper.without_checkpoint.name)
     assert result.code == 0, result.errors
     assert "no checkpoint: only metrics are compared" in result.output
     new = paper.newest()
-    assert f"{new['id']} names no parent" in result.output
-    # As its own code sealed it: nobody has written in a finished record.
-    assert (new["experiment"], new["parent"]) == ("alpha.second", None)
+    assert (new["experiment"], new["parent"]) == ("alpha.second", paper.without_checkpoint.name)
     assert "seal         fits" in paper.show(new["id"])
 
 

@@ -25,8 +25,10 @@ from research_data import (
     unlink_assets,
     verify_asset,
 )
-from research_data.assets.catalog import disk_size, find_broken, name_asset, users_of
+from research_data.assets.catalog import disk_size, find_broken
 from research_data.assets.manifest import check_file_names
+from research_data.assets.names import name_asset
+from research_data.assets.users import users_of
 from research_data.assets.verify import sha256_of
 
 
@@ -57,7 +59,7 @@ def paper(tmp_path, monkeypatch, name="squad", needs=""):
     folder.mkdir(parents=True)
     (root / "pyproject.toml").write_text("[tool.uv.workspace]\nmembers = ['papers/*']\n")
     (folder / "pyproject.toml").write_text(f"[tool.research]\n{needs}\n")
-    monkeypatch.setattr("research_data.assets.catalog.this_workspace", lambda: root)
+    monkeypatch.setattr("research_data.assets.users.this_workspace", lambda: root)
     return folder
 
 

@@ -23,7 +23,7 @@ from research_data import (
     remove_asset,
     tokenize_dataset,
 )
-from research_data.assets.catalog import remove_derived
+from research_data.assets.removal import remove_derived
 from safetensors.numpy import save
 
 
@@ -178,9 +178,18 @@ def test_a_config_is_never_a_path(hub, tmp_path, config):
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../../../../x.csv", "hf://datasets/org/o/x.csv"])
-def test_a_card_that_leads_out_of_its_dataset_is_not_followed(hub, path):
-    card = f"---\nconfigs:\n- config_name: a\n  data_files: {path}\n---\n"
-    hub.add("datasets", "org/leads", {"README.md": card.encode(), "rows.csv": b"a\n1\n"})
+@pytest.mark.parametrize(
+    ("file", "head", "end"),
+    [
+        ("README.md", "---\n", "\n"),
+        ("README.md", "\n---\n", "\r\n"),
+        (".huggingface.yaml", "", "\n"),
+    ],
+)
+def test_a_card_that_leads_out_of_its_dataset_is_not_followed(hub, path, file, head, end):
+    card = f"{head}configs:\n- config_name: a\n  data_files: {path}\n{head.strip()}\n"
+    files = {file: card.replace("\n", end).encode(), "rows.csv": b"a\n1\n"}
+    hub.add("datasets", "org/leads", files)
     asset = pull_dataset("org/leads", quiet=True)
     hub.server.clear()
     with pytest.raises(AssetError, match="outside the dataset"):

@@ -25,10 +25,10 @@ from research_data import (
     repair_asset,
     verify_asset,
 )
-from research_data.assets.catalog import leftovers, remove_leftovers
 from research_data.assets.manifest import read_manifest
-from research_data.hub.client import redact
-from research_data.hub.pull import Request, plan_pull
+from research_data.assets.removal import leftovers, remove_leftovers
+from research_data.hub.address import redact
+from research_data.hub.plan import Request, plan_pull
 
 from .conftest import squad_files
 

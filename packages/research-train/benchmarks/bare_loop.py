@@ -27,7 +27,8 @@ from paper_mnist1d.data import Data, load_mnist1d
 from paper_mnist1d.models import MODELS
 from paper_mnist1d.train import train
 from research_train import find_member, installed_members, load_config, prepare_assets
-from research_train.record.run import Run, start_run
+from research_train.record.run import Run
+from research_train.record.start import start_run
 from research_train.state.random_state import seed_everything
 from torch import nn
 from torch.nn.functional import cross_entropy

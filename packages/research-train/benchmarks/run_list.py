@@ -7,7 +7,6 @@ commands in turn, and the medians compared. Byte-compiled: the first call of eac
 """
 
 import argparse
-import json
 import os
 import random
 import statistics
@@ -16,10 +15,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
-from research_train.experiment.config import dump_yaml
+from research_data.durable import write_json
+from research_train import TrainConfig
 from research_train.record.environment import describe_environment, git_state, host_name
 from research_train.record.record import Attempt, RunRecord, record_as_json, utc_now
+from research_train.record.resolved_config import write_config
 
 LIST = [str(Path(sys.executable).with_name("research-cli")), "run", "list"]
 COMMANDS = {
@@ -30,6 +32,15 @@ COMMANDS = {
         *("--where", "lr>1e-3", "--sort", "test/accuracy", "--limit", "20"),
     ],
 }
+
+
+class Config(TrainConfig):
+    """The config of the runs that are made."""
+
+    model: str
+    optimizer: dict[str, Any]
+
+
 CONFIG = {
     "seed": 0,
     "steps": 6000,
@@ -81,9 +92,9 @@ def make_runs(outputs: Path, count: int) -> None:
             metrics={"test/accuracy": chance.random(), "test/loss": chance.random()},
             seal="e" * 64,
         )
-        (folder / "run.json").write_text(json.dumps(record_as_json(record), indent=2))
         optimizer = {**CONFIG["optimizer"], "lr": 10 ** chance.uniform(-5, -1)}
-        (folder / "config.yaml").write_text(dump_yaml({**CONFIG, "optimizer": optimizer}))
+        write_config(folder, record, Config(**{**CONFIG, "optimizer": optimizer}))
+        write_json(folder / "run.json", record_as_json(record))
         (folder / "metrics.jsonl").write_text('{"step": 1, "time": 1.0, "train/loss": 1.0}\n' * 100)
         (folder / ".lock").touch()
 

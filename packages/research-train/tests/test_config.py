@@ -4,8 +4,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from research_train import ConfigError, load_config
-from research_train.experiment.config import dump_yaml
-from research_train.record.flat_config import read_flat_config
+from research_train.experiment.yaml_file import dump_yaml
+from research_train.record.resolved_config import read_resolved_config
 
 YAML = """\
 label: tiny
@@ -81,7 +81,7 @@ def test_a_written_config_reads_back_the_same(experiment, tmp_path, label, rate,
     after = load_config(experiment, file=file)
     assert after == before
     assert str(after.optimizer.betas[0]) == str(decay)  # 0.0 equals -0.0
-    flat = read_flat_config(tmp_path)
+    flat = read_resolved_config(tmp_path, None)
     assert (flat["label"], flat["optimizer.learning_rate"]) == (label, rate)
 
 

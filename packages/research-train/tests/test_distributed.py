@@ -65,7 +65,7 @@ def test_torchrun_does_the_same(workspace, one):
         "--nproc-per-node",
         "2",
         "-m",
-        "research_train.processes.several",
+        "research_train.launch",
         "shared",
         "--paper",
         "tiny",

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import code_edits
+import edit_trials
 import pytest
 from research_train import load_config
 from research_train.code.fingerprint import fingerprint
@@ -64,10 +65,10 @@ EDITS = [
     ("a module nobody imports", f"{PAPER}/new.py", None, "width = 3\n", NONE),
     ("a test", "papers/tiny/tests/test_tiny.py", None, "assert True\n", NONE),
     ("prose", "papers/tiny/README.md", None, "More.\n", NONE),
-    ("the listing of runs", f"{TRAIN}/run_table.py", None, "\nprint('listed')\n", NONE),
-    ("a comparison", f"{TRAIN}/run_comparison.py", None, "\nprint('compared')\n", NONE),
-    ("a verdict", f"{TRAIN}/claims.py", None, "\nprint('a new verdict')\n", NONE),
-    ("reproduce", f"{TRAIN}/reproduce.py", None, "\nX = 1\n", NONE),
+    ("the listing of runs", f"{TRAIN}/history/table.py", None, "\nprint('listed')\n", NONE),
+    ("a comparison", f"{TRAIN}/history/comparison.py", None, "\nprint('compared')\n", NONE),
+    ("a verdict", f"{TRAIN}/claims/claim.py", None, "\nprint('a new verdict')\n", NONE),
+    ("reproduce", f"{TRAIN}/evidence/reproduce.py", None, "\nX = 1\n", NONE),
     ("a figure", "src/research_viz/curves.py", None, "\nprint('drawn')\n", NONE),
     (
         "a class in a file of research-models",
@@ -84,14 +85,14 @@ EDITS = [
     # What can.
     (
         "arithmetic in the loop",
-        f"{TRAIN}/trainer.py",
+        f"{TRAIN}/loop/gradients.py",
         "loss.backward()",
         "(1.0 * loss).backward()",
         TRAINER,
     ),
     (
         "a seed",
-        f"{TRAIN}/random_state.py",
+        f"{TRAIN}/state/random_state.py",
         "torch.manual_seed(seed)",
         "torch.manual_seed(seed + 1)",
         ALL,
@@ -136,67 +137,13 @@ EDITS = [
     ),
 ]
 
-CHILD = """
-import json, os, sys
-from pathlib import Path
-from research_train import find_member, installed_members
-from research_train.code.fingerprint import code_identity
-
-member = find_member("tiny", installed_members())
-def now():
-    return {name: json.dumps(code_identity(member.experiment(name)), sort_keys=True)
-            for name in member.experiments}
-before, found = now(), []
-for place, old, new in json.load(sys.stdin):
-    file = Path(place)
-    text = file.read_text() if file.exists() else None
-    file.parent.mkdir(exist_ok=True, parents=True)
-    assert old is None or old in text, (place, old)
-    file.write_text((text or "") + new if old is None else text.replace(old, new))
-    after = now()
-    found.append(sorted(name for name in before if before[name] != after[name]))
-    file.unlink() if text is None else file.write_text(text)
-print(json.dumps(found))
-"""
-
 LOAD = "def load(run: Run) -> tuple[Tensor, Tensor]:\n"
-CASES = """
-import importlib, json, sys
-from pathlib import Path
-from research_train import find_member, installed_members
-from research_train.code.fingerprint import code_identity
-
-member, found = find_member("tiny", installed_members()), []
-def now():
-    importlib.invalidate_caches()
-    return json.dumps(code_identity(member.experiment("tiny")), sort_keys=True)
-for files, place, old, new in json.load(sys.stdin):
-    then = {Path(name): Path(name).read_text() if Path(name).exists() else None for name in files}
-    then.setdefault(Path(place), Path(place).read_text() if Path(place).exists() else None)
-    for name, text in files.items():
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(text)
-    before, text = now(), Path(place).read_text()
-    assert old in text, (place, old)
-    Path(place).write_text(text.replace(old, new))
-    found.append(now() != before)
-    for file, text in then.items():
-        file.unlink() if text is None else file.write_text(text)
-print(json.dumps(found))
-"""
 
 
-def ask(workspace, edits):
-    done = subprocess.run(
-        [sys.executable, "-c", CHILD],
-        input=json.dumps(edits),
-        cwd=workspace.root,
-        env=workspace.environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    return [set(names) for names in json.loads(done.stdout)]
+@pytest.fixture
+def ask(experiment, workspace):
+    """Each edit of a file -> the experiments that it makes others."""
+    return lambda edits: edit_trials.made_others([({}, each) for each in edits], workspace.root)
 
 
 def test_every_edit_counts_for_the_experiments_that_reach_it(workspace):
@@ -208,7 +155,16 @@ def test_every_edit_counts_for_the_experiments_that_reach_it(workspace):
         "    return nn.Sequential(nn.Linear(4, 16)",
     )
     train.write_text(text)
-    got = ask(workspace, [(place, old, new) for _, place, old, new, _ in EDITS])
+    done = subprocess.run(
+        [sys.executable, edit_trials.__file__],
+        input=json.dumps([(place, old, new) for _, place, old, new, _ in EDITS]),
+        cwd=workspace.root,
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    got = [set(names) for names in json.loads(done.stdout)]
     for (name, *_, expected), found in zip(EDITS, got, strict=True):
         print(f"{name}: expected {sorted(expected)}, got {sorted(found)}")
     wrong = [(e[0], found) for e, found in zip(EDITS, got, strict=True) if e[-1] != found]
@@ -233,26 +189,22 @@ IMPORTS = [
 
 
 @pytest.mark.parametrize("inside", [False, True])
-def test_an_import_is_followed_however_it_is_written(workspace, inside):
-    train = workspace.root / PAPER / "train.py"
-    text = train.read_text()
-    for statement, use in IMPORTS:
-        if inside and statement.endswith("*"):
-            continue
+def test_an_import_is_followed_however_it_is_written(experiment, workspace, inside):
+    package = workspace.root / PAPER
+    text = (package / "train.py").read_text()
+    imports = [each for each in IMPORTS if not (inside and each[0].endswith("*"))]
+    edits = []
+    for statement, use in imports:
+        top = "" if inside else f"{statement}\n"
         body = f"    {statement if inside else ''}\n    {use}\n"
-        train.write_text(
-            ("" if inside else f"{statement}\n")
-            + text.replace(
-                "def load(run: Run) -> tuple[Tensor, Tensor]:\n", f"def load(run):\n{body}"
-            )
-        )
-        late = workspace.root / PAPER / "late.py"
-        late.write_text("width = 16\n")
-        [found] = ask(workspace, [(f"{PAPER}/late.py", "16", "17")])
-        assert "tiny" in found, (statement, use)
+        train = top + text.replace(LOAD, f"def load(run):\n{body}")
+        edits.append(({"train.py": train, "late.py": "width = 16\n"}, ("late.py", "16", "17")))
+    found = edit_trials.made_others(edits, package, ["tiny"])
+    missed = [each for each, others in zip(imports, found, strict=True) if not others]
+    assert not missed
 
 
-def test_a_package_that_imports_its_own_modules_is_followed(workspace):
+def test_a_package_that_imports_its_own_modules_is_followed(ask, workspace):
     package = workspace.root / PAPER
     (package / "parts").mkdir()
     (package / "parts/__init__.py").write_text("from . import late\nfrom .other import width\n")
@@ -272,36 +224,32 @@ def test_a_package_that_imports_its_own_modules_is_followed(workspace):
         "    parts.late.height + parts.width + lazy.inner.length + lazy.depth\n"
     )
     train = package / "train.py"
-    train.write_text(
-        train.read_text().replace("def load(run: Run) -> tuple[Tensor, Tensor]:\n", use)
-    )
+    train.write_text(train.read_text().replace(LOAD, use))
     edits = [("parts/late.py", "1"), ("parts/other.py", "2"), ("lazy/inner.py", "3")]
     edits += [("lazy/late.py", "4"), ("lazy/unused.py", "5")]
-    found = ask(workspace, [(f"{PAPER}/{name}", old, "9") for name, old in edits])
+    found = ask([(f"{PAPER}/{name}", old, "9") for name, old in edits])
     assert ["tiny" in names for names in found] == [True, True, True, True, False]
 
 
-def test_what_only_a_type_checker_imports_does_not_count(workspace):
+def test_what_only_a_type_checker_imports_does_not_count(ask, workspace):
     train = workspace.root / PAPER / "train.py"
     lines = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from paper_tiny import late\n"
     train.write_text(lines + train.read_text())
     (workspace.root / PAPER / "late.py").write_text("print(16)\n")
-    assert ask(workspace, [(f"{PAPER}/late.py", "16", "17")]) == [NONE]
+    assert ask([(f"{PAPER}/late.py", "16", "17")]) == [NONE]
 
 
-def test_a_class_found_by_its_base_counts(workspace):
+def test_a_class_found_by_its_base_counts(ask, workspace):
     models = workspace.root / PAPER / "kinds.py"
     models.write_text("class Kind:\n    pass\n\nclass Small(Kind):\n    width = 16\n")
     train = workspace.root / PAPER / "train.py"
     use = "def load(run):\n    from paper_tiny.kinds import Kind\n    Kind.__subclasses__()\n"
-    train.write_text(
-        train.read_text().replace("def load(run: Run) -> tuple[Tensor, Tensor]:\n", use)
-    )
-    [found] = ask(workspace, [(f"{PAPER}/kinds.py", "16", "17")])
+    train.write_text(train.read_text().replace(LOAD, use))
+    [found] = ask([(f"{PAPER}/kinds.py", "16", "17")])
     assert "tiny" in found
 
 
-def test_links_are_followed_and_git_is_not_asked(workspace, tmp_path):
+def test_links_are_followed_and_git_is_not_asked(ask, workspace, tmp_path):
     subprocess.run(["git", "init", "-q"], cwd=workspace.root, check=True)
     (workspace.root / ".gitignore").write_text("*.csv\n")
     (tmp_path / "far").mkdir()
@@ -317,17 +265,15 @@ def test_links_are_followed_and_git_is_not_asked(workspace, tmp_path):
     (package / "round").symlink_to(package)  # a link to a folder around it ends nothing
     files = [tmp_path / "table.csv", tmp_path / "far/words.txt", clone / "vocabulary.txt"]
     files.append(package / "ignored.csv")
-    assert ask(workspace, [(str(file), "1", "2") for file in files]) == [ALL] * 4
+    assert ask([(str(file), "1", "2") for file in files]) == [ALL] * 4
 
 
-def test_a_file_that_the_code_names_counts_elsewhere_in_the_paper_too(workspace):
+def test_a_file_that_the_code_names_counts_elsewhere_in_the_paper_too(ask, workspace):
     train = workspace.root / PAPER / "train.py"
     use = 'def load(run):\n    open("../table.csv")\n'
-    train.write_text(
-        train.read_text().replace("def load(run: Run) -> tuple[Tensor, Tensor]:\n", use)
-    )
+    train.write_text(train.read_text().replace(LOAD, use))
     edits = [(f"papers/tiny/{name}.csv", None, "1\n") for name in ("table", "other")]
-    named, other = ask(workspace, edits)
+    named, other = ask(edits)
     assert named == {"tiny", "tiny.shared", "tiny.phases"} and not other
 
 
@@ -380,29 +326,19 @@ def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(work
     assert wrong.returncode == 2 and "answer" in wrong.stderr and "Traceback" not in wrong.stderr
 
 
-def test_what_an_import_does_counts_however_it_is_written(workspace):
+def test_what_an_import_does_counts_however_it_is_written(experiment, workspace):
     package = workspace.root / PAPER
     train = (package / "train.py").read_text()
-    wrong = []
-    edits, made = [], {}
-    for number, (_, files, use, place, old, new, _) in enumerate(code_edits.EDITS):
+    edits = []
+    for _, files, use, place, old, new, _ in code_edits.EDITS:
         top, _, inside = use.partition("|||")
         body = "".join(f"    {line}\n" for line in inside.split("\n"))
-        made[number] = {
-            **files,
-            "train.py": f"{top}\n" + train.replace(LOAD, f"def load(run):\n{body}"),
-        }
-        edits.append((made[number], place, old, new))
-    done = subprocess.run(
-        [sys.executable, "-c", CASES],
-        input=json.dumps(edits),
-        cwd=package,
-        env=workspace.environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    for (name, *_, expected), got in zip(code_edits.EDITS, json.loads(done.stdout), strict=True):
-        if got is not expected:
-            wrong.append(name)
+        code = f"{top}\n" + train.replace(LOAD, f"def load(run):\n{body}")
+        edits.append(({**files, "train.py": code}, (place, old, new)))
+    found = edit_trials.made_others(edits, package, ["tiny"])
+    wrong = [
+        name
+        for (name, *_, expected), others in zip(code_edits.EDITS, found, strict=True)
+        if bool(others) is not expected
+    ]
     assert not wrong

@@ -27,14 +27,14 @@ def drawn(workspace):
 
 def test_the_same_seed_gives_the_same_numbers_in_another_process(drawn):
     trained, evaluated = [], []
-    for key in ("1", "2", "random"):
+    for key in ("1", "random"):
         drawn.environment["PYTHONHASHSEED"] = key
         typed = drawn.typed("train", "--paper", "tiny", "second", "--json", "seed=5")
         trained.append(json.loads(typed.output)["metrics"])
         typed = drawn.typed("evaluate", "--paper", "tiny", "second", "--json")
         evaluated.append(json.loads(typed.output)["metrics"])
-    assert trained[0] == trained[1] == trained[2]
-    assert evaluated[0] == evaluated[1] == evaluated[2]
+    assert trained[0] == trained[1]
+    assert evaluated[0] == evaluated[1]
     assert {record["environment"]["hash_seed"] for record in drawn.records()} == {"0"}
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from research_train.record.flat_config import read_flat_config
+from research_train import find_any_run, read_record
 
 
 def test_train_prints_the_run_folder_last_and_versions_first(workspace):
@@ -28,7 +28,7 @@ def test_a_command_typed_does_what_the_other_tests_do_in_a_forked_process(worksp
 @pytest.mark.parametrize("text", ["a #b", "@home", "%d", "*x", "null", "1e5", "[a", "", "a: b"])
 def test_a_word_for_a_text_is_recorded_as_it_was_typed(workspace, text):
     run = workspace.train(f"label={text}", "steps=1").folder
-    assert read_flat_config(run)["label"] == text
+    assert read_record(run).config["label"] == find_any_run(str(run)).config["label"] == text
 
 
 def test_json_is_one_object_with_the_metrics(workspace):

@@ -12,9 +12,9 @@ from research_train import (
     classification_loss,
     classification_report,
     mean_loss,
-    metrics,
     perplexity,
 )
+from research_train.loop import metrics
 from torch import nn
 
 

@@ -6,13 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from research_train import (
-    RequirementError,
-    __version__,
-    new_run,
-    pins,
-)
-from research_train.versions.hand_over import choose_versions
+from research_train import RequirementError, __version__, new_run
 from workspaces import Workspace
 
 
@@ -159,7 +153,8 @@ def test_an_edited_copy_is_unpacked_anew(workspace):
     (copy / "research_train" / "more.py").write_text("")
     result = workspace.train("second")
     assert result.code == 0, result.errors
-    assert "research_train/more.py, research_train/loop/trainer.py" in result.errors
+    assert "research_train/more.py" in result.errors
+    assert "research_train/loop/trainer.py" in result.errors
     assert "unpacked anew" in result.errors
     assert "changed" not in workspace.train("second").errors
 
@@ -259,11 +254,19 @@ def test_what_is_imported_and_is_no_release_is_not_recorded_as_one(workspace):
     assert "it is no release as it was made" in done.errors
 
 
-def test_an_environment_of_another_branch_is_said(workspace, experiment, monkeypatch):
+def test_an_environment_of_another_branch_is_said(workspace):
     """The version that an editable install was synced with, and that of the folder now."""
     folder = workspace.add_package("research-train")
-    monkeypatch.setattr(pins, "installed_from", lambda distribution: folder.resolve())
-    monkeypatch.setattr(pins, "installed_version", lambda name: "0.0.5")
+    synced = workspace.root / "site" / "research_train-0.0.5.dist-info"
+    synced.mkdir(parents=True)
+    (synced / "METADATA").write_text(
+        "Metadata-Version: 2.3\nName: research-train\nVersion: 0.0.5\n"
+    )
+    origin = {"url": folder.resolve().as_uri(), "dir_info": {"editable": True}}
+    (synced / "entry_points.txt").write_text(
+        "[console_scripts]\ntrain = research_train.launch:train_command\n"
+    )
+    (synced / "direct_url.json").write_text(json.dumps(origin))
+    workspace.environment["PYTHONPATH"] = f"{synced.parent}:{workspace.environment['PYTHONPATH']}"
     workspace.require("research-train")
-    with pytest.raises(RequirementError, match=r"took it for 0\.0\.5 .* `uv sync`"):
-        choose_versions(experiment.member)
+    workspace.train().refused(1, "took it for 0.0.5", "`uv sync`")

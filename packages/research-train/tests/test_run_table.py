@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from research_data import UsageError
+from research_data.durable import write_json
 from research_train import (
     ConfigError,
     RunError,
     RunRecord,
+    TrainConfig,
     compare_runs,
     find_any_run,
     follow_run,
+    read_record,
     remove_runs,
     runs,
     tag_run,
 )
-from research_train.experiment.config import dump_yaml, read_yaml
+from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.history.changes import plan_removal
 from research_train.record.environment import Environment, GitState
-from research_train.record.flat_config import read_flat_config
 from research_train.record.record import Attempt, record_as_json, utc_now
+from research_train.record.resolved_config import write_config
 
 HERE = Environment(python="3.11.7", platform="Linux", cpu="fast", gpu=None, cuda=None)
 
@@ -156,8 +158,8 @@ def test_conditions_compare_as_the_type_of_the_value_wants(
     [
         ("lerning_rate>1", "final metric 'lerning_rate'. Did you mean 'learning_rate'"),
         ("loss>1", "'loss' could be any of test/loss, train/loss"),
-        ("learning_rate", "is no condition"),
-        ("model>cnn", "only numbers have an order"),
+        ("learning_rate", "KEY>VALUE"),
+        ("model>cnn", "compares numbers, and 'cnn' is not one"),
     ],
 )
 def test_a_condition_that_means_nothing_is_refused(
@@ -283,14 +285,6 @@ def test_following_an_ended_run_gives_its_whole_lines(outputs: Outputs) -> None:
     assert [point["step"] for point in follow_run(folder)] == [1, 2, 3]
 
 
-def flattened(values: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for key, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from flattened(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 PLAIN = st.one_of(
     st.integers(), st.floats(), st.booleans(), st.none(), st.text(max_size=90), st.just("off")
 )
@@ -300,16 +294,43 @@ VALUES = st.recursive(
 )
 
 
+class AnyConfig(TrainConfig):
+    """A config that may hold whatever YAML can."""
+
+    section: dict[str, Any]
+
+
 @settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5))
-def test_a_config_is_read_as_the_yaml_parser_reads_it(
-    tmp_path_factory: pytest.TempPathFactory, config: dict[str, Any]
+def test_a_config_is_the_same_from_its_copy_in_the_record_and_from_its_file(
+    tmp_path_factory: pytest.TempPathFactory, section: dict[str, Any]
 ) -> None:
-    folder = tmp_path_factory.mktemp("run", numbered=True)
-    (folder / "config.yaml").write_text(dump_yaml(config))
+    folder = Outputs(tmp_path_factory.mktemp("outputs", numbered=True)).add("a")
+    record = read_record(folder)
+    write_config(folder, record, AnyConfig(section=section))
+    write_json(folder / "run.json", record_as_json(record))
     try:
-        expected = dict(flattened(read_yaml(folder / "config.yaml"), ""))
+        read_yaml(folder / "config.yaml")
     except ConfigError:
         return
+    with_copy = find_any_run(str(folder)).config
+    record.config = None
+    write_json(folder / "run.json", record_as_json(record))
     # repr: NaN differs from itself, and 1 from 1.0 and True here
-    assert repr(read_flat_config(folder)) == repr(expected)
+    assert repr(find_any_run(str(folder)).config) == repr(with_copy)
+    assert with_copy["steps"] == 1000
+
+
+def test_the_file_is_believed_where_the_copy_in_the_record_is_not_of_it(outputs: Outputs) -> None:
+    folder = outputs.add("a")
+    record = read_record(folder)
+    write_config(folder, record, AnyConfig(section={"lr": 0.1}))
+    write_json(folder / "run.json", record_as_json(record))
+    assert find_any_run("a").config["section.lr"] == 0.1
+    assert record.config is not None
+    record.config["section"] = {"lr": 0.9}
+    write_json(folder / "run.json", record_as_json(record))
+    assert find_any_run("a").config["section.lr"] == 0.1
+    file = folder / "config.yaml"
+    file.write_text(file.read_text().replace("lr: 0.1", "lr: 0.5"))
+    assert find_any_run("a").config["section.lr"] == 0.5

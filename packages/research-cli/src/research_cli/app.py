@@ -130,13 +130,15 @@ def env(
     its fix; a check that fails makes the exit code 1.
     """
     from research_cli.environment.command import (
-        check_with_spinner,
+        check_environment,
         overall_status,
         print_json,
         print_table,
     )
 
-    checks = check_with_spinner()
+    if sys.stderr.isatty():
+        print("importing every package, for some seconds", file=sys.stderr)
+    checks = check_environment()
     if json:
         print_json(checks)
     else:

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from research_data.errors import ResearchError
 from research_train.code.git import git_environment
-from research_train.processes.children import ask_for_death_signal
+from research_train.processes.children import ask_for_death_signal, output_of
 
 STOP_TIMEOUT = 5.0  # seconds that tests get to end by themselves
 
@@ -43,26 +42,15 @@ def run_in_a_group(words: Sequence[object], folder: Path) -> int:
 
 
 def git(folder: Path, *words: str) -> str:
-    """What a git command prints. Raises ResearchError where it fails."""
+    """What a git command prints. Raises CommandError."""
     # Hooks are for commits by hand, and would run here in a tree without an environment.
     return run(["git", "-c", f"core.hooksPath={os.devnull}", *words], folder)
 
 
 def run(words: Sequence[object], folder: Path) -> str:
-    """What a command prints. Raises ResearchError with its last lines where it fails."""
-    command = [str(word) for word in words]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=_environment(), capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError as error:
-        raise ResearchError(f"{command[0]} is not installed here: a release needs it") from error
-    if done.returncode:
-        named = [w for w in command[1:4] if not w.startswith("-") and "\n" not in w]
-        shown = " ".join([Path(command[0]).name, *named])
-        last = "; ".join((done.stderr or done.stdout).strip().splitlines()[-3:])
-        raise ResearchError(f"`{shown}` failed with exit code {done.returncode}: {last}")
-    return done.stdout.rstrip()
+    """What a command prints. Raises CommandError."""
+    printed = output_of([str(word) for word in words], folder, _environment())
+    return printed.decode(errors="replace").rstrip()
 
 
 def _environment() -> dict[str, str]:

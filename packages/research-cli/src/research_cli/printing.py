@@ -1,13 +1,14 @@
-"""What the commands share: examples in their help; lines and tables, or one JSON object."""
+"""What all commands share: examples in their help, tables, and one JSON object for `--json`."""
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from shutil import get_terminal_size
 from typing import Annotated, Any
 
 import typer
-from research_data.shown import print_line, printable
+from research_data.shown import print_line, printable, table_lines
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")]
 
@@ -43,21 +44,36 @@ def output(value: dict[str, Any], as_json: bool, lines: Iterable[str]) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Print one JSON object."""
-    print(json.dumps(value, indent=2))
+    """Print one JSON object; what JSON has no form for, a version or a path, as text."""
+    print(json.dumps(value, indent=2, default=str))
 
 
-def print_table(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table for a person, or, in a pipe, one whose rows are never cut."""
+def print_table(
+    columns: list[str], rows: list[list[str]], styles: Mapping[str, str] | None = None
+) -> None:
+    """Print a table; at a terminal too narrow for it, with its cells folded.
+
+    styles: at a terminal, of the cells that hold one of these words. rich lays the table out only
+    where it is needed: it takes 0.3 s for 1,000 rows.
+    """
+    lines = list(table_lines(columns, rows))
+    terminal = sys.stdout.isatty()
+    if terminal and (styles or max(map(len, lines)) > get_terminal_size().columns):
+        _print_laid_out(columns, rows, styles or {})
+        return
+    head, *others = lines
+    print("\n".join([f"\033[1m{head}\033[0m" if terminal else head, *others]))
+
+
+def _print_laid_out(columns: list[str], rows: list[list[str]], styles: Mapping[str, str]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console() if sys.stdout.isatty() else Console(width=10_000)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(printable(cell), styles.get(cell, "")) for cell in row))
     with suppress(BrokenPipeError):
-        console.print(table)
+        Console().print(table)

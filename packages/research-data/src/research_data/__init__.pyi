@@ -1,5 +1,6 @@
 """The public names. The workspace's other packages also use the modules `shown`, `durable`,
-`plain_files`, `progress`, `assets.manifest`, `assets.publish`, `batches.parts` and `hub.client`.
+`plain_files`, `lock`, `progress`, `assets.manifest`, `assets.needs`, `assets.publish`,
+`assets.tar_archive`, `assets.users`, `batches.parts`, `hub.plan` and `hub.settings`.
 """
 
 from .assets.archives import export_asset as export_asset
@@ -10,11 +11,11 @@ from .assets.catalog import asset_folder as asset_folder
 from .assets.catalog import find_asset as find_asset
 from .assets.catalog import list_assets as list_assets
 from .assets.catalog import matching_assets as matching_assets
-from .assets.catalog import remove_asset as remove_asset
 from .assets.catalog import split_name as split_name
 from .assets.links import add_link as add_link
 from .assets.links import link_assets as link_assets
 from .assets.links import unlink_assets as unlink_assets
+from .assets.removal import remove_asset as remove_asset
 from .assets.verify import check_asset as check_asset
 from .assets.verify import verify_asset as verify_asset
 from .assets_dir import find_workspace as find_workspace

@@ -1,31 +1,65 @@
-"""Progress of long work on stderr: a bar where people look, else a line now and then."""
+"""Show the progress of long work on stderr: one updated line at a terminal, else now and then."""
 
 import sys
 import threading
 import time
 from contextlib import suppress
+from shutil import get_terminal_size
 from types import TracebackType
 
-from research_data.shown import printable
+from research_data.shown import printable, say, shown_size
 
-PLAIN_INTERVAL = 5.0  # seconds between two plain lines
-UNITS = ("B", "kB", "MB", "GB", "TB")
-
-
-def say(line: str) -> None:
-    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
-    with suppress(BrokenPipeError):
-        print(printable(line), file=sys.stderr, flush=True)
+DRAWN_INTERVAL = 0.2  # seconds between two looks at a terminal or in a notebook
+PLAIN_INTERVAL = 5.0  # seconds between two lines in a pipe or file
 
 
-def shown_size(count: float) -> str:
-    """Bytes for people: 1536000 -> `1.5 MB`."""
-    units = list(UNITS)
-    while abs(count) >= 1000 and len(units) > 1:
-        count /= 1000
-        units.pop(0)
-    unit = units[0]
-    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
+class ProgressLine:
+    """One line that says how far some work is. quiet: shows nothing."""
+
+    def __init__(self, quiet: bool = False):
+        self._quiet = quiet
+        self._drawn = not quiet and (sys.stderr.isatty() or "ipykernel" in sys.modules)
+        self._length = 0  # characters that are drawn now
+        self._next = time.perf_counter() + self._interval
+
+    @property
+    def _interval(self) -> float:
+        return DRAWN_INTERVAL if self._drawn else PLAIN_INTERVAL
+
+    def due(self) -> bool:
+        """Whether it is time to show how far the work is."""
+        return not self._quiet and time.perf_counter() >= self._next
+
+    def show(self, line: str) -> None:
+        """Show a line, in place of the last one where it is drawn."""
+        self._next = time.perf_counter() + self._interval
+        if self._quiet:
+            return
+        if self._drawn:
+            self._draw(printable(line)[: get_terminal_size().columns - 1])
+        else:
+            say(line)
+
+    def clear(self) -> None:
+        """Remove the line that is drawn."""
+        if self._length:
+            self._draw("")
+            self._write("\r")
+
+    def leave(self) -> None:
+        """Let the line that is drawn stand, and go to the next."""
+        if self._length:
+            self._length = 0
+            self._write("\n")
+
+    def _draw(self, text: str) -> None:
+        self._write("\r" + text.ljust(self._length))
+        self._length = len(text)
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # the terminal was closed: that ends no work
+            sys.stderr.write(text)
+            sys.stderr.flush()
 
 
 class BytesProgress:
@@ -37,29 +71,18 @@ class BytesProgress:
     def __init__(self, task: str, total: int, quiet: bool = False):
         self.task, self.total, self.done = task, total, 0
         self._began = time.perf_counter()
-        self._next = self._began + PLAIN_INTERVAL
         self._lock = threading.Lock()
-        self._quiet = quiet
-        self._bar = None
-        if not quiet and (sys.stderr.isatty() or "ipykernel" in sys.modules):
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(
-                total=total, desc=task, unit="B", unit_scale=True, dynamic_ncols=True, leave=False
-            )
+        self._line = ProgressLine(quiet)
 
     def update(self, count: int) -> None:
         """Say that so many more bytes are done; less than none when they must come again."""
         with self._lock:
             self.done += count
-            if self._bar is not None:
-                self._bar.update(count)
-            elif not self._quiet and time.perf_counter() >= self._next:
-                self._next = time.perf_counter() + PLAIN_INTERVAL
-                rate = self.done / (time.perf_counter() - self._began)
+            if self._line.due():
                 part = self.done / max(self.total, 1)
                 sizes = f"{shown_size(self.done)} of {shown_size(self.total)}"
-                say(f"{self.task}: {sizes} ({part:.0%}), {shown_size(rate)}/s")
+                rate = shown_size(self.done / self.seconds)
+                self._line.show(f"{self.task}: {sizes} ({part:.0%}), {rate}/s")
 
     @property
     def seconds(self) -> float:
@@ -75,5 +98,4 @@ class BytesProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        self._line.clear()

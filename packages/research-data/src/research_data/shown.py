@@ -1,4 +1,4 @@
-"""What is said on a screen: text that can't steer a terminal, values short enough for a sentence.
+"""Make text safe and short enough to print: no terminal control codes, no endless values.
 
 Names, notes, tags and the names of metrics and files are other people's words. An escape sequence
 in them would colour, move or retitle a terminal, a line end would forge a row of a table, and a
@@ -6,7 +6,14 @@ bidirectional override would turn the rest of the line around.
 """
 
 import codecs
+import difflib
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 
+UNITS = ("B", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 100  # characters of a value in a sentence
 
 # What our own lines hold beyond ASCII, for a terminal or log file that has nothing else.
@@ -28,6 +35,63 @@ def print_line(line: str) -> None:
     print(printable(line))
 
 
+def say(line: str) -> None:
+    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
+    with suppress(BrokenPipeError):
+        print(printable(line), file=sys.stderr, flush=True)
+
+
+def shown_size(count: float) -> str:
+    """Bytes for people: 1536000 -> `1.5 MB`."""
+    units = list(UNITS)
+    while abs(count) >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    unit = units[0]
+    return f"{count:.0f} {unit}" if unit == "B" or abs(count) >= 100 else f"{count:.1f} {unit}"
+
+
+def shown_metric(value: float | None) -> str:
+    """A metric to four decimals, or to four digits where these would hide it."""
+    if value is None:
+        return "none: it was no finite number"
+    return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def table_lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False
+) -> Iterator[str]:
+    """A table as lines of printable text, each column as wide as it needs.
+
+    right: whether the columns after the first hold numbers, and end where their heads do.
+    """
+    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
+        cells = [
+            cell.rjust(width) if right and index else cell.ljust(width)
+            for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
+
+
+def counted(count: int, what: str, several: str | None = None) -> str:
+    """`1 file`, `1,200 files`. several: the plural that no `s` makes, `entries`."""
+    return f"{count:,} {what if count == 1 else several or what + 's'}"
+
+
+def first_few(names: Sequence[str], most: int = 5) -> str:
+    """`a, b, c`, or of more than most `a, b, c and 4 more`."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A sentence with the nearest known name, or nothing."""
+    nearest = difflib.get_close_matches(name, list(known), n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
 def brief(value: object) -> str:
     """`repr` of a value seen in a file or on a command line, at most LONGEST_VALUE characters."""
     try:
@@ -39,6 +103,39 @@ def brief(value: object) -> str:
     if len(text) <= LONGEST_VALUE:
         return text
     return f"{text[: LONGEST_VALUE - 15]}...{text[-12:]}"
+
+
+def shown_number(value: object) -> str:
+    """A number, or any other value, short enough for a table."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def shown_age(moment: str) -> str:
+    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
+    with suppress(ValueError):
+        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+        for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+            if seconds >= length:
+                return f"{seconds // length:.0f} {unit} ago"
+        return "just now"
+    return moment
+
+
+def shown_duration(seconds: float | None) -> str:
+    """Seconds as 12.3 s or 1:02:03; None as -."""
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
 
 
 def prepare_output(*streams: object) -> None:

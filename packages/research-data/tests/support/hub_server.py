@@ -257,16 +257,14 @@ class Repo:
 
     def card(self, sha: str) -> dict[str, Any] | None:
         """The YAML at the head of README.md."""
-        import yaml  # type: ignore[import-untyped]
+        from huggingface_hub import metadata_load  # here: tests set its variables before
 
         readme = self.folder / sha / "README.md"
-        text = readme.read_text("utf-8", "replace") if readme.is_file() else ""
-        front = re.match(r"---\r?\n(.*?)\r?\n---", text, re.DOTALL)
         try:
-            card = yaml.safe_load(front[1]) if front else None
-        except yaml.YAMLError:
+            card = metadata_load(readme) if readme.is_file() else None
+        except Exception:  # no YAML, which a hub takes all the same
             card = None
-        return json.loads(json.dumps(card, default=str)) if isinstance(card, dict) else None
+        return json.loads(json.dumps(card, default=str)) if card else None
 
     def info(self, sha: str, blobs: bool) -> dict[str, Any]:
         card, siblings = self.card(sha), []

@@ -1,7 +1,9 @@
-"""The public names. research-cli also uses the modules `command_line.edge`, `processes.children`,
-`processes.signals`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.files`, `record.flat_config`, `evidence.reproduce` and
-`results.report`.
+"""The public names. research-cli also uses the modules `command_line.edge`,
+`experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
+`versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
+`code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
+`results.recorded`,
+`results.rows`, `results.readme` and `results.report`.
 """
 
 from .claims.claim import Claim as Claim
@@ -20,9 +22,10 @@ from .errors import OutOfMemoryError as OutOfMemoryError
 from .errors import RequirementError as RequirementError
 from .errors import RunError as RunError
 from .evaluating import evaluate_run as evaluate_run
+from .evidence.reproduce import reproduce as reproduce
 from .experiment.config import ConfigSection as ConfigSection
 from .experiment.config import TrainConfig as TrainConfig
-from .experiment.config import load_config as load_config
+from .experiment.config_values import load_config as load_config
 from .experiment.members import Experiment as Experiment
 from .experiment.members import Member as Member
 from .experiment.members import find_member as find_member
@@ -38,17 +41,12 @@ from .history.curves import RunGroup as RunGroup
 from .history.curves import draw_curves as draw_curves
 from .history.curves import draw_groups as draw_groups
 from .history.curves import seed_groups as seed_groups
-from .history.exchange import Imported as Imported
-from .history.exchange import export_run as export_run
-from .history.exchange import import_run as import_run
-from .history.rerun import Rerun as Rerun
+from .history.export_run import export_run as export_run
+from .history.import_run import Imported as Imported
+from .history.import_run import import_run as import_run
 from .history.rerun import rerun as rerun
-from .history.table import RunSummary as RunSummary
-from .history.table import find_any_run as find_any_run
+from .history.rerun_outcome import Rerun as Rerun
 from .history.table import runs as runs
-from .launch import new_run as new_run
-from .launch import resumed_run as resumed_run
-from .launch import train_run as train_run
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy
 from .loop.metrics import classification_loss as classification_loss
@@ -64,18 +62,23 @@ from .loop.schedules import linear as linear
 from .loop.schedules import steps_down as steps_down
 from .loop.schedules import warm_up as warm_up
 from .loop.trainer import Trainer as Trainer
-from .record.folders import find_run as find_run
-from .record.folders import last_run as last_run
+from .record.finding import find_any_run as find_any_run
+from .record.finding import find_run as find_run
+from .record.finding import last_run as last_run
 from .record.metrics_file import follow_run as follow_run
 from .record.metrics_file import read_metrics as read_metrics
 from .record.record import Metrics as Metrics
 from .record.record import RunRecord as RunRecord
 from .record.record import read_record as read_record
+from .record.resume import open_run as open_run
 from .record.run import Run as Run
-from .record.run import open_run as open_run
-from .record.run import start_run as start_run
+from .record.start import start_run as start_run
+from .record.summary import RunSummary as RunSummary
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
 from .state.train_state import TrainState as TrainState
+from .training import new_run as new_run
+from .training import resumed_run as resumed_run
+from .training import train_run as train_run
 
 __version__: str

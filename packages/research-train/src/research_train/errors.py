@@ -1,4 +1,4 @@
-"""What can go wrong in training, below the errors of research-data.
+"""The errors of training, below the errors of research-data.
 
 ResearchError
 ├── UsageError               exit code 2
@@ -7,6 +7,7 @@ ResearchError
 │   └── MemberError          no such paper or experiment, or none or several to choose from
 ├── ExperimentError          an experiment's own code lacks what a command needs of it
 ├── RequirementError         an internal package is not of the version that a paper requires
+├── CommandError             a command that was started failed, or isn't installed
 ├── RunError                 no such run, or it can't be resumed or evaluated
 ├── CheckpointError          a checkpoint is damaged or belongs to another model
 ├── MetricError              a metric can't be computed from these shapes, or is no number
@@ -38,6 +39,17 @@ class ExperimentError(ResearchError):
 
 class RequirementError(ResearchError):
     """What a paper requires of an internal package is not what would run."""
+
+
+class CommandError(ResearchError):
+    """A command that was started failed, gave no answer in time, or isn't installed.
+
+    said: what it printed about that; empty where it printed nothing.
+    """
+
+    def __init__(self, message: str, said: str = ""):
+        super().__init__(message)
+        self.said = said
 
 
 class RunError(ResearchError):

@@ -1,4 +1,4 @@
-"""Evaluating a finished run: the paper's numbers, printed, recorded beside the run, and drawn."""
+"""Evaluate a finished run, and record and draw the paper's numbers beside it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
@@ -8,15 +8,15 @@ from pathlib import Path
 
 from research_data import pinned_assets
 from research_data.durable import write_json
+from research_data.shown import shown_metric, table_lines
 
-from research_train.command_line.text_table import shown_metric, table_lines
 from research_train.errors import ExperimentError, MetricError, RunError
 from research_train.experiment.members import Experiment
-from research_train.history.table import NO_SEAL
 from research_train.loop.metrics import Evaluation
-from research_train.record.folders import run_status
+from research_train.record.lock import run_status
 from research_train.record.record import compute_seal, recorded_metrics, utc_now
 from research_train.record.run import Run
+from research_train.record.summary import NO_SEAL
 from research_train.state.random_state import seed_everything
 
 EVALUATION = "evaluation.json"
@@ -71,7 +71,7 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
 def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:
     """The evaluation as lines of text: the table, then the metrics."""
     if rows := [[_shown(value) for value in row.values()] for row in evaluation.table]:
-        yield from table_lines(list(evaluation.table[0]), rows)
+        yield from table_lines(list(evaluation.table[0]), rows, right=True)
         yield ""
     for name, value in evaluation.metrics.items():
         percent = f"  ({value:.1%})" if value is not None and name.endswith("accuracy") else ""

@@ -1,4 +1,4 @@
-"""The fingerprints of experiments, told to another process: which runs would be the same?
+"""Print the fingerprints of experiments, for another process to read.
 
     echo '[{"experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         python -m research_train.fingerprints --paper mnist1d
@@ -18,7 +18,7 @@ from typing import Any
 
 from research_train.code.fingerprint import code_identity, fingerprint
 from research_train.command_line.edge import at_the_edge
-from research_train.experiment.config import load_config
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Member, find_member, installed_members
 from research_train.experiment.needs import prepare_assets
 from research_train.processes.hash_seed import start_with_fixed_hashes

@@ -1,4 +1,4 @@
-"""The commands `train` and `evaluate`, from the words typed to the paper's own function.
+"""The commands `train` and `evaluate`: read the command line and call the paper's function.
 
 uv run --package paper-mnist1d train model=cnn seed=3
 """
@@ -6,17 +6,15 @@ uv run --package paper-mnist1d train model=cnn seed=3
 import json
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from research_data.errors import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import print_line, say, shown_metric
 
 from research_train.command_line.edge import at_the_edge
-from research_train.command_line.text_table import shown_metric
-from research_train.errors import ExperimentError, Interrupted, MemberError, MetricError, RunError
+from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
 
@@ -25,20 +23,9 @@ if TYPE_CHECKING:
 
     from research_train.command_line.usage import CommandParser
     from research_train.evaluating import Evaluation
-    from research_train.experiment.config import TrainConfig
     from research_train.experiment.members import Experiment
     from research_train.processes.world import World
     from research_train.record.run import Run
-
-# What may differ when a run goes on: how long it is, what it shows, what it keeps.
-RESUMABLE_KEYS = (
-    "checkpoint_failure",
-    "keep_checkpoints",
-    "keep_every",
-    "steps",
-    "tensorboard",
-    "wandb",
-)
 
 # Imported where they are used: what reads members and configs, 0.2 s that a process which starts
 # again would spend twice; record/run.py and all that needs torch, seconds, once all is right.
@@ -64,120 +51,6 @@ def evaluate_command() -> int:
     return at_the_edge(_evaluate, sys.argv[1:])
 
 
-def train_run(run: "Run", experiment: "Experiment") -> None:
-    """Train a started or resumed run with the paper's `train(config, run)`.
-
-    Signals stop it as at the keyboard; its outcome is in `run.record`. Raises what training does.
-    """
-    train = _seeded_function(experiment, "train", run.config)
-    with run.stop.listening(), run.attempt():
-        metrics = train(run.config, run)
-        run.record.metrics = _final_metrics(experiment, metrics)
-
-
-def new_run(
-    experiment: "Experiment",
-    overrides: Sequence[str] = (),
-    config_file: Path | None = None,
-    name: str | None = None,
-    rebuild_data: bool = False,
-    link_data: bool = False,
-    quiet: bool = True,
-    command: Sequence[str] = (),
-) -> "Run":
-    """A new run of an experiment, ready for `train_run`: config read, data there, folder made.
-
-    overrides: `key=value` words. config_file: a YAML in place of the experiment's. rebuild_data:
-    make damaged data anew. link_data: into the member's folder, as `train` does. quiet: show no
-    progress of what is pulled.
-    Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
-    """
-    from research_train.experiment.config import load_config
-    from research_train.experiment.needs import link_needs, prepare_assets
-    from research_train.record.run import start_run
-
-    config = load_config(experiment, overrides, config_file)
-    _seeded_function(experiment, "train", config)  # there at all, before a run is born?
-    assets = prepare_assets(experiment.member, rebuild_data, quiet)
-    if link_data:
-        link_needs(experiment.member, assets)
-    return start_run(experiment, config, assets, name, command)
-
-
-def resumed_run(
-    experiment: "Experiment",
-    run_name: str | None = None,
-    overrides: Sequence[str] = (),
-    any_code: bool = False,
-    rebuild_data: bool = False,
-    command: Sequence[str] = (),
-) -> "Run":
-    """A run that goes on in its folder, ready for `train_run`.
-
-    run_name: its id, how that begins, or its folder; the last run that didn't finish by default.
-    overrides: only RESUMABLE_KEYS, and `steps` only upwards. any_code: though the code has changed.
-    Raises RunError when there is nothing to resume or it can't be.
-    """
-    from research_train.experiment.config import COMMAND_LINE, load_config
-
-    for word in overrides:
-        if word.partition("=")[0] not in RESUMABLE_KEYS:
-            raise UsageError(
-                f"{COMMAND_LINE}: {word!r}: a resumed run keeps its config; only "
-                f"{', '.join(RESUMABLE_KEYS)} may differ. Start a new run for anything else."
-            )
-    from research_train.experiment.needs import prepare_assets
-    from research_train.record.files import CONFIG
-    from research_train.record.folders import run_status
-    from research_train.record.run import open_run, resume_run
-
-    run = open_run(experiment, run_name, ["interrupted", "failed"])
-    config = load_config(experiment, overrides, run.folder / CONFIG)
-    _seeded_function(experiment, "train", config)
-    then, now = run.config.steps, config.steps
-    if now < then:
-        raise UsageError(
-            f"{COMMAND_LINE}: steps = {now}: a resumed run can only get longer, it has {then}"
-        )
-    if run_status(run.folder, run.record) == "completed" and now == then:
-        raise RunError(
-            f"{run.record.id} completed its {then} steps, so there is nothing to resume. "
-            "Add steps=N to train it longer."
-        )
-    assets = prepare_assets(experiment.member, rebuild_data)
-    if assets != run.record.assets:
-        raise RunError(
-            f"{run.record.id} was trained on {run.record.assets}, {experiment.member.name} now "
-            f"needs {assets}. Start a new run."
-        )
-    resume_run(run, experiment, config, command, any_code)
-    return run
-
-
-def _seeded_function(
-    experiment: "Experiment", part: str, config: "TrainConfig"
-) -> Callable[..., object]:
-    """A function of a paper, whose module may draw random numbers while it is imported."""
-    from research_train.state.random_state import seed_everything
-
-    seed_everything(config.seed, config.deterministic)
-    return experiment.function(part)
-
-
-def _final_metrics(experiment: "Experiment", returned: object) -> dict[str, float | None]:
-    """What the paper's train returned, as plain numbers. Raises ExperimentError when it is none."""
-    if not isinstance(returned, Mapping):
-        raise ExperimentError(
-            f"{experiment.module}.train returned {type(returned).__name__}, not its metrics"
-        )
-    from research_train.record.record import recorded_metrics
-
-    try:
-        return recorded_metrics(returned)
-    except MetricError as error:
-        raise ExperimentError(f"{experiment.module}.train returned no metrics: {error}") from error
-
-
 def _train(words: Sequence[str]) -> int:
     from research_train.command_line.usage import parse, train_parser
 
@@ -193,7 +66,8 @@ def _train(words: Sequence[str]) -> int:
         if options.nproc > 1:
             from research_train.processes.several import run_processes
 
-            return run_processes(options.nproc, _words_for_each(experiment, words))
+            words = _words_for_each(experiment, words)
+            return run_processes(options.nproc, "research_train.launch", words)
     with joined(world):
         run = _shared_run(
             world, lambda: _made_run(options, experiment, overrides, words), experiment
@@ -210,6 +84,8 @@ def _made_run(
     """The run that the words ask for, new or resumed."""
     command = [Path(sys.argv[0]).name, *words]
     if options.resume is None:
+        from research_train.training import new_run
+
         return new_run(
             experiment,
             overrides,
@@ -222,6 +98,8 @@ def _made_run(
         )
     if options.config or options.name:
         raise UsageError("--resume goes on with the run's own config and name")
+    from research_train.training import resumed_run
+
     return resumed_run(
         experiment,
         options.resume,
@@ -237,7 +115,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experime
     if world.size == 1:
         return make()
     from research_train.processes.world import share
-    from research_train.record.run import join_run
+    from research_train.record.start import join_run
 
     if world.rank == 0:
         try:
@@ -267,6 +145,8 @@ def _words_for_each(experiment: "Experiment", words: Sequence[str]) -> list[str]
 
 
 def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", run: "Run") -> int:
+    from research_train.training import train_run
+
     if run.world.rank > 0:
         options.quiet = True  # one of them speaks
     run.quiet = options.quiet
@@ -310,7 +190,7 @@ def _evaluate(words: Sequence[str]) -> int:
     from research_data import check_asset
 
     from research_train.evaluating import evaluate_run
-    from research_train.record.run import has_changed, open_run, what_changed
+    from research_train.record.resume import has_changed, open_run, what_changed
 
     run = open_run(experiment, options.run, ["completed"])
     for name in run.record.assets:  # its own revisions, which need not be today's
@@ -372,3 +252,8 @@ def _what_to_do(
 def _say(options: "argparse.Namespace", line: str) -> None:
     if not options.quiet:
         say(line)
+
+
+if __name__ == "__main__":  # one of several processes, ours or torchrun's
+    sys.argv[0] = "train"
+    sys.exit(train_command())

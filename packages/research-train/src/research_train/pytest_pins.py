@@ -1,9 +1,14 @@
-"""A pytest plugin: the tests of a paper that runs under releases run under them too.
+"""A pytest plugin that runs a pinned paper's tests under the releases it requires.
 
 One process imports one version of a package. So each test file of such a paper becomes a single
 test, which runs pytest on the file in a process started as `train` is (versions/hand_over.py).
+
+And where `--numprocesses=auto` asks for one process a core, a few tests get none besides pytest's
+own: each is some seconds of imports later than the first.
 """
 
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +20,20 @@ import pytest
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
+
+FEW = 12  # test functions
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """How many processes `--numprocesses=auto` means: pytest's own alone for a few tests."""
+    count = 0
+    for asked in config.args:
+        for named in _tests_of(asked):
+            count += named
+            if count > FEW:
+                return None  # as xdist would without this: one a core
+    return 0
 
 
 def pytest_pycollect_makemodule(
@@ -71,3 +90,17 @@ def _members() -> "list[Member]":
     from research_train.experiment.members import installed_members
 
     return installed_members()
+
+
+def _tests_of(asked: str) -> Iterator[int]:
+    """How many test functions a word of the command line names, file by file."""
+    path, *names = asked.split("::")
+    if names and names[-1].startswith("test"):
+        yield 1
+        return
+    for folder, folders, files in os.walk(path) if Path(path).is_dir() else [("", [], [path])]:
+        folders[:] = [name for name in folders if not name.startswith((".", "_"))]
+        for name in files:
+            file = Path(folder, name)
+            if file.name.startswith("test_") and file.is_file():
+                yield len(re.findall(rb"^ *def test", file.read_bytes(), re.M))

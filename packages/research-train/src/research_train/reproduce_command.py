@@ -1,4 +1,4 @@
-"""The command `reproduce`: published against reproduced, and a verdict for each claim.
+"""The command `reproduce`: compare published with reproduced numbers and judge each claim.
 
 uv run --package paper-mnist1d reproduce
 """
@@ -13,8 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import counted, print_line, say
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser
@@ -27,7 +26,7 @@ from research_train.versions.hand_over import leave_releases
 if TYPE_CHECKING:
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 
 def reproduce_command() -> int:
@@ -48,7 +47,8 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
-    from research_train.evidence.reproduce import due_runs, plan_runs
+    from research_train.evidence.plan import plan_runs
+    from research_train.evidence.reproduce import due_runs
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
@@ -60,7 +60,8 @@ def _reproduce(words: Sequence[str]) -> int:
             print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
     from research_train.evidence.reproduce import reproduce
-    from research_train.results.report import read_readme, write_report
+    from research_train.results.readme import read_readme
+    from research_train.results.report import write_report
     from research_train.results.screen import live_table
 
     if not options.quick:
@@ -84,8 +85,9 @@ def _reproduce(words: Sequence[str]) -> int:
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
-    from research_train.command_line.text_table import table_lines
-    from research_train.results.report import COLUMNS, claims_rows, verdict_notes
+    from research_data.shown import table_lines
+
+    from research_train.results.rows import COLUMNS, claims_rows, verdict_notes
 
     rows = claims_rows(outcome.findings)
     if outcome.quick:
@@ -104,7 +106,7 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    for line in table_lines(COLUMNS, rows):
+    for line in table_lines(COLUMNS, rows, right=True):
         print_line(line)
     for each in outcome.failed:
         print_line(f"failed: {each.needed.label}: {each.why}")
@@ -163,7 +165,6 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
         )
     _say_edited(edited)
     unknown = len(missing) - len(known)
-    print_line(
-        f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
-        + (f", and {unknown} of which nobody knows yet how long they take" if unknown else "")
-    )
+    times = [f"about {sum(known):.0f} s one after another"] if known or not missing else []
+    times += [f"{counted(unknown, 'run')} of unknown duration"] if unknown else []
+    print_line(f"{len(missing)} of {len(needed)} to run: {', '.join(times)}")

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO
@@ -28,7 +28,6 @@ PRELOADED = (  # what a command imports besides the paper's own code
     "research_train.record.run",
     "research_train.loop.trainer",
     "research_viz.saving",
-    "sklearn.metrics",
     "torch._dynamo",
 )
 
@@ -78,6 +77,16 @@ def start(command: str, words: list[str], cwd: Path, environment: Mapping[str, s
     server.write(json.dumps(request) + "\n")
     server.flush()
     return Child(folder)
+
+
+def run(
+    command: str, words: Sequence[str], cwd: Path, environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    """Run a command as `subprocess.run` does, its output captured."""
+    child = start(command, list(words), cwd, environment)
+    output, errors = child.communicate(timeout=120)
+    assert child.returncode is not None
+    return subprocess.CompletedProcess([command, *words], child.returncode, output, errors)
 
 
 @functools.cache

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from research_data.errors import ResearchError, UsageError
-from research_data.progress import say
-from research_data.shown import print_line
+from research_data.shown import counted, print_line, say, shown_size
 
 from research_cli.printing import print_json, print_table, say_unless
 
@@ -38,7 +37,7 @@ def pull_each(
         try:
             if is_path(name):
                 if dry_run:
-                    raise UsageError(f"{name} are files of yours: nothing is fetched, so no plan")
+                    raise UsageError(f"{name} is your own: --dry-run has nothing to show")
                 asset = import_asset(Path(name), kind, quiet=quiet)
             elif dry_run:
                 results.append(_show_plan(plan, name, offline, update, as_json))
@@ -55,7 +54,10 @@ def pull_each(
         results.append({"name": name, **described(asset)})
         if asset.manifest.pulled_at < began and not quiet:
             since = asset.manifest.pulled_at[:10]
-            say(f"{name} is here since {since}, intact; --update asks for more")
+            say(
+                f"{name} is already here (pulled {since}, verified). "
+                "--update checks for a newer revision."
+            )
         if not as_json:
             print(asset.folder)
     if as_json:
@@ -67,8 +69,9 @@ def pull_each(
 def show_list(kind: "Kind", as_json: bool) -> None:
     """What is here, a row each, and what could be removed."""
     from research_data import Asset, list_assets
-    from research_data.assets.catalog import disk_size, kind_folder, leftovers, users_of
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size, kind_folder
+    from research_data.assets.removal import leftovers
+    from research_data.assets.users import users_of
 
     assets = list_assets(kind)
     users = users_of([asset.folder for asset in assets])
@@ -112,19 +115,18 @@ def show_list(kind: "Kind", as_json: bool) -> None:
     if rows:
         print_table(columns, rows)
     total = sum(a.manifest.size for a in assets if isinstance(a, Asset))
-    many = "" if len(assets) == 1 else "s"
-    print_line(f"{len(assets)} {kind}{many}, {shown_size(total)}, in {kind_folder(kind)}")
+    print_line(f"{counted(len(assets), kind)}, {shown_size(total)}, in {kind_folder(kind)}")
     for asset in assets:
         if not isinstance(asset, Asset):
             print_line(f"damaged: {asset.folder.name}: {asset.reason}")
     if left:
         print_line(
-            f"{shown_size(left)} left by what was stopped: a pull goes on with it, "
+            f"{shown_size(left)} left by stopped pulls and imports: a new pull uses it, "
             f"`research-cli {kind} remove --leftovers` removes it"
         )
     if made:
         print_line(
-            f"and {shown_size(sum(size for _, size in made))} made from them, to be made again "
+            f"and {shown_size(sum(size for _, size in made))} of derived files, made again "
             f"when needed (`research-cli {kind} remove NAME --derived`): "
             + ", ".join(f"{asset.names[0]} {shown_size(size)}" for asset, size in made)
         )
@@ -133,8 +135,8 @@ def show_list(kind: "Kind", as_json: bool) -> None:
 def show_info(kind: "Kind", name: str, as_json: bool) -> None:
     """All that is known of one, and its files."""
     from research_data import find_asset
-    from research_data.assets.catalog import disk_size, users_of
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.users import users_of
 
     asset = find_asset(kind, name)
     users = users_of([asset.folder])[asset.folder]
@@ -155,7 +157,7 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
         "last used": f"{used:%Y-%m-%d %H:%M} UTC" if used else "never",
         "used by": ", ".join(users) or "no paper",
         "folder": str(asset.folder),
-        "size": f"{shown_size(manifest.size)} in {len(manifest.files)} files",
+        "size": f"{shown_size(manifest.size)} in {counted(len(manifest.files), 'file')}",
         "derived": shown_size(disk_size(asset.derived)),
     }
     for key, value in rows.items():
@@ -169,10 +171,9 @@ def verify_each(
 ) -> None:
     """Hash each; exit code 1 where one isn't sound."""
     from research_data import examine, list_assets
-    from research_data.progress import shown_size
 
     if bool(names) == every:
-        raise UsageError(f"name the {kind}s to verify, or say --all")
+        raise UsageError(f"name the {kind}s to verify, or give --all")
     chosen = list_assets(kind) if every else [_find(kind, name) for name in names]
     healths = []
     for asset in chosen:
@@ -187,7 +188,8 @@ def verify_each(
             say_unless(as_json, f"not repaired: {health.trouble}")
         if not health.damaged:
             manifest = asset.manifest  # type: ignore[union-attr]  # it can be read
-            say_unless(as_json, f"ok       {name}  {_files(manifest)}, {shown_size(manifest.size)}")
+            files = counted(len(manifest.files), "file")
+            say_unless(as_json, f"ok       {name}  {files}, {shown_size(manifest.size)}")
     if as_json:
         print_json({"assets": [{**asdict(h), "folder": str(h.folder)} for h in healths]})
     if not all(health.sound for health in healths):
@@ -203,8 +205,8 @@ def remove_each(
 ) -> None:
     """Remove each, or with dry_run say what that would free."""
     from research_data import remove_asset
-    from research_data.assets.catalog import disk_size, refuse_used, remove_derived
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.removal import refuse_used, remove_derived
 
     assets = [_find(kind, name) for name in names]  # all of them, before the first goes
     if not derived:
@@ -226,8 +228,8 @@ def remove_each(
 
 def clear_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
     """Remove what stopped pulls and imports left, or with dry_run say how much it is."""
-    from research_data.assets.catalog import disk_size, leftovers, remove_leftovers
-    from research_data.progress import shown_size
+    from research_data.assets.catalog import disk_size
+    from research_data.assets.removal import leftovers, remove_leftovers
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
     verb = "would remove" if dry_run else "removed"
@@ -261,20 +263,20 @@ def _show_plan(
     plan: Callable[[str, str | None], Any], name: str, offline: bool, update: bool, as_json: bool
 ) -> dict[str, Any]:
     from research_data import Asset, split_name
-    from research_data.hub.pull import plan_pull
-    from research_data.progress import shown_size
+    from research_data.hub.plan import plan_pull
 
     found = plan_pull(plan(*split_name(name)), offline, update)
     if isinstance(found, Asset):
-        say_unless(as_json, f"{name} is here, intact: nothing to fetch ({found.folder})")
+        say_unless(as_json, f"{name} is already here and intact: nothing to fetch ({found.folder})")
         return {"name": name, **described(found), "to_fetch": 0}
     if not as_json:
         for file in found.missing:
             print_line(f"{shown_size(file.size):>9}  {file.name}")
         kept = len(found.files) - len(found.missing)
+        files = counted(len(found.missing), "file")
         print_line(
-            f"would fetch {len(found.missing)} files, {shown_size(found.missing_size)}, into "
-            f"{found.folder}" + (f"; {kept} are there" if kept else "")
+            f"would fetch {files}, {shown_size(found.missing_size)}, into {found.folder}"
+            + (f"; {counted(kept, 'file')} already there" if kept else "")
         )
     return {
         "name": name,
@@ -286,11 +288,6 @@ def _show_plan(
         "to_fetch": found.missing_size,
         "files": {file.name: file.size for file in found.missing},
     }
-
-
-def _files(manifest: Any) -> str:
-    count = len(manifest.files)
-    return f"{count} file{'' if count == 1 else 's'}"
 
 
 def _find(kind: "Kind", name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What `research-cli env` looks at; each check answers with one `Check`."""
+"""The result of one check: a row of `research-cli env`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -19,8 +19,3 @@ class Check:
     found: str
     needs: str
     fix: str = ""
-
-
-def last_line(text: str) -> str:
-    """The last line with something on it: the error itself, where text ends in a traceback."""
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")

@@ -1,26 +1,20 @@
-"""`research-cli env`, the first thing run on a new machine: does it have what the workspace needs?
+"""Check whether this machine has what the workspace needs: `research-cli env`.
 
 checks = check_environment()
 [check.name for check in checks if check.status == "fail"]
 """
 
-import json
-import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterable
 from dataclasses import asdict
-from functools import partial
 
 from research_data import this_workspace
-from research_data.shown import printable
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from research_data.shown import print_line
 
+from research_cli import printing
 from research_cli.environment.check import Check, Status
-from research_cli.environment.cuda import check_cuda
+from research_cli.environment.child import GPU, start_child, wait_for
+from research_cli.environment.cuda import GpuReport, check_cuda
 from research_cli.environment.declared import INTERNAL, declared_packages
 from research_cli.environment.installed import STACK, check_internal, check_package
 from research_cli.environment.machine import (
@@ -32,40 +26,32 @@ from research_cli.environment.machine import (
 )
 from research_cli.environment.requirements import check_requirements
 
-STYLES: dict[Status, str] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
-PIPED_WIDTH = 10_000  # no row is cut or wrapped for a program that reads it
+STYLES: dict[str, str] = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+ON_TORCH = ("PyTorch", "transformers")
 
 
-def check_environment(on_done: Callable[[Check], None] = lambda check: None) -> list[Check]:
+def check_environment() -> list[Check]:
     """Look at tools, packages, GPU and disk; some seconds, as every package is really imported.
 
     A paper, project or package has a row where what it requires can't be met, by a pin say that no
-    release satisfies.
-
-    on_done: called with each check as it is done, in any order. Raises UsageError when the
-    workspace's pyproject.toml can't be understood.
+    release satisfies. Raises ResearchError when the workspace's pyproject.toml can't be understood.
     """
+    # Two halves of the work, as machines have two cores; torch is imported once, in the first.
+    on_torch = start_child([*(each.module for each in STACK if each.name in ON_TORCH), GPU])
+    others = start_child([each.module for each in STACK if each.name not in ON_TORCH])
     workspace = this_workspace()
-    declared = declared_packages()
+    machine = [check_python(), check_uv(), check_git()]
+    ours = [check_internal(name, workspace) for name in INTERNAL]
+    disk = [check_disk(), check_links()]
     unmet = check_requirements(workspace) if workspace else []
-    todo: list[Callable[[], Check]] = [
-        check_python,
-        check_uv,
-        check_git,
-        *(partial(check_internal, name, workspace) for name in INTERNAL),
-        *(partial(check_package, each, declared.get(each.distribution)) for each in STACK),
-        check_cuda,
-        check_disk,
-        check_links,
+    declared = declared_packages()
+    found = wait_for(on_torch) | wait_for(others)
+    stack = [
+        check_package(each, declared.get(each.distribution), found[each.module]) for each in STACK
     ]
-    pool = ThreadPoolExecutor(max(2, os.cpu_count() or 2))  # each waits for a child process
-    try:
-        futures = [pool.submit(check) for check in todo]
-        for future in as_completed(futures):
-            on_done(future.result())
-    finally:
-        pool.shutdown(cancel_futures=True)  # after a Ctrl-C: start none of the rest
-    return [future.result() for future in futures] + unmet
+    gpu = found[GPU]
+    report = GpuReport(**gpu) if isinstance(gpu, dict) else GpuReport("", [], problem=gpu)
+    return [*machine, *ours, *stack, check_cuda(report), *disk, *unmet]
 
 
 def overall_status(checks: Iterable[Check]) -> Status:
@@ -75,42 +61,19 @@ def overall_status(checks: Iterable[Check]) -> Status:
     return next((status for status in worst if status in found), "ok")
 
 
-def check_with_spinner() -> list[Check]:
-    """check_environment, with a spinner on stderr where that is a terminal."""
-    if not sys.stderr.isatty():
-        return check_environment()
-    done: list[Check] = []
-    with Console(stderr=True).status("checking") as spinner:
-
-        def show(check: Check) -> None:
-            done.append(check)
-            spinner.update(f"checking: {len(done)} done, {check.name} last")
-
-        return check_environment(show)
-
-
 def print_json(checks: list[Check]) -> None:
     """All checks as one JSON object."""
-    report = {"status": overall_status(checks), "checks": [asdict(check) for check in checks]}
-    print(json.dumps(report, indent=2))
+    rows = [asdict(check) for check in checks]
+    printing.print_json({"status": overall_status(checks), "checks": rows})
 
 
 def print_table(checks: list[Check]) -> None:
     """A table for a person, the counts, and what to do about each check that is not ok."""
-    console = Console() if sys.stdout.isatty() else Console(width=PIPED_WIDTH)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("check", "status", "found", "needs"):
-        table.add_column(column)
+    rows = [[check.name, check.status, check.found, check.needs] for check in checks]
+    printing.print_table(["check", "status", "found", "needs"], rows, STYLES)
+    counts = Counter[str](check.status for check in checks)
+    print_line("")
+    print_line(", ".join(f"{counts[status]} {status}" for status in STYLES))
     for check in checks:
-        # Text: an error message may hold [brackets], which are markup in a plain string.
-        status = Text(check.status, STYLES[check.status])
-        row = (check.name, check.found, check.needs)
-        name, found, needs = (Text(printable(cell)) for cell in row)
-        table.add_row(name, status, found, needs)
-    console.print(table)
-    counts = Counter(check.status for check in checks)
-    lines = [", ".join(f"{counts[status]} {status}" for status in STYLES)]
-    lines += [f"{check.status}: {check.name}: {check.fix}" for check in checks if check.fix]
-    console.print()
-    for line in lines:
-        console.print(Text(printable(line)), soft_wrap=True)
+        if check.fix:
+            print_line(f"{check.status}: {check.name}: {check.fix}")

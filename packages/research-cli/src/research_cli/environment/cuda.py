@@ -1,23 +1,17 @@
-"""The GPU: one real matrix product on it, in a child process, compared with the CPU's.
+"""Try each GPU: compare one matrix product on it with the CPU's."""
 
-A driver that hangs or kills the process takes the child only. The child is this module:
-`python -m research_cli.environment.cuda` prints a GpuReport as JSON.
-"""
-
-import json
 import os
 import re
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from research_cli.environment.check import Check, last_line
+from research_train.errors import CommandError
+from research_train.processes.children import output_of
+
+from research_cli.environment.check import Check
 
 if TYPE_CHECKING:
     import torch
-
-PROBE_TIMEOUT = 120.0  # seconds; the first CUDA call of a machine can take half a minute
 
 # TF32, which a machine may have switched on, is off by 5e-4; a wrong kernel by 1.
 TOLERANCE = 1e-2
@@ -37,10 +31,12 @@ class GpuReport:
     problem: str
 
 
-def check_cuda() -> Check:
-    """Whether the GPUs of this machine compute; a machine without one is a warning."""
+def check_cuda(report: GpuReport) -> Check:
+    """Whether the GPUs of this machine compute; a machine without one is a warning.
+
+    report: what came of `probe`, in a child process: a driver may hang, or kill its process.
+    """
     listed = listed_gpus()
-    report = ask_torch()
     needs = "a GPU, or none"
     if report.built_for:
         needs += f"; torch is built for {report.built_for}"
@@ -57,32 +53,10 @@ def check_cuda() -> Check:
 def listed_gpus() -> list[str]:
     """The names of the GPUs that the NVIDIA driver lists, whatever torch thinks of them."""
     try:
-        output = subprocess.run(
-            ["nvidia-smi", "-L"], capture_output=True, text=True, timeout=20, check=False
-        ).stdout
-    except (OSError, subprocess.TimeoutExpired):
+        output = output_of(["nvidia-smi", "-L"], patience=20).decode(errors="replace")
+    except (OSError, CommandError):
         return []
     return re.findall(r"^GPU \d+: (.+?)(?: \(UUID.*)?$", output, re.MULTILINE)
-
-
-def ask_torch() -> GpuReport:
-    """A GpuReport from a child process."""
-    command = [sys.executable, "-P", "-m", "research_cli.environment.cuda"]
-    try:
-        child = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=PROBE_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return GpuReport("", [], f"no answer within {PROBE_TIMEOUT:.0f} s")
-    if child.returncode != 0:
-        error = last_line(child.stderr) or f"exit code {child.returncode}"
-        return GpuReport("", [], error)
-    return GpuReport(**json.loads(last_line(child.stdout)))
 
 
 def probe() -> GpuReport:
@@ -126,9 +100,5 @@ def _fix(report: GpuReport) -> str:
     return (
         f"update the NVIDIA driver to one for {report.built_for or 'the CUDA of torch'} "
         "(`nvidia-smi` shows the one installed); "
-        "`python -m research_cli.environment.cuda` shows more"
+        "`python -m research_cli.environment.child GPU` shows more"
     )
-
-
-if __name__ == "__main__":
-    print(json.dumps(asdict(probe())))

@@ -1,18 +1,14 @@
-"""Our own packages, and the stack they stand on, imported for real."""
+"""Check our own packages and the stack that they need."""
 
 import importlib.metadata
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from research_train.experiment.members import installed_from
 
-from research_cli.environment.check import Check, Status, last_line
+from research_cli.environment.check import Check, Status
 from research_cli.environment.declared import Declared
-
-IMPORT_TIMEOUT = 120.0  # seconds; a first import from a cold network disk can take one minute
 
 
 @dataclass(frozen=True)
@@ -59,8 +55,11 @@ def check_internal(name: str, workspace: Path | None) -> Check:
     return Check(name, "warn", found, needs, "`uv sync` in the workspace; unset PYTHONPATH if set")
 
 
-def check_package(package: Package, declared: Declared | None) -> Check:
-    """A package of the stack: is it there, new enough, and can it be imported?"""
+def check_package(package: Package, declared: Declared | None, error: str) -> Check:
+    """A package of the stack: is it there, new enough, and could it be imported?
+
+    error: what its import raised.
+    """
     name, distribution = package.name, package.distribution
     needs = str(declared.versions) if declared and declared.versions else "any version"
     try:
@@ -70,30 +69,9 @@ def check_package(package: Package, declared: Declared | None) -> Check:
         return Check(name, status, "not installed", needs, "`uv sync`")
     if declared and not declared.versions.contains(version, prereleases=True):
         return Check(name, "fail", version, needs, "`uv sync`")
-    if error := import_error(package.module):
+    if error:
         return Check(name, "fail", f"{version}, but: {error}", needs, _import_fix(package))
     return Check(name, "ok", version, needs)
-
-
-def import_error(module: str) -> str:
-    """What goes wrong when a new interpreter imports module; empty when nothing does."""
-    try:
-        # -P: a folder named like a package where the user happens to be is not that package.
-        child = subprocess.run(
-            [sys.executable, "-P", "-c", f"import {module}"],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=IMPORT_TIMEOUT,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"`import {module}` took over {IMPORT_TIMEOUT:.0f} s"
-    if child.returncode == 0:
-        return ""
-    if child.returncode < 0:
-        return f"`import {module}` was killed by signal {-child.returncode}"
-    return last_line(child.stderr) or f"`import {module}` exits with {child.returncode}"
 
 
 def _import_fix(package: Package) -> str:

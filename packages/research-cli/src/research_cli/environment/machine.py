@@ -1,14 +1,15 @@
-"""The machine around the packages: Python, uv, git, the disk, and links on it."""
+"""Check Python, uv, git, the disk, and whether links can be made on it."""
 
 import importlib.metadata
 import platform
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from research_data import AssetError, get_assets_dir
+from research_train.errors import CommandError
+from research_train.processes.children import output_of
 
 from research_cli.environment.check import Check, Status
 
@@ -99,10 +100,8 @@ def _existing(folder: Path) -> Path:
 def _version_of(tool: str) -> str | None:
     """The number in what `tool --version` prints; None where it can't be run."""
     try:
-        words = subprocess.run(
-            [tool, "--version"], capture_output=True, text=True, timeout=20, check=True
-        ).stdout.split()
-    except (OSError, subprocess.SubprocessError):
+        words = output_of([tool, "--version"], patience=20).decode(errors="replace").split()
+    except (OSError, CommandError):
         return None
     return next((word for word in words if word[0].isdigit()), None)
 

@@ -1,4 +1,4 @@
-"""What papers, projects and packages require, against what there is to run."""
+"""Check that the requirements of papers, projects and packages can be met."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,31 +6,26 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
 from research_train.experiment.members import Member
-from research_train.versions.hand_over import choose_versions
+from research_train.experiment.workspace_members import workspace_members
+from research_train.versions.choice import choose_versions
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
 from research_cli.environment.check import Check
-from research_cli.package.state import project
-
-KINDS = ("papers", "projects", "packages")
 
 
 def check_requirements(workspace: Path) -> list[Check]:
     """A row for each member whose requirements, as its pyproject.toml says now, can't be met."""
     found = []
-    for kind in KINDS:
-        for pyproject in sorted(workspace.glob(f"{kind}/*/pyproject.toml")):
-            name = pyproject.parent.name
-            try:
-                member = Member(name, str(project(pyproject)["name"]), pyproject.parent, {})
-                name = member.distribution
-                choose_versions(member)
-                problems = list(_unmet(member))
-            except ResearchError as error:
-                problems = [" ".join(str(error).split())]
-            if problems:
-                fix = "; ".join(problems).replace(f"{workspace}/", "")
-                found.append(Check(name, "fail", "can't run", "what it requires", fix))
+    for member in workspace_members(workspace, unread=True):
+        try:
+            _ = member.pyproject.name
+            choose_versions(member)
+            problems = list(_unmet(member))
+        except ResearchError as error:
+            problems = [" ".join(str(error).split())]
+        if problems:
+            fix = "; ".join(problems).replace(f"{workspace}/", "")
+            found.append(Check(member.distribution, "fail", "can't run", "what it requires", fix))
     return found
 
 

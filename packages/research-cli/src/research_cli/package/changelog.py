@@ -1,4 +1,4 @@
-"""A package's CHANGELOG.md, in the format of Keep a Changelog: what no release has yet.
+"""Read what is unreleased from a package's CHANGELOG.md, and stamp it with a version.
 
 Headings may be written `## Unreleased` or `## [Unreleased]`.
 """

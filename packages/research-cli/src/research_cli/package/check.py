@@ -1,4 +1,4 @@
-"""Whether the internal packages are what the papers require and what their releases say.
+"""Check the internal packages against what papers require and what was released.
 
 Each finding is one line: where, what is wrong, what to do.
 """
@@ -12,15 +12,17 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
-from research_data.plain_files import read_toml, table_of
+from research_data.shown import first_few
 from research_train.code.archive import imports, member_code
 from research_train.code.git import run_git
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member
+from research_train.experiment.pyproject import read_pyproject
+from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.releases import RELEASES, Release, hash_file, releases
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
-from research_cli.package.state import changed_code, members, requirements_met, version_of
+from research_cli.package.state import changed_code, requirements_met
 
 MISSPELT = 0.8  # as like an internal package's name as research-trian is
 
@@ -49,7 +51,7 @@ def check_packages(workspace: Path) -> PackageCheck:
     findings: list[str] = []
     released = 0
     requirements = 0
-    for member in members(workspace):
+    for member in workspace_members(workspace):
         try:
             met = requirements_met(member)
             requirements += len(met)
@@ -104,24 +106,19 @@ def undeclared_imports(member: Member) -> Iterator[str]:
 def missing_sources(member: Member) -> Iterator[str]:
     """Internal packages that a member requires without saying that they are the workspace's."""
     internal = internal_packages(member.workspace)
-    pyproject = member.folder / "pyproject.toml"
-    sources = _sources(pyproject) | _sources(member.workspace / "pyproject.toml")
+    sources = member.pyproject.sources | read_pyproject(member.workspace).sources
     for requirement in required_by(member):
         name = canonicalize_name(requirement.name)
         if name in internal and name not in sources:
             yield (
-                f"{pyproject}: requires {name} without a source, and uv stops at that. Add the "
-                f"line `{name} = {{ workspace = true }}` under [tool.uv.sources]"
+                f"{member.folder / 'pyproject.toml'}: requires {name} without a source, which "
+                f"uv refuses. Add the line `{name} = {{ workspace = true }}` under "
+                "[tool.uv.sources]"
             )
 
 
-def _sources(pyproject: Path) -> set[str]:
-    sources = table_of(read_toml(pyproject), "tool", "uv", "sources", path=pyproject)
-    return {canonicalize_name(name) for name in sources}
-
-
 def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator[str]:
-    version = version_of(folder)
+    version = read_pyproject(folder).version
     installed = installed_version(name)
     if installed != str(version):
         yield (
@@ -130,10 +127,9 @@ def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator
         )
     for release in found:
         if release.version == version and (changed := changed_code(folder, release)):
-            more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
             yield (
                 f"{folder}: version is {version}, which is released, but src differs from that "
-                f"release: {', '.join(changed[:3])}{more}. Undo that, or go on to the next: "
+                f"release: {first_few(changed, 3)}. Undo that, or go on to the next: "
                 f"`uv version --package {name} {version.major}.{version.minor + 1}.0.dev0`"
             )
 

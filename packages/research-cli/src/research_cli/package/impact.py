@@ -1,4 +1,4 @@
-"""What an unreleased change of a package does to the papers.
+"""Find which papers an unreleased change of a package affects.
 
 Where sealed runs of older code are here, their replay says it, as `reproduce` would ask for it
 (evidence/carried.py of research-train). Otherwise each is trained shortly, under the last release
@@ -6,7 +6,6 @@ and under the working tree.
 """
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -17,12 +16,13 @@ from typing import Literal
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, UsageError
 from research_train.claims.claim import CLAIMS
-from research_train.errors import RequirementError
+from research_train.errors import CommandError, RequirementError
 from research_train.experiment.members import Member, did_you_mean, installed_members
-from research_train.processes.children import start_child
-from research_train.record.metrics_file import read_metrics, repeatable_part
+from research_train.history.rerun_outcome import differing_lines
+from research_train.processes.children import output_of
 from research_train.record.record import checkpoint_digests
-from research_train.versions.hand_over import Choice, choose_versions, environment_under
+from research_train.versions.choice import Choice, choose_versions
+from research_train.versions.hand_over import environment_under
 from research_train.versions.releases import releases
 from research_train.versions.requirements import internal_packages
 
@@ -140,34 +140,25 @@ def _train(member: Member, steps: int, environment: Mapping[str, str]) -> Path |
     if len(experiments) > 1 and member.name not in experiments:
         command.append(next(iter(experiments)))
     keys = [f"steps={steps}", "log_every=1", f"evaluate_every={steps}", "tensorboard=false"]
-    with start_child(
-        [*command, *keys, "--quiet", "--json"],
-        environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as child:
-        output, errors = child.communicate()
-    if child.returncode == 0:
-        return Path(json.loads(output.splitlines()[-1])["run"])
-    lines = errors.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else f"exit code {child.returncode}"
+    try:
+        output = output_of([*command, *keys, "--quiet", "--json"], environment=environment)
+    except CommandError as error:
+        return (error.said or str(error)).splitlines()[-1].removeprefix("error: ")
+    return Path(json.loads(output.splitlines()[-1])["run"])
 
 
 def _compared(paper: str, then: Path, now: Path) -> Impact:
     differences: dict[str, float] = {}
-    points = [[repeatable_part(point) for point in read_metrics(run)] for run in (then, now)]
-    for old, new in zip(*points, strict=False):
-        for name in old.keys() | new.keys():
-            a, b = old.get(name), new.get(name)
-            if a != b:
-                far = abs(a - b) / max(abs(a), 1e-12) if a is not None and b is not None else 1.0
-                differences[name] = max(far, differences.get(name, 0.0))
+    _, different = differing_lines(then, now)
+    for line in different:
+        for name, (a, b) in line.numbers.items() if line.then and line.now else ():
+            far = abs(a - b) / max(abs(a), 1e-12) if a is not None and b is not None else 1.0
+            differences[name] = max(far, differences.get(name, 0.0))
     weights = [
         {k: v for k, v in checkpoint_digests(run).items() if k.endswith("/model.safetensors")}
         for run in (then, now)
     ]
-    if not differences and len(points[0]) == len(points[1]) and weights[0] == weights[1]:
+    if not different and weights[0] == weights[1]:
         return Impact(paper, "bit-identical")
     if not differences:
         return Impact(paper, "other numbers", message="the weights differ, no logged number does")

@@ -1,4 +1,4 @@
-"""What a release of a package would be, or why there can be none."""
+"""Plan a release of a package, or say why there can be none."""
 
 import shutil
 from dataclasses import dataclass
@@ -7,12 +7,14 @@ from pathlib import Path
 
 from packaging.version import InvalidVersion, Version
 from research_data.errors import ResearchError, UsageError
+from research_data.shown import first_few
 from research_train.code.git import run_git
+from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import RELEASES, releases
 
 from research_cli.children import git
 from research_cli.package.changelog import unreleased_entries
-from research_cli.package.state import find_package, version_of
+from research_cli.package.state import find_package
 
 
 class Bump(StrEnum):
@@ -63,7 +65,7 @@ def plan_release(
     """
     folder = find_package(name, workspace)
     head = _head(workspace)
-    current = version_of(folder)
+    current = read_pyproject(folder).version
     released = [release.version for release in releases(folder)]
     newest = released[0] if released else None
     chosen = _wanted(version) if version else _bumped(current, newest, bump)
@@ -100,7 +102,7 @@ def _refuse_unready(plan: Plan) -> None:
     if not plan.entries:
         raise ResearchError(
             f"{plan.folder / 'CHANGELOG.md'}: has nothing under Unreleased, so there is nothing to "
-            "release. Write there what its users can now do or have to change, and commit it."
+            "release. Write down what users can now do or must change, and commit it."
         )
     if not (plan.folder / "tests").is_dir():
         raise ResearchError(
@@ -109,10 +111,9 @@ def _refuse_unready(plan: Plan) -> None:
         )
     status = git(plan.workspace, "status", "--porcelain", "--untracked-files=all")
     if dirty := status.splitlines():
-        files = ", ".join(line[3:] for line in dirty[:5])
-        more = f" and {len(dirty) - 5} more" if len(dirty) > 5 else ""
+        files = first_few([line[3:] for line in dirty])
         raise ResearchError(
-            f"{plan.workspace}: changes that are in no commit: {files}{more}. A release is what a "
+            f"{plan.workspace}: changes that are in no commit: {files}. A release is what a "
             "commit holds: commit them, or `git stash --include-untracked`."
         )
 
@@ -127,7 +128,7 @@ def _head(workspace: Path) -> str:
     )
     raise ResearchError(
         f"{why}, and a release is a commit with a tag. Release from a clone on a machine with "
-        "git. Only this needs it: training, and papers that pin a release, work without."
+        "git. Only a release needs it: training, and papers that pin a release, work without."
     )
 
 
@@ -146,8 +147,8 @@ def _bumped(current: Version, newest: Version | None, bump: Bump) -> Version:
         return Version(f"{current.major}.{current.minor}.{current.micro}")
     if newest is None:
         raise UsageError(
-            f"--bump {bump}: nothing is released yet that could be counted on from. Leave it out "
-            f"to release {current.base_version}, or say which with --version."
+            f"--bump {bump}: nothing is released yet, so there is no version to raise. Leave it "
+            f"out to release {current.base_version}, or choose one with --version."
         )
     return Version(
         {

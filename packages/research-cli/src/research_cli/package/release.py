@@ -1,8 +1,8 @@
-"""A release: an immutable wheel with a tag, made whole or not at all.
+"""Release a package as an immutable wheel with a tag, completely or not at all.
 
-All of it is done in a temporary work tree of git. Only when the wheel has passed the package's
-tests is there a tag, and does the branch move on to it; a release that was stopped, killed or
-refused before leaves the tree, HEAD and the tags as they were.
+All of it is done in a temporary work tree of git. The tag is made, and the branch moved, only after
+the wheel has passed the package's tests; a release that was stopped, killed or refused before then
+leaves the tree, HEAD and the tags as they were.
 
     Release research-train 0.1.0          version, changelog's date, wheel and hash; has the tag
     research-train goes on as 0.2.0.dev0  what the workspace's code is called from now on
@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -30,15 +29,16 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError
-from research_data.progress import say
+from research_data.shown import say
 from research_train.errors import Interrupted
+from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import HASH, RELEASES, releases
 from research_train.versions.requirements import internal_packages
 
 from research_cli.children import git, run
 from research_cli.package.changelog import stamp
 from research_cli.package.plan import Plan
-from research_cli.package.state import changed_code, version_of
+from research_cli.package.state import changed_code
 from research_cli.package.wheel_trial import try_wheel
 
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -126,13 +126,12 @@ def _bind_siblings(workspace: Path, package: Path) -> list[str]:
     else of the version that comes.
     """
     siblings = internal_packages(workspace)
-    pyproject = tomllib.loads((package / "pyproject.toml").read_text(encoding="utf-8"))
-    before: list[str] = pyproject["project"].get("dependencies", [])
+    before = read_pyproject(package).dependencies
     bound = []
     for text in before:
         folder = siblings.get(canonicalize_name(Requirement(text).name))
         if folder is not None:
-            version, released = version_of(folder), releases(folder)
+            version, released = read_pyproject(folder).version, releases(folder)
             if released and not changed_code(folder, released[0]):
                 version = released[0].version
             following = f"{version.major}.{version.minor + 1}"

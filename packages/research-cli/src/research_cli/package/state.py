@@ -1,4 +1,4 @@
-"""The internal packages: version, releases, what is unreleased, who requires and runs what."""
+"""The internal packages: versions, releases, unreleased changes, and who depends on them."""
 
 import zipfile
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
-from research_data import find_workspace, this_workspace
-from research_data.errors import ResearchError, UnreadableError, UsageError
-from research_data.plain_files import read_toml, table_of
+from packaging.version import Version
+from research_data.errors import UsageError
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member, did_you_mean
-from research_train.versions.hand_over import Choice, choose_versions
+from research_train.experiment.pyproject import read_pyproject
+from research_train.experiment.workspace_members import workspace_members
+from research_train.versions.choice import choose_versions
 from research_train.versions.releases import Release, releases
 from research_train.versions.requirements import internal_packages, required_by
 
@@ -23,41 +23,43 @@ from research_cli.package.changelog import unreleased_entries
 class Dependent:
     """A paper, project or package that requires an internal package.
 
-    by: its distribution. runs: the version that it would run; None where it is refused, because of
-    what `refused` says.
+    by: its distribution. runs: the version that it would run; None where it can't, because of what
+    `refused` says. release: whether that is a release, and not the workspace's own code.
     """
 
     by: str
     requirement: Requirement
-    runs: Choice | None
-    refused: str = ""
+    runs: Version | None = None
+    release: bool = False
+    refused: str | None = None
 
     def __str__(self) -> str:
         if self.runs is None:
             return f"refused: {self.refused}"
-        return f"{'release' if self.runs.release else 'workspace'} {self.runs.version}"
+        return f"{'release' if self.release else 'workspace'} {self.runs}"
+
+
+@dataclass(frozen=True)
+class Unreleased:
+    """What no release of a package has.
+
+    entries: those of its changelog under Unreleased. changed: its files of code that differ from
+    the newest release, all of them where there is none.
+    """
+
+    entries: list[str]
+    changed: list[str]
 
 
 @dataclass(frozen=True)
 class PackageState:
-    """An internal package.
-
-    releases: the newest first. entries: what its changelog has under Unreleased. changed: its files
-    of code that differ from the newest release, all of them where there is none.
-    """
+    """An internal package. releases: the newest first."""
 
     name: str
-    folder: Path
     version: Version
-    releases: list[Release]
-    entries: list[str]
-    changed: list[str]
+    releases: list[Version]
+    unreleased: Unreleased
     dependents: list[Dependent]
-
-    @property
-    def unreleased(self) -> bool:
-        """Whether there is something that no release has."""
-        return bool(self.entries or self.changed)
 
 
 def packages(workspace: Path) -> list[PackageState]:
@@ -79,7 +81,7 @@ def dependents(workspace: Path) -> dict[str, list[Dependent]]:
     Raises RequirementError for a requirement that can't be read.
     """
     found: dict[str, list[Dependent]] = {}
-    for member in members(workspace):
+    for member in workspace_members(workspace):
         for name, each in requirements_met(member).items():
             found.setdefault(name, []).append(each)
     return found
@@ -102,42 +104,12 @@ def requirements_met(member: Member) -> dict[str, Dependent]:
     except RequirementError as error:
         if not wanted:  # of what it reaches through others, which nothing here would tell
             raise
-        return {name: Dependent(by, each, None, str(error)) for name, each in wanted.items()}
-    return {name: Dependent(by, each, chosen[name]) for name, each in wanted.items()}
-
-
-def members(workspace: Path) -> list[Member]:
-    """The workspace's papers, projects and packages, installed or not. Raises ResearchError."""
-    files = [
-        file
-        for kind in ("papers", "projects", "packages")
-        for file in sorted(workspace.glob(f"{kind}/*/pyproject.toml"))
-    ]
-    return [Member(f.parent.name, str(project(f)["name"]), f.parent, {}) for f in files]
-
-
-def project(pyproject: Path) -> dict[str, object]:
-    """The table [project] of a pyproject.toml, with a name. Raises ResearchError."""
-    try:
-        table = table_of(read_toml(pyproject), "project", path=pyproject)
-    except UnreadableError as error:
-        raise ResearchError(f"{pyproject}: can't be read ({error.reason}). Correct it.") from error
-    if not isinstance(table.get("name"), str) or not table["name"]:
-        raise ResearchError(f'{pyproject}: [project] has no name. Write `name = "..."` there.')
-    return dict(table)
-
-
-def version_of(package: Path) -> Version:
-    """The version that a package's pyproject.toml says. Raises ResearchError."""
-    file = package / "pyproject.toml"
-    version = str(project(file).get("version", ""))
-    try:
-        return Version(version)
-    except InvalidVersion as error:
-        raise ResearchError(
-            f"{file}: version is {version!r}. Write one like '0.1.0.dev0': a release takes its "
-            "number from it."
-        ) from error
+        refused = str(error)
+        return {name: Dependent(by, each, refused=refused) for name, each in wanted.items()}
+    return {
+        name: Dependent(by, each, chosen[name].version, chosen[name].release is not None)
+        for name, each in wanted.items()
+    }
 
 
 def changed_code(package: Path, release: Release | None) -> list[str]:
@@ -178,21 +150,15 @@ def find_package(name: str, workspace: Path) -> Path:
     )
 
 
-def workspace_here() -> Path:
-    """The workspace of the working folder, else the one of this environment. Raises UsageError."""
-    if found := find_workspace(Path.cwd()) or this_workspace():
-        return found
-    raise UsageError(f"{Path.cwd()} is in no workspace. Change into its folder and try again.")
-
-
-def _state(name: str, folder: Path, who: list[Dependent]) -> PackageState:
+def _state(name: str, folder: Path, dependents: list[Dependent]) -> PackageState:
     released = releases(folder)
     return PackageState(
         name,
-        folder,
-        version_of(folder),
-        released,
-        unreleased_entries(folder / "CHANGELOG.md"),
-        changed_code(folder, released[0] if released else None),
-        who,
+        read_pyproject(folder).version,
+        [release.version for release in released],
+        Unreleased(
+            unreleased_entries(folder / "CHANGELOG.md"),
+            changed_code(folder, released[0] if released else None),
+        ),
+        dependents,
     )

@@ -1,4 +1,4 @@
-"""The test of a wheel before it is released, in an environment made for it."""
+"""Test a wheel in a clean environment before it is released."""
 
 import sys
 import sysconfig
@@ -8,11 +8,11 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
-from research_data.progress import say
+from research_data.shown import say
+from research_train.experiment.workspace_members import workspace_members
 
 from research_cli.children import run, run_in_a_group
 from research_cli.package.plan import Plan
-from research_cli.package.state import members
 
 # Run by the clean environment: that the wheel is whole, by itself, and says the right version.
 IMPORT_ALL = """\
@@ -41,7 +41,7 @@ def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     run(["uv", "venv", "--quiet", "--python", sys.executable, environment], workspace)
     install: list[object] = ["uv", "pip", "install", "--quiet", "--no-deps", "--offline"]
     install += ["--python", python]
-    ours = {each.distribution: each.folder for each in members(workspace)}
+    ours = {each.distribution: each.folder for each in workspace_members(workspace)}
     for name, folder in ours.items():
         install += [wheel] if name == plan.name else ["--editable", folder]
     run(install, workspace)

@@ -1,13 +1,11 @@
-"""Changes to members that hold whole or not at all: files put back, uv's own words shown.
+"""Change a workspace's members completely or not at all.
 
-A kill puts nothing back. So uv's long work is done on copies elsewhere, and what it came to takes
-its place in a moment, in an order in which every step leaves a workspace that runs: uv.lock first,
-since `uv run --frozen` minds a member that the lock lacks, and none that only the lock knows.
+A kill puts nothing back. So uv works on copies elsewhere, and the results are moved into place
+in an order in which every step leaves a workspace that runs: uv.lock first, since `uv run --frozen`
+refuses a member that the lock lacks, but not one that only the lock has.
 """
 
-import fcntl
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,11 +13,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from research_data.durable import write_bytes
-from research_data.errors import ResearchError, StorageError
+from research_data.errors import ResearchError
+from research_data.lock import locked
 from research_data.plain_files import read_toml
+from research_train.errors import CommandError
+from research_train.experiment.workspace_members import workspace_members
+from research_train.processes.children import output_of
 from research_train.versions.hand_over import without_releases
-
-from research_cli.package.state import members
 
 LOCK = "uv.lock"
 
@@ -27,23 +27,12 @@ LOCK = "uv.lock"
 def call(command: Sequence[str], folder: Path, problem: str) -> None:
     """Run a command in a folder. Raises ResearchError: the problem, and what the command said."""
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=without_releases(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise ResearchError(
-            f"{problem}: there is no {command[0]} on the PATH.\nNothing was changed."
-        ) from error
-    if done.returncode != 0:
-        said = done.stderr.strip().removeprefix("error: ") or f"exit code {done.returncode}"
+        output_of(command, folder, without_releases())
+    except CommandError as error:
+        said = error.said.removeprefix("error: ") or str(error)
         if "Traceback" in said:
             said = said.splitlines()[-1]
-        raise ResearchError(f"{problem}: {said}\nNothing was changed.")
+        raise ResearchError(f"{problem}: {said}\nNothing was changed.") from error
 
 
 @contextmanager
@@ -67,12 +56,7 @@ def alone(workspace: Path) -> Iterator[None]:
 
     Raises StorageError.
     """
-    try:
-        held = (workspace / "pyproject.toml").open("rb")
-    except OSError as error:
-        raise StorageError(workspace / "pyproject.toml", error) from error
-    with held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # free again when this process ends, however it does
+    with locked(workspace / "pyproject.toml"):
         for left in (*workspace.glob(".*.partial"), *workspace.glob("p*/.*.partial")):
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
@@ -95,7 +79,7 @@ def renewed_lock(workspace: Path, pyprojects: Mapping[str, bytes]) -> bytes:
             member.folder.relative_to(workspace).as_posix(): (
                 member.folder / "pyproject.toml"
             ).read_bytes()
-            for member in members(workspace)
+            for member in workspace_members(workspace)
         }
         for place, content in {**contents, **pyprojects}.items():
             (copy / place).mkdir(parents=True)

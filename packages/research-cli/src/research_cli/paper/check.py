@@ -1,8 +1,7 @@
-"""Whether papers and projects are whole and say what is so. Each problem is a line with its fix."""
+"""Check that papers and projects are complete; each problem is a line with its fix."""
 
 import ast
 import json
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,18 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from research_data.errors import ResearchError
-from research_data.plain_files import table_of
-from research_data.shown import brief
 from research_train.claims.claim import read_claims
-from research_train.errors import MemberError
+from research_train.errors import CommandError, MemberError
 from research_train.experiment.members import GROUP, Member, find_member
 from research_train.experiment.needs import hub_needs
-from research_train.results.report import RESULTS, read_readme, readme_block
+from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
+from research_train.processes.children import output_of
+from research_train.results.readme import read_readme, readme_block
+from research_train.results.recorded import RESULTS, read_results, standings
 from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
-from research_cli.paper.recorded_results import read_results, standings
-from research_cli.paper.state import kind_of, member_folders, pyproject_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +33,7 @@ class PaperCheck:
 
 def check_papers(workspace: Path, names: Sequence[str] = ()) -> list[PaperCheck]:
     """Check papers and projects, all or those named. Raises MemberError for a name unknown."""
-    every = member_folders(workspace)
+    every = workspace_members(workspace, TRAINABLE)
     chosen = [_find(name, every) for name in names] if names else every
     with ThreadPoolExecutor() as pool:  # each waits for a process of the paper's own
         return list(pool.map(_check, chosen))
@@ -115,10 +113,8 @@ def _code(member: Member) -> Iterator[str]:
 
 def _generated(member: Member) -> Iterator[str]:
     """Generated datasets that aren't where the pyproject says."""
-    file = member.folder / "pyproject.toml"
-    table = table_of(pyproject_of(member), "tool", "research", "generated", path=file)
-    for name, where in table.items():
-        module, _, attribute = str(where).partition(":")
+    for name, where in member.pyproject.generated.items():
+        module, _, attribute = where.partition(":")
         code = _folder(member, module.partition(".")[0])
         if code is None:
             continue  # not of the member's own code
@@ -165,33 +161,26 @@ def _defines(file: Path, name: str) -> bool:
 def _loading(member: Member) -> list[str]:
     """What doesn't load, in a process under the member's requirements."""
     command = [sys.executable, "-P", "-m", "research_cli.paper.loading", member.distribution]
-    done = subprocess.run(
-        command,
-        cwd=member.folder,
-        env=environment_under(member),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    try:
+        told = output_of(command, member.folder, environment_under(member))
+    except CommandError as error:
+        last = (error.said or str(error)).splitlines()[-1]
         return [f"{member.folder}: can't be loaded: {last}"]
-    problems: list[str] = json.loads(done.stdout)
+    problems: list[str] = json.loads(told)
     return problems
 
 
 def _citation(member: Member) -> Iterator[str]:
     """Title and year, which lists and reports show."""
-    pyproject = member.folder / "pyproject.toml"
-    said = table_of(pyproject_of(member), "tool", "research", path=pyproject)
-    kinds: dict[str, type] = {"title": str, "year": int, "arxiv": str, "authors": str}
-    where = f"{member.folder / 'pyproject.toml'}: [tool.research]"
-    if "title" not in said:
-        yield f'{where} has no title. Add title = "...", the paper\'s'
-    for key, kind in kinds.items():
-        if key in said and not isinstance(said[key], kind):
-            wanted = "text" if kind is str else "a number"
-            yield f"{where} {key} = {brief(said[key])}: write {wanted}"
+    pyproject = member.pyproject
+    for key in ("title", "year", "arxiv", "authors"):
+        try:
+            value = getattr(pyproject, key)
+        except MemberError as error:
+            yield str(error)
+            continue
+        if key == "title" and not value:
+            yield f'{pyproject.file}: [tool.research] has no title. Add title = "...", the paper\'s'
 
 
 def _account(member: Member) -> Iterator[str]:

@@ -1,12 +1,12 @@
-"""`research-cli paper ...`: papers made, listed, checked, and what versions they run under."""
+"""`research-cli paper ...`: create, list, check and pin papers."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from research_data.progress import say
+from research_data.shown import say
 
-from research_cli.printing import Json, examples, new_app, output, print_json
-from research_cli.run.screens import print_rows
+from research_cli.printing import Json, examples, new_app, output, print_json, print_table
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
@@ -16,169 +16,193 @@ if TYPE_CHECKING:
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
-Paper = Annotated[str, typer.Argument(metavar="NAME", help="A paper or project, `mnist1d`.")]
+Paper = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of a paper or project: `mnist1d`.")
+]
 Uses = Annotated[
     str,
     typer.Option(
-        metavar="WORDS", help="Of our packages, besides data and train: models, viz, or both."
+        metavar="WORDS",
+        help="Internal packages to use besides data and train: models, viz, or both.",
     ),
 ]
 
 
 def paper_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli paper`. rich: help is for a terminal."""
-    app = new_app(group, rich, "Papers: made, listed, checked, and pinned to versions.")
-
-    @app.command(
+    app = new_app(group, rich, "Make, list, check, pin and reproduce papers.")
+    app.command(
+        name="new",
         epilog=examples(
             "research-cli paper new grokking",
             "research-cli paper new grokking --arxiv 2201.02177 --year 2022 --uses models,viz",
-        )
-    )
-    def new(
-        name: Annotated[str, typer.Argument(metavar="NAME", help="a-z, 0-9 and hyphens.")],
-        title: Annotated[str | None, typer.Option(metavar="TEXT", help="The paper's.")] = None,
-        arxiv: Annotated[str | None, typer.Option(metavar="ID", help="As 2011.14439.")] = None,
-        year: Annotated[int | None, typer.Option(metavar="YEAR", help="It appeared.")] = None,
-        authors: Annotated[str | None, typer.Option(metavar="TEXT", help="In a line.")] = None,
-        uses: Uses = "data,train",
-        json: Json = False,
-    ) -> None:
-        """Make a paper that trains, evaluates and passes its test at once, to be rewritten.
-
-        papers/NAME, with the lock renewed and the paper installed; all of it, or nothing.
-        """
-        from research_cli.paper.templates import NewMember, read_uses
-
-        asked = read_uses(uses)
-        words = title if title is not None else name.replace("-", " ").capitalize()
-        make(NewMember(name, "paper", words, asked, arxiv, year, authors), json)
-
-    @app.command(
+        ),
+    )(new_paper)
+    app.command(
         name="list", epilog=examples("research-cli paper list", "research-cli paper list --json")
-    )
-    def list_(json: Json = False) -> None:
-        """List papers and projects: title, year, verdicts, pins, last run."""
-
-        from research_cli.package.state import workspace_here
-        from research_cli.paper.half_deleted import find_leftovers
-        from research_cli.paper.screens import list_rows, list_value
-        from research_cli.paper.state import papers
-
-        workspace = workspace_here()
-        found = papers(workspace)
-        for leftover in find_leftovers(workspace):
-            say(f"warning: {leftover}")
-        if json:
-            print_json({"papers": [list_value(state) for state in found]})
-        elif found:
-            print_rows(*list_rows(found))
-        else:
-            print("no paper yet: `research-cli paper new NAME` makes one")
-
-    @app.command(
+    )(list_papers)
+    app.command(
+        name="check",
         epilog=examples(
             "research-cli paper check",
             "research-cli paper check mnist1d --json",
             ".venv/bin/research-cli paper check --mend   # when `uv run` itself stops",
-        )
-    )
-    def check(
-        names: Annotated[
-            list[str] | None, typer.Argument(metavar="[NAME]...", help="Papers or projects; all.")
-        ] = None,
-        mend: Annotated[
-            bool, typer.Option("--mend", help="Move half-deleted papers to assets/leftovers.")
-        ] = False,
-        json: Json = False,
-    ) -> None:
-        """Check that papers and projects are in order; a problem makes the exit code 1.
-
-        Their files, configs, needs, claims, the README's table against the results, imports. A
-        half-deleted paper stops every uv command: --mend moves it away, deleting nothing. With
-        names, only what they name is looked at, and mended.
-        """
-        from research_cli.package.state import workspace_here
-        from research_cli.paper.check import check_papers
-        from research_cli.paper.half_deleted import find_leftovers
-        from research_cli.paper.half_deleted import mend as mend_leftover
-        from research_cli.paper.screens import check_lines, check_value
-
-        workspace = workspace_here()
-        asked = names or []
-        found = [
-            each
-            for each in find_leftovers(workspace)
-            if not asked or any(map(each.is_called, asked))
-        ]
-        mended = [mend_leftover(each) for each in found] if mend else []
-        leftovers = [] if mend else list(map(str, found))
-        gone = [each for each in found if not (workspace / each.place / "pyproject.toml").is_file()]
-        left = [name for name in asked if not any(each.is_called(name) for each in gone)]
-        checked = check_papers(workspace, left) if left or not asked else []
-        value = {"leftovers": leftovers, "mended": mended, "papers": check_value(checked)}
-        output(value, json, [*mended, *leftovers, *check_lines(checked)])
-        if leftovers or any(each.problems for each in checked):
-            raise typer.Exit(1)
-
-    @app.command(
+        ),
+    )(check)
+    app.command(
+        name="pin",
         epilog=examples(
             "research-cli paper pin old research-train            # its newest release",
             "research-cli paper pin old 'research-train>=0.1,<0.2'",
-        )
+        ),
+    )(pin_package)
+    app.command(name="unpin", epilog=examples("research-cli paper unpin old research-train"))(
+        unpin_package
     )
-    def pin(
-        name: Paper,
-        package: Annotated[
-            str, typer.Argument(metavar="PACKAGE[==VERSION]", help="One of our packages.")
-        ],
-        json: Json = False,
-    ) -> None:
-        """Have a paper run a released version of one of our packages.
-
-        Its pyproject.toml is edited, the lock renewed, and the paper's config loaded under the
-        pin; when that fails, nothing is changed.
-        """
-        from research_cli.paper.pins import pin as pin_paper
-
-        member = _member(name)
-        _print(member, pin_paper(member, package), json)
-
-    @app.command(epilog=examples("research-cli paper unpin old research-train"))
-    def unpin(
-        name: Paper,
-        package: Annotated[str, typer.Argument(metavar="PACKAGE", help="One of our packages.")],
-        json: Json = False,
-    ) -> None:
-        """Have a paper run the workspace's own version of a package again."""
-        from research_cli.paper.pins import unpin as unpin_paper
-
-        member = _member(name)
-        _print(member, unpin_paper(member, package), json)
-
-    @app.command(
+    app.command(
+        name="exec",
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         epilog=examples(
             "research-cli paper exec old -- pytest papers/old",
             "research-cli paper exec old -- python -c 'import research_train as r; print(r)'",
         ),
-    )
-    def exec(name: Paper, context: typer.Context) -> None:
-        """Run any command under a paper's requirements: pytest, python, a notebook."""
-        from research_data.errors import UsageError
-
-        from research_cli.paper.pins import run_under_pins
-
-        if not context.args:
-            raise UsageError(f"no command to run: research-cli paper exec {name} -- pytest")
-        run_under_pins(_member(name), context.args)
-
+    )(run_command)
     return app
+
+
+def new_paper(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Short name: a-z, 0-9 and hyphens.")],
+    title: Annotated[str | None, typer.Option(metavar="TEXT", help="Title of the paper.")] = None,
+    arxiv: Annotated[
+        str | None, typer.Option(metavar="ID", help="arXiv identifier: 2011.14439.")
+    ] = None,
+    year: Annotated[int | None, typer.Option(metavar="YEAR", help="Year of publication.")] = None,
+    authors: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Authors, separated by commas.")
+    ] = None,
+    uses: Uses = "data,train",
+    json: Json = False,
+) -> None:
+    """Create a paper from a template that trains, evaluates and passes its test.
+
+    Creates papers/NAME, renews the lock and installs the paper. When a step fails, nothing is
+    changed.
+    """
+    from research_cli.paper.templates import NewMember, read_uses
+
+    asked = read_uses(uses)
+    words = title if title is not None else name.replace("-", " ").capitalize()
+    make(NewMember(name, "paper", words, asked, arxiv, year, authors), json)
+
+
+def list_papers(json: Json = False) -> None:
+    """List papers and projects: title, year, verdicts, pins, last run."""
+
+    from research_train.experiment.workspace_members import workspace_here
+
+    from research_cli.paper.half_deleted import find_leftovers
+    from research_cli.paper.screens import list_rows, list_value
+    from research_cli.paper.state import papers
+
+    workspace = workspace_here()
+    found = papers(workspace)
+    for leftover in find_leftovers(workspace):
+        say(f"warning: {leftover}")
+    if json:
+        print_json({"papers": [list_value(state) for state in found]})
+    elif found:
+        print_table(*list_rows(found))
+    else:
+        print("no papers yet; `research-cli paper new NAME` creates one")
+
+
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help="Papers or projects to check; by default all."),
+    ] = None,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Move half-deleted papers to assets/leftovers.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Check papers and projects; exit with 1 if anything is wrong.
+
+    Checks files, configs, datasets, claims, imports, and the README's table against the results.
+    A half-deleted paper stops every uv command: --mend moves it to assets/leftovers.
+    """
+    from research_train.experiment.workspace_members import workspace_here
+
+    from research_cli.paper.check import check_papers
+    from research_cli.paper.half_deleted import find_leftovers
+    from research_cli.paper.half_deleted import mend as mend_leftover
+    from research_cli.paper.screens import check_lines, check_value
+
+    workspace = workspace_here()
+    asked = names or []
+    found = [
+        each for each in find_leftovers(workspace) if not asked or any(map(each.is_called, asked))
+    ]
+    mended = [mend_leftover(each) for each in found] if mend else []
+    leftovers = [] if mend else list(map(str, found))
+    gone = [each for each in found if not (workspace / each.place / "pyproject.toml").is_file()]
+    left = [name for name in asked if not any(each.is_called(name) for each in gone)]
+    checked = check_papers(workspace, left) if left or not asked else []
+    value = {"leftovers": leftovers, "mended": mended, "papers": check_value(checked)}
+    output(value, json, [*mended, *leftovers, *check_lines(checked)])
+    if leftovers or any(each.problems for each in checked):
+        raise typer.Exit(1)
+
+
+def pin_package(
+    name: Paper,
+    package: Annotated[
+        str,
+        typer.Argument(
+            metavar="PACKAGE[==VERSION]",
+            help="Internal package, and the version to run; by default the newest release.",
+        ),
+    ],
+    json: Json = False,
+) -> None:
+    """Pin a paper to a released version of an internal package.
+
+    Edits its pyproject.toml, renews the lock and loads the paper's config under the pin. When a
+    step fails, nothing is changed.
+    """
+    from research_cli.paper.pins import pin
+
+    member = _member(name)
+    _print(member, pin(member, package), json)
+
+
+def unpin_package(
+    name: Paper,
+    package: Annotated[str, typer.Argument(metavar="PACKAGE", help="Internal package.")],
+    json: Json = False,
+) -> None:
+    """Remove a pin: the paper runs the workspace's own version again."""
+    from research_cli.paper.pins import unpin
+
+    member = _member(name)
+    _print(member, unpin(member, package), json)
+
+
+def run_command(name: Paper, context: typer.Context) -> None:
+    """Run a command under the versions that a paper requires: pytest, python, a notebook."""
+    from research_data.errors import UsageError
+
+    from research_cli.paper.pins import run_under_pins
+
+    if not context.args:
+        raise UsageError(f"no command to run: research-cli paper exec {name} -- pytest")
+    run_under_pins(_member(name), context.args)
 
 
 def make(member: "NewMember", json: bool) -> None:
     """Make a paper or project, and say what to type next."""
-    from research_cli.package.state import workspace_here
+    from research_train.experiment.workspace_members import workspace_here
+
     from research_cli.paper.new import create_member
 
     workspace = workspace_here()
@@ -197,7 +221,7 @@ def make(member: "NewMember", json: bool) -> None:
         "next": commands,
     }
     lines = [
-        f"{place}: trains and passes its test; what it is about is a placeholder to be replaced",
+        f"{place}: created; it trains and passes its test on a placeholder task, to be replaced",
         *(f"  {command}" for command in commands),
     ]
     output(value, json, lines)
@@ -210,16 +234,9 @@ def _member(name: str) -> "Member":
 
 
 def _print(member: "Member", pin: "Pin", json: bool) -> None:
-    runs = "the workspace's" if pin.runs.release is None else "the release"
-    value = {
-        "paper": member.name,
-        "requirement": pin.requirement,
-        "before": pin.before,
-        "runs": str(pin.runs.version),
-        "release": pin.runs.release is not None,
-    }
+    runs = "the release" if pin.release else "the workspace's"
     lines = [
         f"{member.folder / 'pyproject.toml'}: {pin.before or 'nothing'} -> {pin.requirement}",
-        f"{member.distribution} runs {pin.runs.name} {pin.runs.version}, {runs}",
+        f"{member.distribution} runs {pin.requirement.name} {pin.runs}, {runs}",
     ]
-    output(value, json, lines)
+    output(asdict(pin), json, lines)

@@ -1,22 +1,25 @@
-"""Half-deleted members: files without a pyproject.toml, as a switch of branches leaves them.
+"""Find and mend members without a pyproject.toml, as a switch of branches leaves them.
 
-uv takes every folder under papers/, projects/ and packages/ for a member and stops without its
-pyproject.toml, `uv run` included. It passes over folders that are hidden or hold only what git
-ignores.
+uv takes every folder under papers/, projects/ and packages/ for a member, and every uv command
+stops where one has no pyproject.toml. Folders that are hidden, or hold only files that git ignores,
+are passed over.
 """
 
 import os
 import shutil
-import subprocess
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, StorageError
+from research_data.shown import first_few
 from research_train.code.git import git_environment, run_git
+from research_train.errors import CommandError
+from research_train.experiment.workspace_members import KINDS
+from research_train.processes.children import output_of
 
-KINDS = ("papers", "projects", "packages")
+FOLDERS = tuple(f"{kind}s" for kind in KINDS)
 MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then
 
 
@@ -34,8 +37,9 @@ class Leftover:
     tracked: bool
 
     def __str__(self) -> str:
-        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
-        what = f"holds {self.files[0]}{more} but" if self.files else "is a link to nowhere, and"
+        what = (
+            f"holds {first_few(self.files, 1)} but" if self.files else "is a link to nowhere, and"
+        )
         if self.tracked:
             away = f"brings it back, as does `git checkout -- {self.place}/pyproject.toml`"
         else:
@@ -55,7 +59,7 @@ def find_leftovers(workspace: Path) -> list[Leftover]:
     """The folders of a workspace that stop uv, by name."""
     listed = _listed_by_git(workspace)
     found = []
-    for kind in KINDS:
+    for kind in FOLDERS:
         for folder in sorted((workspace / kind).glob("[!.]*")):
             dangling = folder.is_symlink() and not folder.exists()
             if (folder / "pyproject.toml").is_file() or not (folder.is_dir() or dangling):
@@ -80,16 +84,11 @@ def mend(leftover: Leftover) -> str:
     if leftover.tracked:
         pyproject = f"{leftover.place}/pyproject.toml"
         command = ["git", "checkout", "--", pyproject]
-        done = subprocess.run(
-            command,
-            cwd=leftover.workspace,
-            env=git_environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ResearchError(f"{folder}: `{' '.join(command)}` says: {done.stderr.strip()}")
+        try:
+            output_of(command, leftover.workspace, git_environment())
+        except CommandError as error:
+            problem = f"`{' '.join(command)}` says: {error.said or error}"
+            raise ResearchError(f"{folder}: {problem}") from error
         return f"{pyproject}: was deleted, is back as git has it"
     moment = f"{datetime.now():%Y%m%d-%H%M%S}"
     target = _away() / f"{leftover.place.replace('/', '-')}-{moment}"
@@ -106,9 +105,9 @@ def _away() -> Path:
 
 
 def _listed_by_git(workspace: Path) -> set[str] | None:
-    """The files under KINDS that git tracks or could, there or not; None without git."""
+    """The files under FOLDERS that git tracks or could, there or not; None without git."""
     listing = run_git(
-        workspace, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *KINDS
+        workspace, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS
     )
     if listing is None:  # no git, or no repository: a zip
         return None

@@ -1,4 +1,4 @@
-"""What of a paper doesn't load, told by a process that runs what the paper requires.
+"""Say what of a paper can't be loaded, in a process under its requirements.
 
     python -m research_cli.paper.loading paper-mnist1d
 

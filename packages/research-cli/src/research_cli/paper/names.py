@@ -1,4 +1,4 @@
-"""What a new paper or project may be called, and whether a citation can be true."""
+"""Check the name and the citation of a new paper or project."""
 
 import re
 from collections.abc import Iterator
@@ -10,8 +10,7 @@ from typing import Literal
 from packaging.utils import canonicalize_name
 from research_data.errors import UnreadableError, UsageError
 from research_data.plain_files import read_toml
-
-from research_cli.package.state import members
+from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 
 Kind = Literal["paper", "project"]
 LONGEST = 40  # characters: a name stands in every command, table and run
@@ -79,9 +78,8 @@ def _taken(name: str, kind: Kind, workspace: Path) -> Iterator[str]:
     for place in (f"papers/{name}", f"projects/{name}"):
         if (workspace / place).is_dir() and any((workspace / place).iterdir()):
             yield f"there is {place} already. {other}"
-    for member in members(workspace):
-        canonical = canonicalize_name(member.name)
-        if member.folder.parent.name != "packages" and canonical == name:
+    for member in workspace_members(workspace, TRAINABLE, unread=True):
+        if any(canonicalize_name(each) == name for each in (member.name, member.folder.name)):
             yield f"{member.folder} is called nearly so. {other}"
     for taken in _locked(workspace):
         if taken in (name, f"{kind}-{name}"):

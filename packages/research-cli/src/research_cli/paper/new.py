@@ -1,4 +1,4 @@
-"""A new paper or project: its files, the lock and the environment, all of it or nothing."""
+"""Create a paper or project with its files, lock and environment, or change nothing."""
 
 import shutil
 from pathlib import Path

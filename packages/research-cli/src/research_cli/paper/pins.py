@@ -1,4 +1,4 @@
-"""Pinning a paper to a version of one of our packages, and running anything under its pins."""
+"""Pin a paper to a version of one of our packages, and run commands under its pins."""
 
 import os
 import sys
@@ -10,24 +10,32 @@ import tomlkit
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError, UsageError
-from research_train.experiment.members import Member, did_you_mean
-from research_train.versions.hand_over import Choice, choose_versions, environment_under
+from research_train.experiment.members import Member
+from research_train.versions.choice import choose_versions
+from research_train.versions.hand_over import environment_under
 from research_train.versions.releases import releases
 from research_train.versions.requirements import internal_packages, required_by
 from tomlkit.items import Array
 
+from research_cli.package.state import find_package
 from research_cli.paper.all_or_nothing import LOCK, alone, call, renewed_lock, restored_on_failure
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What a paper requires of a package now, required before, and runs."""
+    """What a paper requires of a package now and required before, and the version that it runs.
 
-    requirement: str
+    release: whether that is a release, and not the workspace's own code.
+    """
+
+    paper: str
+    requirement: Requirement
     before: str | None
-    runs: Choice
+    runs: Version
+    release: bool
 
 
 def pin(member: Member, text: str) -> Pin:
@@ -81,15 +89,9 @@ def _understood(member: Member, text: str) -> Requirement:
             f"{text!r} is no requirement ({str(error).splitlines()[0]}): write "
             "PACKAGE==0.1.0, or PACKAGE alone for its newest release"
         ) from error
-    wanted.name = canonicalize_name(wanted.name)
-    known = internal_packages(member.workspace)
     if wanted.extras:
         raise UsageError(f"{text!r}: our packages have no extras that a pin could name")
-    if wanted.name not in known:
-        raise UsageError(
-            f"no package {wanted.name!r} in the workspace.{did_you_mean(wanted.name, known)} "
-            f"There are: {', '.join(known)}"
-        )
+    wanted.name = find_package(wanted.name, member.workspace).name
     return wanted
 
 
@@ -107,7 +109,7 @@ def _changed(member: Member, wanted: Requirement) -> Pin:
         runs = choose_versions(member)[wanted.name]
         command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--help"]
         call(command, member.folder, f"{member.name} can't be started under {wanted}")
-    return Pin(str(wanted), before, runs)
+    return Pin(member.name, wanted, before, runs.version, runs.release is not None)
 
 
 def _write_requirement(document: tomlkit.TOMLDocument, wanted: Requirement) -> str | None:

@@ -1,4 +1,4 @@
-"""`research-cli paper reproduce`: the claims of several papers, one paper after another."""
+"""`research-cli paper reproduce`: reproduce the claims of several papers in turn."""
 
 import json as json_format
 import subprocess
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
+from research_data.shown import say
 
 from research_cli.printing import Json, examples, print_json
 
@@ -30,21 +30,28 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
     )
     def reproduce(
         names: Annotated[
-            list[str] | None, typer.Argument(metavar="NAME", help="Papers, `mnist1d`.")
+            list[str] | None, typer.Argument(metavar="NAME", help="Papers to reproduce: `mnist1d`.")
         ] = None,
         all: Annotated[
-            bool, typer.Option("--all", help="Every paper of the workspace that makes claims.")
+            bool,
+            typer.Option("--all", help="Reproduce every paper of the workspace that makes claims."),
         ] = False,
-        jobs: Annotated[int | None, typer.Option(help="Trainings at once; one a core.")] = None,
+        jobs: Annotated[
+            int | None,
+            typer.Option(help="Number of trainings to run at once; by default one a core."),
+        ] = None,
         quick: Annotated[
-            bool, typer.Option("--quick", help="A smoke test of a few steps.")
+            bool,
+            typer.Option("--quick", help="Train a few steps only, as a smoke test; judge nothing."),
         ] = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would run.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Show which runs are missing; train nothing.")
+        ] = False,
         json: Json = False,
     ) -> None:
-        """Run what is missing for the claims of papers, and judge them.
+        """Train the runs that papers' claims lack, and judge the claims.
 
-        Each paper's own `reproduce` does it. Exit code 1 when any of them didn't end well.
+        Runs `reproduce` for one paper after another; exits with 1 when any of them does.
         """
         members = _members(names or [], all)
         words = [] if jobs is None else ["--jobs", str(jobs)]
@@ -57,7 +64,7 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
             )
         elif len(ended) > 1:
             bad = [each.paper for each in ended if each.code]
-            say(f"--- {len(ended)} papers" + (f"; not well: {', '.join(bad)}" if bad else ""))
+            say(f"--- {len(ended)} papers" + (f"; failed: {', '.join(bad)}" if bad else ""))
         if any(each.code for each in ended):
             raise typer.Exit(1)
 
@@ -79,33 +86,22 @@ def reproduce_papers(
     """Reproduce one after another, each on all cores; the failure of one ends none of the others.
 
     words: for every `reproduce`. What they print goes where ours does, or with as_json into the
-    reports. Raises KeyboardInterrupt when a signal has stopped them, each training at a checkpoint.
+    reports. Raises Interrupted when a signal has stopped them, each training at a checkpoint.
     """
-    from research_train.errors import Interrupted
-    from research_train.processes.children import start_child
-    from research_train.processes.signals import StopRequest
+    from research_train.processes.children import Children
 
     ended = []
     for member in members:
         if not as_json:
             say(f"--- {member.name}")
         command = [str(Path(sys.executable).with_name("reproduce")), "--paper", member.name, *words]
-        stop = StopRequest()
-        with stop.listening():
-            with stop.deferred():  # no signal between the start and what passes it on
-                process = start_child(
-                    [*command, "--json"] if as_json else command,
-                    stdout=subprocess.PIPE if as_json else None,
-                    start_new_session=True,  # a signal reaches it from here, once
-                )
-            try:
-                if stop.signal is not None:
-                    raise Interrupted(stop.signal)
-                output, _ = process.communicate()
-            except Interrupted as interrupted:
-                process.send_signal(interrupted.signal)
-                process.wait()
-                raise KeyboardInterrupt from interrupted
+        with Children() as children:
+            process = children.start(
+                [*command, "--json"] if as_json else command,
+                stdout=subprocess.PIPE if as_json else None,
+            )
+            output, _ = process.communicate()
+        children.raise_if_stopped()
         report = json_format.loads(output) if output else None
         ended.append(Ended(member.name, process.returncode, report))
     return ended
@@ -115,8 +111,7 @@ def _members(names: Sequence[str], every: bool) -> list["Member"]:
     """The members of these names, or the workspace's that make claims. Raises UsageError."""
     from research_train.claims.claim import CLAIMS
     from research_train.experiment.members import find_member, installed_members
-
-    from research_cli.package.state import workspace_here
+    from research_train.experiment.workspace_members import workspace_here
 
     if bool(names) == every:
         raise UsageError("say which: research-cli paper reproduce NAME ..., or --all")

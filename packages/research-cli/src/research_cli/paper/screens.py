@@ -1,11 +1,13 @@
-"""What `research-cli paper list` and `check` print, for people and as JSON."""
+"""Print `research-cli paper list` and `check`, for people and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any
 
+from research_data.shown import shown_age
+from research_train.experiment.workspace_members import kind_of
+
 from research_cli.paper.check import PaperCheck
-from research_cli.paper.state import PaperState, kind_of
-from research_cli.run.screens import shown_age
+from research_cli.paper.state import PaperState
 
 
 def list_rows(found: Sequence[PaperState]) -> tuple[list[str], list[list[str]]]:
@@ -42,9 +44,9 @@ def list_value(state: PaperState) -> dict[str, Any]:
         "pins": [
             {
                 "requirement": str(pin.requirement),
-                "runs": str(pin.runs.version) if pin.runs else None,
-                "release": bool(pin.runs and pin.runs.release),
-                "refused": pin.refused or None,
+                "runs": str(pin.runs) if pin.runs else None,
+                "release": pin.release,
+                "refused": pin.refused,
             }
             for pin in state.pins
         ],

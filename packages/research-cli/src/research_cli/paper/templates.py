@@ -1,6 +1,6 @@
-"""The files of a new paper or project, out of templates/.
+"""Fill in the files of a new paper or project from templates/.
 
-Folders are laid one over the other, later ones in place of earlier ones:
+The files of these folders are copied in this order; a later one replaces an earlier one:
 
 common, code      what both have; code becomes the member's Python package
 paper or project  README, pyproject.toml, claims
@@ -15,7 +15,7 @@ from pathlib import Path
 from string import Template
 
 from research_data.errors import UsageError
-from research_train.experiment.members import did_you_mean
+from research_data.shown import did_you_mean
 
 from research_cli.paper.names import Kind, module_of
 

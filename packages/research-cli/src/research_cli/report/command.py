@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from research_data.progress import say
+from research_data.shown import counted, say, shown_size
 
 from research_cli.printing import Json, examples, output
 
@@ -23,26 +23,30 @@ def with_report(app: typer.Typer) -> typer.Typer:
     def report(
         papers: Annotated[
             list[str] | None,
-            typer.Argument(metavar="[PAPER...]", help="By default all.", show_default=False),
+            typer.Argument(
+                metavar="[PAPER...]", help="Papers to report; by default all.", show_default=False
+            ),
         ] = None,
         out: Annotated[
             Path | None,
             typer.Option(
                 metavar="FILE",
-                help="Where to; by default report.html among the outputs.",
+                help="HTML file to write; by default report.html among the outputs.",
                 show_default=False,
             ),
         ] = None,
-        open: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+        open: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
         json: Json = False,
     ) -> None:
         """Write papers, claims, learning curves and runs as one HTML page.
 
-        The page needs no network and no other file. What can't be read is said in it.
+        The page needs no network and no other file. It names what could not be read.
         """
-        from research_data import get_outputs_dir
+        from dataclasses import asdict
 
-        from research_cli.package.state import workspace_here
+        from research_data import get_outputs_dir
+        from research_train.experiment.workspace_members import workspace_here
+
         from research_cli.report.page import write_report
 
         file = (out or get_outputs_dir() / "report.html").expanduser().absolute()
@@ -54,22 +58,11 @@ def with_report(app: typer.Typer) -> typer.Typer:
 
             if not webbrowser.open(file.as_uri()):
                 say(f"no browser was found: open {file} in one")
-        value = {
-            "file": str(file),
-            "bytes": written.bytes,
-            "papers": written.papers,
-            "projects": written.projects,
-            "runs": written.runs,
-            "problems": written.problems,
-        }
+        value = {"file": str(file), **asdict(written)}
         counts = (
-            f"{_counted(written.papers, 'paper')}, {_counted(written.projects, 'project')}, "
-            f"{_counted(written.runs, 'run')}; {written.bytes / 1e6:.2f} MB"
+            f"{counted(written.papers, 'paper')}, {counted(written.projects, 'project')}, "
+            f"{counted(written.runs, 'run')}; {shown_size(written.bytes)}"
         )
         output(value, json, [counts, str(file)])
 
     return app
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from research_data.errors import ResearchError
+from research_data.shown import first_few
 from research_train.history.curves import (
     RunGroup,
     group_curve,
@@ -14,8 +15,8 @@ from research_train.history.curves import (
     logarithmic_metrics,
     seed_groups,
 )
-from research_train.history.table import RunSummary
-from research_train.record.metrics_file import read_metrics
+from research_train.record.metrics_file import metrics_of, read_metrics, repeatable_part
+from research_train.record.summary import RunSummary
 from research_viz import claim_plot, inline_svg, learning_curves
 
 from research_cli.report.facts import MemberFacts
@@ -83,8 +84,7 @@ def _of_experiment(
         groups[0].runs[0], {each for claim in member.claims for each in claim.metrics}
     )
     if others := metrics[MOST_METRICS:]:
-        more = [f"{len(others) - 4} more"] if len(others) > 4 else []
-        left_out.append(f"metrics: {', '.join([*others[:4], *more])}")
+        left_out.append(f"metrics: {first_few(others, 4)}")
     remark = f"not drawn: {'; '.join(left_out)}" if left_out else ""
     for place, metric in enumerate(metrics[:MOST_METRICS]):
         curves = {group.label: _curve(experiment, group, metric, problems) for group in groups}
@@ -159,10 +159,7 @@ def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGro
 def _metrics(run: RunSummary, claimed: set[str | None]) -> list[str]:
     """What can be drawn: what the claims are about, then losses, then accuracies, then others."""
     logged = dict.fromkeys(
-        name
-        for point in read_metrics(run.folder)
-        for name in point
-        if name not in ("step", "time") and not name.startswith(("speed/", "memory/"))
+        name for point in read_metrics(run.folder) for name in metrics_of(repeatable_part(point))
     )
 
     def rank(name: str) -> int:

@@ -1,17 +1,23 @@
-"""What a report says of a paper or project, read from its pyproject.toml, claims and results."""
+"""Collect what a report says of a paper from its pyproject.toml, claims and results."""
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from research_data.errors import ResearchError, UnreadableError
-from research_data.plain_files import read_toml, table_of
+from research_data.errors import ResearchError
 from research_train.claims.claim import CLAIMS, Claim, read_claims
 from research_train.experiment.members import Member
-from research_train.results.report import (
-    COLUMNS,
+from research_train.results.recorded import (
+    NO_EVIDENCE,
     RESULTS,
+    STALE,
+    RecordedResults,
+    Standing,
+    read_results,
+    standings,
+)
+from research_train.results.rows import (
+    COLUMNS,
     claim_row,
     claims_rows,
     shown_published,
@@ -21,14 +27,6 @@ from research_viz import ClaimRow
 
 from research_cli.package.state import requirements_met
 from research_cli.paper.names import ARXIV
-from research_cli.paper.recorded_results import (
-    NO_EVIDENCE,
-    STALE,
-    RecordedResults,
-    Standing,
-    read_results,
-    standings,
-)
 
 VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced", STALE, NO_EVIDENCE)
 
@@ -89,9 +87,15 @@ class MemberFacts:
 def member_facts(member: Member) -> MemberFacts:
     """All that is known of a paper or project; what can't be read is among its problems."""
     problems: list[str] = []
-    project, research = _pyproject(member, problems)
-    description = _text(project.get("description"))
-    arxiv = _text(research.get("arxiv")).removeprefix("arXiv:").strip()
+    description = title = authors = arxiv = ""
+    year = None
+    try:
+        pyproject = member.pyproject
+        description = " ".join(pyproject.description.split())
+        title, authors, year = pyproject.title, pyproject.authors, pyproject.year
+        arxiv = pyproject.arxiv.removeprefix("arXiv:").strip()
+    except ResearchError as error:
+        problems.append(_placed(member, error))
     if not arxiv and (found := re.search(rf"arXiv:? ?({ARXIV.pattern})", description)):
         arxiv = found[1]
     results = None
@@ -113,37 +117,21 @@ def member_facts(member: Member) -> MemberFacts:
         distribution=member.distribution,
         place=f"{member.folder.parent.name}/{member.folder.name}",
         kind="project" if member.folder.parent.name == "projects" else "paper",
-        title=_text(research.get("title")) or description.removesuffix(".") or member.name,
-        year=_text(research.get("year")),
-        authors=_text(research.get("authors")),
+        title=title or description.removesuffix(".") or member.name,
+        year=str(year or ""),
+        authors=authors,
         arxiv=arxiv,
         description=description,
         results=results,
         claims=claims,
         pins=pins,
-        problems=problems,
+        problems=list(dict.fromkeys(problems)),
     )
 
 
 def arxiv_link(identifier: str) -> str | None:
     """Where a paper lies on arXiv; None for what is no identifier of it."""
     return f"https://arxiv.org/abs/{identifier}" if ARXIV.fullmatch(identifier) else None
-
-
-def _pyproject(
-    member: Member, problems: list[str]
-) -> tuple[Mapping[str, object], Mapping[str, object]]:
-    """Its tables [project] and [tool.research]; empty where there are none."""
-    file = member.folder / "pyproject.toml"
-    try:
-        content = read_toml(file)
-        return (
-            table_of(content, "project", path=file),
-            table_of(content, "tool", "research", path=file),
-        )
-    except UnreadableError as error:
-        problems.append(f"{member.name}/pyproject.toml: can't be read ({error.reason})")
-        return {}, {}
 
 
 def _standings(
@@ -198,13 +186,6 @@ def _claim_facts(standing: Standing) -> ClaimFacts:
         metrics=claim.metrics if claim else [],
         row=row,
     )
-
-
-def _text(value: object) -> str:
-    """A value of a pyproject.toml for people; a list in one line."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return " ".join(str(value).split()) if value is not None else ""
 
 
 def _placed(member: Member, error: Exception) -> str:

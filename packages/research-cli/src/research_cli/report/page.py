@@ -1,4 +1,4 @@
-"""A report as one HTML page: facts and figures into page/report.html, with its style and script.
+"""Write a report as one HTML page, from the templates in page/.
 
 Whatever stands in files of the workspace is text in it, escaped by the template; the page's own
 policy forbids all that isn't inside of it.
@@ -19,18 +19,17 @@ from markupsafe import Markup
 from research_data import StorageError
 from research_data.assets.verify import count_cores
 from research_data.durable import write_bytes
-from research_data.shown import printable
+from research_data.shown import printable, shown_duration, shown_number
 from research_train import runs as recorded_runs
 from research_train.experiment.members import Member, find_member
+from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.history.comparison import differing
 from research_train.history.curves import BESIDE_THE_POINT
-from research_train.history.table import RunSummary
 from research_train.record.record import utc_now
+from research_train.record.summary import RunSummary
 
-from research_cli.paper.state import member_folders
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
 from research_cli.report.facts import MemberFacts, arxiv_link, member_facts
-from research_cli.run.screens import shown_duration, shown_number
 
 SHAPES = {
     "reproduced": "●",
@@ -95,7 +94,7 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
 
     Raises MemberError for a name there isn't, StorageError where the file can't be written.
     """
-    every = members = member_folders(workspace, unread=True)
+    every = members = workspace_members(workspace, TRAINABLE, unread=True)
     if papers:
         chosen = [find_member(name, members) for name in papers]
         members = [member for member in members if member in chosen]

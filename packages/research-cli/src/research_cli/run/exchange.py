@@ -1,9 +1,8 @@
-"""`research-cli run rerun`, `export`, `import`: a run again from its own code, or handed on."""
+"""`research-cli run rerun`, `export` and `import`: repeat a run, or pass it to somebody else."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,7 +10,7 @@ from research_cli.printing import Json, examples, output
 from research_cli.run.command import Run
 
 if TYPE_CHECKING:
-    from research_train.history.rerun import LineDifference, Rerun
+    from research_train.history.rerun_outcome import LineDifference, Rerun
     from research_train.record.record import RunRecord
 
 # Imports of a command's own are made inside it, as everywhere in this package.
@@ -21,72 +20,84 @@ Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
 def with_exchange(app: typer.Typer) -> typer.Typer:
     """Add the commands to `research-cli run`; returns it."""
-
-    @app.command(
+    app.command(
         epilog=examples("research-cli run rerun first-try", "... rerun 20261124-081530 --json")
-    )
-    def rerun(run: Run, quiet: Quiet = False, json: Json = False) -> None:
-        """Run a completed run again from its own archived code, and compare weights and metrics.
-
-        It runs in the environment of its own lock, beside the workspace's, on the data it recorded:
-        what became of the paper since doesn't matter. The new run's parent is the old one. Exit
-        code 0 when all is the same, 1 when not.
-        """
-        from research_train import find_any_run
-        from research_train import rerun as run_again
-
-        outcome = run_again(find_any_run(run), quiet)
-        output(_rerun_json(outcome), json, _rerun_lines(outcome))
-        if not outcome.equal:
-            raise typer.Exit(1)
-
-    @app.command(
+    )(rerun)
+    app.command(
         epilog=examples(
             "research-cli run export first-try",
             "research-cli run export first-try for-anna.tar --checkpoints all",
         )
-    )
-    def export(
-        run: Run,
-        path: Annotated[
-            Path, typer.Argument(help="The file to write, or the folder for it.")
-        ] = Path(),
-        checkpoints: Annotated[
-            Literal["last", "all", "none"], typer.Option(help="Whose weights go with it.")
-        ] = "last",
-        quiet: Quiet = False,
-        json: Json = False,
-    ) -> None:
-        """Write a run as one file: record, metrics, code, weights, and the sha256 of each.
-
-        What a colleague needs to look at it, verify it and run it again; `import` takes it there.
-        """
-        from research_train import export_run, find_any_run
-
-        found = find_any_run(run)
-        file = export_run(found, path, checkpoints, quiet=quiet)
-        needs = _needs(found.record) if found.record else []
-        value = {"file": str(file), "size": file.stat().st_size, "needs": needs}
-        output(value, json, [str(file), *(f"a re-run needs {need}" for need in needs)])
-
-    @app.command(name="import", epilog=examples("research-cli run import for-anna.tar"))
-    def import_(
-        path: Annotated[Path, typer.Argument(help="A file of `run export`.")],
-        quiet: Quiet = False,
-        json: Json = False,
-    ) -> None:
-        """Take an exported run in; every byte is verified before anything of it is seen.
-
-        A re-run of it runs its code: do that for people you trust.
-        """
-        from research_train import import_run
-
-        imported = import_run(path, quiet=quiet)
-        value = {"run": str(imported.run.folder), "already_here": imported.already_here}
-        here = ["it was here already, the same"] if imported.already_here else []
-        output(value, json, [str(imported.run.folder), *here])
-
+    )(export)
+    app.command(name="import", epilog=examples("research-cli run import for-anna.tar"))(import_)
     return app
+
+
+def rerun(run: Run, quiet: Quiet = False, json: Json = False) -> None:
+    """Run a completed run again from its archived code; compare.
+
+    Compares the weights byte by byte, and the metrics line by line.
+
+    Uses the environment of the run's own lock and the data it recorded; later changes to the paper
+    don't matter. The new run's parent is the old one. Exits with 0 if everything is equal, with 1
+    if not.
+    """
+    from research_train import find_any_run
+    from research_train import rerun as run_again
+
+    outcome = run_again(find_any_run(run), quiet)
+    value = {
+        **vars(outcome),
+        "run": str(outcome.run.folder),
+        "parent": str(outcome.parent.folder),
+        "first_differences": [vars(each) for each in outcome.first_differences],
+        "equal": outcome.equal,
+        "reasons": outcome.reasons,
+    }
+    output(value, json, _rerun_lines(outcome))
+    if not outcome.equal:
+        raise typer.Exit(1)
+
+
+def export(
+    run: Run,
+    path: Annotated[Path, typer.Argument(help="File to write, or the folder for it.")] = Path(),
+    checkpoints: Annotated[
+        Literal["last", "all", "none"], typer.Option(help="Checkpoints whose weights to include.")
+    ] = "last",
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Write a run as one file, for a colleague or an archive.
+
+    The file holds record, metrics, code, weights, and the sha256 of each: what it takes to look at
+    the run, verify it and run it again. `run import` reads it.
+    """
+    from research_train import export_run, find_any_run
+
+    found = find_any_run(run)
+    file = export_run(found, path, checkpoints, quiet=quiet)
+    needs = _needs(found.record) if found.record else []
+    value = {"file": str(file), "size": file.stat().st_size, "needs": needs}
+    output(value, json, [str(file), *(f"a re-run needs {need}" for need in needs)])
+
+
+def import_(
+    path: Annotated[Path, typer.Argument(help="File that `run export` wrote.")],
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Import a run that `run export` wrote.
+
+    Every byte is verified before any of it is visible. Running the run again executes its code: do
+    that only for people you trust.
+    """
+    from research_train import import_run
+
+    imported = import_run(path, quiet=quiet)
+    value = {"run": str(imported.run.folder), "already_here": imported.already_here}
+    here = ["already here, with the same content"] if imported.already_here else []
+    output(value, json, [str(imported.run.folder), *here])
 
 
 def _needs(record: "RunRecord") -> list[str]:
@@ -95,33 +106,17 @@ def _needs(record: "RunRecord") -> list[str]:
     return data + ([f"the run {record.parent}"] if record.parent else [])
 
 
-def _rerun_json(outcome: "Rerun") -> dict[str, Any]:
-    return {
-        "run": str(outcome.run.folder),
-        "parent": str(outcome.parent.folder),
-        "equal": outcome.equal,
-        "weights": outcome.weights,
-        "lines": outcome.lines,
-        "different_lines": outcome.different_lines,
-        "first_differences": [asdict(each) for each in outcome.first_differences],
-        "metrics": outcome.metrics,
-        "environment": outcome.environment,
-        "reasons": outcome.reasons,
-        "remarks": list(outcome.remarks),
-    }
-
-
 def _rerun_lines(outcome: "Rerun") -> Iterable[str]:
     yield str(outcome.run.folder)
     yield f"parent   {outcome.parent.id}"
     for name, equal in outcome.weights.items():
         yield f"weights  {name}: {'the same bytes' if equal else 'DIFFERENT bytes'}"
     same = outcome.lines - outcome.different_lines
-    yield f"metrics  {same} of {outcome.lines} lines equal; time, speed/* and memory/* apart"
+    yield f"metrics  {same} of {outcome.lines} lines equal, without time, speed/* and memory/*"
     for each in outcome.first_differences:
         yield f"  line {each.line}: {_shown_difference(each)}"
     if more := outcome.different_lines - len(outcome.first_differences):
-        yield f"  and {more} lines more"
+        yield f"  and {more} more lines"
     for name, (then, now) in outcome.metrics.items():
         yield f"final    {name} was {then}, is {now}"
     for remark in outcome.remarks:
@@ -129,17 +124,12 @@ def _rerun_lines(outcome: "Rerun") -> Iterable[str]:
     if outcome.equal:
         yield f"equal: {outcome.parent.id} is what its code gives"
         return
-    yield "NOT equal. What isn't as it was, and may be why:"
+    yield "NOT equal. These differ and may be the reason:"
     yield from (f"  {reason}" for reason in outcome.reasons)
 
 
 def _shown_difference(each: "LineDifference") -> str:
     if each.then is None or each.now is None:
         return "only the new run has it" if each.then is None else "the new run lacks it"
-    names = [
-        name
-        for name in dict.fromkeys([*each.then, *each.now])
-        if each.then.get(name) != each.now.get(name)
-    ]
-    parts = (f"{name} was {each.then.get(name)}, is {each.now.get(name)}" for name in names)
+    parts = (f"{name} was {then}, is {now}" for name, (then, now) in each.numbers.items())
     return f"step {each.then['step']:.0f}: {'; '.join(parts)}"

@@ -1,4 +1,4 @@
-"""`research-cli run plot`: learning curves of runs as a figure file."""
+"""`research-cli run plot`: draw learning curves of runs into a figure file."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from research_data.errors import UsageError
-from research_data.progress import say
+from research_data.shown import first_few, say
 
 from research_cli.printing import Json, examples, output
 from research_cli.run.command import Runs
 
 if TYPE_CHECKING:
     from research_train.history.curves import Format, RunGroup
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 # Imports of a command's own are made inside it, as everywhere in this package.
 
@@ -23,79 +23,71 @@ ENDINGS: dict[str, "Format"] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
 def with_plot(app: typer.Typer) -> typer.Typer:
     """Add the command to `research-cli run`; returns it."""
-
-    @app.command(
+    app.command(
         epilog=examples(
             "research-cli run plot first-try",
             "research-cli run plot FIRST SECOND --metric train/loss --metric test/accuracy",
             "research-cli run plot FIRST SECOND THIRD --by optimizer.lr --out curves.pdf",
         )
-    )
-    def plot(
-        names: Runs,
-        metric: Annotated[
-            list[str] | None,
-            typer.Option(
-                metavar="NAME",
-                help="A panel each; by default the first loss or accuracy that all have.",
-                show_default=False,
-            ),
-        ] = None,
-        out: Annotated[
-            Path | None,
-            typer.Option(
-                metavar="FILE",
-                help="A .png, .svg or .pdf; by default a PNG in the run's figures, or, of "
-                "several runs, in `comparisons` among their paper's.",
-                show_default=False,
-            ),
-        ] = None,
-        by: Annotated[
-            str | None,
-            typer.Option(
-                metavar="KEY",
-                help="A curve for each value of this config key, over all runs that have it.",
-            ),
-        ] = None,
-        json: Json = False,
-    ) -> None:
-        """Draw learning curves: one a run, and for runs that differ only in their seed, the mean.
-
-        The band around a mean is its 95 % interval over the seeds; on a logarithmic axis, as
-        losses have, from the lowest to the highest seed. The curves are labelled by what differs
-        in the config.
-        """
-        from research_train.history.curves import draw_groups, seed_groups
-        from research_train.history.table import find_any_run
-
-        if out is not None and out.suffix not in ENDINGS:
-            raise UsageError(f"--out {str(out)!r}: a figure's name ends in .png, .svg or .pdf")
-        # A run named twice, by its name and its id say, is one.
-        runs = list({run.folder: run for run in map(find_any_run, names)}.values())
-        groups = seed_groups(runs, by)
-        file = (out or default_file(runs, metric or [], by)).expanduser().absolute()
-        [written] = draw_groups(
-            groups,
-            metric or [],
-            file.with_suffix(""),
-            [ENDINGS[file.suffix]],
-            "seeds" if by is None else "runs",
-        )
-        for line in remarks(runs, groups, by):
-            say(line)
-        value = {
-            "file": str(written),
-            "curves": {group.label: [run.id for run in group.runs] for group in groups},
-        }
-        output(value, json, [str(written)])
-
+    )(plot)
     return app
 
 
-def default_file(runs: "Sequence[RunSummary]", metrics: Sequence[str], by: str | None) -> Path:
-    """Where a figure goes that nobody said a place for; another one for other runs.
+def plot(
+    names: Runs,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Metric to draw, one panel each; by default the first loss or accuracy that all "
+            "runs have. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Figure to write: .png, .svg or .pdf. By default a PNG in the run's figures, or "
+            "for several runs in `comparisons` among their paper's outputs.",
+            show_default=False,
+        ),
+    ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Draw one curve for each value of this config key, over all runs that have it.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Draw the learning curves of runs into a figure file.
 
-    None that a paper's own evaluate saves, as `figures/test-accuracy.png`.
+    Runs that differ only in their seed are one curve, their mean. The band around a mean is its
+    95 % interval over the seeds; on a logarithmic axis, which losses have, it goes from the lowest
+    to the highest seed. Labels say what differs in the config.
+    """
+    from research_train import draw_groups, find_any_run, seed_groups
+
+    if out is not None and out.suffix not in ENDINGS:
+        raise UsageError(f"--out {str(out)!r}: a figure's name ends in .png, .svg or .pdf")
+    # A run named twice, by its name and its id say, is one.
+    runs = list({run.folder: run for run in map(find_any_run, names)}.values())
+    groups = seed_groups(runs, by)
+    file = (out or default_file(runs, metric or [], by)).expanduser().absolute()
+    of = "seeds" if by is None else "runs"
+    [written] = draw_groups(groups, metric or [], file.with_suffix(""), [ENDINGS[file.suffix]], of)
+    for line in remarks(runs, groups, by):
+        say(line)
+    curves = {group.label: [run.id for run in group.runs] for group in groups}
+    output({"file": str(written), "curves": curves}, json, [str(written)])
+
+
+def default_file(runs: "Sequence[RunSummary]", metrics: Sequence[str], by: str | None) -> Path:
+    """Where a figure goes without --out: another file for other runs.
+
+    Never a file that a paper's own evaluate saves, as `figures/test-accuracy.png`.
     """
     what = "-".join(["curves", *(metric.replace("/", "-") for metric in metrics)])[:80]
     if len(runs) == 1:
@@ -135,5 +127,4 @@ def remarks(
 
 def _few(runs: "Sequence[RunSummary]") -> str:
     """The ids of the first few."""
-    more = [f"{len(runs) - 3} more"] if len(runs) > 3 else []
-    return ", ".join([*(run.id for run in runs[:3]), *more])
+    return first_few([run.id for run in runs], 3)

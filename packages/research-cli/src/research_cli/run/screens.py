@@ -1,20 +1,23 @@
-"""What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
+"""Print `research-cli run list`, `show` and `compare`, for people and as JSON."""
 
-import json
-import sys
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
-from datetime import UTC, datetime
-from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
-from research_data.shown import print_line, printable
+from research_data.shown import (
+    first_few,
+    print_line,
+    shown_age,
+    shown_duration,
+    shown_number,
+    shown_size,
+)
 
 from research_cli.printing import print_table
 
 if TYPE_CHECKING:
+    from research_train.history.changes import Removal
     from research_train.history.comparison import RunComparison
-    from research_train.history.table import RunSummary
+    from research_train.record.summary import RunSummary
 
 METRICS_SHOWN = 3  # in a row of the list
 
@@ -49,21 +52,14 @@ def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[lis
     return columns, [[row[name] for name in columns] for row in rows]
 
 
-def brief(run: "RunSummary") -> dict[str, Any]:
+def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
+    recorded = ("experiment", "name", "ended", "seed", "note")
     return {
-        "id": run.id,
-        "paper": run.paper,
-        "experiment": record.experiment if record else None,
-        "name": record.name if record else None,
-        "status": run.status,
-        "started": run.started,
-        "ended": record.ended if record else None,
-        "seconds": run.seconds,
-        "seed": record.seed if record else None,
+        **{name: getattr(run, name) for name in ("id", "paper", "status", "started", "seconds")},
+        **{name: getattr(record, name, None) for name in recorded},
         "tags": record.tags if record else [],
-        "note": record.note if record else None,
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
@@ -75,14 +71,14 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     """Everything about a run, for --json and for people."""
     from research_data.assets.catalog import disk_size
     from research_train.errors import ConfigError
-    from research_train.history.table import seal_state
-    from research_train.record.files import CHECKPOINTS
-    from research_train.record.flat_config import read_flat_config
+    from research_train.record.folders import CHECKPOINTS
     from research_train.record.metrics_file import read_metrics
     from research_train.record.record import checkpoint_folders, record_as_json
+    from research_train.record.resolved_config import read_resolved_config
+    from research_train.record.summary import seal_state
 
     try:
-        config, wrong = read_flat_config(run.folder), None
+        config, wrong = read_resolved_config(run.folder, run.record), None
     except ConfigError as error:
         config, wrong = {}, str(error)
     sizes = {
@@ -93,7 +89,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
         if path.name != CHECKPOINTS and not path.name.startswith(".")
     }
     return {
-        **brief(run),
+        **as_json(run),
         "seal": seal_state(run),
         "config": config,
         "config_problem": wrong,
@@ -107,8 +103,6 @@ def complete(run: "RunSummary") -> dict[str, Any]:
 
 def show_lines(value: dict[str, Any]) -> Iterable[str]:
     """What `complete` returned, line by line for people."""
-    from research_data.progress import shown_size
-
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
     for name, sha256 in record.get("releases", {}).items():
@@ -137,10 +131,10 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "group": record.get("group"),
         "seal": {
             "none": "none: only a completed run has one",
-            "fits": "fits: record, config, metrics and weights are as they were",
+            "fits": "fits: record, config, metrics and weights are unchanged",
             "broken": "BROKEN: record, config, metrics or weights were changed after its end"
             if record.get("seal")
-            else "BROKEN: it says completed and has no seal, so it was changed: no evidence",
+            else "BROKEN: the status is completed but there is no seal: not evidence",
         }[value["seal"]],
         "command": " ".join(record.get("command", [])),
         "git": commit,
@@ -175,18 +169,6 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
             yield f"  {each['time']} - {end}  {each['status']}  on {each['host']}"
 
 
-def comparison_json(comparison: "RunComparison") -> dict[str, Any]:
-    """What --json says of a comparison."""
-    return {
-        "runs": [brief(run) for run in comparison.runs],
-        "same_experiment": comparison.same_experiment,
-        "differences": comparison.differences,
-        "changed_files": comparison.changed_files,
-        "missing_archives": comparison.missing_archives,
-        "metrics": comparison.metrics,
-    }
-
-
 def print_comparison(comparison: "RunComparison") -> None:
     """A table, a column a run, and what is to be said below it."""
     from research_train.history.comparison import labels
@@ -209,63 +191,26 @@ def print_comparison(comparison: "RunComparison") -> None:
             cells.append(f"{numbers[1] - numbers[0]:+.4g}")  # type: ignore[operator]
         rows.append(["metrics" if index == 0 else "", name, *cells])
     columns = ["", "", *heads, *(["difference"] if two else [])]
-    print_rows(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
+    print_table(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
     if comparison.same_experiment:
         print("one experiment: the fingerprints are equal")
     if files := comparison.changed_files:
-        more = f" and {len(files) - 10} more" if len(files) > 10 else ""
-        print_line(f"files of the code that differ: {', '.join(files[:10])}{more}")
+        print_line(f"files of the code that differ: {first_few(files, 10)}")
     for run in comparison.missing_archives:
         print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
 
 
-def print_rows(columns: list[str], rows: list[list[str]]) -> None:
-    """A table; rich lays it out only where it must fold, which takes 0.3 s for 1,000 rows."""
-    lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > get_terminal_size().columns:
-        print_table(columns, rows)
-        return
-    shown = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in lines
-    ]
-    if sys.stdout.isatty():
-        shown[0] = f"\033[1m{shown[0]}\033[0m"
-    print("\n".join(shown))
-
-
-def shown_number(value: object) -> str:
-    """A number, or any other value, short enough for a table."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.6g}"
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-def shown_age(moment: str) -> str:
-    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
-    with suppress(ValueError):
-        seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
-        for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-            if seconds >= length:
-                return f"{seconds // length:.0f} {unit} ago"
-        return "just now"
-    return moment
-
-
-def shown_duration(seconds: float | None) -> str:
-    """Seconds as 12.3 s or 1:02:03; None as -."""
-    if seconds is None:
-        return "-"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
+def removal_lines(removal: "Removal", done: bool) -> Iterable[str]:
+    """What removing runs frees, or has freed, line by line for people."""
+    verb = "removed" if done else "would remove"
+    for path, size in removal.runs.items():
+        yield f"{verb} {path}: {shown_size(size)}"
+    for path, size in removal.archives.items():
+        yield f"{verb} {path}, code that no other run has: {shown_size(size)}"
+    if removal.kept:
+        yield f"code is kept: {removal.kept}"
+    if not done:
+        yield f"{shown_size(removal.size)} in all; nothing is removed yet: add --yes to remove"
 
 
 def _key_of(text: str) -> str:

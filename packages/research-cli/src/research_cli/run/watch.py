@@ -1,38 +1,36 @@
-"""What `research-cli run watch` prints while a run logs: lines, or a table drawn anew."""
+"""Print the metrics of running trainings as they are logged, for `research-cli run watch`."""
 
 import json
 from typing import TYPE_CHECKING
 
-from research_data.shown import print_line, printable
+from research_data.shown import print_line, printable, shown_age, shown_number, table_lines
 
 from research_cli.printing import say_unless
-from research_cli.run.screens import brief, shown_age, shown_number
+from research_cli.run.screens import as_json
 
 if TYPE_CHECKING:
-    from research_train.history.table import RunSummary
-    from research_train.record.metrics_file import Point
-    from rich.table import Table
+    from research_train.record.summary import RunSummary
 
 BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 40  # characters
 
 
-def watch_plain(run: "RunSummary", as_json: bool) -> None:
+def watch_plain(run: "RunSummary", in_json: bool) -> None:
     """A line for each line of metrics.jsonl, until the run ends."""
-    from research_train.record.metrics_file import follow_run
+    from research_train.record.metrics_file import follow_run, metrics_of
 
-    say_unless(as_json, f"{run.folder} ({run.status})")
+    say_unless(in_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
-        if as_json:
+        if in_json:
             print(json.dumps(point), flush=True)
         else:
-            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in _shown_metrics(point))
+            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in metrics_of(point).items())
             print(printable(f"step {point['step']}  {numbers}"), flush=True)
 
 
 def watch_live(run: "RunSummary") -> None:
     """A table of all metrics at a terminal, until the run ends."""
-    from research_train.record.metrics_file import follow_run
+    from research_train.record.metrics_file import follow_run, metrics_of
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -45,20 +43,21 @@ def watch_live(run: "RunSummary") -> None:
         of = f" of {steps}" if steps else ""
         age = shown_age(run.started)
         line = f"{run.paper}/{run.id}  {run.status}  started {age}  step {step:.0f}{of}"
-        return Group(Text(line, style="bold"), _watch_table(history))
+        table = Text(_watch_table(history), no_wrap=True, overflow="ellipsis")
+        return Group(Text(line, style="bold"), table)
 
     with Live(get_renderable=view, refresh_per_second=4):
         for point in follow_run(run.folder):
             step = point["step"] or 0.0
-            for name, value in _shown_metrics(point):
+            for name, value in metrics_of(point).items():
                 history.setdefault(name, []).append(value)
 
 
-def end_of_watch(run: "RunSummary", as_json: bool) -> None:
+def end_of_watch(run: "RunSummary", in_json: bool) -> None:
     """How the run ended, and its final metrics."""
     error = run.record.error if run.record else None
-    if as_json:
-        print(json.dumps(brief(run)))
+    if in_json:
+        print(json.dumps(as_json(run)))
         return
     final = ", ".join(f"{k} {shown_number(v)}" for k, v in run.metrics.items())
     print_line(f"{run.id} is {run.status}{f': {error.message}' if error else ''}")
@@ -66,23 +65,13 @@ def end_of_watch(run: "RunSummary", as_json: bool) -> None:
         print_line(final)
 
 
-def _watch_table(history: "dict[str, list[float | None]]") -> "Table":
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("metric", "now", "least", "most", ""):
-        table.add_column(column)
+def _watch_table(history: "dict[str, list[float | None]]") -> str:
+    rows = []
     for name, values in history.items():
         numbers = [value for value in values if value is not None] or [float("nan")]
-        row = (
-            name,
-            shown_number(values[-1]),
-            shown_number(min(numbers)),
-            shown_number(max(numbers)),
-        )
-        table.add_row(*(Text(printable(cell)) for cell in (*row, _sparkline(numbers))))
-    return table
+        shown = map(shown_number, (values[-1], min(numbers), max(numbers)))
+        rows.append([name, *shown, _sparkline(numbers)])
+    return "\n".join(table_lines(["metric", "now", "least", "most", ""], rows))
 
 
 def _sparkline(numbers: list[float]) -> str:
@@ -93,7 +82,3 @@ def _sparkline(numbers: list[float]) -> str:
     if not 0 < span < float("inf"):
         return BARS[0] * count
     return "".join(BARS[int((value - low) / span * (len(BARS) - 1))] for value in chosen)
-
-
-def _shown_metrics(point: "Point") -> list[tuple[str, float | None]]:
-    return [(name, value) for name, value in point.items() if name not in ("step", "time")]

@@ -1,18 +1,16 @@
-"""Assets in and out without a hub: archives for machines without a network, and people's own files.
+"""Export and import assets as archives, and import people's own files.
 
 An archive is a plain tar of the asset's folder, .asset.json first: `tar tf` shows what it holds. It
 is as trustworthy as whoever made it: what it says of itself is checked, not who said it.
 """
 
 import hashlib
-import io
 import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
 
-from research_data.assets.catalog import Asset, kind_folder, name_asset, refuse_name
+from research_data.assets.catalog import Asset, kind_folder
 from research_data.assets.manifest import (
     MANIFEST,
     OLD_MANIFEST,
@@ -26,13 +24,19 @@ from research_data.assets.manifest import (
     read_manifest,
     why_no_name,
 )
+from research_data.assets.names import name_asset, refuse_name
+from research_data.assets.pickles import is_pickle
 from research_data.assets.publish import publication, refuse_full_disk
-from research_data.assets.verify import CHUNK, OnBytes, sha256_of
-from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.hub.selection import is_pickle
+from research_data.assets.tar_archive import (
+    export_target,
+    read_archive,
+    write_archive,
+    write_hashed,
+)
+from research_data.assets.verify import OnBytes, sha256_of
+from research_data.errors import AssetError, DamagedAssetError, UsageError
 from research_data.progress import BytesProgress
 
-LARGEST_MANIFEST = 256 << 20  # bytes; a million files
 SUFFIXES = (".csv", ".json", ".jsonl", ".parquet", ".arrow", ".txt", ".tar")
 
 Fill = Callable[[Path, dict[str, FileEntry], OnBytes], None]
@@ -45,20 +49,6 @@ def is_path(text: str) -> bool:
     )
 
 
-def export_target(path: Path, name: str) -> Path:
-    """Where an export goes: path itself, or name in it where it is a folder.
-
-    Raises UsageError when the file exists or its folder doesn't.
-    """
-    path = path.expanduser()
-    target = path / name if path.is_dir() else path
-    if target.exists():
-        raise UsageError(f"{target} exists; export to another name")
-    if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no folder to write to")
-    return target
-
-
 def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
     """Write an asset as one tar archive; path is the file, or the folder for it. Returns the file.
 
@@ -67,23 +57,21 @@ def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
     """
     file = export_target(path, f"{asset.folder.name}.tar")
     manifest = read_manifest(asset.folder)
-    beside = file.with_name(f".{file.name}.partial")
-    label = f"export {asset.folder.name}"
+    root = asset.folder.name
     try:
-        with (
-            BytesProgress(label, manifest.size, quiet) as progress,
-            beside.open("wb") as opened,
-            tarfile.open(fileobj=opened, mode="w", format=tarfile.PAX_FORMAT) as archive,
-        ):
-            root = asset.folder.name
-            archive.add(manifest_file(asset.folder), f"{root}/{MANIFEST}", recursive=False)
-            for name, entry in manifest.files.items():
-                _add(archive, asset.folder, name, entry, progress.update)
-        beside.replace(file)
+        content = manifest_file(asset.folder).read_bytes()
     except OSError as error:
-        raise StorageError(file, error) from error
-    finally:
-        beside.unlink(missing_ok=True)
+        raise DamagedAssetError(asset.folder, f"its manifest can't be read: {error}") from error
+    with BytesProgress(f"export {root}", manifest.size, quiet) as progress:
+        write_archive(
+            file,
+            (f"{root}/{MANIFEST}", content),
+            {f"{root}/{n}": (asset.folder / n, entry) for n, entry in manifest.files.items()},
+            progress.update,
+            lambda name, wrong: DamagedAssetError(
+                asset.folder, f"{name.removeprefix(f'{root}/')} {wrong}"
+            ),
+        )
     return file
 
 
@@ -109,65 +97,22 @@ def import_asset(
 
 
 def _from_archive(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:
-    try:
-        with tarfile.open(path, "r:") as archive:
-            first = archive.next()
-            if (
-                first is None
-                or Path(first.name).name not in (MANIFEST, OLD_MANIFEST)
-                or not first.isreg()
-            ):
-                raise AssetError(f"{path} is no exported asset: {MANIFEST} isn't its first file")
-            if first.size > LARGEST_MANIFEST or first.issparse():
-                raise AssetError(f"{path}: its {MANIFEST} has {first.size} bytes, which is absurd")
-            opened = archive.extractfile(first)
-            assert opened is not None  # a regular file
-            try:
-                manifest = parse_manifest(opened.read(), path)
-            except DamagedAssetError as error:
-                raise AssetError(f"{path}: {error.what}") from error
-            if manifest.kind != kind:
-                raise UsageError(f"{path} holds a {manifest.kind}: `{manifest.kind} import`")
-            root = Path(first.name).parent.as_posix()
+    with read_archive(path, [MANIFEST, OLD_MANIFEST], "an asset", AssetError) as archive:
+        try:
+            manifest = parse_manifest(archive.manifest, path)
+        except DamagedAssetError as error:
+            raise AssetError(f"{path}: {error.what}") from error
+        if manifest.kind != kind:
+            raise UsageError(f"{path} holds a {manifest.kind}: `{manifest.kind} import`")
 
-            def unpack(partial: Path, wanted: dict[str, FileEntry], on_bytes: OnBytes) -> None:
-                _unpack(archive, root, manifest, wanted, partial, path, on_bytes)
-
-            return _publish(manifest, name, quiet, unpack)
-    except (tarfile.TarError, EOFError) as error:
-        raise AssetError(f"{path} is no whole archive of `export`: {error}") from error
-
-
-def _unpack(
-    archive: tarfile.TarFile,
-    root: str,
-    manifest: Manifest,
-    wanted: dict[str, FileEntry],
-    partial: Path,
-    path: Path,
-    on_bytes: OnBytes,
-) -> None:
-    """Write the files that are wanted, comparing every byte; refuse what isn't in the manifest."""
-    left = dict(manifest.files)
-    while (member := archive.next()) is not None:
-        name = member.name.removeprefix(f"{root}/")
-        entry = left.pop(name, None)
-        if entry is None or not member.isreg() or member.issparse() or member.size != entry.size:
-            raise AssetError(
-                f"{path} holds {member.name!r}, which its {MANIFEST} doesn't list as such a file. "
-                "Nothing was imported."
+        def unpack(partial: Path, wanted: dict[str, FileEntry], on_bytes: OnBytes) -> None:
+            archive.unpack(
+                manifest.files,
+                lambda name: partial / name if name in wanted else None,
+                on_bytes,
             )
-        if name not in wanted:
-            continue
-        source = archive.extractfile(member)
-        assert source is not None  # a regular file
-        if (sha256 := write_hashed(source, partial / name, on_bytes)) != entry.sha256:
-            raise AssetError(
-                f"{path} is damaged: {name} has the sha256 {sha256}, {MANIFEST} says "
-                f"{entry.sha256}. Nothing was imported."
-            )
-    if left:
-        raise AssetError(f"{path} ends before {', '.join(sorted(left)[:5])}. Nothing was imported.")
+
+        return _publish(manifest, name, quiet, unpack)
 
 
 def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:
@@ -252,48 +197,3 @@ def _copying(sources: dict[str, Path]) -> Fill:
                 raise AssetError(f"{sources[name]} is damaged: its sha256 is {sha256}")
 
     return fill
-
-
-def _add(
-    archive: tarfile.TarFile, folder: Path, name: str, entry: FileEntry, on_bytes: OnBytes
-) -> None:
-    try:
-        file = (folder / name).open("rb")
-    except OSError as error:
-        raise DamagedAssetError(folder, f"{name} can't be read: {error.strerror}") from error
-    with file:
-        info = tarfile.TarInfo(f"{folder.name}/{name}")
-        info.size, info.mtime, info.mode = entry.size, int((folder / name).stat().st_mtime), 0o644
-        counted = HashingReader(file, on_bytes)
-        try:
-            archive.addfile(info, counted)
-        except OSError as error:
-            if (folder / name).stat().st_size != entry.size:
-                raise DamagedAssetError(folder, f"{name} ends early") from error
-            raise
-    if counted.sha256.hexdigest() != entry.sha256:
-        raise DamagedAssetError(folder, f"{name} is damaged: its sha256 is not {MANIFEST}'s")
-
-
-def write_hashed(source: IO[bytes], target: Path, on_bytes: OnBytes) -> str:
-    """Copy source to a new file; returns its sha256."""
-    hashing = HashingReader(source, on_bytes)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.open("wb") as written:
-        shutil.copyfileobj(hashing, written, CHUNK)
-    return hashing.sha256.hexdigest()
-
-
-class HashingReader(io.RawIOBase):
-    """Reads through to a file and hashes what goes by."""
-
-    def __init__(self, file: IO[bytes], on_bytes: OnBytes):
-        self._file, self._on_bytes = file, on_bytes
-        self.sha256 = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, hashed."""
-        chunk = self._file.read(size)
-        self.sha256.update(chunk)
-        self._on_bytes(len(chunk))
-        return chunk

@@ -8,10 +8,8 @@ name and revision that an asset was asked for by, so that it is found without th
 import difflib
 import os
 import re
-import shutil
-import tomllib
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,10 +21,8 @@ from research_data.assets.manifest import (
     show_manifest,
     why_no_name,
 )
-from research_data.assets_dir import get_assets_dir, this_workspace
-from research_data.durable import replace_link
-from research_data.errors import AssetError, DamagedAssetError, StorageError, UsageError
-from research_data.progress import say
+from research_data.assets_dir import get_assets_dir
+from research_data.errors import AssetError, DamagedAssetError, UsageError
 
 KINDS: tuple[Kind, ...] = ("dataset", "model")
 DERIVED = ".derived"  # beside the assets of a kind: what is made from them and may be removed
@@ -52,7 +48,7 @@ class Asset:
         repo_id = self.manifest.repo_id
         found = sorted(
             repo_id if link.name == repo_id.replace("/", "--") else link.name
-            for link in _links_to(self.folder)
+            for link in links_to(self.folder)
         )
         return found or [repo_id]
 
@@ -219,13 +215,13 @@ def list_assets(kind: Kind) -> list[Asset | BrokenAsset]:
 
 def asset_folders(kind: Kind) -> Iterator[Path]:
     """The folders of a kind that are assets, or should be."""
-    for path in _entries(kind):
+    for path in entries_of(kind):
         hidden = path.name.startswith(".")
         if "@" in path.name and not hidden and path.is_dir() and not path.is_symlink():
             yield path
 
 
-def _entries(kind: Kind) -> list[Path]:
+def entries_of(kind: Kind) -> list[Path]:
     """Whatever lies where the assets of a kind do, by name. Raises AssetError."""
     folder = kind_folder(kind)
     try:
@@ -246,115 +242,6 @@ def show_manifests() -> None:
     for kind in KINDS:
         for folder in asset_folders(kind):
             show_manifest(folder)
-
-
-def refuse_name(folder: Path, name: str) -> None:
-    """Refuse a name for an asset's folder, there or not, that means something else already.
-
-    Raises UsageError: it is another asset's, or differs from another's only by case.
-    """
-    link = folder.with_name(name.replace("/", "--"))
-    if not folder.parent.is_dir():
-        return
-    for other in folder.parent.iterdir():
-        shown = other.name.rpartition("@")[0] or other.name
-        if shown != link.name and shown.casefold() == link.name.casefold():
-            raise UsageError(
-                f"{name!r} and {shown!r}, which is here, differ only by case: they would be one "
-                f"on some machines. Use {shown!r}, or another --name."
-            )
-    if os.path.lexists(link) and not link.is_symlink():
-        raise UsageError(f"{link} is a file of somebody's, where the name {name!r} belongs")
-    held = link.readlink().name if link.is_symlink() else ""
-    if held and held.rpartition("@")[0] != folder.name.rpartition("@")[0]:
-        raise UsageError(
-            f"{name!r} is the name of {held}. Use another --name, or `remove {name}` first."
-        )
-
-
-def name_asset(asset: Asset, name: str) -> None:
-    """Link name to an asset, beside it. Raises as refuse_name does, StorageError."""
-    refuse_name(asset.folder, name)
-    link = asset.folder.with_name(name.replace("/", "--"))
-    if not link.is_symlink() or link.readlink() != Path(asset.folder.name):
-        replace_link(link, asset.folder.name)
-
-
-def remove_asset(asset: Asset | BrokenAsset, force: bool = False) -> int:
-    """Remove an asset, what was derived from it and the names that link to it; returns bytes freed.
-
-    A name goes on to the newest revision that is left. Raises UsageError when a paper links or
-    needs it, unless force; StorageError.
-    """
-    refuse_used(asset, force)
-    with locked(asset.folder):
-        freed = disk_size(asset.folder) + disk_size(asset.derived)
-        others = [
-            other
-            for other in list_assets("model" if asset.folder.parent.name == "models" else "dataset")
-            if isinstance(other, Asset)
-            and other.folder != asset.folder
-            and other.folder.name.rpartition("@")[0] == asset.folder.name.rpartition("@")[0]
-        ]
-        newest = max(others, key=lambda other: other.manifest.pulled_at, default=None)
-        try:
-            for link in _links_to(asset.folder):
-                if newest:
-                    replace_link(link, newest.folder.name)
-                else:
-                    link.unlink()
-        except OSError as error:
-            raise StorageError(asset.folder, error) from error
-        for folder in (asset.derived, asset.folder):
-            remove_folder(folder)
-    return freed
-
-
-def refuse_used(asset: Asset | BrokenAsset, force: bool = False) -> None:
-    """Raise UsageError when a paper links or needs an asset, unless force."""
-    if (users := users_of([asset.folder])[asset.folder]) and not force:
-        raise UsageError(
-            f"{asset.folder.name} is used by {', '.join(users)}. --force removes it all the same; "
-            "`train` fetches or makes it again."
-        )
-
-
-def remove_derived(asset: Asset | BrokenAsset) -> int:
-    """Remove what was made from an asset; it is made again when needed. Returns bytes freed."""
-    freed = disk_size(asset.derived)
-    remove_folder(asset.derived)
-    return freed
-
-
-def leftovers(kind: Kind) -> list[Path]:
-    """What killed pulls, imports and removals left: a pull goes on with it, nothing else does."""
-    hidden = [path for path in _entries(kind) if path.name.startswith(".") and "@" in path.name]
-    return [path for path in hidden if path.name.endswith((".partial", ".removed"))]
-
-
-def remove_leftovers(kind: Kind) -> int:
-    """Remove the leftovers that no process is at work on; returns bytes freed."""
-    freed = 0
-    for path in leftovers(kind):
-        folder = path.with_name(path.name[1:].rpartition(".")[0])
-        with suppress(BlockingIOError), locked(folder, wait=False):
-            freed += disk_size(path)
-            shutil.rmtree(path, ignore_errors=True)
-    return freed
-
-
-def users_of(folders: Iterable[Path]) -> dict[Path, list[str]]:
-    """For each asset's folder, the papers and projects of the workspace that link or need it."""
-    users: dict[Path, list[str]] = {folder: [] for folder in folders}
-    workspace = this_workspace()
-    if workspace is None:
-        return users
-    real = {folder.resolve(): folder for folder in users}
-    for place in ("papers", "projects"):
-        for pyproject in sorted((workspace / place).glob("*/pyproject.toml")):
-            for folder in real.keys() & _used_by(pyproject):
-                users[real[folder]].append(pyproject.parent.name)
-    return users
 
 
 def disk_size(folder: Path) -> int:
@@ -380,72 +267,8 @@ def pullable_link(kind: Kind, name: str) -> str | None:
     return _pullable(folder.name) if folder else None
 
 
-@contextmanager
-def locked(folder: Path, quiet: bool = True, wait: bool = True) -> Iterator[None]:
-    """Hold the lock that only one process has for an asset's folder; its file always stays.
-
-    Raises StorageError, BlockingIOError when another process holds it and wait is False.
-    """
-    import filelock
-
-    lock = filelock.FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        if not wait:
-            raise BlockingIOError(f"{folder}: another process is at work on it") from None
-        if not quiet:
-            say(f"{folder.name}: another process is at work on it; waiting")
-        lock.acquire()
-    except OSError as error:
-        raise StorageError(folder, error) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def remove_folder(folder: Path) -> None:
-    """Out of sight in one step, so that a kill leaves no half asset; then file by file."""
-    going = folder.with_name(f".{folder.name}.removed")
-    try:
-        if going.exists():
-            shutil.rmtree(going)
-        if folder.exists():
-            folder.rename(going)
-            shutil.rmtree(going)
-    except OSError as error:
-        raise StorageError(folder, error) from error
-
-
-def _used_by(pyproject: Path) -> set[Path]:
-    """The asset folders that a member links, or names in its pyproject."""
-    data = pyproject.parent / "data"
-    links = [data] if data.is_symlink() else list(data.glob("*"))
-    folders = {link.resolve() for link in links if link.is_symlink()}
-    for kind, needs in _needs_of(pyproject).items():
-        for need in needs:
-            with suppress(UsageError):
-                folders |= {a.folder.resolve() for a in matching_assets(kind, *split_name(need))}
-    return folders
-
-
-def _needs_of(pyproject: Path) -> Mapping[Kind, list[str]]:
-    """The datasets and models that a member's pyproject names; what is wrong there `train` says."""
-    try:
-        tool = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("tool", {})
-        research = tool.get("research", {})
-        needs: dict[Kind, list[str]] = {"dataset": list(research.get("generated", {})), "model": []}
-        for kind in KINDS:
-            for need in research.get(f"{kind}s", []):
-                needs[kind].append(str(need["name"] if isinstance(need, dict) else need))
-    except (OSError, ValueError, AttributeError, TypeError, KeyError, RecursionError):
-        return {}
-    return needs
-
-
-def _links_to(folder: Path) -> list[Path]:
+def links_to(folder: Path) -> list[Path]:
+    """The links beside an asset's folder that go to it: its names."""
     with suppress(FileNotFoundError):
         return [
             path

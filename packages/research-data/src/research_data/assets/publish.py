@@ -1,5 +1,6 @@
-"""The one way into assets: whoever holds an asset's lock fills a hidden folder, and what is whole
-takes its place with the manifest last.
+"""Publish an asset: fill a hidden folder under the asset's lock, then move it into place.
+
+This is the one way into assets. The manifest comes last, so that a listed file is complete.
 
 The hidden folder, `.NAME@REVISION.partial`, survives a kill: the next to come goes on with it.
 """
@@ -10,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_data.assets.catalog import locked
+from research_data.assets.lock import locked_folder
 from research_data.assets.manifest import FileEntry, Manifest, read_own_manifest
 from research_data.assets.verify import (
     Stamps,
@@ -21,7 +22,7 @@ from research_data.assets.verify import (
 )
 from research_data.durable import fsync_file
 from research_data.errors import AssetError, DamagedAssetError, StorageError
-from research_data.progress import say, shown_size
+from research_data.shown import first_few, say, shown_size
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Publication:
         """
         files = dict(sorted({**self.present.files, **fetched}.items()))
         if lost := self.present.damaged - files.keys():
-            raise AssetError(f"{self.folder}: {', '.join(sorted(lost)[:5])} would be lost")
+            raise AssetError(f"{self.folder}: {first_few(sorted(lost))} would be lost")
         merged = merge_manifests(manifest, self.present.manifest, files)
         for path in sorted(self.partial.rglob("*"), reverse=True):  # left by one that was killed
             if path.is_dir():
@@ -89,7 +90,7 @@ def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
 
     What arrived before it failed is kept and said; where nothing did, nothing is left.
     """
-    with locked(folder, quiet):
+    with locked_folder(folder, quiet):
         opened = Publication(folder)
         try:
             opened.partial.mkdir(exist_ok=True)

@@ -15,8 +15,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
-from research_data.assets.catalog import Asset, name_asset
+from research_data.assets.catalog import Asset
 from research_data.assets.manifest import FileEntry, Manifest, folder_name, hide_manifest
+from research_data.assets.names import name_asset
 from research_data.assets.verify import check_asset
 from research_data.assets_dir import get_datasets_dir
 from research_data.durable import new_folder, sha256_file

@@ -1,4 +1,4 @@
-"""What is asked of a hub, through huggingface_hub: which commit, and which files with their hashes.
+"""Ask a hub, through huggingface_hub, for a commit and its files with their hashes.
 
 Their bytes come in download.py, errors become sentences in errors.py.
 """
@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from research_data.assets.manifest import Kind
 from research_data.errors import HubError
-from research_data.hub.errors import client_errors, hub_address, redact
-from research_data.hub.settings import is_offline
-from research_data.progress import say
+from research_data.hub.address import hub_address
+from research_data.hub.errors import client_errors
+from research_data.shown import first_few, say
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
-
-__all__ = ["client_errors", "find_repository", "is_offline", "patiently", "redact"]
 
 Result = TypeVar("Result")
 
@@ -134,8 +132,7 @@ def _revisions(kind: Kind, name: str) -> str:
         names = list_revisions(kind, name)
     except Exception:  # a hint only: the error it belongs to is said all the same
         return ""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f" It has {', '.join(names[:SHOWN])}{more}, and every commit's sha."
+    return f" It has {first_few(names, SHOWN)}, and every commit's sha."
 
 
 def _whole_commit(api: "HfApi", kind: Kind, name: str, digits: str) -> str:

@@ -1,4 +1,4 @@
-"""What the hub's client libraries raise, as sentences of ours: what it was, and what will mend it.
+"""Turn errors of the hub's client libraries into messages that say what to do.
 
 No token, password or signed address is in any of them.
 """
@@ -6,60 +6,21 @@ No token, password or signed address is in any of them.
 import json
 import logging
 import os
-import re
 import socket
 import ssl
-import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from research_data.assets.manifest import Kind
 from research_data.errors import AssetError, HubError, StorageError, UsageError, is_of_the_disk
+from research_data.hub.address import hub_address, redact
+from research_data.hub.pauses import AskedToWaitError, pauses_raised
 from research_data.hub.settings import our_calls
 
 KEPT = "What arrived is kept: pull again, and it goes on from there."
-
-
-@dataclass
-class AskedToWaitError(Exception):
-    """A hub answered that it wants to be left alone for a while. seconds: for how long."""
-
-    status: int
-    seconds: float
-
-
-def redact(text: str) -> str:
-    """Text without tokens, passwords in addresses, and the queries that sign an address."""
-    text = re.sub(r"(\w://)[^/\s@'\"]*@", r"\1", text)
-    text = re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]+", r"\1", text)
-    text = re.sub(r"[^\s(]*=[^\s)]*&[^\s)]*", "***", text)  # the end of one, as the client cuts it
-    text = re.sub(r"(?i)\b(bearer|basic|authorization:)(\s+(bearer|basic))?\s+\S+", r"\1 ***", text)
-    return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_***", text)
-
-
-def hub_address() -> str | None:
-    """The address in HF_ENDPOINT, None where it isn't set. Raises UsageError when it is none."""
-    said = os.environ.get("HF_ENDPOINT", "").rstrip("/")
-    if not said:
-        return None
-    try:
-        parts = urlsplit(said)
-        right = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:  # a port above 65535, brackets that don't close
-        right = False
-    if not right:
-        raise UsageError(
-            f"HF_ENDPOINT is {redact(said)!r}, which is no address of a hub: write it as "
-            "https://HOST or https://HOST:PORT, or unset it"
-        )
-    return said
 
 
 @contextmanager
@@ -81,7 +42,7 @@ def client_errors(
     for handler in handlers:
         handler.addFilter(hide)
     try:
-        with our_calls(), _waits_left_to_us():
+        with our_calls(), pauses_raised():
             yield
     except (AssetError, UsageError):
         raise
@@ -97,55 +58,6 @@ class _RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None
         return record.levelno >= logging.ERROR  # what it tries again is no news to anyone
-
-
-_hook_lock = threading.Lock()
-
-
-@contextmanager
-def _waits_left_to_us() -> Iterator[None]:
-    """In this block an answer that asks for a pause is raised: the client would sleep a day."""
-    from huggingface_hub import get_session
-
-    session: Any
-    try:
-        session = get_session()
-    except (OSError, ValueError, ImportError):  # certificates or a proxy: the request will say so
-        yield
-        return
-
-    with _hook_lock:
-        hooks = session.event_hooks
-        session.event_hooks = {**hooks, "response": [*hooks["response"], _raise_asked_to_wait]}
-    try:
-        yield
-    finally:
-        with _hook_lock:
-            hooks = session.event_hooks
-            left = list(hooks["response"])
-            left.remove(_raise_asked_to_wait)
-            session.event_hooks = {**hooks, "response": left}
-
-
-def _raise_asked_to_wait(response: Any) -> None:
-    if response.status_code not in (429, 503):
-        return
-    if (seconds := _asked_pause(response.headers)) is not None:
-        raise AskedToWaitError(response.status_code, seconds)
-
-
-def _asked_pause(headers: Any) -> float | None:
-    """Seconds that an answer's headers ask to wait: a number, a date, or a rate limit's rest."""
-    said = str(headers.get("Retry-After") or "").strip()
-    if re.fullmatch(r"\d{1,12}", said):
-        return float(said)
-    try:
-        moment = parsedate_to_datetime(said)
-        return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError, OverflowError):
-        pass
-    limit = re.search(r"r=0\b.*?\bt=(\d{1,12})", str(headers.get("ratelimit") or ""))
-    return float(limit.group(1)) if limit else None
 
 
 def _translated(

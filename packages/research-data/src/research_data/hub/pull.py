@@ -1,4 +1,4 @@
-"""From a hub into assets: resolved once, downloaded beside, every byte hashed, published whole.
+"""Pull from a hub into assets: every byte is hashed, and only what is complete is published.
 
     pull_dataset("squad")  ->  datasets/rajpurkar--squad@7b6d24c440a3/, and `squad` linking to it
 
@@ -9,103 +9,38 @@ asset's lock, the files that are missing are fetched and published (assets/publi
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from research_data.assets.catalog import (
     Asset,
-    kind_folder,
-    matching_assets,
-    name_asset,
-    nearest,
-    pullable_link,
-    refuse_name,
     split_name,
 )
 from research_data.assets.manifest import (
     FileEntry,
-    Kind,
     Manifest,
-    check_file_names,
-    folder_name,
     hide_manifest,
-    refuse_steering,
 )
+from research_data.assets.names import name_asset, refuse_name
 from research_data.assets.publish import Publication, look_at, publication, refuse_full_disk
-from research_data.assets.verify import check_asset, count_cores
+from research_data.assets.verify import count_cores
 from research_data.durable import fsync_file
-from research_data.errors import AssetError, DamagedAssetError, HubError, StorageError, UsageError
+from research_data.errors import AssetError, HubError, StorageError, UsageError
+from research_data.hub.address import redact
 from research_data.hub.client import (
     HubFile,
     HubRepository,
-    find_repository,
-    is_offline,
-    redact,
     remove_client_files,
 )
 from research_data.hub.download import download_file
+from research_data.hub.plan import Request, plan_pull
 from research_data.hub.run_pins import pins_here
-from research_data.hub.selection import Configs, dataset_files, model_files, refuse_pickles
-from research_data.progress import BytesProgress, say, shown_size
+from research_data.hub.selection import refuse_pickles
+from research_data.progress import BytesProgress
+from research_data.shown import counted, first_few, say, shown_size
 
 WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for.
-
-    configs, splits: of a dataset; () is all of it. include: patterns of a model's files beside
-    the usual ones.
-    """
-
-    kind: Kind
-    name: str
-    revision: str | None = None
-    configs: tuple[str, ...] = ()
-    splits: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return f"{self.name}@{self.revision}" if self.revision else self.name
-
-    def covered_by(self, manifest: Manifest) -> bool:
-        """Whether an asset has all that is asked for."""
-        if self.kind == "model":
-            return set(self.include) <= set(manifest.include)
-        if not manifest.configs:
-            return True
-        splits = set(self.splits)
-        if not self.configs:
-            return bool(splits) and splits <= set(manifest.whole_splits)
-        return all(
-            (splits or config in manifest.whole_configs)
-            and splits <= manifest.configs.get(config, {}).keys()
-            for config in self.configs
-        )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a pull would fetch. files: all that is asked for. missing: those not here, intact."""
-
-    repository: HubRepository
-    folder: Path
-    files: tuple[HubFile, ...]
-    missing: tuple[HubFile, ...]
-    configs: Configs
-
-    @property
-    def size(self) -> int:
-        """Bytes of all files."""
-        return sum(file.size for file in self.files)
-
-    @property
-    def missing_size(self) -> int:
-        """Bytes to fetch."""
-        return sum(file.size for file in self.missing)
 
 
 def pull_dataset(
@@ -150,35 +85,6 @@ def pull_model(
     return _pull(_pinned(request), max_size, offline, update, quiet)
 
 
-def plan_pull(request: Request, offline: bool = False, update: bool = False) -> Plan | Asset:
-    """What a pull would fetch, or the asset that is here and answers; fetches nothing.
-
-    Raises as pull_dataset does; DamagedAssetError for damage that no hub can mend, or offline.
-    """
-    if not update:
-        here, request = _here_already(request, offline or is_offline())
-        if here:
-            return here
-    if offline or is_offline():
-        raise HubError(_offline_message(request))
-    try:
-        repository = find_repository(request.kind, request.name, request.revision)
-    except UsageError as error:
-        known = matching_assets(request.kind, request.name, None)
-        hint = "" if known else nearest(request.kind, request.name)
-        raise UsageError(f"{error}{hint}") from None
-    check_file_names(file.name for file in repository.files)
-    folder = kind_folder(request.kind) / folder_name(repository.repo_id, repository.revision)
-    if request.kind == "model":
-        files, configs = model_files(repository, request.include), Configs()
-    else:
-        files, configs = dataset_files(repository, request.configs, request.splits)
-    present = look_at(folder).files
-    missing = [file for file in files if file.name not in present]
-    refuse_steering(file.name for file in missing)
-    return Plan(repository, folder, tuple(files), tuple(missing), configs)
-
-
 def fetch(
     repository: HubRepository,
     folder: Path,
@@ -213,7 +119,7 @@ def _pull(
         )
     refuse_full_disk(plan.folder, missing, plan.repository.repo_id)
     if not quiet and (damaged := sorted(look_at(plan.folder).damaged)):
-        say(f"{plan.folder.name}: damaged, and fetched again: {', '.join(damaged[:5])}")
+        say(f"{plan.folder.name}: damaged, and fetched again: {first_few(damaged)}")
     manifest = Manifest(
         kind=request.kind,
         source="hub",
@@ -234,8 +140,7 @@ def _pull(
     if not quiet:
         seconds = time.perf_counter() - began
         say(
-            f"{asset.folder.name}: {len(plan.missing)} file{'s'[: len(plan.missing) != 1]}, "
-            f"{shown_size(missing)} in "
+            f"{asset.folder.name}: {counted(len(plan.missing), 'file')}, {shown_size(missing)} in "
             f"{seconds:.1f} s ({shown_size(missing / seconds)}/s); licence "
             f"{asset.manifest.licence or 'not stated'}"
         )
@@ -257,94 +162,6 @@ def _used(asset: Asset, request: Request) -> Asset:
         say(f"note: {asset.folder.parent} is read-only, so the name {request.name} isn't updated")
     asset.mark_used()
     return asset
-
-
-def _here_already(request: Request, offline: bool) -> tuple[Asset | None, Request]:
-    """An asset that answers the request, without a look at the hub; else what to ask the hub for.
-
-    That is the very revision that the name is on where its folder is damaged or gone. Raises
-    DamagedAssetError where no hub can mend it.
-    """
-    found = matching_assets(request.kind, request.name, request.revision)[:1]
-    if (
-        not found
-        and request.revision is None
-        and (known := pullable_link(request.kind, request.name))
-    ):
-        return None, replace(request, revision=known.partition("@")[2])
-    for asset in found:
-        manifest = asset.manifest
-        if not request.covered_by(manifest):
-            return None, replace(request, revision=request.revision or manifest.revision)
-        try:
-            asset = Asset(asset.folder, check_asset(asset.folder))
-        except DamagedAssetError:
-            if manifest.source != "hub" or offline:
-                raise
-            return None, replace(request, revision=manifest.revision)
-        _refuse_unknown_parts(asset, request)
-        return asset, request
-    return None, request
-
-
-def _refuse_unknown_parts(asset: Asset, request: Request) -> None:
-    """Of a dataset that is here whole, refuse a config that its card doesn't have."""
-    if not request.configs or asset.manifest.configs:
-        return
-    known = card_configs(asset.folder)
-    for config in request.configs:
-        if known and config not in known:
-            raise UsageError(
-                f"{asset.folder.name} has no config {config!r}. It has {', '.join(known)}."
-            )
-        splits = known.get(config, [])
-        for split in request.splits:
-            if splits and split not in splits:
-                raise UsageError(
-                    f"{asset.folder.name}, config {config!r}, has no split {split!r}. It has "
-                    f"{', '.join(splits)}."
-                )
-
-
-def card_configs(folder: Path) -> dict[str, list[str]]:
-    """The configs that a dataset's card declares, with their splits; empty where it declares none.
-
-    Raises AssetError for data files that would lie outside the dataset's folder.
-    """
-    import yaml
-
-    found: dict[str, list[str]] = {}
-    for name in ("README.md", ".huggingface.yaml"):
-        text = ""
-        with suppress(OSError, UnicodeDecodeError):
-            text = (folder / name).read_text(encoding="utf-8")
-        if name == "README.md":
-            text = text.partition("---\n")[2].partition("\n---")[0] if text[:4] == "---\n" else ""
-        try:
-            card = yaml.safe_load(text) or {}
-        except (yaml.YAMLError, ValueError, RecursionError):  # the library says what is wrong
-            continue
-        for config in (card.get("configs") if isinstance(card, dict) else None) or []:
-            if isinstance(config, dict):
-                parts = config.get("data_files", [])
-                _refuse_outside(folder, [parts, config.get("data_dir")])
-                splits = [str(p["split"]) for p in parts if isinstance(p, dict) and "split" in p]
-                found[str(config.get("config_name", "default"))] = splits
-    return found
-
-
-def _refuse_outside(folder: Path, value: object) -> None:
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for each in value:
-            _refuse_outside(folder, each)
-    elif isinstance(value, str) and (
-        "://" in value or value.startswith(("/", "~")) or ".." in Path(value).parts
-    ):
-        raise AssetError(
-            f"{folder.name}: its card names data outside the dataset, {value!r}, which is not read"
-        )
 
 
 def _pinned(request: Request) -> Request:
@@ -389,14 +206,3 @@ def _download(
             finally:
                 stopping.set()
     return fetched
-
-
-def _offline_message(request: Request) -> str:
-    here = matching_assets(request.kind, request.name, None)
-    revisions = ", ".join(asset.folder.name for asset in here)
-    return (
-        f"{request} is not here as asked for, and nothing is fetched offline."
-        + (f" Here is {revisions}." if here else nearest(request.kind, request.name))
-        + f" Where there is a network: `research-cli {request.kind} pull {request}`, or carry it "
-        "over with `export` and `import`."
-    )

@@ -1,4 +1,4 @@
-"""The health of assets: every byte hashed, and what is damaged fetched again."""
+"""Verify assets by hash, and fetch damaged files again."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -8,8 +8,9 @@ from research_data.assets.catalog import Asset, BrokenAsset
 from research_data.assets.manifest import MANIFEST
 from research_data.assets.verify import find_damage, take_stamps, write_stamps
 from research_data.errors import AssetError, DamagedAssetError, HubError, UsageError
-from research_data.hub.client import find_repository, is_offline
+from research_data.hub.client import find_repository
 from research_data.hub.pull import fetch, pull_dataset, pull_model
+from research_data.hub.settings import is_offline
 from research_data.progress import BytesProgress
 
 

@@ -1,4 +1,4 @@
-"""In a run only what its paper pins can be read, whoever is asked for it.
+"""Let a run read only the datasets and models that its paper pins.
 
 Our own functions answer at the pinned revision. The hub's clients, asked by name
 (`from_pretrained("bert-base-uncased")`, `load_dataset("squad")`), would read whatever a cache of
@@ -19,7 +19,7 @@ from research_data.assets.catalog import KINDS, Asset, matching_assets
 from research_data.assets_dir import get_assets_dir
 from research_data.durable import new_folder
 from research_data.errors import AssetError, UsageError
-from research_data.hub.errors import redact
+from research_data.hub.address import redact
 from research_data.hub.settings import only_from
 
 RUN_ASSETS = "RESEARCH_RUN_ASSETS"  # in a run's environment: JSON, name -> revision of its assets

@@ -1,12 +1,15 @@
-"""Which files of a hub's repository are wanted, and which are never taken."""
+"""Choose which files of a hub's repository to fetch; some kinds are never accepted."""
 
 import fnmatch
 import tempfile
 from collections.abc import Iterable, Sequence
 
+from research_data.assets.pickles import is_pickle, matches
 from research_data.errors import AssetError, UsageError
+from research_data.hub.address import hub_address
 from research_data.hub.client import HubFile, HubRepository
-from research_data.hub.errors import client_errors, hub_address
+from research_data.hub.errors import client_errors
+from research_data.shown import first_few
 
 Configs = dict[str, dict[str, list[str]]]  # config -> split -> files
 
@@ -20,10 +23,6 @@ MODEL_FILES = (
     "*.jinja",  # chat templates
     "README.md",
     "LICENSE*",
-)
-PICKLES = (
-    *("*.bin", "*.pt", "*.pth", "*.pt2", "*.pth.*", "*.pt.*", "*.ckpt", "*.ckpt.*"),
-    *("*.pkl", "*.pickle", "*.joblib", "*.dill", "*.npy", "*.npz", "*.h5", "*.keras"),
 )
 
 
@@ -39,13 +38,13 @@ def model_files(repository: HubRepository, include: Sequence[str]) -> list[HubFi
         if not chosen:
             raise UsageError(
                 f"--include {pattern!r}: no file of {repository.repo_id} is like that. It has "
-                f"{', '.join(names[:20])}"
+                f"{first_few(names, 20)}"
             )
         refuse_pickles(repository.repo_id, [pattern], chosen)
-    files = [f for f in repository.files if _matches(f.name, (*MODEL_FILES, *include))]
+    files = [f for f in repository.files if matches(f.name, (*MODEL_FILES, *include))]
     if not any(file.name.endswith(".safetensors") for file in files):
         only = [name for name in names if is_pickle(name)]
-        pickles = f", only {', '.join(only[:5])}: pickled files run code when read" if only else ""
+        pickles = f", only {first_few(only)}: pickled files run code when read" if only else ""
         raise AssetError(
             f"{repository.repo_id} has no weights in safetensors{pickles}. Many repositories have "
             "a converted copy in a pull request: try `research-cli model pull "
@@ -58,15 +57,10 @@ def refuse_pickles(name: str, patterns: Sequence[str], chosen: Iterable[str]) ->
     """Raise UsageError when one of the chosen files is pickled."""
     if pickled := [file for file in chosen if is_pickle(file)]:
         raise UsageError(
-            f"{name}: --include {' '.join(patterns)} means {', '.join(pickled[:5])}, and pickled "
+            f"{name}: --include {' '.join(patterns)} means {first_few(pickled)}, and pickled "
             "files run code when they are read: they are never pulled. The safetensors weights "
             "come without --include."
         )
-
-
-def is_pickle(name: str) -> bool:
-    """Whether a file of that name may hold pickled Python objects."""
-    return _matches(name.casefold(), PICKLES)
 
 
 def dataset_files(
@@ -87,7 +81,7 @@ def dataset_files(
         return list(repository.files), {}
     found = _data_files(repository, configs, splits)
     wanted = {name for parts in found.values() for names in parts.values() for name in names}
-    files = [f for f in repository.files if f.name in wanted or _matches(f.name, ALWAYS)]
+    files = [f for f in repository.files if f.name in wanted or matches(f.name, ALWAYS)]
     return files, found
 
 
@@ -125,7 +119,3 @@ def _data_files(
                 paths = [path.removeprefix(prefix) for path in files[split]]
                 found.setdefault(config, {})[split] = paths
     return found
-
-
-def _matches(name: str, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)

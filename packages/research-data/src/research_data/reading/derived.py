@@ -1,4 +1,4 @@
-"""Arrow files made from an asset: read by mapping them into memory, made again when they are gone.
+"""Memory-mapped Arrow files made from an asset, and made again when they are gone.
 
     datasets/.derived/rajpurkar--squad@7b6d24c440a3/plain_text-<key>/    index.json, *.arrow
                                                     files-<key>/         links to the asset's files
@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from research_data.assets.catalog import locked
+from research_data.assets.lock import locked_folder
 from research_data.durable import new_folder, write_json
 from research_data.errors import StorageError
 
@@ -45,7 +45,7 @@ def open_or_make(
     words = re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[:40]
     folder = parent / f"{words}-{key_of(identity)}"
     if (shards := _shards(folder)) is None:
-        with locked(folder):  # it takes long: not twice, and never two into one
+        with locked_folder(folder):  # it takes long: not twice, and never two into one
             if folder.exists() and _shards(folder) is None:
                 shutil.rmtree(folder)
             with suppress(FileExistsError), new_folder(folder) as partial:

@@ -1,4 +1,4 @@
-"""Reading assets with the libraries people know: `datasets` for data, `transformers` for models.
+"""Load datasets with `datasets` and models with `transformers` from assets.
 
 squad = download_dataset("squad")                   # a datasets.DatasetDict, mapped from assets
 bert = AutoModel.from_pretrained(download_model("bert-base-uncased"))
@@ -18,7 +18,8 @@ from research_data.assets.catalog import Asset, find_asset
 from research_data.assets.verify import check_asset
 from research_data.durable import new_folder
 from research_data.errors import AssetError, StorageError, UsageError
-from research_data.hub.pull import card_configs, pull_dataset, pull_model
+from research_data.hub.card import card_configs
+from research_data.hub.pull import pull_dataset, pull_model
 from research_data.reading.derived import Shards, key_of, open_or_make
 
 NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)

@@ -1,4 +1,4 @@
-"""From the numbers of a claim's seeds (numbers.py) to a verdict.
+"""Judge a claim: from the numbers of its seeds to a verdict.
 
 **Statistics** (statistics.py): the mean over the seeds and a 95 % interval for it, wider for
 few and skewed seeds. A claim of one seed is deterministic: its interval is the number itself; so is
@@ -23,6 +23,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal
+
+from research_data.shown import counted
 
 from research_train.claims.file import CLAIMS, Claim, Claims, KnownGap, read_claims
 from research_train.claims.numbers import (
@@ -140,7 +142,7 @@ def with_set_after(notes: Sequence[str], set_after: int | None) -> tuple[str, ..
     """The notes of a finding, with that its claim was set after so many runs of its setting."""
     if not set_after:
         return tuple(notes)
-    return (*notes, f"set after {set_after} run{'' if set_after == 1 else 's'}")
+    return (*notes, f"set after {counted(set_after, 'run')}")
 
 
 def _one_number(claim: Claim, values: Sequence[SeedValue]) -> Finding:

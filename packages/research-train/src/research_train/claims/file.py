@@ -1,4 +1,4 @@
-"""What a paper published, as data that can be tested: claims.yaml, read and checked.
+"""Read and check claims.yaml, which holds what a paper published.
 
     source: Greydanus and Kobak, arXiv 2011.14439, Table 1
     claims:
@@ -36,8 +36,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from research_train.errors import ClaimsError
-from research_train.experiment.config import read_yaml
 from research_train.experiment.members import did_you_mean
+from research_train.experiment.yaml_file import read_yaml
 
 CLAIMS = "claims.yaml"
 

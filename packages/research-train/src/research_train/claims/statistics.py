@@ -1,8 +1,11 @@
-"""The statistics that verdicts rest on: intervals of a mean, words for odd seeds, orderings.
+"""The statistics behind verdicts: intervals of a mean, outlying seeds, orderings.
 
 Every rule is of a textbook or a paper, named where it stands; benchmarks/verdicts.py simulates all
 of them, and its tables stand in the package's README. Numbers go in, numbers come out: what they
 mean for a claim is claim.py's.
+
+Figures' bands and papers' tables take Student's own interval (research_viz.t_interval); a verdict
+needs one that holds for skewed seeds as well, hence another here.
 
 A level is said per side: an error of at most 2.5 % that the mean lies above the interval, and the
 same below it, which together is the usual 95 %.

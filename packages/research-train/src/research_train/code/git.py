@@ -1,12 +1,15 @@
-"""git, asked about a folder: what it tracks there, what is checked out.
+"""Ask git about a folder: which files it tracks, which commit is checked out.
 
 Inside a hook git sets GIT_DIR, GIT_INDEX_FILE and the like, and every git started there would
 answer about that repository, whatever folder it is asked in. So ours run without them.
 """
 
 import os
-import subprocess
+from contextlib import suppress
 from pathlib import Path
+
+from research_train.errors import CommandError
+from research_train.processes.children import output_of
 
 # What `git rev-parse --local-env-vars` names, configuration apart (it may hold safe.directory).
 OF_ONE_REPOSITORY = frozenset(
@@ -35,14 +38,9 @@ def git_environment() -> dict[str, str]:
 
 def run_git(folder: Path, *words: str) -> bytes | None:
     """What a git command prints, asked in folder; None where it fails or there is no git."""
-    command = ["git", *words]
-    try:
-        done = subprocess.run(
-            command, cwd=folder, env=git_environment(), capture_output=True, check=False
-        )
-    except FileNotFoundError:  # no git on this machine
-        return None
-    return done.stdout if done.returncode == 0 else None
+    with suppress(CommandError):
+        return output_of(["git", *words], folder, git_environment())
+    return None
 
 
 def listed_files(folder: Path, *, tracked_only: bool = False) -> set[Path] | None:

@@ -1,4 +1,4 @@
-"""Files read once: what a Python file holds, and hashes of large ones, kept beside the environment.
+"""Parse each Python file and hash each large file once, and cache the results.
 
 A fingerprint is asked for at every start, and parsing takes a hundred times as long as reading. So
 what was parsed is kept under the hash of its content, and the hash of a large file under its
@@ -105,7 +105,7 @@ class ParsedFiles:
 @cache
 def _version() -> str:
     """Of the reader, and of Python, whose syntax trees differ."""
-    names = ("python_units.py", "stripped_syntax.py")
+    names = ("python_units.py", "import_effects.py", "stripped_syntax.py")
     source = b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
     reader = hashlib.sha256(source).hexdigest()[:12]
     return f"{sys.version_info.major}{sys.version_info.minor}-{reader}"

@@ -1,26 +1,26 @@
-"""The code that a training reaches: what runs is found here, for the fingerprint and the archive.
+"""Find the code that a training can run, for its fingerprint and archive.
 
 From an experiment's `train` and `Config`, and from what every training goes through (ROOTS), along
 imports and names, through the member and the internal packages: see `reached_code`. Other
 packages end the way; they count by their versions.
 """
 
-import hashlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from research_train.code.parsed_files import ParsedFiles
 from research_train.code.places import files_in, is_installed, module_folder
 from research_train.code.python_units import UNREADABLE, Binding, PythonFile, Unit
+from research_train.code.reached_module import ReachedModule, by_name, file_and_folder
 from research_train.experiment.members import Experiment
 from research_train.versions.requirements import internal_packages
 
 # What every training goes through, though no paper imports it. The launcher around it reads words
 # and writes records; seeds, device and weights come from these.
 ROOTS = (
-    ("research_train.launch", "train_run"),
+    ("research_train.training", "train_run"),
     ("research_train.record.run", "Run"),
     ("research_train.state.random_state", "seed_everything"),
     ("research_train.processes.hash_seed", "FIXED"),
@@ -66,30 +66,6 @@ def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
     return walk.result()
 
 
-class _Module:
-    """A module on the way: its file, what stands in it, and what of it is reached so far."""
-
-    def __init__(self, name: str, file: Path | None, folder: Path | None, content: PythonFile):
-        self.name = name
-        self.file = file
-        self.folder = folder  # of a package
-        self.content = content
-        self.units: set[int] = set()
-        self.bindings: set[str] = set()  # `name=module.attribute` of the imports that are used
-        self.whole = False
-        self.by_name: dict[str, list[int]] = {}
-        for number, unit in enumerate(content.units):
-            for name_ in unit.binds:
-                self.by_name.setdefault(name_, []).append(number)
-        # Several of one name: a try and its except, a branch each, or one after the other.
-        self.imported = _by_name(content.imports)
-
-    @property
-    def package(self) -> str:
-        """The package that relative imports start from."""
-        return self.name if self.folder else self.name.rpartition(".")[0]
-
-
 class _Walk:
     """Finds what is reached; what is left to do stands in lists, so that no cycle can hang it."""
 
@@ -99,10 +75,10 @@ class _Walk:
             name.replace("-", "_") for name in internal_packages(experiment.member.workspace)
         } | {"research_train", "research_data", "research_models", "research_viz"}
         self.parsed = parsed
-        self.modules: dict[str, _Module | None] = {}
+        self.modules: dict[str, ReachedModule | None] = {}
         self.external: set[str] = set()
         self.subclasses = False
-        self.waiting: list[tuple[_Module, int]] = []
+        self.waiting: list[tuple[ReachedModule, int]] = []
         self.known: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         self.tops: dict[str, bool] = {}
 
@@ -118,13 +94,8 @@ class _Walk:
         for module in filter(None, self.modules.values()):
             if module.file is None:
                 continue
-            if not module.content.understood:
-                digest = [self.parsed.sha256(module.file)]
-            else:
-                digest = [module.content.units[number].hash for number in sorted(module.units)]
-                digest += sorted(module.bindings)
-            if digest:
-                found.modules[module.name] = hashlib.sha256("\n".join(digest).encode()).hexdigest()
+            if digest := module.digest(self.parsed):
+                found.modules[module.name] = digest
                 found.files.add(module.file)
             if module.name.split(".")[0] == self.member:
                 found.strings.update(module.content.strings)
@@ -144,7 +115,7 @@ class _Walk:
             self.tops[top] = not is_installed(top)
         return self.tops[top]
 
-    def module(self, name: str) -> _Module | None:
+    def module(self, name: str) -> ReachedModule | None:
         """A module of ours, imported: what its import does is reached. None: there is none."""
         if name in self.modules:
             return self.modules[name]
@@ -160,21 +131,15 @@ class _Walk:
                 return None
             place = found if found.is_dir() else found.with_suffix("")
         self.modules[name] = None
-        file: Path | None = place / "__init__.py"
-        folder: Path | None = place
-        if not place.is_dir() or not file.is_file():  # type: ignore[union-attr]
-            if place.with_suffix(".py").is_file():
-                file, folder = place.with_suffix(".py"), None
-            elif place.is_dir():
-                file = None  # a namespace
-            else:
-                return None
+        if (lies := file_and_folder(place)) is None:
+            return None
+        file, folder = lies
         content = self.parsed.read(file) if file else PythonFile()
-        module = self.modules[name] = _Module(name, file, folder, content)
+        module = self.modules[name] = ReachedModule(name, file, folder, content)
         self._run(module)
         return module
 
-    def _run(self, module: _Module) -> None:
+    def _run(self, module: ReachedModule) -> None:
         """What happens when the module is imported."""
         for number, unit in enumerate(module.content.units):
             if unit.hooks:
@@ -190,7 +155,7 @@ class _Walk:
         if not module.content.understood:
             self._whole_package(module)
 
-    def _load(self, module: _Module, binding: Binding) -> None:
+    def _load(self, module: ReachedModule, binding: Binding) -> None:
         """Import what an import statement names, as a module that is loaded and no more."""
         target = self._absolute(module, binding)
         if not self.ours(target) or target in BESIDE_THE_NUMBERS:
@@ -204,14 +169,14 @@ class _Walk:
         elif loaded.folder and binding.attribute not in loaded.by_name:
             self.module(f"{target}.{binding.attribute}")
 
-    def _absolute(self, module: _Module, binding: Binding) -> str:
+    def _absolute(self, module: ReachedModule, binding: Binding) -> str:
         if not binding.level:
             return binding.module
         base = module.package.split(".")
         base = base[: len(base) - (binding.level - 1)]
         return ".".join([*base, *filter(None, [binding.module])])
 
-    def _lazy(self, module: _Module, name: str) -> Binding | None:
+    def _lazy(self, module: ReachedModule, name: str) -> Binding | None:
         """Where a name comes from that the module imports when it is asked for."""
         names = module.content.lazy
         if module.content.stub and module.file:
@@ -261,7 +226,7 @@ class _Walk:
             return True
         return attribute in ("__file__", "__name__", "__path__", "__version__")
 
-    def _through_stars(self, module: _Module, name: str, rest: tuple[str, ...]) -> bool:
+    def _through_stars(self, module: ReachedModule, name: str, rest: tuple[str, ...]) -> bool:
         """Reach what may be called so in the modules of which this one imports all names."""
         stars = [b for b in module.content.imports if b.attribute == "*"]
         known = []
@@ -289,7 +254,7 @@ class _Walk:
             self._whole(module)  # not understood
 
     def _bind_all(
-        self, module: _Module, bindings: Sequence[Binding], attributes: list[str]
+        self, module: ReachedModule, bindings: Sequence[Binding], attributes: list[str]
     ) -> None:
         """Use what a name is bound to, now or elsewhere."""
         for binding in bindings:
@@ -298,7 +263,7 @@ class _Walk:
             places = [f"{self._absolute(module, b)}.{b.attribute}" for b in bindings]
             module.bindings.add(f"{bindings[0].name}={'|'.join(places)}")
 
-    def _bind(self, module: _Module, binding: Binding, attributes: list[str]) -> None:
+    def _bind(self, module: ReachedModule, binding: Binding, attributes: list[str]) -> None:
         """Use what an import has bound in a module."""
         target = self._absolute(module, binding)
         if target in BESIDE_THE_NUMBERS:
@@ -322,14 +287,14 @@ class _Walk:
         ):
             self._whole(other)
 
-    def _reach(self, module: _Module, number: int) -> None:
+    def _reach(self, module: ReachedModule, number: int) -> None:
         if number not in module.units:
             module.units.add(number)
             self.waiting.append((module, number))
 
-    def _follow(self, module: _Module, unit: Unit) -> None:
+    def _follow(self, module: ReachedModule, unit: Unit) -> None:
         """What a unit uses."""
-        inner = _by_name(unit.imports)
+        inner = by_name(unit.imports)
         for use in unit.uses:
             first, *attributes = use.split(".")
             for bindings in (inner.get(first, []), module.imported.get(first, [])):
@@ -361,7 +326,7 @@ class _Walk:
                     self._reach(other, number)
 
     def _check_importer(
-        self, module: _Module, unit: Unit, binding: Binding, attributes: list[str]
+        self, module: ReachedModule, unit: Unit, binding: Binding, attributes: list[str]
     ) -> None:
         """An import by a name that is built at run time counts the whole package."""
         words = [binding.module, *filter(None, [binding.attribute]), *attributes]
@@ -375,7 +340,7 @@ class _Walk:
         if not used.startswith(READS_DATA):
             self._whole_package(module)
 
-    def _whole(self, module: _Module) -> None:
+    def _whole(self, module: ReachedModule) -> None:
         if module.whole:
             return
         module.whole = True
@@ -392,7 +357,7 @@ class _Walk:
             if binding.attribute is not None:
                 self._bind(module, binding, [])
 
-    def _whole_package(self, module: _Module) -> None:
+    def _whole_package(self, module: ReachedModule) -> None:
         """Every module of the package that a module stands in."""
         top = module.name.split(".")[0]
         package = self.module(top)
@@ -405,12 +370,3 @@ class _Walk:
                 name = ".".join([top, *(part for part in parts if part != "__init__")])
                 if name not in BESIDE_THE_NUMBERS and (each := self.module(name)) is not None:
                     self._whole(each)
-
-
-def _by_name(bindings: Iterable[Binding]) -> dict[str, list[Binding]]:
-    """Every name that imports bind, `*` apart, and what to."""
-    found: dict[str, list[Binding]] = {}
-    for each in bindings:
-        if each.attribute != "*":
-            found.setdefault(each.name, []).append(each)
-    return found

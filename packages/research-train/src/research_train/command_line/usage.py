@@ -1,4 +1,4 @@
-"""The words of a command line: what `train` and `evaluate` take, and their `--help`."""
+"""The options of `train`, `evaluate` and `reproduce`, and their `--help`."""
 
 import argparse
 from collections.abc import Collection, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from research_data import UsageError
 
-from research_train.experiment.config import describe_keys
+from research_train.experiment.config_keys import describe_keys
 from research_train.experiment.members import Experiment
 
 KEY_VALUE = "key=value"
@@ -27,27 +27,32 @@ class CommandParser(argparse.ArgumentParser):
 
 def train_parser() -> CommandParser:
     """What `train` takes."""
-    parser = _parser("train", "Train an experiment of a paper. The run is recorded under assets.")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML in place of the paper's")
-    parser.add_argument("--name", metavar="TEXT", help="a name for the run, to find it by")
+    parser = _parser("train", "Train an experiment of a paper, and record the run under assets.")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="YAML file to use instead of the experiment's own",
+    )
+    parser.add_argument("--name", metavar="TEXT", help="name for the run, to find it by")
     parser.add_argument(
         "--resume",
         nargs="?",
         const="",
         metavar="RUN",
-        help="go on with a run; without RUN the last that didn't finish",
+        help="resume a run; without RUN, the last one that did not finish",
     )
     parser.add_argument(
         "--nproc",
         type=int,
         metavar="N",
-        help="train in so many processes on this machine; batches and metrics stay the same",
+        help="number of processes to train in, on this machine; batches and metrics stay the same",
     )
     parser.add_argument(
-        "--any-code", action="store_true", help="resume though the code has changed since"
+        "--any-code", action="store_true", help="resume even if the code has changed since"
     )
     parser.add_argument(
-        "--rebuild-data", action="store_true", help="make damaged generated data anew"
+        "--rebuild-data", action="store_true", help="generate damaged datasets again"
     )
     return parser
 
@@ -55,9 +60,11 @@ def train_parser() -> CommandParser:
 def evaluate_parser() -> CommandParser:
     """What `evaluate` takes."""
     parser = _parser(
-        "evaluate", "Evaluate a finished run: print its numbers, record them, draw its figures."
+        "evaluate", "Evaluate a finished run: print and record its metrics, and draw its figures."
     )
-    parser.add_argument("--run", metavar="RUN", help="which run; the last that completed")
+    parser.add_argument(
+        "--run", metavar="RUN", help="run to evaluate; by default the last one that completed"
+    )
     return parser
 
 
@@ -65,25 +72,34 @@ def reproduce_parser() -> CommandParser:
     """What `reproduce` takes."""
     parser = _parser(
         "reproduce",
-        "Run what is missing for a paper's claims, and print what it published beside what we got.",
+        "Train what is missing for a paper's claims, and print published and reproduced numbers.",
     )
     parser.usage = "reproduce [CLAIM ...] [options]"
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = """\
 Exit code 0 when every claim is reproduced, better, or a known gap; else 1. With --quick,
-which judges nothing, 0 when everything ran.
+which judges no claim, 0 when everything ran.
 
 examples:
   uv run --package paper-mnist1d reproduce
   uv run --package paper-mnist1d reproduce cnn mlp --seeds 10
-  uv run --package paper-mnist1d reproduce --dry-run    # which runs, and what they will cost
+  uv run --package paper-mnist1d reproduce --dry-run    # what would be trained, and for how long
 """
     parser.add_argument(
-        "--seeds", type=int, metavar="N", help="in place of what is planned; no account then"
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="number of seeds instead of the planned one; results.json is not written then",
     )
-    parser.add_argument("--jobs", type=int, metavar="N", help="trainings at once; one a core")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of a few steps")
-    parser.add_argument("--dry-run", action="store_true", help="say what would run")
+    parser.add_argument(
+        "--jobs", type=int, metavar="N", help="number of trainings at once; by default one per core"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="train each run for a few steps only, as a smoke test"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would be trained, and train nothing"
+    )
     return parser
 
 
@@ -115,8 +131,8 @@ def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
         f"usage: {parser.prog} [EXPERIMENT]{f' [{KEY_VALUE} ...]' if train else ''} [options]",
         parser.description or "",
         "options:\n" + parser.format_help().partition("options:")[2].strip("\n"),
-        "The paper is the one of --paper, else of `uv run --package`, else of the working\n"
-        "folder, else the only one installed.",
+        "The paper is the one that --paper names, else the one that `uv run --package` names,\n"
+        "else the one that the working folder is in, else the only one installed.",
         "examples:\n" + "\n".join(f"  {example}" for example in examples),
     ]
     if experiment:
@@ -129,7 +145,7 @@ def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
 def first_line(
     experiment: Experiment, packages: Mapping[str, str], releases: Collection[str]
 ) -> str:
-    """What is about to run, with the versions of our packages (which are releases?) and torch's."""
+    """What is about to run, with the versions of our packages (which are releases) and torch."""
     distribution = experiment.member.distribution
     shown = [f"{k} {v}{' (release)' if k in releases else ''}" for k, v in packages.items()]
     versions = ", ".join([*shown, f"torch {version('torch')}"])
@@ -141,10 +157,10 @@ def _parser(command: str, description: str) -> CommandParser:
         prog=command, description=description, add_help=False, allow_abbrev=False
     )
     parser.add_argument("words", nargs="*", help=argparse.SUPPRESS)
-    parser.add_argument("--paper", metavar="NAME", help="which paper; see below")
-    parser.add_argument("--quiet", action="store_true", help="no progress, only the result")
-    parser.add_argument("--json", action="store_true", help="the result as one JSON object")
-    parser.add_argument("-h", "--help", action="store_true", help="show this")
+    parser.add_argument("--paper", metavar="NAME", help="paper to run; see below")
+    parser.add_argument("--quiet", action="store_true", help="print only the result")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.add_argument("-h", "--help", action="store_true", help="show this help and exit")
     return parser
 
 
@@ -158,7 +174,7 @@ def _experiments(shown: Experiment) -> str:
 def _config_keys(experiment: Experiment) -> str:
     keys = describe_keys(experiment)
     widths = [max(len(getattr(key, part)) for key in keys) for part in ("name", "value", "type")]
-    lines = [f"config keys, as in {experiment.config_file}:"]
+    lines = [f"config keys of this experiment, from {experiment.config_file}:"]
     for common in (False, True):
         if common:
             lines.append("config keys of every experiment:")

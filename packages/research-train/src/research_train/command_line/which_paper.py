@@ -1,4 +1,4 @@
-"""Which paper does a command mean? Never another one than the user named.
+"""Find the paper that a command means.
 
 The first that answers: `--paper`; the `uv run` that is the direct parent (torchrun between the two
 apart); the working folder and a `uv run` further up, which must agree; the only one installed.
@@ -46,7 +46,7 @@ def which_member(named: str | None, members: Sequence[Member]) -> Member:
     if here and above and here != above:
         raise MemberError(
             f"which paper? The working folder is in {here.name} ({here.folder}), but this shell "
-            f"was started by `uv run` for {above.name}. Say it: --paper {here.name} or "
+            f"was started by `uv run` for {above.name}. Name one: --paper {here.name} or "
             f"--paper {above.name}"
         )
     if chosen := here or above:
@@ -56,7 +56,7 @@ def which_member(named: str | None, members: Sequence[Member]) -> Member:
     if not members:
         raise MemberError("no paper or project is installed. Run `uv sync` in the workspace.")
     raise MemberError(
-        "which paper? Say --paper NAME or `uv run --package PACKAGE ...`, or go into its folder. "
+        "which paper? Give --paper NAME or `uv run --package PACKAGE ...`, or go into its folder. "
         f"Installed: {', '.join(f'{m.name} ({m.distribution})' for m in members)}"
     )
 

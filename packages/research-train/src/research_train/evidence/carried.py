@@ -1,4 +1,4 @@
-"""Evidence carried to changed code: runs of older code that stand for the present one as well.
+"""Accept runs of older code as evidence for the present code.
 
     assets/outputs/<paper>/carried.json    one entry a setting and code, written by `reproduce`
 
@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -30,10 +29,9 @@ from research_train.evidence.replay import NOT_REPLAYED
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary, seal_state
-from research_train.processes.children import start_child
-from research_train.processes.signals import StopRequest
+from research_train.processes.children import Children
 from research_train.record.record import checkpoint_folders, utc_now, was_lengthened
+from research_train.record.summary import RunSummary, seal_state
 
 CARRIED = "carried.json"
 REPLAYS = ".replays"  # in the outputs: what is trained only to be compared
@@ -227,13 +225,12 @@ def _replay_group(
     base = get_outputs_dir() / REPLAYS
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{member.name}-", dir=base))
-    children: list[subprocess.Popen[bytes]] = []
-    stop = StopRequest()
     try:
-        with stop.listening():
+        with Children() as children:
             for number, part in enumerate(parts):
-                children.append(_start(member, part, folder / str(number), threads))
-            answers = [child.communicate() for child in children]
+                _start(children, member, part, folder / str(number), threads)
+            answers = [child.communicate() for child in children.started]
+        children.raise_if_stopped()
         return [
             verdict
             for part, (output, errors) in zip(parts, answers, strict=True)
@@ -242,17 +239,13 @@ def _replay_group(
             )
         ]
     finally:
-        for child in children:
-            if child.poll() is None:
-                child.send_signal(signal.SIGKILL)
-                child.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _start(
-    member: Member, part: Sequence[Candidate], folder: Path, threads: int
-) -> "subprocess.Popen[bytes]":
-    """A process that replays, with outputs of its own beside the real datasets and models."""
+    children: Children, member: Member, part: Sequence[Candidate], folder: Path, threads: int
+) -> None:
+    """Start a process that replays, with outputs of its own beside the real datasets and models."""
     folder.mkdir()
     for kind in ("datasets", "models"):
         (get_assets_dir() / kind).mkdir(exist_ok=True)
@@ -270,7 +263,7 @@ def _start(
     tasks_file.write_text(json.dumps(tasks), encoding="utf-8")
     module = ["-P", "-m", "research_train.evidence.replay", "--paper", member.distribution]
     with tasks_file.open() as stdin:
-        return start_child(
+        children.start(
             [sys.executable, *module],
             {
                 **os.environ,
@@ -280,7 +273,6 @@ def _start(
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which ends them all
         )
 
 

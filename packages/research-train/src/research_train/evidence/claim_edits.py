@@ -1,4 +1,4 @@
-"""When each claim was set, and whether runs of its setting were there before.
+"""Find when each claim was set, and whether runs of its setting existed before.
 
 A claim that is written after its runs can be made to fit them, and so can its tolerance and its
 number of seeds. Three witnesses say when it was set, none of them what somebody typed:
@@ -33,8 +33,8 @@ from research_train.claims.file import CLAIMS, Claim
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.code.git import run_git
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary
-from research_train.record.files import SOURCES
+from research_train.record.folders import SOURCES
+from research_train.record.summary import RunSummary
 
 RESULTS = "results.json"
 RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC

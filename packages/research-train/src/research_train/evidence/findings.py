@@ -1,10 +1,9 @@
-"""From the runs there are to what is found for each claim: its seeds' numbers, and the verdict."""
+"""Compute from the recorded runs the seeds' numbers and the verdict of each claim."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from research_train.claims.claim import (
     Censored,
@@ -17,13 +16,11 @@ from research_train.claims.claim import (
     seed_value,
 )
 from research_train.errors import ClaimsError
+from research_train.evidence.plan import Plan
 from research_train.evidence.trainings import Failed, NeededRun, Setting
 from research_train.experiment.members import did_you_mean
-from research_train.history.table import RunSummary
 from research_train.record.metrics_file import read_metrics
-
-if TYPE_CHECKING:
-    from research_train.evidence.reproduce import Plan
+from research_train.record.summary import RunSummary
 
 
 @dataclass
@@ -35,7 +32,7 @@ class Found:
     failed: list[Failed] = field(default_factory=list)
 
 
-def find(plan: "Plan", needed: Sequence[NeededRun], failed: Sequence[Failed] = ()) -> Found:
+def find(plan: Plan, needed: Sequence[NeededRun], failed: Sequence[Failed] = ()) -> Found:
     """Judge every claim of a plan by its runs. failed: the trainings that are told already.
 
     A claim without enough numbers has no finding where some run failed. Raises ClaimsError where
@@ -54,7 +51,7 @@ def find(plan: "Plan", needed: Sequence[NeededRun], failed: Sequence[Failed] = (
     return found
 
 
-def undecided_at_first_look(plan: "Plan", needed: Sequence[NeededRun]) -> list[Claim]:
+def undecided_at_first_look(plan: Plan, needed: Sequence[NeededRun]) -> list[Claim]:
     """The claims of a plan whose first look is whole and undecided, and that may be extended."""
     evidence = {(each.setting, each.seed): each for each in needed}
     undecided = []

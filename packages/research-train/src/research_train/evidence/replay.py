@@ -1,4 +1,4 @@
-"""Parts of recorded runs trained again under the present code, and compared to the bit.
+"""Train parts of recorded runs again under the present code, and compare them bit by bit.
 
     echo '[{"run": FOLDER, "experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         RESEARCH_ASSETS=SCRATCH python -m research_train.evidence.replay --paper mnist1d
@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 from research_data.errors import ResearchError
 
 from research_train.code.fingerprint import NEUTRAL_KEYS
-from research_train.experiment.config import TrainConfig, load_config
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, find_member, installed_members
 from research_train.experiment.needs import prepare_assets
-from research_train.launch import train_run
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS
 from research_train.record.metrics_file import Point, read_metrics, repeatable_part
 from research_train.record.record import (
     RunRecord,
@@ -36,6 +36,7 @@ from research_train.record.record import (
     checkpoint_folders,
     read_record,
 )
+from research_train.training import train_run
 from research_train.versions.hand_over import start_under_requirements
 from research_train.versions.requirements import reached_packages
 
@@ -90,7 +91,7 @@ def replay(experiment: Experiment, folder: Path, overrides: list[str]) -> Replay
     start = _step(checkpoints[-2]) if len(checkpoints) > 1 else 0
     if start <= head or not head_lines or head_lines == len(lines):
         return _whole(experiment, config, record, folder, lines)
-    from research_train.record.run import start_run
+    from research_train.record.start import start_run
 
     run = start_run(experiment, config, record.assets)
     if why := _train(run, experiment, lines, 0, head_lines):
@@ -124,7 +125,7 @@ def _whole(
     folder: Path,
     lines: list[Point],
 ) -> Replayed:
-    from research_train.record.run import start_run
+    from research_train.record.start import start_run
 
     run = start_run(experiment, config, record.assets)
     why = _train(run, experiment, lines, 0) or _differing_end(run, folder, record)
@@ -141,7 +142,8 @@ def _resumed(
     """A copy of the run, in the scratch outputs, that goes on from a checkpoint."""
     from research_data import get_outputs_dir
 
-    from research_train.record.run import Run, resume_run
+    from research_train.record.resume import resume_run
+    from research_train.record.run import Run
 
     copy = get_outputs_dir() / record.paper / record.id
     (copy / CHECKPOINTS).mkdir(parents=True)

@@ -1,24 +1,20 @@
-"""Several trainings at once, each a `train` of its own under its paper's requirements."""
+"""Run several trainings at once, each as a `train` under its paper's requirements."""
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 from research_data.assets.verify import count_cores
 
-from research_train.errors import Interrupted
 from research_train.experiment.members import Member
-from research_train.history.table import RunSummary
-from research_train.processes.children import start_child
-from research_train.processes.signals import StopRequest
+from research_train.processes.children import Children
+from research_train.record.summary import RunSummary
 
 POLL = 0.1  # seconds between two looks at the processes
 LONGEST_LINE = 2000  # bytes of a child's output in which its last line lies
@@ -142,20 +138,22 @@ def train_all(
     threads = max(1, count_cores() // max(jobs, 1))
     environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     work = Work(list(missing), jobs)
-    with _stopped_together(work.under_way) as stop:
+    with Children() as children:
         while work.waiting or work.under_way:
-            while work.waiting and len(work.under_way) < jobs:
+            while work.waiting and len(work.under_way) < jobs and children.signal is None:
                 needed = work.take_next()
                 say(f"{'go on' if needed.resume else 'train'}: {needed.label}")
-                with stop.deferred():  # no signal between a start and its place in the list
-                    work.under_way.append(_start(member, needed, environment))
-                if stop.signal is not None:
-                    raise Interrupted(stop.signal)
+                work.under_way.append(_start(children, member, needed, environment))
+            if children.signal is not None and not work.under_way:
+                break
             show(work)
             time.sleep(POLL)
             for training in [each for each in work.under_way if each.process.poll() is not None]:
                 work.under_way.remove(training)
-                say(_ended(work, training))
+                line = _ended(work, training)
+                if children.signal is None:  # a stopped one has not failed
+                    say(line)
+    children.raise_if_stopped()
     show(work)
     return work.failed
 
@@ -175,35 +173,20 @@ def _ended(work: Work, training: Training) -> str:
     return line
 
 
-def _start(member: Member, needed: NeededRun, environment: dict[str, str]) -> Training:
+def _start(
+    children: Children, member: Member, needed: NeededRun, environment: dict[str, str]
+) -> Training:
     command = [str(Path(sys.executable).with_name("train")), "--paper", member.name]
     if needed.resume is not None:
         words = ["--resume", needed.resume.id]
     else:
         words = [*needed.setting.overrides, f"seed={needed.seed}"]
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - _ended closes it
-    process = start_child(
+    process = children.start(
         [*command, needed.setting.experiment, *words],
         environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
-        start_new_session=True,  # Ctrl-C reaches this process alone, which stops them all
     )
     return Training(needed, process, stderr, time.monotonic())
-
-
-@contextmanager
-def _stopped_together(under_way: list[Training]) -> Iterator[StopRequest]:
-    """Every training is stopped, each at a checkpoint, when something ends this block."""
-    stop = StopRequest()
-    with stop.listening():
-        try:
-            yield stop
-        except BaseException as error:
-            number = signal.SIGTERM if isinstance(error, Interrupted) else signal.SIGKILL
-            for training in under_way:
-                training.process.send_signal(number)
-            for training in under_way:
-                training.process.wait()
-            raise

@@ -1,11 +1,10 @@
-"""Papers and projects: the members of a workspace, and the experiments each of them holds.
+"""A paper or project and its experiments, and those that are installed.
 
 They are found among the installed distributions, through the entry-point group
 `research.experiments`: `mnist1d = "paper_mnist1d"` is the default experiment of the member
 `mnist1d`, `"mnist1d.double-descent" = "paper_mnist1d.double_descent"` another one.
 """
 
-import difflib
 import importlib.metadata
 import json
 from collections.abc import Callable, Iterable
@@ -17,10 +16,10 @@ from urllib.parse import unquote, urlsplit
 
 from packaging.utils import canonicalize_name
 from research_data import find_workspace
+from research_data.shown import did_you_mean
 
 from research_train.errors import ExperimentError, MemberError
-
-GROUP = "research.experiments"
+from research_train.experiment.pyproject import GROUP, Pyproject, read_pyproject
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,11 @@ class Member:
     def workspace(self) -> Path:
         """The workspace's root; the member's own folder where it stands alone."""
         return find_workspace(self.folder) or self.folder
+
+    @property
+    def pyproject(self) -> Pyproject:
+        """Its pyproject.toml as it is now. Raises UnreadableError."""
+        return read_pyproject(self.folder)
 
     def experiment(self, name: str | None = None) -> "Experiment":
         """The experiment of that name (with or without the member's in front), or the default.
@@ -142,12 +146,6 @@ def find_member(name: str, members: Iterable[Member]) -> Member:
     raise MemberError(
         f"no paper or project {name!r} is installed.{did_you_mean(name, known)} Installed: {listed}"
     )
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name, or nothing."""
-    nearest = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
 
 def installed_from(distribution: importlib.metadata.Distribution) -> Path | None:

@@ -1,4 +1,4 @@
-"""YAML 1.2 read and written: what is read is plain data, what is written reads back the same."""
+"""Read YAML 1.2 as plain data, and write it so that it reads back the same."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Runs compared: what differs between them."""
+"""Compare runs: what differs between them."""
 
 import hashlib
 import tarfile
@@ -11,9 +11,9 @@ from research_data.errors import UsageError
 
 from research_train.code.archive import shown_name
 from research_train.errors import RunError
-from research_train.history.table import RunSummary, record_of
 from research_train.record.folders import code_archive
 from research_train.record.record import RunRecord
+from research_train.record.summary import RunSummary, record_of
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The learning curves of runs: those that differ in their seed alone are one curve with a band.
+"""Collect the learning curves of runs; runs that differ only in their seed form one curve.
 
 groups = seed_groups(runs("mnist1d"))
 draw_groups(groups, ["test/accuracy"], Path("curves"), ["png"])
@@ -19,16 +19,17 @@ from research_train.errors import RunError
 from research_train.experiment.members import did_you_mean
 from research_train.history.comparison import differing, labels
 from research_train.history.conditions import resolve_key
-from research_train.history.table import BEST_IS_SMALL, RunSummary, record_of
-from research_train.record.files import METRICS
-from research_train.record.metrics_file import Point, read_metrics
+from research_train.history.table import BEST_IS_SMALL
+from research_train.record.folders import METRICS
+from research_train.record.metrics_file import Point, metrics_of, read_metrics
+from research_train.record.summary import RunSummary, record_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Format = Literal["png", "svg", "pdf"]
 
-# What a config says of how a run is kept and shown, never of what comes out.
+# Keys of a config that say how a run is kept and shown, never what comes out.
 BESIDE_THE_POINT = NEUTRAL_KEYS | {"evaluate_every"}
 
 
@@ -197,14 +198,17 @@ def logarithmic_metrics(
 
 def common_metric(histories: Iterable[Sequence[Point]]) -> str:
     """The first loss or accuracy that occurs in all of them. Raises UsageError."""
-    names = [dict.fromkeys(name for point in points for name in point) for points in histories]
+    names = [
+        dict.fromkeys(name for point in points for name in metrics_of(point))
+        for points in histories
+    ]
     common = [name for name in names[0] if all(name in others for others in names)]
     for name in common:
         if "loss" in name or "accuracy" in name:
             return name
-    listed = ", ".join(name for name in common if name not in ("step", "time")) or "nothing"
+    listed = ", ".join(common) or "nothing"
     raise UsageError(
-        f"these runs log no loss or accuracy that all have; name what to draw: {listed}"
+        f"these runs have no loss or accuracy in common; name the metric to draw: {listed}"
     )
 
 
@@ -272,7 +276,7 @@ def _value(line: bytes, metric: str) -> float:
 def _why_empty(group: RunGroup, metric: str) -> str:
     for run in group.runs:
         if not _logged(run.folder, metric):
-            known = {key for point in read_metrics(run.folder) for key in point} - {"step", "time"}
+            known = {name for point in read_metrics(run.folder) for name in metrics_of(point)}
             listed = f" It has: {', '.join(sorted(known))}" if known else " It has logged nothing."
             near = did_you_mean(metric, known)
             return f"{run.id} has no metric {metric!r}.{near or listed}"

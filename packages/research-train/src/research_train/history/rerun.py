@@ -1,4 +1,4 @@
-"""A recorded run once more, from its own code: the source archive, in the environment of its lock.
+"""Run a recorded run again from its own code, in the environment of its own lock.
 
     outcome = rerun(find_any_run("first-try"))
     print(outcome.equal, outcome.reasons)
@@ -9,8 +9,7 @@ assets/outputs/.reruns/<sha256>/          the archive, unpacked and kept for the
 The code in an archive may be years older than this module and knows nothing of it. It is told what
 to do by what every version understands: `train --paper --config --json`, its own uv.lock,
 RESEARCH_ASSETS. Code that knows them reads the data's revisions from RESEARCH_RUN_ASSETS and the
-parent to record from RESEARCH_PARENT. Code from before RESEARCH_PARENT names no parent, and its
-record stays as that code sealed it: nobody seals what others have finished.
+parent to record from RESEARCH_PARENT.
 """
 
 import json
@@ -18,9 +17,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from research_data import (
@@ -31,30 +28,24 @@ from research_data import (
     get_assets_dir,
 )
 from research_data.assets.verify import count_cores
-from research_data.durable import sha256_file
 from research_data.errors import UnreadableError
-from research_data.hub.client import is_offline
 from research_data.hub.run_pins import with_pins
+from research_data.hub.settings import is_offline
 from research_data.plain_files import read_json_object
 
 from research_train.code.git import OF_ONE_REPOSITORY
-from research_train.errors import Interrupted, RunError
-from research_train.history.comparison import compare_runs
-from research_train.history.table import RunSummary, record_of, seal_state, summarise
+from research_train.errors import RunError
+from research_train.history.rerun_outcome import Rerun, compared, weight_digests
 from research_train.history.unpacked_code import UnpackedCode, unpack_code
-from research_train.processes.children import start_child
-from research_train.processes.signals import StopRequest
-from research_train.record.files import CHECKPOINTS, CONFIG, RECORD
-from research_train.record.metrics_file import Point, read_metrics, repeatable_part
+from research_train.processes.children import Children
+from research_train.record.folders import CONFIG, RECORD
 from research_train.record.record import (
     PARENT,
     RunRecord,
-    checkpoint_digests,
     checkpoint_folders,
-    was_lengthened,
 )
+from research_train.record.summary import RunSummary, seal_state, summarise
 
-LINES_KEPT = 5  # of the lines of metrics that differ
 COMMIT_DIGITS = 40  # of a revision that a hub has; what was imported or generated has other keys
 
 # Of our own environment: in the child they would mean another workspace or Python.
@@ -73,64 +64,6 @@ FOREIGN = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class LineDifference:
-    """A line of metrics.jsonl that isn't the same: its number, from 1, and both lines.
-
-    Without the machine-dependent numbers; None where one file has ended.
-    """
-
-    line: int
-    then: Point | None
-    now: Point | None
-
-
-@dataclass(frozen=True)
-class Rerun:
-    """A run, the run it was repeated as, and what came out differently.
-
-    weights: `step-00000200/model.safetensors` -> whether its bytes are the same. lines: how many
-    lines of metrics were compared, different_lines of which differ; first_differences: the first
-    few. metrics: the final ones that differ, then and now. environment: what else isn't as it was,
-    by section (packages, data, environment) and key, then and now. remarks: what to know besides.
-    """
-
-    parent: RunSummary
-    run: RunSummary
-    weights: dict[str, bool]
-    lines: int
-    different_lines: int
-    first_differences: list[LineDifference]
-    metrics: dict[str, tuple[float | None, float | None]]
-    environment: dict[str, dict[str, list[object]]]
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def equal(self) -> bool:
-        """Whether weights, lines and final metrics are all the same."""
-        return all(self.weights.values()) and not self.different_lines and not self.metrics
-
-    @property
-    def reasons(self) -> list[str]:
-        """Why they may differ, the likely first; empty when they don't."""
-        if self.equal:
-            return []
-        found = [
-            f"{section}: {key} was {then}, is {now}"
-            for section, keys in self.environment.items()
-            for key, (then, now) in keys.items()
-        ]
-        record = self.parent.record
-        if record and record.environment.gpu and self.parent.config.get("deterministic") is False:
-            found.append("deterministic = false: on a GPU two equal runs may differ in their bits")
-        if record and was_lengthened(record):
-            found.append("it was made longer by a resume: a schedule over all steps then differs")
-        return found or [
-            "none is known: code, config, versions, data and machine are the same, so something "
-            "in the training itself isn't repeatable"
-        ]
-
-
 def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
     """Run a completed run's code and config once more, as a new run whose parent it is; compare.
 
@@ -139,12 +72,11 @@ def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
     data gone or damaged, or the training failed; Interrupted; StorageError.
     """
     record = _repeatable(run)
-    weights = _weights(run.folder)  # first: what is damaged is said before hours of training
+    weights = weight_digests(run.folder)  # first: what is damaged is said before hours of training
     code = unpack_code(record)
     _check_assets(run, record, code)
     folder = _train(run, record, code, quiet)
-    new = summarise(folder)
-    return _compared(run, new, weights, _remarks(new, record.id))
+    return compared(run, summarise(folder), weights)
 
 
 # Before
@@ -166,8 +98,8 @@ def _repeatable(run: RunSummary) -> RunRecord:
         )
     if record.fingerprint is None:
         raise RunError(
-            f"{run.id} went on with other code at a resume (--any-code), so it stands for no "
-            "single code that could be run again"
+            f"{run.id} went on with other code at a resume (--any-code), so there is no "
+            "single version of the code that could be run again"
         )
     if run.doubt:
         raise RunError(f"{run.folder}: {run.doubt} to compare with")
@@ -178,20 +110,6 @@ def _repeatable(run: RunSummary) -> RunRecord:
             f"`train --config {run.folder / CONFIG}` starts a new run."
         )
     return record
-
-
-def _weights(folder: Path) -> dict[str, str]:
-    """The sha256 of every file of weights in a run's checkpoints. Raises RunError: damaged.
-
-    Of weights that weren't exported with the run, their manifest's, which the seal covers.
-    """
-    digests = checkpoint_digests(folder)
-    weights = {name: digest for name, digest in digests.items() if name.endswith(".safetensors")}
-    for name, digest in weights.items():
-        file = folder / CHECKPOINTS / name
-        if file.exists() and sha256_file(file) != digest:
-            raise RunError(f"{file}: damaged, its sha256 isn't what its manifest.json says")
-    return weights
 
 
 def _check_assets(run: RunSummary, record: RunRecord, code: UnpackedCode) -> None:
@@ -233,47 +151,27 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
         *(["--nproc", str(processes)] if processes > 1 else []),
         *(["--quiet"] if quiet else []),
     ]
-    with tempfile.TemporaryFile() as output:
-        environment = _environment(record, code.folder)
-        exit_code, stopped = _run_child(command, code.folder, environment, output.fileno())
+    with tempfile.TemporaryFile() as output, Children() as children:
+        child = children.start(
+            command,
+            _environment(record, code.folder),
+            whole_group=True,  # uv and the training
+            cwd=code.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+        )
+        child.wait()
         output.seek(0)
         printed = output.read().decode(errors="replace").splitlines()
-    if exit_code and stopped:
-        raise Interrupted(stopped)
+    if child.returncode:
+        children.raise_if_stopped()
     with suppress(ValueError, KeyError, TypeError, IndexError):
-        if exit_code == 0:
+        if child.returncode == 0:
             return Path(json.loads(printed[-1])["run"])
     raise RunError(
         f"{run.id} could not be run again: `uv {' '.join(command[1:])}` in {code.folder} ended "
-        f"with exit code {exit_code}; the reason stands above"
+        f"with exit code {child.returncode}; the reason stands above"
     )
-
-
-def _run_child(
-    command: Sequence[str], folder: Path, environment: Mapping[str, str], output: int
-) -> tuple[int, int | None]:
-    """Run a command to its end; returns its exit code and the signal that stopped us, if one did.
-
-    The child has a session of its own: a signal comes to it from here, to uv and training at once.
-    """
-    stop = StopRequest()
-    with (
-        stop.listening(),
-        start_child(
-            command,
-            environment,
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            start_new_session=True,
-        ) as child,
-    ):
-        while True:
-            try:
-                return child.wait(), stop.signal
-            except Interrupted as signal:
-                with suppress(ProcessLookupError):
-                    os.killpg(child.pid, signal.signal)
 
 
 def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
@@ -297,50 +195,3 @@ def _processes(folder: Path) -> int:
         state = read_json_object(checkpoint_folders(folder)[-1] / "state.json")
         return 1 + len(state.get("ranks", []))
     return 1
-
-
-# After
-
-
-def _remarks(new: RunSummary, parent: str) -> tuple[str, ...]:
-    """What to say about the new record."""
-    if record_of(new).parent == parent:
-        return ()
-    return (
-        f"its code is older than {PARENT}: {new.id} names no parent, and its record stays as that "
-        f"code sealed it. `research-cli run note {new.id} 're-run of {parent}'` says it beside",
-    )
-
-
-def _compared(
-    then: RunSummary, now: RunSummary, weights: Mapping[str, str], remarks: Sequence[str]
-) -> Rerun:
-    new_weights = _weights(now.folder)
-    lines = [[repeatable_part(p) for p in read_metrics(r.folder)] for r in (then, now)]
-    count = max(map(len, lines))
-    old_lines, new_lines = (each + [None] * (count - len(each)) for each in lines)
-    different = [
-        LineDifference(number, old, new)
-        for number, (old, new) in enumerate(zip(old_lines, new_lines, strict=True), start=1)
-        if old != new
-    ]
-    names = dict.fromkeys([*then.metrics, *now.metrics])
-    finals = {name: (then.metrics.get(name), now.metrics.get(name)) for name in names}
-    differences = compare_runs([then, now]).differences
-    differences["environment"].pop("host", None)  # its name changes no number
-    environment = {k: differences[k] for k in ("packages", "data", "environment")}
-    if then.record and now.record and then.record.fingerprint != now.record.fingerprint:
-        environment["code"] = {"fingerprint": [then.record.fingerprint, now.record.fingerprint]}
-    if not weights:
-        remarks = [*remarks, f"{then.id} has no checkpoint: only metrics are compared"]
-    return Rerun(
-        parent=then,
-        run=now,
-        weights={name: new_weights.get(name) == digest for name, digest in weights.items()},
-        lines=count,
-        different_lines=len(different),
-        first_differences=different[:LINES_KEPT],
-        metrics={name: pair for name, pair in finals.items() if pair[0] != pair[1]},
-        environment={section: keys for section, keys in environment.items() if keys},
-        remarks=tuple(remarks),
-    )

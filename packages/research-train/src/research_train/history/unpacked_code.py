@@ -1,4 +1,4 @@
-"""The code of an old run, unpacked from its source archive to be run again.
+"""Unpack an old run's code from its source archive, to run it again.
 
 assets/outputs/.sources/<sha256>.tar.gz   the archive, see code/archive.py
                .reruns/<sha256>/          what is in it; uv adds .venv, the environment of its lock
@@ -13,11 +13,10 @@ from pathlib import Path
 
 from research_data import get_outputs_dir
 from research_data.durable import new_folder, sha256_file
-from research_data.plain_files import read_toml
 
 from research_train.errors import RunError
-from research_train.experiment.members import GROUP
-from research_train.record.files import RERUNS, SOURCES
+from research_train.experiment.pyproject import read_pyproject
+from research_train.record.folders import RERUNS, SOURCES
 from research_train.record.record import RunRecord
 
 
@@ -72,11 +71,9 @@ def unpack_code(record: RunRecord) -> UnpackedCode:
     for name in names:
         if Path(name).name != "pyproject.toml" or "tests" in Path(name).parts:
             continue
-        pyproject = read_toml(folder / name)
-        project = pyproject.get("project", {})
-        if record.experiment in project.get("entry-points", {}).get(GROUP, {}):
-            research = pyproject.get("tool", {}).get("research", {})
-            return UnpackedCode(folder, project["name"], frozenset(research.get("generated", {})))
+        pyproject = read_pyproject((folder / name).parent)
+        if record.experiment in pyproject.experiments:
+            return UnpackedCode(folder, pyproject.name, frozenset(pyproject.generated))
     raise RunError(f"{archive}: no pyproject.toml in it names the experiment {record.experiment}")
 
 

@@ -102,33 +102,34 @@ def classification_report(
 ) -> Evaluation:
     """Accuracy, and for each class precision, recall, F1 score, and what it is taken for.
 
+    Precision, recall or F1 of a class that is never said, never there, or neither, is 0.
+
     data: as for `accuracy`. labels: a name a class. Raises MetricError besides where the labels
     aren't as many as the model's classes, or a logit is NaN.
     """
-    from sklearn.metrics import (  # imports SciPy and pandas, which training has no use for
-        confusion_matrix,
-        precision_recall_fscore_support,
-    )
-
     with evaluation_mode(model):
         chunks = [_outcomes(*each, labels) for each in _counted(model, data)]
-    truth, predicted = torch.cat(chunks, dim=1).numpy()
-    classes = range(len(labels))
-    columns = precision_recall_fscore_support(truth, predicted, labels=classes, zero_division=0)
-    table: list[dict[str, str | float | int | None]] = [
-        {
-            "class": label,
-            "precision": float(precision),
-            "recall": float(recall),
-            "f1": float(f1),
-            "examples": int(examples),
-        }
-        for label, precision, recall, f1, examples in zip(labels, *columns, strict=True)
-    ]
+    truth, predicted = torch.cat(chunks, dim=1)
+    classes = len(labels)
+    counts = torch.bincount(truth * classes + predicted, minlength=classes**2)
+    confusion: list[list[int]] = counts.reshape(classes, classes).tolist()  # [truth][predicted]
+    table: list[dict[str, str | float | int | None]] = []
+    for number, label in enumerate(labels):
+        right, examples = confusion[number][number], sum(confusion[number])
+        said = sum(row[number] for row in confusion)
+        table.append(
+            {
+                "class": label,
+                "precision": right / said if said else 0.0,
+                "recall": right / examples if examples else 0.0,
+                "f1": 2 * right / (said + examples) if said + examples else 0.0,
+                "examples": examples,
+            }
+        )
     return Evaluation(
-        metrics={f"{name}/accuracy": float((truth == predicted).mean())},
+        metrics={f"{name}/accuracy": float((truth == predicted).double().mean())},
         table=table,
-        confusion=confusion_matrix(truth, predicted, labels=classes).tolist(),
+        confusion=confusion,
         labels=list(labels),
     )
 

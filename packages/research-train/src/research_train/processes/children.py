@@ -1,6 +1,7 @@
-"""Processes that end with the one that started them, even when that is killed without a word.
+"""Start child processes: wait for one, read its output, or run several together.
 
-A process that starts others holds the writing end of a pipe, for as long as it lives; they hold the
+All of ours end with the process that started them, even when that is killed without a word. A
+process that starts others holds the writing end of a pipe, for as long as it lives; they hold the
 reading end and are told by the system when it closes. Linux sends a signal besides: that one holds
 for releases of this package which know of no pipe.
 """
@@ -14,7 +15,12 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
+from types import FrameType, TracebackType
 from typing import Any
+
+from research_train.errors import CommandError, Interrupted
+from research_train.processes.signals import stopping_signals
 
 VARIABLE = "RESEARCH_PARENT_PIPE"  # in a child's environment: the pipe's descriptor and inode
 PR_SET_PDEATHSIG = 1  # of prctl(2)
@@ -34,6 +40,117 @@ def start_child(
     said = f"{reading}:{os.fstat(reading).st_ino}"
     whole = {**(os.environ if environment is None else environment), VARIABLE: said}
     return subprocess.Popen(command, env=whole, pass_fds=(reading,), **options)
+
+
+def output_of(
+    command: Sequence[str],
+    folder: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+    *,
+    given: bytes = b"",
+    patience: float | None = None,
+) -> bytes:
+    """What a command prints on stdout. Raises CommandError with its last lines where it fails.
+
+    folder, environment: this process's own by default. given: its stdin. patience: seconds until
+    it is ended as one that doesn't answer.
+    """
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    name = Path(command[0]).name
+    try:
+        child = start_child(command, environment, cwd=folder, **pipes)
+    except FileNotFoundError as error:
+        if folder is not None and not folder.is_dir():
+            raise
+        raise CommandError(f"there is no {name} on the PATH: install it") from error
+    with child:
+        try:
+            output, errors = child.communicate(given, timeout=patience)
+        except subprocess.TimeoutExpired as error:
+            child.kill()
+            raise CommandError(f"{name} gave no answer within {patience:.0f} s") from error
+        except BaseException:
+            child.kill()
+            raise
+    if child.returncode:
+        said = (errors or output).decode(errors="replace").strip()
+        words = [w for w in command[1:4] if not w.startswith("-") and "\n" not in w]
+        shown, last = " ".join([name, *words]), "; ".join(said.splitlines()[-3:])
+        raise CommandError(f"`{shown}` failed with exit code {child.returncode}: {last}", said)
+    return output
+
+
+class Children:
+    """Commands that get each signal which would stop this process, and end with the block.
+
+    with Children() as children:
+        child = children.start(["train", "seed=1"])
+        child.wait()
+    children.raise_if_stopped()
+
+    Each has a session of its own, so that a terminal's Ctrl-C reaches it from here, once. Those
+    still alive at the end of the block are killed.
+    """
+
+    def __init__(self) -> None:
+        self.signal: int | None = None  # the first that came
+        self._started: list[tuple[subprocess.Popen[bytes], bool]] = []
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> "Children":
+        if threading.current_thread() is threading.main_thread():  # Python's signals come to it
+            self._before = {each: signal.signal(each, self._receive) for each in stopping_signals()}
+        return self
+
+    def start(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        *,
+        whole_group: bool = False,
+        **options: Any,
+    ) -> "subprocess.Popen[bytes]":
+        """Start a command, as `start_child` does.
+
+        whole_group: signals are for all the processes that it starts, not for itself alone.
+        """
+        child = start_child(command, environment, start_new_session=True, **options)
+        self._started.append((child, whole_group))
+        if self.signal is not None:  # it came while this one was being started
+            self._send(self.signal)
+        return child
+
+    @property
+    def started(self) -> "list[subprocess.Popen[bytes]]":
+        """All that were started, in their order."""
+        return [child for child, _ in self._started]
+
+    def raise_if_stopped(self) -> None:
+        """Raise Interrupted if a signal came."""
+        if self.signal is not None:
+            raise Interrupted(self.signal)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self.signal = self.signal or number
+        self._send(number)
+
+    def _send(self, number: int) -> None:
+        for child, whole_group in self._started:
+            if child.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(child.pid, number) if whole_group else child.send_signal(number)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._send(signal.SIGKILL)
+        for child, _ in self._started:
+            child.wait()
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
 
 def end_with_parent() -> None:

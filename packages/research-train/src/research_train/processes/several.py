@@ -6,57 +6,38 @@ stop with a checkpoint (children.py).
 """
 
 import os
-import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from types import FrameType
 
-from research_train.processes.children import start_child
-from research_train.processes.signals import stopping_signals
+from research_train.processes.children import Children
 
 PATIENCE = 20.0  # seconds that the others have to end by themselves when one has failed
 
 
-def run_processes(count: int, words: Sequence[str]) -> int:
-    """Run `train` with these words in so many processes; returns the exit code.
+def run_processes(count: int, module: str, words: Sequence[str]) -> int:
+    """Run a module with these words in so many processes; returns the exit code.
 
     That is the first process's, or that of another which failed. A signal is passed on to all.
     """
     port = _free_port()
-    processes = [
-        start_child(
-            [sys.executable, "-P", "-m", "research_train.processes.several", *words],
-            {
-                **os.environ,
-                "RANK": str(rank),
-                "LOCAL_RANK": str(rank),
-                "WORLD_SIZE": str(count),
-                "MASTER_ADDR": "127.0.0.1",
-                "MASTER_PORT": str(port),
-                "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _threads(count)),
-            },
-            start_new_session=True,  # a terminal's Ctrl-C comes from here, once
-        )
-        for rank in range(count)
-    ]
-
-    def pass_on(number: int, frame: FrameType | None) -> None:
-        for process in processes:
-            if process.poll() is None:
-                process.send_signal(number)
-
-    before = {number: signal.signal(number, pass_on) for number in stopping_signals()}
-    try:
-        return _wait(processes)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for process in processes:
-            if process.poll() is None:
-                process.kill()
+    with Children() as children:
+        for rank in range(count):
+            children.start(
+                [sys.executable, "-P", "-m", module, *words],
+                {
+                    **os.environ,
+                    "RANK": str(rank),
+                    "LOCAL_RANK": str(rank),
+                    "WORLD_SIZE": str(count),
+                    "MASTER_ADDR": "127.0.0.1",
+                    "MASTER_PORT": str(port),
+                    "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", _threads(count)),
+                },
+            )
+        return _wait(children.started)
 
 
 def _wait(processes: list["subprocess.Popen[bytes]"]) -> int:
@@ -83,10 +64,3 @@ def _free_port() -> int:
 
 def _threads(count: int) -> str:
     return str(max(1, (os.cpu_count() or 1) // count))
-
-
-if __name__ == "__main__":
-    from research_train.launch import train_command
-
-    sys.argv[0] = "train"
-    sys.exit(train_command())

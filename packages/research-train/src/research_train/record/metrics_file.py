@@ -1,4 +1,4 @@
-"""The lines of a run's metrics.jsonl: read at once, or followed while they are written."""
+"""Read a run's metrics.jsonl at once, or follow it while it is written."""
 
 import json
 import math
@@ -6,12 +6,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from research_train.record.files import METRICS
-from research_train.record.folders import run_status
-from research_train.record.record import read_record
+from research_train.record.folders import METRICS
+from research_train.record.lock import run_status
+from research_train.record.record import OWN_NAMES, read_record
 
 POLL = 0.5  # seconds between two looks at a run that is followed
-
+OF_THE_MACHINE = ("speed/", "memory/")  # metrics that no comparison of runs looks at
 
 Point = dict[str, float | None]  # a line of metrics.jsonl
 
@@ -73,7 +73,11 @@ def _finite(value: object) -> float | None:
         return None
 
 
+def metrics_of(point: Point) -> Point:
+    """The metrics of a line: all but its step and time."""
+    return {name: value for name, value in point.items() if name not in OWN_NAMES}
+
+
 def repeatable_part(point: Point) -> Point:
-    """A line of metrics without what depends on the machine."""
-    machine = ("speed/", "memory/")
-    return {k: v for k, v in point.items() if k != "time" and not k.startswith(machine)}
+    """A line of metrics without what depends on the machine: its time, `speed/*`, `memory/*`."""
+    return {k: v for k, v in point.items() if k != "time" and not k.startswith(OF_THE_MACHINE)}

@@ -1,4 +1,4 @@
-"""What run.json holds, and the seal that tells whether a run's evidence is as it was written."""
+"""The content of run.json, and the seal that shows whether files were changed afterwards."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from research_data.shown import brief
 
 from research_train.errors import MetricError, RunError
 from research_train.record.environment import Environment, GitState
-from research_train.record.files import CHECKPOINTS, CONFIG, METRICS, RECORD
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
 _STEP = re.compile(r"step-[0-9]{8,18}")  # by number: the 100,000,000th has a digit more
@@ -92,6 +92,7 @@ class Failure(BaseModel):
 class RunRecord(BaseModel):
     """The content of run.json. Times are UTC in ISO 8601, hashes sha256 in hex.
 
+    config, config_sha256: see resolved_config.py; None in records of research-train 0.1.0.
     source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment,
     None for one resumed with other code.
     packages: versions of the internal packages and the main external ones. releases: those of the
@@ -112,6 +113,8 @@ class RunRecord(BaseModel):
     ended: Moment | None = None
     command: list[str]
     seed: int
+    config: dict[str, Any] | None = None
+    config_sha256: str | None = None
     git: GitState
     source: str
     fingerprint: str | None
@@ -246,7 +249,7 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     when a file is missing.
     """
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
-    if not record.releases:  # as sealed before there were any
+    if not record.releases:  # as 0.1.0 seals: no released version ran
         del fields["releases"]
     if changed := {str(n): each.changed for n, each in enumerate(record.attempts) if each.changed}:
         fields["changed"] = changed  # of a run that a resume made another

@@ -1,4 +1,4 @@
-"""TensorBoard and W&B as sinks of metrics.jsonl, which alone is the truth.
+"""Copy the lines of metrics.jsonl to TensorBoard and W&B.
 
 Each runs in a process of its own that follows the file: the training loop never waits for it, and
 after a kill it still holds every line. On a resume it is written anew from the file.
@@ -23,7 +23,7 @@ from typing import IO, TYPE_CHECKING, Protocol
 
 from research_data.shown import printable
 
-from research_train.record.files import CONFIG, METRICS
+from research_train.record.folders import CONFIG, METRICS
 
 if TYPE_CHECKING:  # at its start the process costs the training time: it imports what it needs
     from research_train.experiment.config import TrainConfig
@@ -83,7 +83,7 @@ class WandbTracker:
     def __init__(self, folder: Path):
         import wandb
 
-        from research_train.experiment.config import read_yaml
+        from research_train.experiment.yaml_file import read_yaml
         from research_train.record.record import read_record
 
         record, config = read_record(folder), read_yaml(folder / CONFIG)

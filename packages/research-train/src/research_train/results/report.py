@@ -1,4 +1,4 @@
-"""What `reproduce` leaves behind: tables, a figure, and the evidence in numbers.
+"""Write the tables, the figure and results.json of a reproduction.
 
 assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}    chosen.*, where it isn't all of it
 papers/mnist1d/results.json     the same with every seed's value, committed
@@ -6,141 +6,17 @@ papers/mnist1d/README.md        the table, between its markers
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from research_data import StorageError, get_outputs_dir
 from research_data.durable import write_bytes, write_json
 
-from research_train.claims.claim import Censored, Claim, Finding, Number
-from research_train.errors import ClaimsError
+from research_train.claims.claim import Censored, Finding, Number
 from research_train.evidence.reproduce import Reproduction
-from research_train.experiment.members import Member
 from research_train.record.record import utc_now
-
-if TYPE_CHECKING:
-    from research_viz import ClaimRow
-
-BEGIN, END = "<!-- claims: written by `reproduce` -->", "<!-- /claims -->"
-RESULTS = "results.json"
-COLUMNS = ["claim", "published", "reproduced", "seeds", "verdict"]
-
-
-def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
-    """One row a claim, of COLUMNS."""
-    return [
-        [
-            finding.claim.name,
-            shown_published(finding.claim),
-            _shown_mean(finding),
-            str(finding.n),
-            finding.verdict
-            + (f" ({'; '.join(notes)})" if (notes := verdict_notes(finding)) else ""),
-        ]
-        for finding in findings
-    ]
-
-
-def verdict_notes(finding: Finding) -> list[str]:
-    """What is said beside a verdict."""
-    claim, words = finding.claim, []
-    if finding.verdict == "known gap" and claim.known_gap:
-        words.append(f"the authors' own code gives {claim.known_gap.value:g}")
-    if finding.verdict == "undecided" and finding.n > 1 and not _is_censored(finding):
-        more = finding.seeds_needed
-        words.append(f"a new plan of about {more} seeds would decide" if more else "on the edge")
-    return [*words, *finding.notes]
-
-
-def _is_censored(finding: Finding) -> bool:
-    return any(isinstance(value, Censored) for value in finding.values)
-
-
-def _shown_mean(finding: Finding) -> str:
-    from research_viz import with_ends, with_interval
-
-    unit = f" {finding.claim.unit}" if finding.claim.unit else ""
-    low, high = finding.interval
-    if finding.mean is None or (math.isinf(low) and math.isinf(high)):
-        return "not known"
-    if math.isinf(high):
-        return f"≥ {low:.6g}{unit}"
-    if math.isinf(low):
-        return f"≤ {high:.6g}{unit}"
-    if finding.half_width is None:
-        return with_interval(finding.mean, None) + unit
-    return with_ends(finding.mean, low, high) + unit
-
-
-def claim_row(finding: Finding) -> "ClaimRow":
-    """The row of a finding in the figure. Raises ValueError for what can't be drawn."""
-    from research_viz import ClaimRow
-
-    claim = finding.claim
-    side, published, tolerance = claim.side, claim.published, claim.tolerance or 0.0
-    if claim.bound is not None:
-        published = claim.bound
-    elif claim.kind == "ordering":  # the sign alone counts
-        side, published, tolerance = "above", 0.0, 0.0
-    return ClaimRow(
-        name=claim.name,
-        published=published,
-        tolerance=tolerance,
-        mean=finding.mean,
-        interval=finding.interval if finding.n > 1 or _is_censored(finding) else None,
-        values=finding.known_values,
-        verdict=finding.verdict,
-        unit=claim.unit,
-        known_gap=claim.known_gap.value if claim.known_gap else None,
-        side=side,
-        note="; ".join(finding.notes),
-    )
-
-
-def shown_published(claim: Claim) -> str:
-    """What was published, for a table."""
-    unit = f" {claim.unit}" if claim.unit else ""
-    if claim.bound is not None and claim.side:
-        of = f" ({claim.published:g})" if claim.published != claim.bound else ""
-        return f"{claim.side.replace('_', ' ')} {claim.bound:g}{of}{unit}"
-    if claim.kind == "ordering":  # the sign alone counts
-        return f"above 0 ({claim.published:g}){unit}"
-    return f"{claim.published:g} ± {claim.tolerance:g}{unit}"
-
-
-class Readme(NamedTuple):
-    """A paper's README: what stands between the markers, and the text around, markers included."""
-
-    path: Path
-    before: str
-    block: str
-    after: str
-
-
-def read_readme(member: Member) -> Readme:
-    """A paper's README. Raises ClaimsError where it has no place for the table, or isn't UTF-8."""
-    path = member.folder / "README.md"
-    try:
-        text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    except UnicodeDecodeError as error:
-        raise ClaimsError(
-            f"{path}: isn't UTF-8, from byte {error.start} on. Save it as UTF-8"
-        ) from error
-    before, begin, rest = text.partition(BEGIN)
-    block, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest:
-        raise ClaimsError(f"{path}: has no place for the table. Add the lines\n{BEGIN}\n{END}")
-    return Readme(path, before + begin, block, end + after)
-
-
-def readme_block(findings: Sequence[Finding], results: Mapping[str, object]) -> str:
-    """What stands between the markers of a README. results: the content of results.json."""
-    from research_viz import markdown_table
-
-    table = markdown_table(COLUMNS, claims_rows(findings))
-    facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
-    return f"\n\n{table}\n{facts}\n\n"
+from research_train.results.readme import read_readme, readme_block
+from research_train.results.recorded import RESULTS
+from research_train.results.rows import COLUMNS, claim_row, claims_rows
 
 
 def write_report(reproduction: Reproduction) -> list[Path]:

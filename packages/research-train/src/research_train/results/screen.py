@@ -1,10 +1,10 @@
-"""What `reproduce` shows at a terminal while it trains: one table, drawn anew."""
+"""Show `reproduce` at a terminal while it trains, as one table that is updated."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from research_data.shown import printable
+from research_data.shown import table_lines
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -25,16 +25,14 @@ def live_table() -> Iterator[Callable[["Work"], None]]:
 def progress_table(work: "Work") -> "Group":
     """A row a setting, those under way first, and what is left of all."""
     from rich.console import Group
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("runs", "done", "a run", "under way"):
-        table.add_column(column, no_wrap=True, overflow="ellipsis")
-    rows = _rows(work)
-    for row in sorted(rows, key=lambda row: (not row[3], _is_done(row[1]))):
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    return Group(table, Text(_summary(work), style="bold"))
+    rows = sorted(_rows(work), key=lambda row: (not row[3], _is_done(row[1])))
+    head, *lines = table_lines(("runs", "done", "a run", "under way"), rows)
+    parts = (Text(head, "bold"), *map(Text, lines), Text(_summary(work), "bold"))
+    for part in parts:
+        part.no_wrap, part.overflow = True, "ellipsis"
+    return Group(*parts)
 
 
 def _rows(work: "Work") -> list[tuple[str, str, str, str]]:

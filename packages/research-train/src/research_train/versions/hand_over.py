@@ -1,7 +1,4 @@
-"""Which versions of the internal packages a paper runs, and a process that runs them.
-
-The workspace's own code runs where its version is what the paper requires, else the newest release
-that is (releases.py), else nothing. uv itself ignores a specifier on a workspace source.
+"""Start a process under the versions of our packages that a paper requires.
 
 **The hand-over.** `train` and `evaluate` of any version do this and no more: where a release is
 chosen they start themselves again (the same process, interpreter and words, with --paper NAME where
@@ -18,54 +15,27 @@ research_train.launch.train_command and evaluate_command, the modules research_t
 and research_train.fingerprints.
 """
 
-import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn, TypedDict
 
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 from research_data.assets.catalog import show_manifests
-from research_data.errors import UnreadableError
-from research_data.plain_files import read_toml, table_of
 from research_data.shown import brief
-from resolvelib import AbstractProvider, BaseReporter, ResolutionImpossible, Resolver
 
 from research_train.errors import RequirementError
-from research_train.experiment.members import Member, did_you_mean, installed_from
+from research_train.experiment.members import Member
 from research_train.processes.hash_seed import start_again
-from research_train.versions.releases import CACHE, Release, differences, releases, unpacked
-from research_train.versions.requirements import (
-    installed_version,
-    internal_packages,
-    required_by,
-    requirements_of,
-    satisfies,
-)
+from research_train.versions.choice import Choice, choose_versions
+from research_train.versions.releases import CACHE, differences, releases, unpacked
+from research_train.versions.requirements import installed_version, internal_packages
 
 HIDDEN_MANIFESTS = Version("0.2.0.dev0")  # of research-data: older ones see asset.json alone
 VARIABLE = "RESEARCH_RELEASES"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A version of an internal package that runs; release: None where it is the workspace's."""
-
-    name: str
-    version: Version
-    release: Release | None = None
-
-    def requires(self) -> list[Requirement]:
-        """What it requires on this platform."""
-        if self.release is None:
-            return list(requirements_of(self.name))
-        return list(self.release.metadata().applying())
 
 
 def start_under_requirements(member: Member) -> None:
@@ -169,30 +139,6 @@ def without_releases() -> dict[str, str]:
     return environment
 
 
-def choose_versions(member: Member) -> dict[str, Choice]:
-    """The version of each internal package that a member reaches, directly or through others.
-
-    Raises RequirementError: no version there is fits, or a release needs another version of some
-    other package than the lock has.
-    """
-    internal = internal_packages(member.workspace)
-    provider = _Provider(internal)
-    _refuse_what_is_not_there(member, internal)
-    wanted = [
-        _Wanted(requirement, member.distribution)
-        for requirement in required_by(member)
-        if canonicalize_name(requirement.name) in internal
-    ]
-    try:
-        result = Resolver(provider, BaseReporter()).resolve(wanted, max_rounds=10_000)
-    except ResolutionImpossible as error:
-        raise RequirementError(_why_impossible(error, provider, member)) from error
-    for choice in result.mapping.values():
-        if choice.release is not None:
-            _check_others(choice, internal, member.distribution)
-    return dict(sorted(result.mapping.items()))
-
-
 class _Decided(TypedDict):
     paper: str
     pid: int | None
@@ -217,129 +163,3 @@ def _start_again(environment: Mapping[str, str], words: Sequence[str] = ()) -> N
     if words and not any(w == words[0] or w.startswith(f"{words[0]}=") for w in again):
         again += words
     start_again(dict(environment), again)
-
-
-def _refuse_what_is_not_there(member: Member, internal: Mapping[str, Path]) -> None:
-    """A requirement that nothing answers to would be no requirement: a misspelt pin, say."""
-    for requirement in required_by(member):
-        name = canonicalize_name(requirement.name)
-        where = f"{member.folder / 'pyproject.toml'} requires {requirement}"
-        if name in internal and requirement.url:
-            raise RequirementError(f"{where}, which names a place. Write {name}==VERSION instead.")
-        if name not in internal and installed_version(name) is None:
-            raise RequirementError(
-                f"{where}, which is neither in the workspace nor installed."
-                f"{did_you_mean(name, internal) or ' `uv sync` may install it.'}"
-            )
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    requirement: Requirement
-    by: str
-
-    def __str__(self) -> str:
-        return f"{self.by} requires {self.requirement}"
-
-
-class _Provider(AbstractProvider[_Wanted, Choice, str]):
-    """Tells resolvelib what versions there are: the workspace's, then the newest release first."""
-
-    def __init__(self, internal: Mapping[str, Path]):
-        self.internal = internal
-
-    def versions(self, name: str) -> Iterator[Choice]:
-        here = _workspace_version(name, self.internal[name])
-        if here is not None:
-            yield Choice(name, Version(here))
-        for release in releases(self.internal[name]):
-            yield Choice(name, release.version, release)
-
-    def identify(self, requirement_or_candidate: _Wanted | Choice) -> str:
-        if isinstance(requirement_or_candidate, Choice):
-            return requirement_or_candidate.name
-        return canonicalize_name(requirement_or_candidate.requirement.name)
-
-    def get_preference(self, identifier, resolutions, candidates, information, backtrack_causes):  # type: ignore[no-untyped-def]
-        return identifier
-
-    def find_matches(self, identifier, requirements, incompatibilities):  # type: ignore[no-untyped-def]
-        wanted = list(requirements[identifier])
-        excluded = set(incompatibilities[identifier])
-        return (
-            choice
-            for choice in self.versions(identifier)
-            if choice not in excluded and all(self.is_satisfied_by(each, choice) for each in wanted)
-        )
-
-    def is_satisfied_by(self, requirement: _Wanted, candidate: Choice) -> bool:
-        return satisfies(candidate.version, requirement.requirement.specifier)
-
-    def get_dependencies(self, candidate: Choice) -> list[_Wanted]:
-        by = f"{candidate.name} {candidate.version}"
-        return [
-            _Wanted(requirement, by)
-            for requirement in candidate.requires()
-            if canonicalize_name(requirement.name) in self.internal
-        ]
-
-
-def _workspace_version(name: str, folder: Path) -> str | None:
-    """The version of the workspace's own code. Raises RequirementError after a switch of branches.
-
-    An editable install says what its pyproject.toml said when it was last synced.
-    """
-    here = installed_version(name)
-    if here is None or installed_from(importlib.metadata.distribution(name)) != folder.resolve():
-        return here
-    file = folder / "pyproject.toml"
-    try:
-        written = str(table_of(read_toml(file), "project", path=file).get("version"))
-        same = Version(written) == Version(here)
-    except (UnreadableError, InvalidVersion) as error:
-        raise RequirementError(f"{file}: its version can't be read ({error}).") from error
-    if not same:
-        raise RequirementError(
-            f"{folder} is {name} {written} now, and this environment took it for {here} "
-            "when it was last synced. `uv sync` puts that right."
-        )
-    return here
-
-
-def _why_impossible(
-    error: "ResolutionImpossible[_Wanted, Choice]", provider: _Provider, member: Member
-) -> str:
-    wanted = list(dict.fromkeys(cause.requirement for cause in error.causes))
-    parts = [" and ".join(map(str, wanted))]
-    for name in dict.fromkeys(provider.identify(each) for each in wanted):
-        here = installed_version(name) or "none"
-        released = [str(release.version) for release in releases(provider.internal[name])]
-        parts.append(
-            f"the workspace has {name} {here}; released are {', '.join(released) or 'none'}"
-        )
-    return (
-        f"{'; '.join(parts)}. Nothing runs under another version than the one required. "
-        f"Change the requirement in {member.folder / 'pyproject.toml'}, or `research-cli paper "
-        f"pin {member.name} PACKAGE`, which takes the newest release."
-    )
-
-
-def _check_others(choice: Choice, internal: Mapping[str, Path], distribution: str) -> None:
-    """That the lock has what a release requires besides the internal packages."""
-    for requirement in choice.requires():
-        if canonicalize_name(requirement.name) in internal:
-            continue
-        there = installed_version(requirement.name)
-        if there is None:
-            raise RequirementError(
-                f"{choice.name} {choice.version} requires {requirement}, which nothing here "
-                f"installs any more: `uv add --package {distribution} '{requirement}'`"
-            )
-        if not requirement.specifier.contains(there, prereleases=True):
-            raise RequirementError(
-                f"{choice.name} {choice.version} requires {requirement}, and this environment has "
-                f"{requirement.name} {there}. One lock holds one version of it for all "
-                f"papers: constrain it in the root pyproject.toml "
-                f'(constraint-dependencies = ["{requirement}"]) and `uv lock`, or require a newer '
-                f"{choice.name}."
-            )

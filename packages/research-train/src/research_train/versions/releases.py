@@ -1,4 +1,4 @@
-"""Releases of the internal packages: immutable wheels, kept in git beside the code they came from.
+"""Find, verify and unpack the released wheels of our packages.
 
     packages/research-train/releases/research_train-0.1.0-py3-none-any.whl
     packages/research-train/releases/research_train-0.1.0-py3-none-any.whl.sha256
@@ -7,21 +7,19 @@ The second file is what `sha256sum` writes. A paper that requires a released ver
 copy unpacked in the environment (hand_over.py), which is compared with the wheel at every start.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import Version
-from research_data.progress import say
+from research_data.lock import locked
+from research_data.shown import say
 
 from research_train.errors import RequirementError
 from research_train.versions.requirements import Metadata, parse_metadata
@@ -119,7 +117,7 @@ def unpacked(release: Release) -> Path:
     if target.is_dir() and not differences(release.wheel, target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(target.parent):
+    with locked(target.parent / ".lock"):
         if target.is_dir():
             if not (different := differences(release.wheel, target)):
                 return target  # another start has made it meanwhile
@@ -159,13 +157,6 @@ def differences(wheel: Path, folder: Path) -> list[str]:
             if name not in there or (folder / name).read_bytes() != archive.read(name)
         ]
     return sorted({*changed, *(there - set(expected))})
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _from_git(file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Which versions would run: what a paper requires of the internal packages, and all it depends on.
+"""Read what a paper requires of our packages, and all that it depends on.
 
 uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 `{ workspace = true }` would silently run whatever lies in the workspace. It is checked here.
@@ -12,21 +12,20 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-from packaging.requirements import InvalidRequirement, Requirement
+from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-from research_data.errors import UnreadableError
-from research_data.plain_files import read_toml, table_of
-from research_data.shown import brief
 
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member
+from research_train.experiment.pyproject import read_pyproject
+from research_train.experiment.workspace_members import member_folders
 
 
 def internal_packages(workspace: Path) -> dict[str, Path]:
     """Distribution name -> folder of every shared package of the workspace."""
-    return {p.parent.name: p.parent for p in sorted(workspace.glob("packages/*/pyproject.toml"))}
+    return {folder.name: folder for folder in member_folders(workspace, "package")}
 
 
 def reached_packages(member: Member) -> dict[str, str]:
@@ -72,7 +71,7 @@ def workspace_packages(member: Member) -> list[str]:
         name = canonicalize_name(waiting.pop().name)
         if name in internal and name not in reached:
             reached.add(name)
-            waiting += _declared(internal[name] / "pyproject.toml")
+            waiting += read_pyproject(internal[name]).requirements
     return sorted(reached)
 
 
@@ -122,31 +121,13 @@ def requirements_of(
 
 
 def required_by(member: Member) -> list[Requirement]:
-    """What a member requires: as its pyproject.toml says now, synced or not."""
-    file = member.folder / "pyproject.toml"
-    if not file.is_file():  # installed from a wheel
+    """What a member requires: as its pyproject.toml says now, synced or not.
+
+    Raises RequirementError, UnreadableError.
+    """
+    if not (member.folder / "pyproject.toml").is_file():  # installed from a wheel
         return list(requirements_of(member.distribution))
-    return _declared(file)
-
-
-def _declared(file: Path) -> list[Requirement]:
-    """The dependencies in a pyproject.toml that apply here. Raises RequirementError."""
-    try:
-        listed = table_of(read_toml(file), "project", path=file).get("dependencies", [])
-    except UnreadableError as error:
-        raise RequirementError(f"{file}: can't be read ({error.reason})") from error
-    if not isinstance(listed, list) or not all(isinstance(text, str) for text in listed):
-        raise RequirementError(f"{file}: project.dependencies is {brief(listed)}: a list of texts")
-    requirements = []
-    for text in listed:
-        try:
-            requirements.append(Requirement(text))
-        except InvalidRequirement as error:
-            reason = str(error).splitlines()[0]  # the others draw an arrow below the text
-            raise RequirementError(
-                f"{file}: {text!r} is no requirement: {reason}. Write it like 'research-data>=0.1'."
-            ) from error
-    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return member.pyproject.requirements
 
 
 def installed_version(name: str) -> str | None:

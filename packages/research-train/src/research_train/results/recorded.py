@@ -1,4 +1,4 @@
-"""results.json of a paper: what `reproduce` recorded, and what its values give today."""
+"""Read a paper's results.json and judge its recorded values again."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 from research_data.errors import ResearchError
+from research_data.shown import counted
+
 from research_train.claims.claim import (
     Censored,
     Claim,
@@ -17,8 +19,8 @@ from research_train.claims.claim import (
 )
 from research_train.errors import ClaimsError
 from research_train.experiment.members import Member
-from research_train.results.report import RESULTS
 
+RESULTS = "results.json"
 NO_EVIDENCE = "no evidence"
 STALE = "stale"
 
@@ -147,9 +149,8 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
         )
     count = len(recorded.values)
     if count not in claim.planned:
-        seeds = f"{count} seed{'' if count == 1 else 's'}"
         planned = " or ".join(map(str, claim.planned))
-        doubts.append(f"has values of {seeds}, and claims.yaml asks for {planned}")
+        doubts.append(f"has values of {counted(count, 'seed')}, and claims.yaml asks for {planned}")
     finding = None
     try:
         set_after = recorded.set_at.after_runs if recorded.set_at else None

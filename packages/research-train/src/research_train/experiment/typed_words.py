@@ -1,4 +1,4 @@
-"""Words of a command line typed by their key: `text=a #b` is text where the key wants text.
+"""Give a command-line word the type of its config key: a number, a list, or text as it stands.
 
 | the key wants | `key=WORD` is |
 |---|---|

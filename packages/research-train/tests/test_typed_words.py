@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 from research_train import ConfigError, ConfigSection
-from research_train.experiment.words import annotation_at, typed
+from research_train.experiment.typed_words import annotation_at, typed
 from research_train.experiment.yaml_file import parse_yaml
 
 

@@ -1,0 +1,25 @@
+"""The lock of an asset's folder, so that one process at a time changes it."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from research_data.errors import StorageError
+from research_data.lock import locked
+
+
+def lock_file(folder: Path) -> Path:
+    """The file beside an asset's folder, there or not, whose lock is the folder's."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def locked_folder(folder: Path, quiet: bool = True) -> AbstractContextManager[None]:
+    """Hold the lock of an asset's folder, there or not. Raises StorageError.
+
+    quiet: say nothing where another process holds it and this one waits.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(folder, error) from error
+    waiting = f"{folder.name}: another process is at work on it; waiting"
+    return locked(lock_file(folder), "" if quiet else waiting)

@@ -1,0 +1,76 @@
+"""Locks between processes, which the system releases when their holder dies."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+from weakref import WeakSet
+
+from research_data.errors import StorageError
+from research_data.shown import say
+
+PAUSE = 0.05  # seconds between two tries
+
+
+@contextmanager
+def locked(file: Path, waiting: str = "") -> Iterator[None]:
+    """Hold a file's lock, once no other process does; the file itself stays.
+
+    waiting: a line for stderr where another process holds it. Raises StorageError.
+    """
+    held = try_lock(file)
+    if held is None:
+        if waiting:
+            say(waiting)
+        held = _opened(file)
+        fcntl.flock(held, fcntl.LOCK_EX)
+    with held:
+        yield
+
+
+def try_lock(file: Path, shared: bool = False, patience: float = 0.0) -> IO[str] | None:
+    """The file with its lock, or None where another process holds it. `close()` frees it.
+
+    The file is made where it is missing; what its holder writes into it, others can read. shared:
+    a lock that many can hold at a time, and none beside the other kind. patience: seconds to go on
+    trying. Raises StorageError.
+    """
+    opened = _opened(file)
+    last = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(opened, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= last:
+                opened.close()
+                return None
+            time.sleep(PAUSE)
+        except OSError as error:  # a file system without locks
+            opened.close()
+            raise StorageError(file, error) from error
+        else:
+            return opened
+
+
+def _opened(file: Path) -> IO[str]:
+    try:
+        opened = file.open("a+", encoding="utf-8")
+    except OSError as error:
+        raise StorageError(file, error) from error
+    _open_locks.add(opened)
+    return opened
+
+
+def _close_locks() -> None:
+    """A forked process, a DataLoader's worker say, holds no lock: it is free when the process
+    that took it dies, though its workers live on for seconds.
+    """
+    for file in _open_locks:
+        file.close()
+
+
+_open_locks: WeakSet[IO[str]] = WeakSet()
+os.register_at_fork(after_in_child=_close_locks)

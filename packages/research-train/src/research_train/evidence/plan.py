@@ -1,0 +1,188 @@
+"""Plan the runs that a paper's claims need: settings, seeds and fingerprints."""
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from research_train.claims.claim import Claim, Claims, read_claims
+from research_train.claims.file import CLAIMS
+from research_train.errors import ClaimsError, CommandError
+from research_train.evidence.carried import Candidate, candidates, origins, read_carried
+from research_train.evidence.trainings import NeededRun, Setting
+from research_train.experiment.config_values import COMMAND_LINE
+from research_train.experiment.members import Member, did_you_mean
+from research_train.history.table import runs
+from research_train.processes.children import output_of
+from research_train.record.record import was_lengthened
+from research_train.record.summary import RunSummary, seal_state
+
+QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What claims rest on: fingerprint of every setting, and the seeds of every claim."""
+
+    member: Member
+    claims: Claims
+    chosen: list[Claim]
+    settings: dict[str, dict[str, Setting]]  # claim -> group -> setting
+    seeds: dict[str, int]
+    fingerprints: dict[Setting, str]
+    configs: dict[Setting, dict[str, Any]]
+    assets: dict[Setting, dict[str, str]]
+
+    def extended(self, claims: Iterable[Claim]) -> "Plan":
+        """The same with as many seeds of these claims as they are extended to."""
+        more = {claim.name: claim.extend_to for claim in claims if claim.extend_to}
+        return replace(self, seeds={**self.seeds, **more})
+
+    def needed(self) -> list[NeededRun]:
+        """Every run that is needed, and the evidence there is for it by now."""
+        there = [run for run in runs(self.member.name) if run.record]
+        carried = read_carried(self.member.name)
+        wanted = dict.fromkeys(
+            (setting, seed)
+            for claim in self.chosen
+            for setting in self.settings[claim.name].values()
+            for seed in range(self.seeds[claim.name])
+        )
+        return [
+            _needed(setting, seed, origins(carried, self.fingerprints[setting]), there)
+            for setting, seed in wanted
+        ]
+
+    def older_evidence(self, needed: Sequence[NeededRun]) -> list[Candidate]:
+        """Runs of older code that may stand for the present one, if a replay says so."""
+        there = runs(self.member.name)
+        return candidates(needed, self.fingerprints, self.configs, self.assets, there)
+
+
+def plan_runs(
+    member: Member, names: Sequence[str] = (), seeds: int | None = None, quick: bool = False
+) -> Plan:
+    """What the claims of these names (all by default) rest on.
+
+    seeds: in place of what each claim says, where it isn't deterministic. quick: a smoke test.
+    Raises ClaimsError, and what the paper's own config and data raise.
+    """
+    claims = read_claims(member.folder)
+    chosen = _chosen(member, claims, names)
+    if quick:
+        chosen = [claim.model_copy(update={"seeds": 1, "extend_to": None}) for claim in chosen]
+    if seeds == 1 and (several := [claim.name for claim in chosen if claim.seeds > 1]):
+        raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
+    settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
+    every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
+    try:
+        answers = dict(zip(every, _fingerprints(member, every), strict=True))
+    except ClaimsError as error:
+        raise ClaimsError(_placed(str(error), member, chosen)) from error
+    fingerprints = {setting: answer["fingerprint"] for setting, answer in answers.items()}
+    for claim in () if quick else chosen:  # in a smoke test all have the same steps
+        _groups_differ(member, claim, settings[claim.name], fingerprints)
+    return Plan(
+        member,
+        claims,
+        chosen,
+        settings,
+        {claim.name: 1 if claim.seeds == 1 else seeds or claim.seeds for claim in chosen},
+        fingerprints,
+        {setting: answer["config"] for setting, answer in answers.items()},
+        {setting: answer["assets"] for setting, answer in answers.items()},
+    )
+
+
+def _chosen(member: Member, claims: Claims, names: Sequence[str]) -> list[Claim]:
+    known = {claim.name: claim for claim in claims.claims}
+    for name in names:
+        if name not in known:
+            raise ClaimsError(
+                f"{member.name} makes no claim {name!r}.{did_you_mean(name, known)} "
+                f"It makes: {', '.join(known)}"
+            )
+    return [known[name] for name in dict.fromkeys(names)] if names else list(known.values())
+
+
+def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
+    """Group -> what its runs are of."""
+    experiment = member.experiment(claim.experiment).name
+    if not quick:
+        return {
+            group: Setting(experiment, tuple(words)) for group, words in claim.overrides.items()
+        }
+    short = tuple(word.partition("=")[0] + "=" for word in QUICK)
+    return {
+        group: Setting(experiment, (*(w for w in words if not w.startswith(short)), *QUICK))
+        for group, words in claim.overrides.items()
+    }
+
+
+def _placed(message: str, member: Member, claims: Sequence[Claim]) -> str:
+    """What is wrong with a word of `overrides`, told of where it stands: no command line has it."""
+    if not message.startswith(COMMAND_LINE):
+        return message
+    named = [
+        claim.name
+        for claim in claims
+        for words in claim.overrides.values()
+        if any(word in message or repr(word.partition("=")[0]) in message for word in words)
+    ]
+    where = f": claim {', '.join(dict.fromkeys(named))}" if named else ""
+    return f"{member.folder / CLAIMS}{where}: overrides{message.removeprefix(COMMAND_LINE)}"
+
+
+def _groups_differ(
+    member: Member,
+    claim: Claim,
+    settings: Mapping[str, Setting],
+    fingerprints: Mapping[Setting, str],
+) -> None:
+    """Raises ClaimsError for two groups that are the same runs: their ratio is always 1."""
+    for (one, first), (other, second) in combinations(settings.items(), 2):
+        if fingerprints[first] == fingerprints[second]:
+            raise ClaimsError(
+                f"{member.folder / CLAIMS}: claim {claim.name}: overrides: the groups {one!r} and "
+                f"{other!r} are the same runs: nothing they set apart changes a number"
+            )
+
+
+def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Fingerprint, config and data of each, told by the versions that the paper runs."""
+    asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
+    module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
+    try:
+        told = output_of([sys.executable, *module], given=json.dumps(asked).encode())
+    except CommandError as error:
+        raise ClaimsError(error.said.rpartition("error: ")[2] or str(error)) from error
+    return list(json.loads(told))
+
+
+def _needed(
+    setting: Setting, seed: int, fingerprints: Sequence[str], there: Sequence[RunSummary]
+) -> NeededRun:
+    """The newest completed run of this setting and seed whose seal fits, else one to go on with.
+
+    fingerprints: of the present code, and of those whose evidence was carried to it.
+    """
+    same = [run for run in there if run.record and run.record.fingerprint in fingerprints]
+    of_seed = [
+        run
+        for run in same
+        if run.record and run.record.seed == seed and not was_lengthened(run.record)
+    ]
+    edited: list[RunSummary] = []
+    for run in of_seed:
+        if run.status != "completed":
+            continue
+        if seal_state(run) == "fits":
+            return NeededRun(setting, seed, run, edited=edited)
+        edited.append(run)
+    of_code = (run for run in of_seed if run.record and run.record.fingerprint == fingerprints[0])
+    resume = next((run for run in of_code if run.status == "interrupted"), None)
+    took = [run.seconds for run in same if run.status == "completed"]
+    seconds = took[0] if took else None
+    return NeededRun(setting, seed, resume=resume, seconds=seconds, edited=edited)

@@ -1,0 +1,190 @@
+"""Read a pyproject.toml as typed values.
+
+Each value is understood when it is asked for, so that a mistake in one stops only what needs it.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
+from research_data.assets.needs import HubNeed, hub_needs
+from research_data.errors import UnreadableError, UsageError
+from research_data.plain_files import read_toml, table_of
+from research_data.shown import brief
+
+from research_train.errors import MemberError, RequirementError
+
+GROUP = "research.experiments"  # of entry points
+
+
+@dataclass(frozen=True)
+class Pyproject:
+    """A pyproject.toml that was read; a value that isn't there is empty or None.
+
+    The properties raise UnreadableError where a table is something else, RequirementError for a
+    wrong version or requirement, UsageError for a wrong group of them, MemberError for what is
+    wrong under [tool.research].
+    """
+
+    file: Path
+    content: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """What uv calls it, `paper-mnist1d`. Raises UnreadableError where there is none."""
+        name = self._project.get("name")
+        if not isinstance(name, str) or not name:
+            raise UnreadableError(self.file, '[project] has no name. Write `name = "..."` there.')
+        return name
+
+    @property
+    def version(self) -> Version:
+        """Its version."""
+        version = str(self._project.get("version", ""))
+        try:
+            return Version(version)
+        except InvalidVersion as error:
+            raise RequirementError(
+                f"{self.file}: version is {version!r}. Write one like '0.1.0.dev0': a release "
+                "takes its number from it."
+            ) from error
+
+    @property
+    def description(self) -> str:
+        """What it is, in a line."""
+        return str(self._project.get("description", ""))
+
+    @property
+    def dependencies(self) -> list[str]:
+        """What it requires, as it is written."""
+        listed = self._project.get("dependencies", [])
+        if not _is_list_of_texts(listed):
+            raise RequirementError(
+                f"{self.file}: project.dependencies is {brief(listed)}: write a list of texts"
+            )
+        return list(listed)
+
+    @property
+    def requirements(self) -> list[Requirement]:
+        """What it requires on this platform."""
+        try:
+            return _applying(self.dependencies)
+        except InvalidRequirement as error:
+            raise RequirementError(f"{self.file}: {error}") from error
+
+    @property
+    def group_requirements(self) -> list[Requirement]:
+        """What its dependency groups list for this platform."""
+        requirements = []
+        for name, group in self._table("dependency-groups").items():
+            if not isinstance(group, list):
+                raise UsageError(f"{self.file}: group {name} is {brief(group)}: write a list")
+            # An entry that is no text includes another group, which is among them itself.
+            texts = [text for text in group if isinstance(text, str)]
+            try:
+                requirements += _applying(texts)
+            except InvalidRequirement as error:
+                raise UsageError(f"{self.file}: group {name}: {error}") from error
+        return requirements
+
+    @property
+    def sources(self) -> set[str]:
+        """The distributions that [tool.uv.sources] says where to take from."""
+        return {canonicalize_name(name) for name in self._table("tool", "uv", "sources")}
+
+    @property
+    def experiments(self) -> dict[str, str]:
+        """Name of each experiment -> the module that holds it."""
+        return dict(self._table("project", "entry-points", GROUP))
+
+    @property
+    def title(self) -> str:
+        """The paper's title."""
+        return self._text("title")
+
+    @property
+    def authors(self) -> str:
+        """The paper's authors, in a line; they may be written as a list of texts."""
+        authors = self._research.get("authors")
+        return ", ".join(authors) if _is_list_of_texts(authors) else self._text("authors")
+
+    @property
+    def arxiv(self) -> str:
+        """The paper's identifier at arXiv."""
+        return self._text("arxiv")
+
+    @property
+    def year(self) -> int | None:
+        """The year in which the paper appeared."""
+        year = self._research.get("year")
+        if year is not None and type(year) is not int:
+            raise MemberError(f"{self._where} year = {brief(year)}: write a number")
+        return year
+
+    @property
+    def hub_needs(self) -> list[HubNeed]:
+        """The datasets, then the models of the hub that it needs."""
+        research = self._research
+        try:
+            return [*hub_needs("dataset", research), *hub_needs("model", research)]
+        except UsageError as error:
+            raise MemberError(f"{self._where} {error}") from error
+
+    @property
+    def generated(self) -> dict[str, str]:
+        """Name of each dataset that its code makes -> MODULE:ATTRIBUTE."""
+        table = self._research.get("generated", {})
+        if not isinstance(table, dict):
+            raise MemberError(f"{self._where} generated = {brief(table)}: write a table")
+        return {name: str(where) for name, where in table.items()}
+
+    @property
+    def _where(self) -> str:
+        return f"{self.file}: [tool.research]"
+
+    @property
+    def _project(self) -> dict[str, Any]:
+        return self._table("project")
+
+    @property
+    def _research(self) -> dict[str, Any]:
+        try:
+            return self._table("tool", "research")
+        except UnreadableError as error:
+            raise MemberError(str(error)) from error
+
+    def _table(self, *names: str) -> dict[str, Any]:
+        return table_of(self.content, *names, path=self.file)
+
+    def _text(self, key: str) -> str:
+        text = self._research.get(key, "")
+        if not isinstance(text, str):
+            raise MemberError(f"{self._where} {key} = {brief(text)}: write text")
+        return text
+
+
+def read_pyproject(folder: Path) -> Pyproject:
+    """The pyproject.toml of a folder. Raises UnreadableError."""
+    file = folder / "pyproject.toml"
+    return Pyproject(file, read_toml(file))
+
+
+def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
+
+
+def _applying(texts: list[str]) -> list[Requirement]:
+    """The requirements for this platform. Raises InvalidRequirement, which says the text."""
+    requirements = []
+    for text in texts:
+        try:
+            requirements.append(Requirement(text))
+        except InvalidRequirement as error:
+            reason = str(error).splitlines()[0]  # the others draw an arrow below the text
+            raise InvalidRequirement(
+                f"{text!r} is no requirement: {reason}. Write it like 'research-data>=0.1'."
+            ) from error
+    return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]

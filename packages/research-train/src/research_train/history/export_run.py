@@ -1,0 +1,153 @@
+"""Export a run as one file, without trackers and secrets."""
+
+import tarfile
+from pathlib import Path
+from typing import Literal
+
+from research_data.assets.manifest import FileEntry, check_file_names
+from research_data.assets.tar_archive import (
+    export_target,
+    write_archive,
+)
+from research_data.assets.verify import sha256_of
+from research_data.progress import BytesProgress
+from research_data.shown import say
+
+from research_train.code.archive import LARGEST_FILE, shown_name
+from research_train.code.secret_files import holds_secret, is_secret_name
+from research_train.errors import RunError
+from research_train.history.run_archive import (
+    MANIFEST,
+    Manifest,
+    refuse_damaged_weights,
+    source_name,
+)
+from research_train.history.unpacked_code import find_archive
+from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS, RECORD
+from research_train.record.record import (
+    RunRecord,
+    checkpoint_folders,
+)
+from research_train.record.summary import RunSummary, seal_state
+
+TRACKERS = ("tensorboard", "wandb")
+
+Checkpoints = Literal["last", "all", "none"]
+
+
+def export_run(
+    run: RunSummary,
+    path: Path = Path(),
+    checkpoints: Checkpoints = "last",
+    *,
+    quiet: bool = False,
+) -> Path:
+    """Write a run that has ended as one file; path is the file, or the folder for it.
+
+    checkpoints: of `none` the last one's manifest is there all the same: the seal covers it, and it
+    says what the weights were. Returns the file. Raises UsageError when it exists or its folder
+    doesn't, RunError when the run is at work, or it or its code is damaged, StorageError.
+    """
+    record = _sound_record(run)
+    target = export_target(path, f"{run.id}.tar")
+    source = find_archive(record.source)
+    names = _run_files(run.folder, checkpoints)
+    if unnamed := [name for name in names if shown_name(name) != name]:
+        shown = ", ".join(map(shown_name, unnamed))
+        say(f"warning: not exported, since their names aren't UTF-8: {shown}")
+        names = [name for name in names if name not in unnamed]
+    secrets = [name for name in names if _is_secret(run.folder, name)]
+    if secrets:
+        shown = ", ".join(map(shown_name, secrets))
+        say(f"warning: not exported, as secrets: {shown}")
+    if within := _secrets_in(source):  # archived before they were left out, or tracked by git
+        shown = ", ".join(map(shown_name, within))
+        say(
+            f"warning: the code of {run.id} holds what may be secrets, and its sha256 is in the "
+            f"record, so it is exported whole: {shown}. Look at them before you hand the file on."
+        )
+    files = {f"run/{name}": run.folder / name for name in names if name not in secrets}
+    files[source_name(record.source)] = source
+    check_file_names(files)
+    size = sum(file.stat().st_size for file in files.values())
+    with BytesProgress(f"export {run.id}", 2 * size, quiet) as progress:
+        entries = {
+            name: FileEntry(size=file.stat().st_size, sha256=sha256_of(file, progress.update))
+            for name, file in sorted(files.items())
+        }
+        refuse_damaged_weights(run.folder, entries, "exported")
+        manifest = Manifest(paper=record.paper, run=record.id, source=record.source, files=entries)
+        content = manifest.model_dump_json(indent=1).encode() + b"\n"
+        write_archive(
+            target,
+            (MANIFEST, content),
+            {name: (files[name], entry) for name, entry in entries.items()},
+            progress.update,
+            lambda name, wrong: RunError(f"{files[name]} {wrong}. It was changed: export again."),
+        )
+    return target
+
+
+def _sound_record(run: RunSummary) -> RunRecord:
+    if run.record is None:
+        raise RunError(f"{run.folder / RECORD}: {run.problem}")
+    if run.status == "running":
+        raise RunError(f"{run.id} is running: it can't be exported before it has ended")
+    if run.record.id != run.id:
+        raise RunError(f"{run.folder} was copied by hand: its record is of {run.record.id}")
+    if seal_state(run) == "broken":
+        raise RunError(
+            f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
+            "after its end. It is no evidence, so it isn't exported; put back what was changed."
+        )
+    return run.record
+
+
+def _run_files(folder: Path, checkpoints: Checkpoints) -> list[str]:
+    """The names of the files to export: nothing hidden, linked, or of trackers."""
+    names = [
+        file.relative_to(folder)
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and not file.is_symlink()
+    ]
+    last = {each.name for each in checkpoint_folders(folder)[-1:]}
+    kept = []
+    for name in names:
+        if name.parts[0] in TRACKERS or any(part.startswith(".") for part in name.parts):
+            continue
+        if name.parts[0] == CHECKPOINTS:
+            if not name.parts[1].startswith("step-"):
+                continue  # set aside by a resume
+            if checkpoints != "all" and name.parts[1] not in last:
+                continue
+            if checkpoints == "none" and name.name != MANIFEST:
+                continue
+        kept.append(name.as_posix())
+    return kept
+
+
+def _is_secret(folder: Path, name: str) -> bool:
+    """Whether a file of the run, beside those that make it one, holds a secret."""
+    if name in (RECORD, CONFIG, METRICS) or name.startswith(f"{CHECKPOINTS}/"):
+        return False
+    file = folder / name
+    if is_secret_name(name):
+        return True
+    return file.stat().st_size <= LARGEST_FILE and holds_secret(file.read_bytes())
+
+
+def _secrets_in(archive: Path) -> list[str]:
+    """The files of an archive of code that are secrets by their name or content."""
+    with tarfile.open(archive) as stored:
+        return [
+            entry.name
+            for entry in stored
+            if entry.isfile()
+            and (
+                is_secret_name(entry.name)
+                or (
+                    (opened := stored.extractfile(entry)) is not None
+                    and holds_secret(opened.read())
+                )
+            )
+        ]

@@ -1,0 +1,90 @@
+"""Find a run by its id, its name or how these begin; or the newest one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from research_data import get_outputs_dir
+from research_data.progress import say
+
+from research_train.errors import RunError
+from research_train.experiment.members import did_you_mean
+from research_train.record.folders import RECORD, all_run_folders, run_folders, run_label
+from research_train.record.record import Status
+from research_train.record.summary import RunSummary, record_of, summarise
+
+
+def find_run(paper: str, text: str) -> Path:
+    """The folder of a run of a paper, named as for `find_any_run`; `OTHER/ID` names another's.
+
+    Raises RunError when there is none, or several.
+    """
+    return _find(text, paper)
+
+
+def find_any_run(text: str) -> RunSummary:
+    """A run of any paper: its id, how that begins, its name, `paper/id`, or its folder.
+
+    Raises RunError when there is none, or several; a whole id comes before a beginning.
+    """
+    return summarise(_find(text, None))
+
+
+def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | None:
+    """The newest run of an experiment that is in one of the statuses."""
+    for folder in reversed(run_folders(paper)):
+        run = summarise(folder)
+        try:
+            record = record_of(run)
+        except RunError as error:
+            say(f"warning: {error}")
+            continue
+        if record.experiment == experiment and run.status in statuses:
+            return folder
+    return None
+
+
+def newest_run() -> RunSummary:
+    """The newest run at work, else the newest of all. Raises RunError when there is none."""
+    every = [run for run in map(summarise, all_run_folders()) if run.record]
+    if not every:
+        raise RunError(f"there is no run yet in {get_outputs_dir()}")
+    return max(every, key=lambda run: (run.status == "running", run.started))
+
+
+def _find(text: str, paper: str | None) -> Path:
+    """The folder of the run that is meant: of one paper, or of any."""
+    typed = Path(text).expanduser()
+    if (typed / RECORD).is_file():
+        return typed.resolve()
+    every = all_run_folders()
+    folders = [folder for folder in every if paper in (None, folder.parent.name)]
+    other, _, last = text.rstrip("/").rpartition("/")
+    # A name may hold a slash, so that the whole text is looked for as well.
+    candidates = [(folder, text) for folder in folders]
+    candidates += [(folder, last) for folder in every if folder.parent.name == other]
+    tests: list[Callable[[Path, str], bool]] = [
+        lambda folder, words: folder.name == words,
+        lambda folder, words: (
+            folder.name.startswith(words) or f"-{run_label(words)}-seed" in folder.name
+        ),
+        lambda folder, words: words in _names_in_record(folder),
+    ]
+    for test in tests if last else []:
+        matching = dict.fromkeys(folder for folder, words in candidates if test(folder, words))
+        if len(matching) == 1:
+            return next(iter(matching))
+        if matching:
+            shown = [f"{run.parent.name}/{run.name}" for run in matching]
+            raise RunError(
+                f"{text!r} could be any of {len(shown)} runs: {', '.join(shown[:5])}"
+                + (", ..." if len(shown) > 5 else "")
+            )
+    known = [folder.name for folder in folders]
+    newest = f" The newest is {max(known)}." if known else " There is none yet."
+    where = get_outputs_dir() / (paper or "")
+    raise RunError(f"no run {text!r} in {where}.{did_you_mean(last, known) or newest}")
+
+
+def _names_in_record(folder: Path) -> tuple[str | None, ...]:
+    record = summarise(folder).record
+    return (record.id, record.name) if record else ()

@@ -1,0 +1,54 @@
+"""Read the config of a recorded run, from config.yaml or its copy in run.json.
+
+config.yaml is the truth: it is what trains, what the seal covers, and what is read where the record
+has no copy (research-train 0.1.0 wrote none) or the copy isn't one, because either was changed.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from research_data.durable import write_bytes
+
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.yaml_file import dump_yaml, read_yaml
+from research_train.record.folders import CONFIG
+from research_train.record.record import RunRecord
+
+
+def write_config(folder: Path, record: RunRecord, config: TrainConfig) -> None:
+    """Write config.yaml of a run folder, and its copy into the record. Raises StorageError."""
+    values = config.model_dump(mode="json")
+    text = dump_yaml(values).encode()
+    write_bytes(folder / CONFIG, text)
+    try:
+        record.config, record.config_sha256 = values, _digest(text, values)
+    except ValueError:  # not every reader of JSON knows Infinity
+        record.config = record.config_sha256 = None
+
+
+def read_resolved_config(folder: Path, record: RunRecord | None) -> dict[str, object]:
+    """The config of a run folder under dotted keys, `optimizer.lr`. Raises ConfigError."""
+    if record is not None and record.config is not None:
+        try:
+            text = (folder / CONFIG).read_bytes()
+        except OSError:
+            text = b""  # read again below, where the reason is told
+        if record.config_sha256 == _digest(text, record.config):
+            return dict(_flattened(record.config, ""))
+    return dict(_flattened(read_yaml(folder / CONFIG), ""))
+
+
+def _digest(text: bytes, values: Mapping[str, object]) -> str:
+    """sha256 of both, so that neither is changed without the other. Raises ValueError: Infinity."""
+    copy = json.dumps(values, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text + copy.encode()).hexdigest()
+
+
+def _flattened(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+    for key, value in values.items():
+        if isinstance(value, dict) and value:
+            yield from _flattened(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value

@@ -1,0 +1,189 @@
+"""Open a recorded run, see what has changed since, and make it ready to go on."""
+
+import json
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from research_data.durable import write_bytes
+
+from research_train.code.archive import changed_files
+from research_train.code.fingerprint import fingerprint
+from research_train.errors import RunError
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
+from research_train.experiment.members import Experiment
+from research_train.record.finding import find_run, last_run
+from research_train.record.folders import (
+    CHECKPOINTS,
+    CONFIG,
+    METRICS,
+    code_archive,
+)
+from research_train.record.record import (
+    Status,
+    compute_seal,
+    read_record,
+)
+from research_train.record.resolved_config import write_config
+from research_train.record.run import Run
+from research_train.record.start import new_attempt, present_code
+from research_train.state.phases import lines_before
+from research_train.versions.requirements import (
+    dependency_closure,
+    workspace_packages,
+)
+
+
+def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status]) -> Run:
+    """A recorded run of an experiment, with its own config.
+
+    text: its id, the beginning of one, or its folder; by default the newest in one of the statuses.
+    Raises RunError when there is none, or it is of another experiment or damaged.
+    """
+    paper = experiment.member.name
+    folder = find_run(paper, text) if text else last_run(paper, experiment.name, statuses)
+    if folder is None:
+        raise RunError(f"no run of {experiment.name} is {' or '.join(statuses)}")
+    record = read_record(folder)
+    if (record.paper, record.experiment) != (paper, experiment.name):
+        raise RunError(f"{folder}: is a run of {record.experiment}, not of {experiment.name}")
+    return Run(folder, record, load_config(experiment, file=folder / CONFIG))
+
+
+def resume_run(
+    run: Run,
+    experiment: Experiment,
+    config: TrainConfig,
+    command: Sequence[str] = (),
+    any_code: bool = False,
+) -> None:
+    """Make an ended run ready to go on in its folder, with config in place of its own.
+
+    Raises RunError: another process is at work on it, or its code, data or packages have changed
+    since (any_code allows that; the record then has no fingerprint and holds the present code).
+    """
+    if run.record.status == "completed" and run.record.seal != compute_seal(run.folder, run.record):
+        raise RunError(
+            f"{run.folder}: its seal is gone or doesn't fit: record, config.yaml, metrics.jsonl or "
+            "weights were changed after it ended, so a new seal would be false. Start a new run."
+        )
+    changed = _trains_otherwise(run, experiment)
+    if changed and not any_code:
+        raise RunError(
+            f"{run.record.id} can't go on, because what it runs has changed since:\n  "
+            + "\n  ".join(what_changed(run, experiment))
+            + "\nPut that back, or start a new run, or add --any-code to continue anyway: the run "
+            "is then evidence for no version of the code."
+        )
+    run.hold()
+    try:
+        _reopen(run, experiment, config, command, changed)
+    except BaseException:
+        run.release()
+        raise
+
+
+def has_changed(run: Run, experiment: Experiment) -> bool:
+    """Whether anything of the experiment isn't as it was: what trains, or other code beside it."""
+    return _trains_otherwise(run, experiment) or bool(_changed_files(run, experiment))
+
+
+def _trains_otherwise(run: Run, experiment: Experiment) -> bool:
+    """Whether the experiment is no longer the one that the run was of: code, packages or data."""
+    return fingerprint(experiment, run.config, run.record.assets) != run.record.fingerprint
+
+
+def _changed_files(run: Run, experiment: Experiment) -> list[str]:
+    archive = code_archive(run.record.source)
+    packages = workspace_packages(experiment.member)
+    return changed_files(experiment.member, packages, archive) if archive.is_file() else []
+
+
+def what_changed(run: Run, experiment: Experiment) -> list[str]:
+    """The files and packages that differ from those of a run, at most ten files."""
+    files = _changed_files(run, experiment)
+    versions = dependency_closure(experiment.member)
+    moved = [
+        f"{name} {then} -> {versions.get(name, 'not installed')}"
+        for name, then in run.record.packages.items()
+        if versions.get(name) != then
+    ]
+    return [*files[:10], *moved] or [
+        "its config.yaml, a package that those it names depend on, or how fingerprints are made: "
+        "it was recorded by another research-train"
+    ]
+
+
+def _reopen(
+    run: Run, experiment: Experiment, config: TrainConfig, command: Sequence[str], changed: bool
+) -> None:
+    """Turn the record, held by this process, back into one of a running run."""
+    record = run.record
+    if read_record(run.folder) != record:
+        raise RunError(f"{record.id} was changed by another process just now. Look at it again.")
+    record.fingerprint = None if changed else fingerprint(experiment, config, record.assets)
+    for name, value in present_code(experiment.member).items():
+        setattr(record, name, value)
+    record.status, record.ended, record.error, record.seal = "running", None, None, None
+    record.metrics = {}
+    before, ran = record.attempts[-1].environment, record.attempts[-1].packages
+    record.attempts.append(new_attempt(command, experiment.member))
+    record.attempts[-1].changed = _changed_keys(run.config, config)
+    now = record.attempts[-1].environment
+    if differences := [
+        f"{name} {then} -> {getattr(now, name, None)}"
+        for name, then in before
+        if then != getattr(now, name, None)
+        and not (name == "hash_seed" and then is None)  # not recorded yet
+    ]:
+        print(
+            f"warning: not the same machine ({', '.join(differences)}): last bits may differ",
+            file=sys.stderr,
+        )
+    runs = record.attempts[-1].packages
+    if moved := [f"{k} {ran[k]} -> {runs[k]}" for k in runs if k in ran and ran[k] != runs[k]]:
+        print(f"warning: it goes on under other versions: {', '.join(moved)}", file=sys.stderr)
+    run.config = config
+    run.resume_from = run.last_checkpoint()
+    _set_aside(run)
+    run.lines = _cut_metrics(run.folder / METRICS, run.resume_from)
+    run.replaying = run.resume_from is not None
+    write_config(run.folder, record, config)
+    run.save()
+
+
+def _changed_keys(then: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
+    """The keys that aren't as they were -> both values."""
+    before, after = then.model_dump(mode="json"), now.model_dump(mode="json")
+    return {
+        key: [before.get(key), value] for key, value in after.items() if before.get(key) != value
+    }
+
+
+def _set_aside(run: Run) -> None:
+    """Make room where training will write again: damaged checkpoints are renamed, never removed."""
+    sound = run.resume_from
+    for folder in run.checkpoints():
+        if sound is None or folder > sound:
+            folder.rename(folder.with_name(f"damaged-{len(run.record.attempts)}-{folder.name}"))
+    for partial in (run.folder / CHECKPOINTS).glob(".*.partial"):  # of a killed process
+        shutil.rmtree(partial)
+
+
+def _cut_metrics(path: Path, checkpoint: Path | None) -> int:
+    """Drop the lines from after a checkpoint, and a last line that was cut off; returns how many
+    stay."""
+    step = int(checkpoint.name.removeprefix("step-")) if checkpoint else -1
+    kept = []
+    try:
+        lines = lines_before(checkpoint) if checkpoint else None
+        for line in path.read_text(encoding="utf-8").splitlines(keepends=True)[:lines]:
+            if line.endswith("\n") and (json.loads(line)["step"] <= step or lines is not None):
+                kept.append(line)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
+    write_bytes(path, "".join(kept).encode())
+    return len(kept)

@@ -1,0 +1,172 @@
+"""Start a run: create its folder with record, config and source archive."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypedDict
+
+from packaging.utils import canonicalize_name
+from research_data import (
+    get_outputs_dir,
+)
+from research_data.durable import new_folder, sha256_file, write_json
+
+from research_train.code.archive import archive_source
+from research_train.code.fingerprint import fingerprint
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.config_values import load_config
+from research_train.experiment.members import Experiment, Member
+from research_train.processes.world import World
+from research_train.record.environment import (
+    GitState,
+    describe_environment,
+    find_device,
+    git_state,
+    host_name,
+)
+from research_train.record.finding import find_run
+from research_train.record.folders import (
+    CONFIG,
+    METRICS,
+    RECORD,
+    SOURCES,
+    run_label,
+)
+from research_train.record.record import (
+    PARENT,
+    Attempt,
+    RunRecord,
+    read_record,
+    record_as_json,
+    utc_now,
+)
+from research_train.record.resolved_config import write_config
+from research_train.record.run import Run
+from research_train.versions.hand_over import running_releases
+from research_train.versions.requirements import (
+    dependency_closure,
+    reached_packages,
+    required_by,
+    requirements_of,
+    workspace_packages,
+)
+
+
+def start_run(
+    experiment: Experiment,
+    config: TrainConfig,
+    assets: Mapping[str, str] | None = None,
+    name: str | None = None,
+    command: Sequence[str] = (),
+) -> Run:
+    """A new run of an experiment: its folder with record, config and source archive.
+
+    assets: name -> revision of the data it uses. Two runs started at once get folders of their own.
+    Raises ConfigError when the device isn't there, RequirementError when an internal package isn't
+    of the version required, StorageError.
+    """
+    find_device(config.device)
+    member = experiment.member
+    outputs = get_outputs_dir()
+    attempt = new_attempt(command, member)
+    record = RunRecord(
+        id="",
+        paper=member.name,
+        experiment=experiment.name,
+        name=name,
+        started=attempt.time,
+        command=list(command),
+        seed=config.seed,
+        fingerprint=fingerprint(experiment, config, assets or {}),
+        **present_code(member),
+        assets=dict(assets or {}),
+        environment=attempt.environment,
+        attempts=[attempt],
+    )
+    if config.init_from:
+        record.parent = read_record(find_run(member.name, config.init_from)).id
+    # A re-run's parent is the run that is run again; init_from stands in the config beside it.
+    record.parent = os.environ.get(PARENT) or record.parent
+    while True:
+        record.id = _run_id(experiment, config, name)
+        folder = outputs / member.name / record.id
+        run = Run(folder, record, config)
+        try:
+            with new_folder(folder) as partial:
+                write_config(partial, record, config)
+                write_json(partial / RECORD, record_as_json(record))
+                (partial / METRICS).touch()
+                run.folder = partial
+                run.hold()  # before anyone can see the folder, so that it never looks dead
+        except FileExistsError:  # another run was started in the same millisecond
+            run.release()
+            continue
+        run.folder = folder
+        return run
+
+
+def join_run(folder: Path, resume_from: Path | None, experiment: Experiment, world: World) -> Run:
+    """The run that rank 0 has made, for another process of the same training."""
+    config = load_config(experiment, file=folder / CONFIG)
+    run = Run(folder, read_record(folder), config, quiet=True)
+    run.resume_from, run.world = resume_from, world
+    return run
+
+
+class PresentCode(TypedDict):
+    """The fields of a record that say which code runs."""
+
+    git: GitState
+    source: str
+    lock_sha256: str | None
+    packages: dict[str, str]
+    releases: dict[str, str]
+
+
+def present_code(member: Member) -> PresentCode:
+    """What a run of the member would be recorded as running now; its code is archived."""
+    packages = reached_packages(member)
+    wanted = [*required_by(member), *(r for name in packages for r in requirements_of(name))]
+    main = {member.distribution, *(canonicalize_name(each.name) for each in wanted)}
+    versions = dependency_closure(member)
+    lock = member.workspace / "uv.lock"
+    return {
+        "git": git_state(member.workspace),
+        "source": archive_source(member, workspace_packages(member), get_outputs_dir() / SOURCES),
+        "lock_sha256": sha256_file(lock) if lock.is_file() else None,
+        "packages": {name: version for name, version in versions.items() if name in main},
+        "releases": running_releases(member),
+    }
+
+
+def new_attempt(command: Sequence[str], member: Member) -> Attempt:
+    """An attempt that begins now, on this machine. command: the words typed."""
+    return Attempt(
+        time=utc_now(),
+        command=list(command),
+        host=host_name(),
+        environment=describe_environment(),
+        packages=_versions_that_run(member),
+    )
+
+
+def _versions_that_run(member: Member) -> dict[str, str]:
+    """As the first line that `train` prints: `0.1.0 (release)`, `0.2.0.dev0`."""
+    released = running_releases(member)
+    return {
+        name: f"{version} (release)" if name in released else version
+        for name, version in reached_packages(member).items()
+    }
+
+
+def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> str:
+    """Sorts by time, and says what it is: `20261124-081530.417-double-descent-seed3`."""
+    moment = datetime.now(UTC)
+    words = [f"{moment:%Y%m%d-%H%M%S}.{moment.microsecond // 1000:03d}"]
+    if experiment.name != experiment.member.name:
+        words.append(experiment.name.removeprefix(f"{experiment.member.name}."))
+    if name:
+        words.append(run_label(name))
+    words.append(f"seed{config.seed}")
+    return "-".join(words)

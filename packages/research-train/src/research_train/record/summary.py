@@ -1,0 +1,146 @@
+"""Summarise a recorded run: status, config, final metrics, and whether its seal holds."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from research_data import get_outputs_dir
+
+from research_train.errors import ConfigError, RunError
+from research_train.record.folders import RECORD
+from research_train.record.lock import LOCK, run_status
+from research_train.record.record import (
+    RecordedMetrics,
+    RunRecord,
+    Status,
+    compute_seal,
+    finite_metrics,
+    read_record,
+)
+from research_train.record.resolved_config import read_resolved_config
+
+Shown = Literal[Status, "unreadable"]
+
+# A run is sealed in the moment in which it completes: one that isn't was edited, or made by hand.
+NO_SEAL = "completed, but its record has no seal"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as it stands on the disk.
+
+    status: the real one: a run whose process died without a word is interrupted.
+    record: None for an unreadable one, whose `problem` says why. remarks: what is odd about the
+    folder, that it is a copy say.
+    """
+
+    folder: Path
+    record: RunRecord | None
+    status: Shown
+    problem: str | None = None
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """What to call it in any command: the folder's name."""
+        return self.folder.name
+
+    @property
+    def paper(self) -> str:
+        """The paper it is a run of."""
+        return self.record.paper if self.record else self.folder.parent.name
+
+    @property
+    def doubt(self) -> str | None:
+        """Why a completed run is no evidence, where its record alone says so."""
+        if self.record and self.status == "completed" and self.record.seal is None:
+            return f"{NO_SEAL}: no evidence"
+        return None
+
+    @property
+    def metrics(self) -> RecordedMetrics:
+        """The final metrics; None says that there was no number."""
+        return finite_metrics(self.record.metrics) if self.record else {}
+
+    @property
+    def started(self) -> str:
+        """UTC in ISO 8601; of an unreadable one, when its record was last written."""
+        if self.record:
+            return self.record.started
+        written = (self.folder / RECORD).stat().st_mtime
+        return datetime.fromtimestamp(written, UTC).isoformat(timespec="seconds")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long its attempts took together, those apart that died without saying when."""
+        if self.record is None:
+            return None
+        spans = [
+            (_moment(attempt.end) - _moment(attempt.time)).total_seconds()
+            for attempt in self.record.attempts
+            if attempt.end
+        ]
+        if self.status == "running":
+            began = _moment(self.record.attempts[-1].time)
+            spans.append((datetime.now(UTC) - began).total_seconds())
+        return sum(spans) if spans else None
+
+    @cached_property
+    def config(self) -> dict[str, object]:
+        """The resolved config under dotted keys; empty where it can't be read."""
+        try:
+            return read_resolved_config(self.folder, self.record)
+        except ConfigError:
+            return {}
+
+    @property
+    def values(self) -> dict[str, object]:
+        """What `where` and `sort` look at: config keys, and final metrics before them."""
+        return {**self.config, **self.metrics}
+
+
+def summarise(folder: Path) -> RunSummary:
+    """What a run folder holds; never raises for a record that can't be read."""
+    try:
+        record = read_record(folder)
+    except RunError as error:
+        reason = str(error).removeprefix(f"{folder / RECORD}: ")
+        return RunSummary(folder, None, "unreadable", reason)
+    try:
+        status = run_status(folder, record)
+    except OSError:  # a lock that isn't ours to look at
+        status = record.status
+    remarks = []
+    if record.id != folder.name:
+        remarks.append(f"copied by hand: its record is of {record.id}")
+    if folder.parent.parent == get_outputs_dir() and record.paper != folder.parent.name:
+        remarks.append(f"lies among the runs of {folder.parent.name}")
+    if not (folder / LOCK).is_file():
+        remarks.append("copied by hand: no lock file")
+    return RunSummary(folder, record, status, remarks=tuple(remarks))
+
+
+def record_of(run: RunSummary) -> RunRecord:
+    """The record of a run. Raises RunError for one that can't be read."""
+    if run.record is None:
+        raise RunError(f"{run.folder / RECORD}: {run.problem}")
+    return run.record
+
+
+def seal_state(run: RunSummary) -> Literal["none", "fits", "broken"]:
+    """Whether the evidence is as it was when the run ended: record, config, metrics, weights.
+
+    A run that completed was sealed: without its seal the record was changed, so it is broken.
+    """
+    if run.record is None or run.record.seal is None:
+        return "broken" if run.record and run.record.status == "completed" else "none"
+    try:
+        return "fits" if compute_seal(run.folder, run.record) == run.record.seal else "broken"
+    except RunError:
+        return "broken"
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text)
