@@ -58,17 +58,19 @@ def bare(data: Path, steps: int) -> tuple[float, float]:
 
 def ours(steps: int) -> tuple[float, float]:
     """As `bare`, read from the metrics of a long run and of one of a single step."""
-    command = [str(Path(sys.executable).with_name("train")), "--paper", "mnist1d", "--quiet"]
-    lines = []
-    for words in ([f"steps={steps}", "checkpoint_every=100"], ["steps=1"]):
-        began = time.time()
-        done = subprocess.run([*command, "--json", *words], capture_output=True, check=True)
-        run = Path(json.loads(done.stdout)["run"])
-        logged = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-        last = [line for line in logged if "memory/peak_bytes" in line][-1]
-        lines.append((began, last))
-    (_, long), (began, short) = lines
+    long = last_metrics(f"steps={steps}", "checkpoint_every=100")
+    began = time.time()
+    short = last_metrics("steps=1")
     return short["time"] - began, long["memory/peak_bytes"]
+
+
+def last_metrics(*words: str) -> dict[str, float]:
+    """Train; returns the last line of metrics that says what memory was used."""
+    command = [str(Path(sys.executable).with_name("train")), "--paper", "mnist1d", "--quiet"]
+    done = subprocess.run([*command, "--json", *words], capture_output=True, check=True)
+    run = Path(json.loads(done.stdout)["run"])
+    logged = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+    return [line for line in logged if "memory/peak_bytes" in line][-1]
 
 
 def main() -> None:
@@ -78,7 +80,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESEARCH_ASSETS"] = folder
-        ours(1)  # makes the data, and compiled files where there were none
+        last_metrics("steps=1")  # makes the data, and compiled files where there were none
         [data] = Path(folder).glob("datasets/mnist1d@*/data.safetensors")
         delays, ratios = [], []
         for repeat in range(options.repeats):

@@ -1,10 +1,9 @@
 """A workspace with tiny papers for each test."""
 
-import sys
 from pathlib import Path
 
 import pytest
-from research_train import Experiment, find_member, installed_members
+from research_train import Experiment
 from workspaces import UvWorkspace, Workspace
 
 
@@ -19,11 +18,7 @@ def workspace(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def experiment(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Experiment:
     """The default experiment of `tiny`, importable in this process."""
-    monkeypatch.syspath_prepend(str(workspace.site))
-    monkeypatch.setenv("RESEARCH_ASSETS", str(workspace.root / "assets"))
-    for module in [name for name in sys.modules if name.split(".")[0] == "paper_tiny"]:
-        monkeypatch.delitem(sys.modules, module)
-    return find_member("tiny", installed_members()).experiment()
+    return workspace.import_here(monkeypatch)
 
 
 @pytest.fixture(scope="session")

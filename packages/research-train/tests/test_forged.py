@@ -1,6 +1,7 @@
 """Records and checkpoints that somebody wrote by hand: refused in a sentence, never half read."""
 
 import json
+import shutil
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ from research_train.record.record import recorded_metrics
 from research_train.record.summary import seal_state, summarise
 from safetensors.torch import load_file, save_file
 from torch import nn
+from workspaces import Workspace
 
 HUGE = 10**400
 
@@ -43,10 +45,23 @@ def fit(run):
         Trainer(run, model, optimizer, classification_loss).fit(Batches(points(), 8))
 
 
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of four steps, and a copy of its folder."""
+    workspace = Workspace(tmp_path_factory.mktemp("forged") / "workspace")
+    workspace.add_paper()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        run = new_run(workspace.import_here(monkeypatch), ["steps=4", "tensorboard=false"])
+        fit(run)
+    return run, shutil.copytree(run.folder, tmp_path_factory.mktemp("kept") / "run")
+
+
 @pytest.fixture
-def run(experiment):
-    run = new_run(experiment, ["steps=4", "tensorboard=false"])
-    fit(run)
+def run(trained):
+    """The run as it was, whatever another test has made of it."""
+    run, kept = trained
+    shutil.rmtree(run.folder)
+    shutil.copytree(kept, run.folder)
     return run
 
 
@@ -120,7 +135,9 @@ def test_a_state_that_is_none_is_refused_and_the_model_stays_as_it_was(run, chan
     assert torch.equal(model.weight, before) or "moving" in changes
 
 
-def test_a_state_of_another_step_than_its_folder_is_not_gone_on_with(experiment, run):
+def test_a_state_of_another_step_than_its_folder_is_not_gone_on_with(experiment):
+    run = new_run(experiment, ["steps=4", "tensorboard=false"])
+    fit(run)
     forge_state(run.last_checkpoint(), step=3)
     record = json.loads((run.folder / "run.json").read_text())
     (run.folder / "run.json").write_text(json.dumps(record | {"status": "failed", "seal": None}))

@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import fork_server
+import pytest
+from research_train import Experiment, find_member, installed_members
 
 TINY = Path(__file__).parent / "tiny_paper"
 OTHERS = ("second", "full", "shared", "phases")  # the tiny paper's further experiments
@@ -128,6 +130,14 @@ class Workspace:
         file.write_text(
             re.sub(r"dependencies = \[.*?\]", f"dependencies = {listed}", file.read_text())
         )
+
+    def import_here(self, monkeypatch: pytest.MonkeyPatch) -> Experiment:
+        """The default experiment of `tiny`, importable in this process."""
+        monkeypatch.syspath_prepend(str(self.site))
+        monkeypatch.setenv("RESEARCH_ASSETS", str(self.root / "assets"))
+        for module in [name for name in sys.modules if name.split(".")[0] == "paper_tiny"]:
+            monkeypatch.delitem(sys.modules, module)
+        return find_member("tiny", installed_members()).experiment()
 
     def start(self, command: str, *words: str, cwd: Path | None = None) -> fork_server.Child:
         return fork_server.start(command, list(words), cwd or self.root, self.environment)
