@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from research_data.errors import UsageError
 from research_data.shown import print_line, say, shown_metric
 
-from research_train.command_line.edge import at_the_edge
+from research_train.command_line.edge import Command, at_the_edge
 from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
@@ -33,9 +33,7 @@ if TYPE_CHECKING:
 
 def train_command() -> int:
     """The console script `train`."""
-    start_with_fixed_hashes()
-    end_with_parent()
-    code = at_the_edge(_train, sys.argv[1:])
+    code = _run(_train)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
         sys.stdout.flush()
@@ -46,9 +44,13 @@ def train_command() -> int:
 
 def evaluate_command() -> int:
     """The console script `evaluate`."""
+    return _run(_evaluate)
+
+
+def _run(command: Command) -> int:
     start_with_fixed_hashes()
     end_with_parent()
-    return at_the_edge(_evaluate, sys.argv[1:])
+    return at_the_edge(command, sys.argv[1:])
 
 
 def _train(words: Sequence[str]) -> int:

@@ -52,7 +52,6 @@ def _reproduce(words: Sequence[str]) -> int:
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
-        plan = plan_runs(member, options.words, options.seeds, options.quick)
         needed = due_runs(plan)
         _print_plan(needed, options.json)
         older = 0 if options.quick else len(plan.older_evidence(needed))
