@@ -64,7 +64,7 @@ def test_pull_list_verify_repair_remove(cli: Cli) -> None:
     assert folder == cli.assets / "datasets" / f"org--rows@{cli.commit[:12]}"
     assert "2 files, 2.0 kB in" in cli.errors and "licence mit" in cli.errors
     cli("dataset", "pull", "rows")
-    assert "rows is here since" in cli.errors
+    assert "rows is already here" in cli.errors
     listed = cli("dataset", "list")
     for part in ("rows", cli.commit[:12], "2.0 kB", "mit", "org/rows"):
         assert part in listed

@@ -22,10 +22,13 @@ from research_train import (
     resumed_run,
     train_run,
 )
+from research_train.experiment.yaml_file import read_yaml
 from research_train.record.lock import lock_run, run_status
 from research_train.record.record import compute_seal, was_lengthened
 
 FIELDS = {
+    "config",
+    "config_sha256",
     "schema",
     "id",
     "paper",
@@ -79,6 +82,7 @@ def test_the_record_has_every_field(workspace):
     parts = {"time", "end", "status", "command", "host", "environment", "packages", "changed"}
     assert attempt.keys() == parts
     assert record["started"] <= record["ended"]
+    assert record["config"] == read_yaml(run / "config.yaml")
     assert len(record["seal"]) == len(record["fingerprint"]) == len(record["source"]) == 64
 
 

@@ -158,8 +158,8 @@ def test_conditions_compare_as_the_type_of_the_value_wants(
     [
         ("lerning_rate>1", "final metric 'lerning_rate'. Did you mean 'learning_rate'"),
         ("loss>1", "'loss' could be any of test/loss, train/loss"),
-        ("learning_rate", "is no condition"),
-        ("model>cnn", "only numbers have an order"),
+        ("learning_rate", "KEY>VALUE"),
+        ("model>cnn", "compares numbers, and 'cnn' is not one"),
     ],
 )
 def test_a_condition_that_means_nothing_is_refused(

@@ -1,4 +1,4 @@
-"""What the commands share: examples in their help; lines and tables, or one JSON object."""
+"""What all commands share: examples in their help, tables, and one JSON object for `--json`."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""The assets folder: everything large, in one place.
+"""Find the assets folder, which holds everything large.
 
 assets/datasets/   one folder a dataset and revision, with its .asset.json
 assets/models/     likewise

@@ -1,4 +1,4 @@
-"""Write beside, fsync, rename: a reader never sees half a file, whatever happens to the writer."""
+"""Write files so that a reader never sees half of one, even after a crash."""
 
 import hashlib
 import json

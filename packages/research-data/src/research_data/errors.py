@@ -1,4 +1,4 @@
-"""What can go wrong, as sentences to the person at the keyboard.
+"""The errors that this package raises, with messages for the person at the keyboard.
 
     ResearchError             something failed; a command ends with exit code 1
     ├── UsageError            the command line or a config is wrong; exit code 2

@@ -1,4 +1,4 @@
-"""Locks between processes, which the system frees when their holder dies."""
+"""Locks between processes, which the system releases when their holder dies."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Files of text, JSON and TOML that a person or an import can hand us, read by one door.
+"""Read text, JSON and TOML files, with errors that name the file and the place.
 
 Whatever is wrong with such a file (missing, a folder, no right to it, binary, cut off, nested ten
 thousand deep, an integer of five thousand digits) is one UnreadableError.

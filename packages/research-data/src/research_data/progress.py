@@ -1,4 +1,4 @@
-"""Progress of long work: a line on stderr, drawn anew where people look, else printed at times."""
+"""Show the progress of long work on stderr: one updated line at a terminal, else now and then."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""What is said on a screen: text that can't steer a terminal, values short enough for a sentence.
+"""Make text safe and short enough to print: no terminal control codes, no endless values.
 
 Names, notes, tags and the names of metrics and files are other people's words. An escape sequence
 in them would colour, move or retitle a terminal, a line end would forge a row of a table, and a

@@ -1,4 +1,4 @@
-"""Plain convolutional network, over sequences or images."""
+"""A plain convolutional network, over sequences or images."""
 
 import math
 from collections.abc import Callable, Sequence

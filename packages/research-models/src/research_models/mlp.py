@@ -1,4 +1,4 @@
-"""Multilayer perceptron."""
+"""A multilayer perceptron."""
 
 from collections.abc import Callable, Sequence
 from itertools import pairwise

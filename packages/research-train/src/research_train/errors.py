@@ -1,4 +1,4 @@
-"""What can go wrong in training, below the errors of research-data.
+"""The errors of training, below the errors of research-data.
 
 ResearchError
 ├── UsageError               exit code 2

@@ -1,4 +1,4 @@
-"""Evaluating a finished run: the paper's numbers, printed, recorded beside the run, and drawn."""
+"""Evaluate a finished run, and record and draw the paper's numbers beside it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace

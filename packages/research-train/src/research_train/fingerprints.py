@@ -1,4 +1,4 @@
-"""The fingerprints of experiments, told to another process: which runs would be the same?
+"""Print the fingerprints of experiments, for another process to read.
 
     echo '[{"experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         python -m research_train.fingerprints --paper mnist1d

@@ -1,4 +1,4 @@
-"""The commands `train` and `evaluate`, from the words typed to the paper's own function.
+"""The commands `train` and `evaluate`: read the command line and call the paper's function.
 
 uv run --package paper-mnist1d train model=cnn seed=3
 """

@@ -1,4 +1,4 @@
-"""A pytest plugin: the tests of a paper that runs under releases run under them too.
+"""A pytest plugin that runs a pinned paper's tests under the releases it requires.
 
 One process imports one version of a package. So each test file of such a paper becomes a single
 test, which runs pytest on the file in a process started as `train` is (versions/hand_over.py).

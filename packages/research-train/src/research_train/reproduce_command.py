@@ -1,4 +1,4 @@
-"""The command `reproduce`: published against reproduced, and a verdict for each claim.
+"""The command `reproduce`: compare published with reproduced numbers and judge each claim.
 
 uv run --package paper-mnist1d reproduce
 """
@@ -13,7 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
-from research_data.shown import print_line, say
+from research_data.shown import counted, print_line, say
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser
@@ -165,7 +165,6 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
         )
     _say_edited(edited)
     unknown = len(missing) - len(known)
-    print_line(
-        f"{len(missing)} of {len(needed)} to run, about {sum(known):.0f} s one after another"
-        + (f", and {unknown} of which nobody knows yet how long they take" if unknown else "")
-    )
+    times = [f"about {sum(known):.0f} s one after another"] if known or not missing else []
+    times += [f"{counted(unknown, 'run')} of unknown duration"] if unknown else []
+    print_line(f"{len(missing)} of {len(needed)} to run: {', '.join(times)}")

@@ -1,4 +1,4 @@
-"""Train a paper's experiment: a run made new or resumed, and what becomes of it."""
+"""Train an experiment in a new or a resumed run, and record how it ended."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

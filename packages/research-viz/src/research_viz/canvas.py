@@ -1,4 +1,4 @@
-"""The paper under a figure: axes of a given size, text that fits, a canvas cut to what is on it.
+"""Lay out a figure: axes of a given size, text that fits, a canvas cut to its content.
 
 Nothing here asks pyplot, so no figure is kept alive and no display is needed.
 """

@@ -1,4 +1,4 @@
-"""A paper's claims against what was measured."""
+"""Draw a paper's claims against what was measured."""
 
 import math
 from collections.abc import Sequence

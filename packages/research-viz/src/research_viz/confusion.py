@@ -1,4 +1,4 @@
-"""Confusion matrix."""
+"""Draw a confusion matrix."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Learning curves."""
+"""Draw learning curves."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

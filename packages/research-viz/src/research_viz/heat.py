@@ -1,4 +1,4 @@
-"""What figures made of coloured cells share: readable ink, names at the sides, a colour bar."""
+"""What figures of coloured cells share: readable labels, names at the sides, a colour bar."""
 
 from collections.abc import Sequence
 

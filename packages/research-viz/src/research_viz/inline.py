@@ -1,4 +1,4 @@
-"""Figures inside a web page: small, with letters that are text and colours that the page may set.
+"""Make small SVG figures for a web page, with real text and colours that the page may set.
 
     :root { --figure-ink: #222; --figure-paper: #fff; --figure-series-1: #4f73ff; }
     @media (prefers-color-scheme: dark) { :root { --figure-ink: #eee; ... } }

@@ -1,4 +1,4 @@
-"""What callers hand in, as arrays of numbers that can be drawn, or a ValueError saying why not."""
+"""Convert a caller's data to arrays that can be drawn, or raise a ValueError that says why not."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Methods side by side."""
+"""Draw a comparison of methods."""
 
 from collections.abc import Mapping
 

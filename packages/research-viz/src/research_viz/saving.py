@@ -1,4 +1,4 @@
-"""Figures on disk."""
+"""Save figures as files."""
 
 import os
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Two axes of a sweep as a map of cells."""
+"""Draw a sweep over two parameters as a map of cells."""
 
 import math
 from collections.abc import Iterable, Mapping

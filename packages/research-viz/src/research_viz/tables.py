@@ -1,4 +1,4 @@
-"""Tables as text: Markdown for a README, LaTeX for a paper, and numbers with their intervals."""
+"""Format tables as Markdown or LaTeX, and numbers with their intervals."""
 
 import re
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""research-cli dataset, research-cli model."""
+"""The commands `research-cli dataset` and `research-cli model`."""

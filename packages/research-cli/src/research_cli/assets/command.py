@@ -24,20 +24,25 @@ if TYPE_CHECKING:
 # Imports of a command's own are made inside it, as everywhere in this package.
 
 Names = Annotated[
-    list[str], typer.Argument(metavar="NAME[@REVISION]...", help="`squad`, `org/name`, `squad@v1`.")
+    list[str],
+    typer.Argument(
+        metavar="NAME[@REVISION]...",
+        help="Name on the hub, or your own files: `squad`, `org/name@v1`, `./rows.csv`.",
+    ),
 ]
-Name = Annotated[str, typer.Argument(metavar="NAME[@REVISION]", help="Name, id or folder's name.")]
-Offline = Annotated[bool, typer.Option("--offline", help="Make no request at all.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME[@REVISION]", help="Name, hub id or folder name.")
+]
+Offline = Annotated[bool, typer.Option("--offline", help="Make no network request.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 MaxSize = Annotated[
-    str | None, typer.Option(metavar="SIZE", help="Fetch nothing when it is more, as `20GB`.")
+    str | None,
+    typer.Option(metavar="SIZE", help="Fetch nothing if the download is larger: `20GB`."),
 ]
 DryRun = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be fetched; fetch nothing.")
+    bool, typer.Option("--dry-run", help="Show what would be fetched; fetch nothing.")
 ]
-Update = Annotated[
-    bool, typer.Option("--update", help="Ask the hub for the newest commit, though one is here.")
-]
+Update = Annotated[bool, typer.Option("--update", help="Check the hub for a newer revision.")]
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 UNITS |= {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
@@ -58,10 +63,12 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
     def pull(
         names: Names,
         config: Annotated[
-            list[str] | None, typer.Option(metavar="CONFIG", help="Only this one; may be repeated.")
+            list[str] | None,
+            typer.Option(metavar="CONFIG", help="Fetch only this config. May be repeated."),
         ] = None,
         split: Annotated[
-            list[str] | None, typer.Option(metavar="SPLIT", help="Only this one; may be repeated.")
+            list[str] | None,
+            typer.Option(metavar="SPLIT", help="Fetch only this split. May be repeated."),
         ] = None,
         max_size: MaxSize = None,
         dry_run: DryRun = False,
@@ -70,10 +77,10 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Fetch datasets of the hub, or take files of your own, into assets: whole and verified.
+        """Fetch datasets from the hub, or copy your own files, into assets; verify every byte.
 
-        What is here and intact is not fetched again. A pull that was stopped goes on with the
-        files that are missing.
+        A dataset that is already here and intact is not fetched again. A pull that was stopped
+        resumes with the missing files.
         """
         from research_data.hub.plan import Request
         from research_data.hub.pull import pull_dataset
@@ -108,7 +115,9 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
         names: Names,
         include: Annotated[
             list[str] | None,
-            typer.Option(metavar="PATTERN", help="Other files to have too; may be repeated."),
+            typer.Option(
+                metavar="PATTERN", help="Fetch files of this pattern too. May be repeated."
+            ),
         ] = None,
         max_size: MaxSize = None,
         dry_run: DryRun = False,
@@ -117,9 +126,9 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Fetch models of the hub into assets: safetensors, config and tokenizer.
+        """Fetch models from the hub into assets: safetensors, config and tokenizer.
 
-        Pickled weights are never pulled: they run code when they are read.
+        Pickled weights are never fetched: reading them can run code.
         """
         from research_data.hub.plan import Request
         from research_data.hub.pull import pull_model
@@ -142,8 +151,8 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
 
 def _app(kind: "Kind", group: type[Any], rich: bool) -> typer.Typer:
     what = {
-        "dataset": "Datasets: pulled from the hub or made, verified, linked into papers.",
-        "model": "Models: pulled from the hub, verified, linked into papers.",
+        "dataset": "Pull, list, verify, link, import and export datasets.",
+        "model": "Pull, list, verify, link, import and export models.",
     }[kind]
     return new_app(group, rich, what)
 
@@ -153,12 +162,12 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
 
     @app.command(name="list")
     def list_(json: Json = False) -> None:
-        """Show what is here: name, revision, size, licence, used by which papers, last used."""
+        """List what is here: name, revision, size, licence, papers that use it, last use."""
         show_list(kind, json)
 
     @app.command()
     def info(name: Name, json: Json = False) -> None:
-        """Show all that is known of one: where from, revision, licence, every file."""
+        """Show source, revision, licence and every file."""
         show_info(kind, name, json)
 
     @app.command(
@@ -173,14 +182,16 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         names: Annotated[
             list[str] | None, typer.Argument(metavar="NAME[@REVISION]...", show_default=False)
         ] = None,
-        all_: Annotated[bool, typer.Option("--all", help=f"Every {kind} that is here.")] = False,
+        all_: Annotated[
+            bool, typer.Option("--all", help=f"Verify every {kind} that is here.")
+        ] = False,
         repair: Annotated[
-            bool, typer.Option("--repair", help="Fetch what is damaged again, and only that.")
+            bool, typer.Option("--repair", help="Fetch damaged files again, and only these.")
         ] = False,
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Hash every byte against asset.json; exit code 1 and a list where something is damaged."""
+        """Hash every byte and compare with the manifest; exit with 1 if anything is damaged."""
         verify_each(kind, names or [], all_, repair, quiet, json)
 
     @app.command()
@@ -188,20 +199,25 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         names: Annotated[
             list[str] | None, typer.Argument(metavar="NAME[@REVISION]...", show_default=False)
         ] = None,
-        force: Annotated[bool, typer.Option("--force", help="Though a paper uses it.")] = False,
+        force: Annotated[
+            bool, typer.Option("--force", help="Remove even if a paper uses it.")
+        ] = False,
         derived: Annotated[
             bool,
-            typer.Option("--derived", help="Only what was made from it (Arrow files, tokens)."),
+            typer.Option("--derived", help="Remove only derived files (Arrow, tokens)."),
         ] = False,
         leftovers: Annotated[
-            bool, typer.Option("--leftovers", help="What stopped pulls and imports left.")
+            bool,
+            typer.Option("--leftovers", help="Remove what stopped pulls and imports left behind."),
         ] = False,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would free.")] = False,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Show what would be freed; remove nothing.")
+        ] = False,
         json: Json = False,
     ) -> None:
-        """Remove from the disk; refuses what a paper links or needs."""
+        """Remove from disk; refuse what a paper links or requires."""
         if bool(names) == leftovers:
-            raise UsageError("name what to remove, or say --leftovers")
+            raise UsageError("name what to remove, or give --leftovers")
         if leftovers:
             clear_leftovers(kind, dry_run, json)
         else:
@@ -209,11 +225,11 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
 
     @app.command(epilog=examples(f"research-cli {kind} link mnist1d NAME"))
     def link(
-        paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
+        paper: Annotated[str, typer.Argument(help="Name of a paper or project.")],
         name: Name,
         json: Json = False,
     ) -> None:
-        """Link into a paper's folder as `data`; several are links in a folder `data`."""
+        """Link into a paper's folder as `data`; several become links in a folder `data`."""
         from research_data import add_link, find_asset, split_name
 
         asset = find_asset(kind, name)
@@ -222,11 +238,11 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
 
     @app.command()
     def unlink(
-        paper: Annotated[str, typer.Argument(help="A paper or project of the workspace.")],
-        name: Annotated[str | None, typer.Argument(help="One of several; else all.")] = None,
+        paper: Annotated[str, typer.Argument(help="Name of a paper or project.")],
+        name: Annotated[str | None, typer.Argument(help="Link to remove; by default all.")] = None,
         json: Json = False,
     ) -> None:
-        """Remove a paper's links; what they link to stays."""
+        """Remove a paper's links, not what they link to."""
         from research_data import unlink_assets
 
         gone = unlink_assets(_member_folder(paper), name)
@@ -240,12 +256,12 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         ),
     )
     def import_(
-        path: Annotated[Path, typer.Argument(help="An exported archive, or files of your own.")],
-        name: Annotated[str | None, typer.Option(help="What to call it.")] = None,
+        path: Annotated[Path, typer.Argument(help="Exported archive, or your own file or folder.")],
+        name: Annotated[str | None, typer.Option(help="Name to give it.")] = None,
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Take an archive of `export`, or files of your own, into assets; every byte is hashed."""
+        """Import an exported archive or your own files into assets; hash every byte."""
         from research_data import import_asset
 
         asset = import_asset(path, kind, name, quiet=quiet)
@@ -255,12 +271,12 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
     def export(
         name: Name,
         path: Annotated[
-            Path, typer.Argument(help="The archive to write, or the folder for it.")
+            Path, typer.Argument(help="Archive to write, or the folder for it.")
         ] = Path(),
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Write one archive, for a machine without a network: `import` takes it there."""
+        """Write one archive, to be imported on a machine without a network."""
         from research_data import export_asset, find_asset
 
         file = export_asset(find_asset(kind, name), path, quiet=quiet)

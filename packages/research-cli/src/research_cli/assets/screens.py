@@ -37,7 +37,7 @@ def pull_each(
         try:
             if is_path(name):
                 if dry_run:
-                    raise UsageError(f"{name} are files of yours: nothing is fetched, so no plan")
+                    raise UsageError(f"{name} is your own: --dry-run has nothing to show")
                 asset = import_asset(Path(name), kind, quiet=quiet)
             elif dry_run:
                 results.append(_show_plan(plan, name, offline, update, as_json))
@@ -54,7 +54,10 @@ def pull_each(
         results.append({"name": name, **described(asset)})
         if asset.manifest.pulled_at < began and not quiet:
             since = asset.manifest.pulled_at[:10]
-            say(f"{name} is here since {since}, intact; --update asks for more")
+            say(
+                f"{name} is already here (pulled {since}, verified). "
+                "--update checks for a newer revision."
+            )
         if not as_json:
             print(asset.folder)
     if as_json:
@@ -118,12 +121,12 @@ def show_list(kind: "Kind", as_json: bool) -> None:
             print_line(f"damaged: {asset.folder.name}: {asset.reason}")
     if left:
         print_line(
-            f"{shown_size(left)} left by what was stopped: a pull goes on with it, "
+            f"{shown_size(left)} left by stopped pulls and imports: a new pull uses it, "
             f"`research-cli {kind} remove --leftovers` removes it"
         )
     if made:
         print_line(
-            f"and {shown_size(sum(size for _, size in made))} made from them, to be made again "
+            f"and {shown_size(sum(size for _, size in made))} of derived files, made again "
             f"when needed (`research-cli {kind} remove NAME --derived`): "
             + ", ".join(f"{asset.names[0]} {shown_size(size)}" for asset, size in made)
         )
@@ -170,7 +173,7 @@ def verify_each(
     from research_data import examine, list_assets
 
     if bool(names) == every:
-        raise UsageError(f"name the {kind}s to verify, or say --all")
+        raise UsageError(f"name the {kind}s to verify, or give --all")
     chosen = list_assets(kind) if every else [_find(kind, name) for name in names]
     healths = []
     for asset in chosen:
@@ -264,7 +267,7 @@ def _show_plan(
 
     found = plan_pull(plan(*split_name(name)), offline, update)
     if isinstance(found, Asset):
-        say_unless(as_json, f"{name} is here, intact: nothing to fetch ({found.folder})")
+        say_unless(as_json, f"{name} is already here and intact: nothing to fetch ({found.folder})")
         return {"name": name, **described(found), "to_fetch": 0}
     if not as_json:
         for file in found.missing:

@@ -1,1 +1,1 @@
-"""research-cli env."""
+"""The command `research-cli env`."""

@@ -1,4 +1,4 @@
-"""One row of `research-cli env`."""
+"""The result of one check: a row of `research-cli env`."""
 
 from dataclasses import dataclass
 from typing import Literal

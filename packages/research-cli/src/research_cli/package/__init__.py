@@ -1,1 +1,1 @@
-"""research-cli package."""
+"""The command `research-cli package`."""

@@ -1,4 +1,4 @@
-"""What an unreleased change of a package does to the papers.
+"""Find which papers an unreleased change of a package affects.
 
 Where sealed runs of older code are here, their replay says it, as `reproduce` would ask for it
 (evidence/carried.py of research-train). Otherwise each is trained shortly, under the last release

@@ -1,1 +1,1 @@
-"""research-cli paper, research-cli project."""
+"""The commands `research-cli paper` and `research-cli project`."""

@@ -1,4 +1,4 @@
-"""Whether papers and projects are whole and say what is so. Each problem is a line with its fix."""
+"""Check that papers and projects are complete; each problem is a line with its fix."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""`research-cli paper ...`: papers made, listed, checked, and what versions they run under."""
+"""`research-cli paper ...`: create, list, check and pin papers."""
 
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any

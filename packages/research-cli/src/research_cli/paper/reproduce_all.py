@@ -1,4 +1,4 @@
-"""`research-cli paper reproduce`: the claims of several papers, one paper after another."""
+"""`research-cli paper reproduce`: reproduce the claims of several papers in turn."""
 
 import json as json_format
 import subprocess

@@ -1,4 +1,4 @@
-"""What `research-cli paper list` and `check` print, for people and as JSON."""
+"""Print `research-cli paper list` and `check`, for people and as JSON."""
 
 from collections.abc import Sequence
 from typing import Any

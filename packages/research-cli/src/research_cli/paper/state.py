@@ -1,4 +1,4 @@
-"""The papers and projects of a workspace: what each is, has reproduced, runs under, did last."""
+"""The state of each paper and project: its versions, its results and its last run."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""research-cli report."""
+"""The command `research-cli report`."""

@@ -1,4 +1,4 @@
-"""What a report says of a paper or project, read from its pyproject.toml, claims and results."""
+"""Collect what a report says of a paper from its pyproject.toml, claims and results."""
 
 import re
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A report as one HTML page: facts and figures into page/report.html, with its style and script.
+"""Write a report as one HTML page, from the templates in page/.
 
 Whatever stands in files of the workspace is text in it, escaped by the template; the page's own
 policy forbids all that isn't inside of it.

@@ -1,1 +1,1 @@
-"""research-cli run."""
+"""The command `research-cli run`."""

@@ -1,4 +1,4 @@
-"""`research-cli run rerun`, `export`, `import`: repeat a run from its own code, or hand it on."""
+"""`research-cli run rerun`, `export` and `import`: repeat a run, or pass it to somebody else."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What `research-cli run list`, `show` and `compare` print of runs, for people and as JSON."""
+"""Print `research-cli run list`, `show` and `compare`, for people and as JSON."""
 
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -131,10 +131,10 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "group": record.get("group"),
         "seal": {
             "none": "none: only a completed run has one",
-            "fits": "fits: record, config, metrics and weights are as they were",
+            "fits": "fits: record, config, metrics and weights are unchanged",
             "broken": "BROKEN: record, config, metrics or weights were changed after its end"
             if record.get("seal")
-            else "BROKEN: it says completed and has no seal, so it was changed: no evidence",
+            else "BROKEN: the status is completed but there is no seal: not evidence",
         }[value["seal"]],
         "command": " ".join(record.get("command", [])),
         "git": commit,

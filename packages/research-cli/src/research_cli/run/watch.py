@@ -1,4 +1,4 @@
-"""What `research-cli run watch` prints while a run logs: lines, or a table drawn anew."""
+"""Print the metrics of running trainings as they are logged, for `research-cli run watch`."""
 
 import json
 from typing import TYPE_CHECKING

@@ -1,1 +1,1 @@
-"""The assets folder: what is whole in it, under which names, and how it leaves and comes."""
+"""The assets folder: find, name, verify, remove, export and import datasets and models."""

@@ -1,4 +1,4 @@
-"""Assets in and out without a hub: archives for machines without a network, and people's own files.
+"""Export and import assets as archives, and import people's own files.
 
 An archive is a plain tar of the asset's folder, .asset.json first: `tar tf` shows what it holds. It
 is as trustworthy as whoever made it: what it says of itself is checked, not who said it.

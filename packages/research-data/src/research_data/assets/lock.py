@@ -1,4 +1,4 @@
-"""The lock of an asset's folder: one process at a time changes it."""
+"""The lock of an asset's folder, so that one process at a time changes it."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path

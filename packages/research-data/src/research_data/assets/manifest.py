@@ -1,4 +1,4 @@
-""".asset.json: what an asset is, and its files; written last, it lists only what is whole.
+"""The manifest of an asset (.asset.json): what it is, and its files with their hashes.
 
 Its name is hidden: `datasets.load_dataset(folder)` takes every visible .json for data. It was
 `asset.json` up to version 0.1, and assets that have it under that name are read as ever.

@@ -1,4 +1,4 @@
-"""Which files are pickled, and would run code when they are read: none is ever taken."""
+"""Recognise pickled files, which could run code when read: none is ever accepted."""
 
 import fnmatch
 from collections.abc import Sequence

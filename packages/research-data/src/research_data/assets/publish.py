@@ -1,5 +1,6 @@
-"""The one way into assets: whoever holds an asset's lock fills a hidden folder, and what is whole
-takes its place with the manifest last.
+"""Publish an asset: fill a hidden folder under the asset's lock, then move it into place.
+
+This is the one way into assets. The manifest comes last, so that a listed file is complete.
 
 The hidden folder, `.NAME@REVISION.partial`, survives a kill: the next to come goes on with it.
 """

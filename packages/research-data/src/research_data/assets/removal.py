@@ -1,4 +1,4 @@
-"""Remove an asset from the disk, unless a paper uses it, and what killed pulls left."""
+"""Remove an asset that no paper uses, and what interrupted pulls left."""
 
 import shutil
 from pathlib import Path

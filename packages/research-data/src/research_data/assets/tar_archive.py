@@ -1,4 +1,4 @@
-"""A tar archive with its manifest first: written, and read back with every byte compared.
+"""Write and read a tar archive that begins with its manifest; every byte is verified.
 
 A plain tar, so that `tar tf` shows what it holds. Its entries are nobody's and of no time: equal
 content gives equal bytes. What an archive says of itself is checked, not who said it.

@@ -1,4 +1,4 @@
-"""Which papers and projects use an asset: they link it, or name it in their pyproject."""
+"""Find the papers and projects that use an asset, by their links and pyproject.toml."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Is an asset intact? Every byte hashed, or, of a file nothing touched since, its stamp looked at.
+"""Verify an asset's files by hash; unchanged files may be trusted by size and time.
 
 A stamp is size, time of change and inode of a file as they were when it was last hashed; they lie
 in `.verified.json` in the asset's folder and mean nothing on another machine.

@@ -1,1 +1,1 @@
-"""Exact batches: which examples make the next one, and where a resume goes on."""
+"""Batches whose order is fixed by a seed and whose position can be saved and resumed."""

@@ -1,4 +1,4 @@
-"""Arrow's columns of numbers as rows of tensors, without a copy of the data."""
+"""Read numeric Arrow columns as tensors without copying the data."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""Batches of tensors, or of Arrow's columns where they lie; their position is saved exactly."""
+"""Batches of tensors or Arrow columns in memory, with a position that is saved exactly."""
 
 import hashlib
 from collections import namedtuple

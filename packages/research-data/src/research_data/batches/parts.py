@@ -1,4 +1,4 @@
-"""A batch's examples counted, and a batch cut into parts, whatever holds its tensors."""
+"""Count the examples of a batch, and split a batch into parts, whatever holds its tensors."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast

@@ -1,4 +1,4 @@
-"""What every source of batches has: an order that seed and epoch decide, and a place in it."""
+"""The interface of every source of batches: its order by seed and epoch, and its position."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping

@@ -1,1 +1,1 @@
-"""Data that a paper makes itself, or that the literature defines."""
+"""Datasets made by a program: a paper's own, and some from the literature."""

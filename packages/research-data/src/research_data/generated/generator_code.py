@@ -1,4 +1,4 @@
-"""What a generating function's data hangs on besides its own lines: helpers, constants, modules."""
+"""Find the code that a generating function depends on: helpers, constants, modules."""
 
 import ast
 import hashlib

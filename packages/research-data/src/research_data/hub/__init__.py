@@ -1,1 +1,1 @@
-"""The Hugging Face hub: what is pulled, at which revision, and why a pull fails."""
+"""Pull datasets and models from the Hugging Face hub, pinned to a revision."""

@@ -1,4 +1,4 @@
-"""What is asked of a hub, through huggingface_hub: which commit, and which files with their hashes.
+"""Ask a hub, through huggingface_hub, for a commit and its files with their hashes.
 
 Their bytes come in download.py, errors become sentences in errors.py.
 """

@@ -1,4 +1,4 @@
-"""One file of a hub to its place: from where an earlier try broke off, and hashed at the end."""
+"""Download one file of a hub: continue an interrupted try, and verify the hash."""
 
 import hashlib
 import re

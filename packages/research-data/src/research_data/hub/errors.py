@@ -1,4 +1,4 @@
-"""What the hub's client libraries raise, as sentences of ours: what it was, and what will mend it.
+"""Turn errors of the hub's client libraries into messages that say what to do.
 
 No token, password or signed address is in any of them.
 """

@@ -1,4 +1,4 @@
-"""The pause that a hub asks for, raised: its client would sleep through it, a day if need be."""
+"""Raise an error when a hub asks for a pause, where its client would sleep, perhaps for a day."""
 
 import re
 import threading

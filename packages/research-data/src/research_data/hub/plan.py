@@ -1,4 +1,4 @@
-"""What a pull would fetch: what is here, what the hub has, what is missing; fetches nothing."""
+"""Plan a pull without fetching: what is here, what the hub has, what is missing."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

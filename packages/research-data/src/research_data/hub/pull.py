@@ -1,4 +1,4 @@
-"""From a hub into assets: resolved once, downloaded beside, every byte hashed, published whole.
+"""Pull from a hub into assets: every byte is hashed, and only what is complete is published.
 
     pull_dataset("squad")  ->  datasets/rajpurkar--squad@7b6d24c440a3/, and `squad` linking to it
 

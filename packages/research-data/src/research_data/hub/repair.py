@@ -1,4 +1,4 @@
-"""The health of assets: every byte hashed, and what is damaged fetched again."""
+"""Verify assets by hash, and fetch damaged files again."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""In a run only what its paper pins can be read, whoever is asked for it.
+"""Let a run read only the datasets and models that its paper pins.
 
 Our own functions answer at the pinned revision. The hub's clients, asked by name
 (`from_pretrained("bert-base-uncased")`, `load_dataset("squad")`), would read whatever a cache of

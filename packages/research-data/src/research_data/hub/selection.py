@@ -1,4 +1,4 @@
-"""Which files of a hub's repository are wanted, and which are never taken."""
+"""Choose which files of a hub's repository to fetch; some kinds are never accepted."""
 
 import fnmatch
 import tempfile

@@ -1,4 +1,4 @@
-"""Settings of the hub's client libraries that hold for a while, and are put back.
+"""Change settings of the hub's client libraries for a while, then restore them.
 
 `huggingface_hub` and `datasets` read their variables once, when they are imported, and keep them as
 attributes of a module. So both are set: the attributes where a library is imported already, the

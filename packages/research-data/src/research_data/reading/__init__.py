@@ -1,1 +1,1 @@
-"""Reading what was pulled: as datasets, as models' folders, as tokens."""
+"""Read pulled assets: datasets, models and tokenised text."""

@@ -1,4 +1,4 @@
-"""Arrow files made from an asset: read by mapping them into memory, made again when they are gone.
+"""Memory-mapped Arrow files made from an asset, and made again when they are gone.
 
     datasets/.derived/rajpurkar--squad@7b6d24c440a3/plain_text-<key>/    index.json, *.arrow
                                                     files-<key>/         links to the asset's files

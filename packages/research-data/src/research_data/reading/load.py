@@ -1,4 +1,4 @@
-"""Reading assets with the libraries people know: `datasets` for data, `transformers` for models.
+"""Load datasets with `datasets` and models with `transformers` from assets.
 
 squad = download_dataset("squad")                   # a datasets.DatasetDict, mapped from assets
 bert = AutoModel.from_pretrained(download_model("bert-base-uncased"))

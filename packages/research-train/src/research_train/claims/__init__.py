@@ -1,1 +1,1 @@
-"""Published figures, and the verdicts that runs allow on them."""
+"""Published figures, and the verdict that recorded runs give on each."""

@@ -1,4 +1,4 @@
-"""From the numbers of a claim's seeds (numbers.py) to a verdict.
+"""Judge a claim: from the numbers of its seeds to a verdict.
 
 **Statistics** (statistics.py): the mean over the seeds and a 95 % interval for it, wider for
 few and skewed seeds. A claim of one seed is deterministic: its interval is the number itself; so is

@@ -1,4 +1,4 @@
-"""What a paper published, as data that can be tested: claims.yaml, read and checked.
+"""Read and check claims.yaml, which holds what a paper published.
 
     source: Greydanus and Kobak, arXiv 2011.14439, Table 1
     claims:

@@ -1,4 +1,4 @@
-"""The number of one seed: from the final metrics of its runs, known exactly or between two ends.
+"""Compute a claim's number for one seed from the final metrics of its runs.
 
 Each kind makes one number of a seed's runs, one run a group of `overrides`:
 

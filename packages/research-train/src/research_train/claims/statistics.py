@@ -1,4 +1,4 @@
-"""The statistics that verdicts rest on: intervals of a mean, words for odd seeds, orderings.
+"""The statistics behind verdicts: intervals of a mean, outlying seeds, orderings.
 
 Every rule is of a textbook or a paper, named where it stands; benchmarks/verdicts.py simulates all
 of them, and its tables stand in the package's README. Numbers go in, numbers come out: what they

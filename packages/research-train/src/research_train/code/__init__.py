@@ -1,1 +1,1 @@
-"""The code that a run runs: which files it reaches, what of them counts, and how they are kept."""
+"""The code behind a run: find the files it uses, fingerprint them, and archive them."""

@@ -1,4 +1,4 @@
-"""The code of a run: an archive that still runs when commits are gone.
+"""Archive the code of a run, so that it still runs when commits are gone.
 
 It holds the root pyproject, uv.lock, the member's folder and the internal packages that it reaches,
 uncommitted changes and untracked files included; unpacked, `uv run --frozen` runs it. All files of

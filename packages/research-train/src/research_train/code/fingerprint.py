@@ -1,4 +1,4 @@
-"""The fingerprint: whether two runs are the same experiment.
+"""Compute the fingerprint that tells whether two runs are the same experiment.
 
 A hash of what can change a number, and of nothing else: the config, the data's revisions, the code
 that the training reaches (reached_code.py), the other files beside that code, and the versions of

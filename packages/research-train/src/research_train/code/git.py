@@ -1,4 +1,4 @@
-"""git, asked about a folder: what it tracks there, what is checked out.
+"""Ask git about a folder: which files it tracks, which commit is checked out.
 
 Inside a hook git sets GIT_DIR, GIT_INDEX_FILE and the like, and every git started there would
 answer about that repository, whatever folder it is asked in. So ours run without them.

@@ -1,4 +1,4 @@
-"""What importing a module runs, statement by statement, beyond binding names to values."""
+"""Find which statements of a module do more at import than bind names to values."""
 
 import ast
 from collections.abc import Sequence

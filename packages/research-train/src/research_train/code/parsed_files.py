@@ -1,4 +1,4 @@
-"""Files read once: what a Python file holds, and hashes of large ones, kept beside the environment.
+"""Parse each Python file and hash each large file once, and cache the results.
 
 A fingerprint is asked for at every start, and parsing takes a hundred times as long as reading. So
 what was parsed is kept under the hash of its content, and the hash of a large file under its

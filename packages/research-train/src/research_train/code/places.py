@@ -1,4 +1,4 @@
-"""Where code lies: the folder of a module, the files in it."""
+"""Find the folder of a module and the code files in it."""
 
 import importlib.metadata
 import os

@@ -1,4 +1,4 @@
-"""One Python file as what its import does and what it defines, for the fingerprint.
+"""Split a Python file into what its import runs and what it defines, for the fingerprint.
 
 A unit is a statement at the top of a module: a function, a class, a constant. It is known by a
 hash of its syntax tree without comments, docstrings, formatting and annotations, and by the names

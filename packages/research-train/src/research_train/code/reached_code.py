@@ -1,4 +1,4 @@
-"""The code that a training reaches: what runs is found here, for the fingerprint and the archive.
+"""Find the code that a training can run, for its fingerprint and archive.
 
 From an experiment's `train` and `Config`, and from what every training goes through (ROOTS), along
 imports and names, through the member and the internal packages: see `reached_code`. Other

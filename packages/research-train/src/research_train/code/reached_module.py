@@ -1,4 +1,4 @@
-"""A module that a training reaches: where it lies, what stands in it, what of it is reached."""
+"""A module that a training uses: its file, its content, and which parts are used."""
 
 import hashlib
 from collections.abc import Iterable

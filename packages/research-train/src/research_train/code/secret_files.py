@@ -1,4 +1,4 @@
-"""Files that hold a password, a token or a private key: what must not travel with a run.
+"""Recognise files with passwords, tokens or private keys, which must not travel with a run.
 
 Found by name and by content. A tracked file is its repository's to publish, whatever its name.
 """

@@ -1,4 +1,4 @@
-"""A statement's syntax tree without what changes no number: for comparing code by what it does."""
+"""Strip a syntax tree of what changes no number, to compare code by what it does."""
 
 import ast
 import hashlib

@@ -1,1 +1,1 @@
-"""Words typed and what comes back: usage, which paper, errors as sentences and exit codes."""
+"""The command line of papers: options, which paper is meant, errors and exit codes."""

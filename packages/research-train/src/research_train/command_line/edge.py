@@ -1,4 +1,4 @@
-"""The edge of every command: where an error becomes one sentence on stderr and an exit code.
+"""Turn the errors of every command into a message on stderr and an exit code.
 
 `train`, `evaluate`, `reproduce`, research-cli and the processes they start all end here and nowhere
 else. A mistake of the person at the keyboard (a word, a file, a disk) never shows a traceback; an

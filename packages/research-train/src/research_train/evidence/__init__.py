@@ -1,1 +1,1 @@
-"""The runs behind a claim: found, made, or carried over from earlier code."""
+"""Collect the runs behind each claim: find them, train them, or accept earlier ones by replay."""

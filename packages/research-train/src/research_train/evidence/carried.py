@@ -1,4 +1,4 @@
-"""Evidence carried to changed code: runs of older code that stand for the present one as well.
+"""Accept runs of older code as evidence for the present code.
 
     assets/outputs/<paper>/carried.json    one entry a setting and code, written by `reproduce`
 

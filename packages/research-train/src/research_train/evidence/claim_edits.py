@@ -1,4 +1,4 @@
-"""When each claim was set, and whether runs of its setting were there before.
+"""Find when each claim was set, and whether runs of its setting existed before.
 
 A claim that is written after its runs can be made to fit them, and so can its tolerance and its
 number of seeds. Three witnesses say when it was set, none of them what somebody typed:

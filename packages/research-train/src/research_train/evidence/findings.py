@@ -1,4 +1,4 @@
-"""From the runs there are to what is found for each claim: its seeds' numbers, and the verdict."""
+"""Compute from the recorded runs the seeds' numbers and the verdict of each claim."""
 
 import math
 from collections.abc import Mapping, Sequence

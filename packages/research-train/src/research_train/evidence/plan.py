@@ -1,4 +1,4 @@
-"""What a paper's claims rest on: settings, seeds and fingerprints, and the runs these ask for."""
+"""Plan the runs that a paper's claims need: settings, seeds and fingerprints."""
 
 import json
 import sys

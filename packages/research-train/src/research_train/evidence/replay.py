@@ -1,4 +1,4 @@
-"""Parts of recorded runs trained again under the present code, and compared to the bit.
+"""Train parts of recorded runs again under the present code, and compare them bit by bit.
 
     echo '[{"run": FOLDER, "experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         RESEARCH_ASSETS=SCRATCH python -m research_train.evidence.replay --paper mnist1d

@@ -1,4 +1,4 @@
-"""From a paper's claims to verdicts: the runs they need, those there are, the rest made.
+"""Reproduce a paper's claims: find the runs they need, train the missing ones, and judge.
 
     outcome = reproduce(find_member("mnist1d", installed_members()))
 

@@ -1,4 +1,4 @@
-"""Several trainings at once, each a `train` of its own under its paper's requirements."""
+"""Run several trainings at once, each as a `train` under its paper's requirements."""
 
 import os
 import subprocess

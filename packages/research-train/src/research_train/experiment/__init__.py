@@ -1,1 +1,1 @@
-"""What a member provides: its experiments, their configs, and the assets they need."""
+"""What a paper or project provides: experiments, their configs, and the assets they need."""

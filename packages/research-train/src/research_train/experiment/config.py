@@ -1,4 +1,4 @@
-"""The base classes of a Config: a section of keys, and the keys that every experiment has."""
+"""The base classes of a Config: sections of keys, and the keys that every experiment has."""
 
 from typing import Annotated, Literal
 

@@ -1,1 +1,1 @@
-"""Many runs: listed, compared, drawn, exchanged, and run again."""
+"""Work with recorded runs: list, compare, plot, export, import and rerun them."""

@@ -1,4 +1,4 @@
-"""Runs labelled and removed; what makes a run evidence stays as it was written."""
+"""Tag, annotate and remove runs, without changing what makes a run evidence."""
 
 import fcntl
 import json
@@ -31,7 +31,7 @@ def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[
     Raises RunError when the run is at work or can't be read, UsageError for a tag it hasn't.
     """
     if not tags or not all(tag.strip() for tag in tags):
-        raise UsageError("a tag is a word")
+        raise UsageError("a tag must not be empty")
     with _held(run, "tagged"):
         now = list(record_of(summarise(run.folder)).tags)
         for tag in dict.fromkeys(tag.strip() for tag in tags):
@@ -48,7 +48,7 @@ def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[
 
 def note_run(run: RunSummary, text: str) -> None:
     """Give a run a note in place of the one it has; an empty text removes it. Raises RunError."""
-    with _held(run, "noted on"):
+    with _held(run, "annotated"):
         record_of(summarise(run.folder))
         _rewrite(run.folder, {"note": text.strip() or None})
 
@@ -161,7 +161,7 @@ def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None
         except OSError:
             continue  # gone meanwhile
         except (ValueError, RecursionError):
-            return set(), f"{path} is damaged, so what code it needs can't be told"
+            return set(), f"{path} is damaged, so the code that it needs is unknown"
         wanted = {source for source in wanted if source not in text}
     # After the records: a run that begins has touched its archive before it writes its record.
     ages: dict[Path, float] = {}  # in seconds
@@ -172,4 +172,4 @@ def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None
     young = ", ".join(str(path) for path in ages if path not in unused)
     if not young:
         return unused, None
-    return unused, f"used less than {YOUNG // 60} min ago, a run that begins may need it: {young}"
+    return unused, f"used less than {YOUNG // 60} min ago, a starting run may need it: {young}"

@@ -1,4 +1,4 @@
-"""Runs compared: what differs between them."""
+"""Compare runs: what differs between them."""
 
 import hashlib
 import tarfile

@@ -1,4 +1,4 @@
-"""Conditions on the config and final metrics of a run, as a person types them: `lr>1e-3`."""
+"""Conditions on the config and final metrics of a run, as typed: `lr>1e-3`."""
 
 import json
 import math
@@ -51,12 +51,12 @@ def parse_condition(text: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     if not match or not match[3]:
         raise UsageError(
-            f"{text!r} is no condition: write KEY>VALUE with one of < <= > >= = !=, "
+            f"{text!r} is not a condition: write KEY>VALUE with one of < <= > >= = !=, "
             "as 'optimizer.lr<=0.1' or 'model=cnn'"
         )
     key, sign, wanted = match[1], match[2], _value(match[3])
     if sign in _ORDERS and not _is_number(wanted):
-        raise UsageError(f"{text!r}: only numbers have an order, {match[3]!r} is none")
+        raise UsageError(f"{text!r}: {sign} compares numbers, and {match[3]!r} is not one")
     return Condition(key, sign, wanted, match[3])
 
 

@@ -1,4 +1,4 @@
-"""The learning curves of runs: those that differ in their seed alone are one curve with a band.
+"""Collect the learning curves of runs; runs that differ only in their seed form one curve.
 
 groups = seed_groups(runs("mnist1d"))
 draw_groups(groups, ["test/accuracy"], Path("curves"), ["png"])
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "svg", "pdf"]
 
-# What a config says of how a run is kept and shown, never of what comes out.
+# Keys of a config that say how a run is kept and shown, never what comes out.
 BESIDE_THE_POINT = NEUTRAL_KEYS | {"evaluate_every"}
 
 
@@ -208,7 +208,7 @@ def common_metric(histories: Iterable[Sequence[Point]]) -> str:
             return name
     listed = ", ".join(common) or "nothing"
     raise UsageError(
-        f"these runs log no loss or accuracy that all have; name what to draw: {listed}"
+        f"these runs have no loss or accuracy in common; name the metric to draw: {listed}"
     )
 
 

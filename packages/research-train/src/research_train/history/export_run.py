@@ -98,8 +98,7 @@ def _sound_record(run: RunSummary) -> RunRecord:
     if seal_state(run) == "broken":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
-            "after its end. It is evidence of nothing, and isn't exported; put back what was "
-            "changed."
+            "after its end. It is no evidence, so it isn't exported; put back what was changed."
         )
     return run.record
 

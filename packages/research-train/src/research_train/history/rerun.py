@@ -1,4 +1,4 @@
-"""Run a recorded run once more from its own code, in the environment of its own lock.
+"""Run a recorded run again from its own code, in the environment of its own lock.
 
     outcome = rerun(find_any_run("first-try"))
     print(outcome.equal, outcome.reasons)
@@ -98,8 +98,8 @@ def _repeatable(run: RunSummary) -> RunRecord:
         )
     if record.fingerprint is None:
         raise RunError(
-            f"{run.id} went on with other code at a resume (--any-code), so it stands for no "
-            "single code that could be run again"
+            f"{run.id} went on with other code at a resume (--any-code), so there is no "
+            "single version of the code that could be run again"
         )
     if run.doubt:
         raise RunError(f"{run.folder}: {run.doubt} to compare with")

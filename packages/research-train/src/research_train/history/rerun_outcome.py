@@ -1,4 +1,4 @@
-"""What a re-run gave, compared with the run that it repeats: weights, metrics, environment."""
+"""Compare a rerun with the original run: weights, metrics, environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

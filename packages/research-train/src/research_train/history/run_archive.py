@@ -1,4 +1,4 @@
-"""A run in one file: what a colleague needs to look at it, verify it and run it again.
+"""The file format of an exported run: enough to inspect, verify and repeat it.
 
 A plain tar, so that `tar tf` shows what it holds: manifest.json first, with size and sha256 of
 every other file; run/ with record, config, metrics, evaluation, figures and the checkpoints chosen;

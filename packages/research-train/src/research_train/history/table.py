@@ -1,4 +1,4 @@
-"""The recorded runs as a table: listed, chosen, sorted.
+"""List, filter and sort the recorded runs as a table.
 
     from research_train import runs
     for run in runs("mnist1d", where=["learning_rate>1e-3"], sort="test/accuracy", limit=10):

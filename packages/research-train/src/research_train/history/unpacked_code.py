@@ -1,4 +1,4 @@
-"""The code of an old run, unpacked from its source archive to be run again.
+"""Unpack an old run's code from its source archive, to run it again.
 
 assets/outputs/.sources/<sha256>.tar.gz   the archive, see code/archive.py
                .reruns/<sha256>/          what is in it; uv adds .venv, the environment of its lock

@@ -1,1 +1,1 @@
-"""The training itself: a step, what measures it, and what decides it."""
+"""The training loop: steps, evaluations, checkpoints and metrics."""

@@ -1,4 +1,4 @@
-"""The exponential moving average of a model."""
+"""An exponential moving average of a model's weights."""
 
 import torch
 from torch import Tensor, nn

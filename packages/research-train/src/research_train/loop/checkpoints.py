@@ -1,4 +1,4 @@
-"""The checkpoints of a training: written, kept or removed, and gone on from."""
+"""Write, prune and load the checkpoints of a training."""
 
 import shutil
 from typing import Any

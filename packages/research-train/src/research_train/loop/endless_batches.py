@@ -1,4 +1,4 @@
-"""Batches epoch after epoch, with the place in the data before each of them."""
+"""Repeat batches epoch after epoch, with the position in the data before each."""
 
 from typing import Generic, TypeVar
 

@@ -1,4 +1,4 @@
-"""The evaluations of a phase: made without a trace in the training, the best of them remembered."""
+"""Evaluate during training without affecting it, and remember the best result."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What a training is refused for before its first step."""
+"""Refuse a training that can't work, before its first step."""
 
 from collections.abc import Mapping, Sized
 from typing import Any

@@ -1,4 +1,4 @@
-"""The gradients of a batch's loss: in parts, in the run's precision, on several processes."""
+"""Compute a batch's gradients: in parts, in the run's precision, on several processes."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""The parts of a batch, and what each part's mean loss counts in the mean over all of it."""
+"""Split a batch into parts, and weigh each part's mean loss."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any

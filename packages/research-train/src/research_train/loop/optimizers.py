@@ -1,4 +1,4 @@
-"""What optimizers are given: which parameters decay, and the fused kernels where there are some."""
+"""Choose which parameters have weight decay, and use fused kernels where there are some."""
 
 from typing import Any
 

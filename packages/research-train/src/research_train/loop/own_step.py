@@ -1,4 +1,4 @@
-"""A paper's own `step=`: it is held to the keys, and its gradients are averaged over processes.
+"""Check the result of a paper's own `step=`, and average its gradients over processes.
 
 What such a step uses of the trainer says what it can honour. That is looked at when it is about to
 change a weight for the first time, and at every update after; nothing is recorded before.

@@ -1,4 +1,4 @@
-"""Progress of a loop on stderr: step, latest metrics, rate and the time that is left."""
+"""Show a training's progress on stderr: step, latest metrics, rate and time left."""
 
 import time
 

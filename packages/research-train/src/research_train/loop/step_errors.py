@@ -1,4 +1,4 @@
-"""What went wrong inside a step, in words that say what to try."""
+"""Turn errors inside a step into messages that say what to try."""
 
 import torch
 

@@ -1,4 +1,4 @@
-"""The lines of metrics that a training writes, and its losses since the last of them."""
+"""Log a training's metrics, with the mean loss since the last line."""
 
 import resource
 import sys

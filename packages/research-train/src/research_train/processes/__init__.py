@@ -1,1 +1,1 @@
-"""Running commands: how a process starts, ends with its parent, and works with others."""
+"""Start processes, stop them on signals, and let several train one model."""

@@ -1,4 +1,4 @@
-"""Start a command: one to wait for, one whose output is wanted, several that end together.
+"""Start child processes: wait for one, read its output, or run several together.
 
 All of ours end with the process that started them, even when that is killed without a word. A
 process that starts others holds the writing end of a pipe, for as long as it lives; they hold the

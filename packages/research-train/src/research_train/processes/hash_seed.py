@@ -1,4 +1,4 @@
-"""The order of sets of texts: the one randomness of Python that no seed reaches once it runs.
+"""Fix Python's hash seed, which decides the order of sets of strings.
 
 Python draws a key for the hashes of texts when it starts. A vocabulary built from a set, or a
 dict filled in a set's order, is then another one in every process, and so are the numbers. So the

@@ -1,4 +1,4 @@
-"""Stopping on a signal: at once where nothing is lost, after the step where a checkpoint is due."""
+"""Stop on a signal: at once, or after the current step where a checkpoint is to be written."""
 
 import signal
 import sys

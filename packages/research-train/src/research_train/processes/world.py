@@ -1,4 +1,4 @@
-"""Several processes that train one model: who each is, and the few words they exchange.
+"""Communicate between the processes that train one model: ranks, barriers, small messages.
 
 Every process (rank) has the same model and takes its part of every batch; gradients are averaged
 by torch's DistributedDataParallel. Rank 0 alone writes the run's record, lines and checkpoints.

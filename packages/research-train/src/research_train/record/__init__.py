@@ -1,1 +1,1 @@
-"""One run: its folder, its record, its metrics, and how it begins and goes on."""
+"""The record of a run: its folder, run.json and metrics, how it starts and resumes."""

@@ -1,4 +1,4 @@
-"""What a run ran on: machine, Python, CUDA, git."""
+"""Describe what a run ran on: machine, Python, CUDA, git."""
 
 import platform
 import socket

@@ -1,4 +1,4 @@
-"""Where runs lie on disk: what their files are called, which run folders there are.
+"""The layout of run folders on disk: where they are and what their files are called.
 
 assets/outputs/<paper>/<run-id>/          a run
 assets/outputs/.sources/<sha256>.tar.gz   the code of all runs, by its sha256

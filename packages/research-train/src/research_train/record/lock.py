@@ -1,4 +1,4 @@
-"""Whether a process is at work on a run: it holds the lock of the run's folder.
+"""The lock of a run's folder, which tells whether a process is working on the run.
 
 The system frees the lock when the process dies.
 """

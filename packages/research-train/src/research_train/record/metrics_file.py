@@ -1,4 +1,4 @@
-"""The lines of a run's metrics.jsonl: read at once, or followed while they are written."""
+"""Read a run's metrics.jsonl at once, or follow it while it is written."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What run.json holds, and the seal that tells whether a run's evidence is as it was written."""
+"""The content of run.json, and the seal that shows whether files were changed afterwards."""
 
 import hashlib
 import json

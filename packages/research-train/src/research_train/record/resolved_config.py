@@ -1,4 +1,4 @@
-"""The config of a recorded run: config.yaml, or its copy in run.json, which is read faster.
+"""Read the config of a recorded run, from config.yaml or its copy in run.json.
 
 config.yaml is the truth: it is what trains, what the seal covers, and what is read where the record
 has no copy (research-train 0.1.0 wrote none) or the copy isn't one, because either was changed.

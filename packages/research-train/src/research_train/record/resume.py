@@ -68,16 +68,15 @@ def resume_run(
     if run.record.status == "completed" and run.record.seal != compute_seal(run.folder, run.record):
         raise RunError(
             f"{run.folder}: its seal is gone or doesn't fit: record, config.yaml, metrics.jsonl or "
-            "weights were changed after it ended. Going on would seal what nobody trained: start a "
-            "new run."
+            "weights were changed after it ended, so a new seal would be false. Start a new run."
         )
     changed = _trains_otherwise(run, experiment)
     if changed and not any_code:
         raise RunError(
             f"{run.record.id} can't go on, because what it runs has changed since:\n  "
             + "\n  ".join(what_changed(run, experiment))
-            + "\nPut that back, or start a new run, or say --any-code to go on all the same: the "
-            "run is then no longer of one code, and stands for none."
+            + "\nPut that back, or start a new run, or add --any-code to continue anyway: the run "
+            "is then evidence for no version of the code."
         )
     run.hold()
     try:

@@ -1,4 +1,4 @@
-"""What a paper asks of its run: config, data, device, weights; and how its outcome is recorded.
+"""The `Run` that a paper's code receives: config, data, device, metrics and checkpoints.
 
 assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code, how it ended
                                 config.yaml     the whole config; `train --config` takes it back

@@ -1,4 +1,4 @@
-"""Start a run: its folder is born with record, config and source archive, before training."""
+"""Start a run: create its folder with record, config and source archive."""
 
 import os
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What is known of one run: its record, its real status, its config and metrics, its seal."""
+"""Summarise a recorded run: status, config, final metrics, and whether its seal holds."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime

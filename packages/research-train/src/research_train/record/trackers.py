@@ -1,4 +1,4 @@
-"""TensorBoard and W&B as sinks of metrics.jsonl, which alone is the truth.
+"""Copy the lines of metrics.jsonl to TensorBoard and W&B.
 
 Each runs in a process of its own that follows the file: the training loop never waits for it, and
 after a kill it still holds every line. On a resume it is written anew from the file.

@@ -1,1 +1,1 @@
-"""What a reproduction shows: tables, figures, results.json, and the paper's README."""
+"""Report a reproduction: tables, figures, results.json and the paper's README."""

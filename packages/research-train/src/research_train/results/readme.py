@@ -1,4 +1,4 @@
-"""The table of claims in a paper's README, between its markers."""
+"""Write the table of claims between its markers in a paper's README."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

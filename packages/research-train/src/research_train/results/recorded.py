@@ -1,4 +1,4 @@
-"""results.json of a paper: what `reproduce` recorded, and what its values give today."""
+"""Read a paper's results.json and judge its recorded values again."""
 
 import math
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""What `reproduce` leaves behind: tables, a figure, and the evidence in numbers.
+"""Write the tables, the figure and results.json of a reproduction.
 
 assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}    chosen.*, where it isn't all of it
 papers/mnist1d/results.json     the same with every seed's value, committed

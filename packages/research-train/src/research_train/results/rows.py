@@ -1,4 +1,4 @@
-"""What tables and figures show of each claim: published, reproduced, and the verdict."""
+"""The rows of claims that tables and figures show: published, reproduced, verdict."""
 
 import math
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What `reproduce` shows at a terminal while it trains: one table, drawn anew."""
+"""Show `reproduce` at a terminal while it trains, as one table that is updated."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,1 +1,1 @@
-"""What a resume needs: all that a training holds between two steps."""
+"""The complete state of a training, saved in checkpoints and restored by a resume."""

@@ -1,4 +1,4 @@
-"""Checkpoints: a folder of safetensors and JSON, verified by the manifest that is written last.
+"""Write and verify checkpoints: folders of safetensors and JSON with a manifest.
 
 step-00001000/model.safetensors      parameters and buffers under the model's own names
               optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`

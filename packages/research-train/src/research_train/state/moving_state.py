@@ -1,4 +1,4 @@
-"""What moves in a training besides parameters, persistent buffers and the optimizer's state.
+"""Find state that changes in training outside parameters, saved buffers and the optimizer.
 
 Modules keep attributes, buffers that `state_dict` leaves out, modes, state of their own making; a
 loss or a step of a paper's own keeps a centre, a teacher, a counter in its closure. What of it is

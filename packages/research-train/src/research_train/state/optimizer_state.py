@@ -1,4 +1,4 @@
-"""An optimizer's state as tensors and JSON, and back: groups by the names of their parameters."""
+"""Save and load an optimizer's state, with groups by the names of their parameters."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What holds state in a training: modules, optimizers, functions; read and written by name."""
+"""Read and write the state of modules, optimizers and functions by name."""
 
 import functools
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""The phases of a run: every `fit` is one, and all count on in the run's one number of steps."""
+"""The phases of a run, one for each `fit`, which share one count of steps."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Random number generators: seeding all of them, and their states as plain JSON values."""
+"""Seed all random number generators, and save and restore their states as JSON."""
 
 import base64
 import os

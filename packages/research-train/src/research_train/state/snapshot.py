@@ -1,4 +1,4 @@
-"""What a checkpoint holds of a training as it stands: tensors by file and name, and JSON."""
+"""Take a snapshot of a training for a checkpoint: tensors by name, and JSON."""
 
 import json
 from dataclasses import dataclass

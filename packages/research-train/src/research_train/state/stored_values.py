@@ -1,4 +1,4 @@
-"""Values of any nesting as JSON and tensors: what a checkpoint holds besides plain tensors.
+"""Save nested Python values as JSON and tensors, and load them.
 
 A number, text, truth value or None stands as it is; anything else is an object of one key, its
 kind: {"tensor": <name in the file of tensors>}, {"list": [...]}, {"dict": [[key, value], ...]}.

@@ -1,4 +1,4 @@
-"""All that a training holds besides tensors of model and optimizer: the content of state.json."""
+"""The content of a checkpoint's state.json: all state that is not a tensor."""
 
 import math
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Checkpoints written behind the loop's back, from a snapshot in buffers allocated once."""
+"""Write checkpoints in the background, from a snapshot in buffers allocated once."""
 
 import threading
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""Which version of our packages a paper runs, and the start under it."""
+"""Choose the versions of our packages that a paper requires, and start under them."""

@@ -1,4 +1,4 @@
-"""What a paper requires of our packages, and everything that it depends on.
+"""Read what a paper requires of our packages, and all that it depends on.
 
 uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 `{ workspace = true }` would silently run whatever lies in the workspace. It is checked here.
