@@ -5,22 +5,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from tiny_claims import ANSWER, MARKED, SOURCE
 from workspaces import Workspace
 
-CLAIM = """source: Nobody, Table 1
-claims:
-  - name: answer
-    what: The answer.
-    kind: value
-    metric: answer
-    published: 7
-    tolerance: 0
-    reason: nothing is random
-    experiment: second
-    overrides: {seven: [answer=7]}
-    seeds: 1
-"""
-MARKED = "<!-- claims: written by `reproduce` -->\n<!-- /claims -->\n"
+CLAIM = SOURCE + ANSWER
 
 
 @pytest.fixture

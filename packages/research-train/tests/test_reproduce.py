@@ -4,29 +4,9 @@ import json
 import signal
 
 import pytest
+from tiny_claims import ANSWER, MARKED, POINTS, SOURCE
 
-CLAIMS = """source: Nobody, Table 1
-claims:
-  - name: points
-    what: Accuracy on the points.
-    kind: value
-    metric: test/accuracy
-    published: 0.9
-    tolerance: 0.3
-    reason: wide, for a test
-    seeds: 2
-  - name: answer
-    what: The answer of the second experiment.
-    kind: value
-    metric: answer
-    published: 7
-    tolerance: 0
-    reason: nothing is random
-    experiment: second
-    overrides: {seven: [answer=7]}
-    seeds: 1
-"""
-MARKED = "# Tiny\n\n<!-- claims: written by `reproduce` -->\n<!-- /claims -->\n\nMore.\n"
+CLAIMS = SOURCE + POINTS + ANSWER
 
 
 @pytest.fixture
