@@ -1,7 +1,7 @@
 """Write and read a tar archive that begins with its manifest; every byte is verified.
 
-A plain tar, so that `tar tf` shows what it holds. Its entries are nobody's and of no time: equal
-content gives equal bytes. What an archive says of itself is checked, not who said it.
+It is a plain tar, so that `tar tf` shows what it holds. Its entries have no owner and no time:
+equal content gives equal bytes. What an archive says of itself is checked, not who said it.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Ask a hub, through huggingface_hub, for a commit and its files with their hashes.
 
-Their bytes come in download.py, errors become sentences in errors.py.
+download.py fetches the files' bytes, and errors.py turns errors into messages.
 """
 
 import re

@@ -1,6 +1,7 @@
 """Recognise files with passwords, tokens or private keys, which must not travel with a run.
 
-Found by name and by content. A tracked file is its repository's to publish, whatever its name.
+They are recognised by name and by content. A tracked file is its repository's to publish, whatever
+its name.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Copy the lines of metrics.jsonl to TensorBoard and W&B.
 
-Each runs in a process of its own that follows the file: the training loop never waits for it, and
-after a kill it still holds every line. On a resume it is written anew from the file.
+Each tracker runs in a process of its own that follows the file: the training loop never waits for
+it, and after a kill it still holds every line. On a resume it is written anew from the file.
 
     python -m research_train.record.trackers RUN_FOLDER tensorboard    (ends when its stdin does)
 """
