@@ -9,8 +9,7 @@ from research_data.batches.source import BatchSource
 from torch import Tensor
 
 from research_train.errors import RunError
-
-IGNORED = -100  # the target that torch's losses leave out of their mean
+from research_train.loop.metrics import IGNORED
 
 Loss = Tensor | tuple[Tensor, Tensor | float]  # a mean over examples, or a mean and its weight
 
