@@ -217,7 +217,7 @@ def test_runs_that_no_re_run_can_be_compared_with(tiny: Workspace) -> None:
     change_record(run, status="failed")
     refused(f"{run.name} is failed", "train --config")
     change_record(run, status="completed", fingerprint=None)
-    refused("--any-code", "no single code")
+    refused("--any-code", run.name)
     (run / "run.json").write_text("{")
     refused("run.json: damaged")
     (run / "run.json").write_bytes(record)

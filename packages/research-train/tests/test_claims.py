@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from research_train import ClaimsError, ConfigError
 from research_train.claims.claim import (
@@ -54,6 +54,8 @@ def test_a_number_on_its_edge_is_within_it_whatever_its_last_bit(published, tole
 
 
 @settings(deadline=None)
+@example(one=257, other=256, unit=1)  # a float32 as well, with fewer digits there
+@example(one=8193, other=8192, unit=1)
 @given(DECIMALS, DECIMALS, st.sampled_from([1, 10, 100, 1000]))
 def test_bounds_ratios_and_steps_are_compared_as_decimals(one, other, unit):
     a, b = one / unit, other / unit
@@ -413,3 +415,11 @@ def test_what_cannot_be_judged_is_refused(tmp_path):
         judge(claim(), [1.7e308, 1.7e308, 1.7e308, 1.7e308, 1.6e308])
     with pytest.raises(ClaimsError, match=r"claims\.yaml: there is none"):
         read_claims(tmp_path)
+
+
+@pytest.mark.parametrize("published", [257 / 256, 513 / 1024, 0.8, 0.9375, 244 / 300])
+def test_a_metric_of_few_digits_is_itself_and_a_float32_what_it_was(published):
+    one = claim(published=published, tolerance=0, seeds=1)
+    assert judge(one, [published]).verdict == "reproduced"
+    share = claim(published=0.8, tolerance=0, seeds=1)
+    assert judge(share, [0.800000011920929]).verdict == "reproduced"

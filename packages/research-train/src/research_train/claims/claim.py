@@ -21,6 +21,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
 
@@ -71,6 +72,7 @@ __all__ = [
 Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
 VerdictOf = Callable[[float, float], Verdict]
 MOST_SEEDS = 1000  # a plan of more is no advice
+FLOAT32_SEEN = 15  # digits, from which on a float64 is taken for what was a float32
 
 
 @dataclass(frozen=True)
@@ -151,8 +153,9 @@ def _one_number(claim: Claim, values: Sequence[SeedValue]) -> Finding:
     lows, highs = [ends_of(each).low for each in numbers], [ends_of(each).high for each in numbers]
     per_side = PER_SIDE / claim.looks
     one = _is_one(lows) and _is_one(highs)
-    low = _as_published(lows[0]) if one else _end(lows, per_side)
-    high = _as_published(highs[0]) if one else -_end([-each for each in highs], per_side)
+    read = float if claim.kind == "ratio" or len(claim.metrics) > 1 else _as_published
+    low = read(lows[0]) if one else _end(lows, per_side)
+    high = read(highs[0]) if one else -_end([-each for each in highs], per_side)
     verdict = _verdict(claim, low, high)
     needed = None
     if verdict == "undecided" and not one and not any_censored(numbers):
@@ -331,9 +334,16 @@ def _infinite(values: Sequence[SeedValue]) -> bool:
 
 
 def _as_published(value: float) -> float:
-    """A number that was a float32, in its own digits: the share 0.8, not 0.800000011920929."""
+    """A number that was a float32, in its own digits: the share 0.8, not 0.800000011920929.
+
+    A number with few digits of its own stays: 257 / 256 = 1.00390625 fits into a float32 as well,
+    whose shortest digits are 1.0039062. What was computed from several metrics is no float32.
+    """
     import numpy as np  # slow to import, and only needed here
 
+    digits = Decimal(repr(value)).normalize().as_tuple().digits if math.isfinite(value) else ()
+    if len(digits) < FLOAT32_SEEN:
+        return value
     with np.errstate(over="ignore"):
         short = np.float32(value)
     return float(str(short)) if float(short) == value else value
