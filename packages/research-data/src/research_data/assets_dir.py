@@ -7,6 +7,7 @@ assets/outputs/    one folder a paper, in it one a run
 
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path
 
 from research_data.errors import AssetError, UnreadableError, advice_for, reason_of
@@ -18,7 +19,7 @@ def find_workspace(start: Path) -> Path | None:
     """The nearest folder at or above start whose pyproject.toml is a uv workspace's root."""
     for folder in (start, *start.parents):
         pyproject = folder / "pyproject.toml"
-        if pyproject.is_file() and "workspace" in _tool_uv(pyproject):
+        if pyproject.is_file() and _is_workspace(pyproject, pyproject.stat().st_mtime_ns):
             return folder
     return None
 
@@ -80,8 +81,10 @@ def get_outputs_dir() -> Path:
     return get_assets_dir() / "outputs"
 
 
-def _tool_uv(pyproject: Path) -> dict[str, object]:
+@lru_cache
+def _is_workspace(pyproject: Path, modified: int) -> bool:
+    """Whether it is the root of a uv workspace. modified: its time; a table of runs asks often."""
     try:
-        return table_of(read_toml(pyproject), "tool", "uv", path=pyproject)
+        return "workspace" in table_of(read_toml(pyproject), "tool", "uv", path=pyproject)
     except UnreadableError:
-        return {}  # uv itself says what is wrong with it
+        return False  # uv itself says what is wrong with it

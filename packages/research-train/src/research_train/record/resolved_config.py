@@ -7,6 +7,7 @@ has no copy (research-train 0.1.0 wrote none) or the copy isn't one, because eit
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from research_data.durable import write_bytes
@@ -37,7 +38,18 @@ def read_resolved_config(folder: Path, record: RunRecord | None) -> dict[str, ob
             text = b""  # read again below, where the reason is told
         if record.config_sha256 == _digest(text, record.config):
             return dict(_flattened(record.config, ""))
-    return dict(_flattened(read_yaml(folder / CONFIG), ""))
+    file = folder / CONFIG
+    try:
+        modified = file.stat().st_mtime_ns
+    except OSError:
+        modified = 0  # told by what reads it
+    return dict(_of_file(file, modified))
+
+
+@lru_cache(maxsize=10_000)
+def _of_file(file: Path, modified: int) -> dict[str, object]:
+    """A config.yaml, read once while it stays: a table of old runs asks again and again."""
+    return dict(_flattened(read_yaml(file), ""))
 
 
 def _digest(text: bytes, values: Mapping[str, object]) -> str:
