@@ -19,11 +19,9 @@ What follows from censored numbers is numbers.py's table.
 
 import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from itertools import pairwise
-from typing import Literal
 
 from research_data.shown import counted
 
@@ -41,15 +39,13 @@ from research_train.claims.numbers import (
 )
 from research_train.claims.statistics import (
     PER_SIDE,
-    SAME,
     holm_levels,
     is_constant,
     mean_interval,
     oddity,
     p_above,
-    skewness,
-    standard_ends,
 )
+from research_train.claims.verdict import Verdict, as_published, seeds_needed, verdict_between
 from research_train.errors import ClaimsError
 
 __all__ = [
@@ -68,11 +64,6 @@ __all__ = [
     "seed_value",
     "with_set_after",
 ]
-
-Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
-VerdictOf = Callable[[float, float], Verdict]
-MOST_SEEDS = 1000  # a plan of more is no advice
-FLOAT32_SEEN = 15  # digits, from which on a float64 is taken for what was a float32
 
 
 @dataclass(frozen=True)
@@ -153,13 +144,13 @@ def _one_number(claim: Claim, values: Sequence[SeedValue]) -> Finding:
     lows, highs = [ends_of(each).low for each in numbers], [ends_of(each).high for each in numbers]
     per_side = PER_SIDE / claim.looks
     one = _is_one(lows) and _is_one(highs)
-    read = float if claim.kind == "ratio" or len(claim.metrics) > 1 else _as_published
+    read = float if claim.kind == "ratio" or len(claim.metrics) > 1 else as_published
     low = read(lows[0]) if one else _end(lows, per_side)
     high = read(highs[0]) if one else -_end([-each for each in highs], per_side)
-    verdict = _verdict(claim, low, high)
+    verdict = verdict_between(claim, low, high)
     needed = None
     if verdict == "undecided" and not one and not any_censored(numbers):
-        needed = _seeds_needed(lows, lambda *ends: _verdict(claim, *ends))
+        needed = seeds_needed(lows, lambda *ends: verdict_between(claim, *ends))
     same = one and len(values) > 1 and not any_censored(numbers)
     return Finding(
         claim,
@@ -209,7 +200,7 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
         interval = (low, -_end([-each for each in highs[weakest]], down_levels[weakest]))
     needed = None
     if verdict == "undecided" and not one and not any_censored(shown):
-        needed = _seeds_needed(
+        needed = seeds_needed(
             lows[weakest], lambda low, high: "undecided" if low <= 0 <= high else "reproduced"
         )
     same = one and len(values) > 1 and not any(map(any_censored, steps))
@@ -225,44 +216,6 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
         (*notes, *_notes(claim, shown, same)),
         dict(zip(names, steps, strict=True)) if not smallest_alone else {},
     )
-
-
-def _verdict(claim: Claim, low: float, high: float) -> Verdict:
-    tolerance = claim.tolerance or 0.0
-    lower, upper = claim.published - tolerance, claim.published + tolerance
-    scale = abs(claim.published) + tolerance
-
-    def below(one: float, other: float) -> bool:
-        """Whether one is less by more than the last bits."""
-        if math.isinf(one) or math.isinf(other):
-            return one < other
-        return other - one > SAME * max(abs(one), abs(other), scale)
-
-    if claim.bound is not None:
-        holds, fails = {
-            "at_least": (not below(low, claim.bound), below(high, claim.bound)),
-            "above": (below(claim.bound, low), not below(claim.bound, high)),
-            "at_most": (not below(claim.bound, high), below(claim.bound, low)),
-            "below": (below(high, claim.bound), not below(low, claim.bound)),
-        }[claim.side or "at_least"]
-        if holds or not fails:
-            return "reproduced" if holds else "undecided"
-    else:
-        if (claim.direction == "higher" and below(upper, low)) or (
-            claim.direction == "lower" and below(high, lower)
-        ):
-            return "better"
-        # Past the good bound of a directed claim lies no doubt, only more of what was claimed.
-        if (not below(low, lower) or claim.direction == "lower") and (
-            not below(upper, high) or claim.direction == "higher"
-        ):
-            return "reproduced"
-        if not below(high, lower) and not below(upper, low):
-            return "undecided"
-    gap = claim.known_gap
-    if gap and not below(gap.value, low - tolerance) and not below(high + tolerance, gap.value):
-        return "known gap"
-    return "not reproduced"
 
 
 def _notes(claim: Claim, numbers: Sequence[Number], same: bool) -> list[str]:
@@ -286,24 +239,6 @@ def _notes(claim: Claim, numbers: Sequence[Number], same: bool) -> list[str]:
     elif not same and (word := oddity(known_ends(numbers))):
         notes.append(word)
     return notes
-
-
-def _seeds_needed(values: Sequence[float], verdict_of: VerdictOf) -> int | None:
-    """With how many seeds of this mean, spread and skewness a plan would decide."""
-    mean, deviation, skew = statistics.fmean(values), statistics.stdev(values), skewness(values)
-
-    def decides(count: int) -> bool:
-        left, right = standard_ends(count, skew)
-        error = deviation / math.sqrt(count)
-        return verdict_of(mean - left * error, mean + right * error) != "undecided"
-
-    few, many = len(values), MOST_SEEDS
-    if not decides(many):
-        return None
-    while many - few > 1:  # the interval only narrows
-        middle = (few + many) // 2
-        few, many = (few, middle) if decides(middle) else (middle, many)
-    return many
 
 
 def _end(lows: Sequence[float], per_side: float) -> float:
@@ -331,19 +266,3 @@ def _mean(numbers: Sequence[Number]) -> float | None:
 def _infinite(values: Sequence[SeedValue]) -> bool:
     every = [each for value in values for each in steps_of(value)]
     return any(not isinstance(each, Censored) and math.isinf(each) for each in every)
-
-
-def _as_published(value: float) -> float:
-    """A number that was a float32, in its own digits: the share 0.8, not 0.800000011920929.
-
-    A number with few digits of its own stays: 257 / 256 = 1.00390625 fits into a float32 as well,
-    whose shortest digits are 1.0039062. What was computed from several metrics is no float32.
-    """
-    import numpy as np  # slow to import, and only needed here
-
-    digits = Decimal(repr(value)).normalize().as_tuple().digits if math.isfinite(value) else ()
-    if len(digits) < FLOAT32_SEEN:
-        return value
-    with np.errstate(over="ignore"):
-        short = np.float32(value)
-    return float(str(short)) if float(short) == value else value
