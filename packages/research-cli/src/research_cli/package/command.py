@@ -95,7 +95,7 @@ def impact(
     release and once under the working tree, and compares: identical bits, different numbers (and by
     how much), or a crash. Exits with 1 if a paper crashes.
     """
-    from research_data.progress import say
+    from research_data.shown import say
     from research_train.experiment.workspace_members import workspace_here
 
     from research_cli.package.impact import measure_impact

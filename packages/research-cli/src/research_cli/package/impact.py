@@ -15,9 +15,10 @@ from typing import Literal
 
 from research_data import get_assets_dir
 from research_data.errors import ResearchError, UsageError
+from research_data.shown import did_you_mean
 from research_train.claims.claim import CLAIMS
 from research_train.errors import CommandError, RequirementError
-from research_train.experiment.members import Member, did_you_mean, installed_members
+from research_train.experiment.members import Member, installed_members
 from research_train.history.rerun_outcome import differing_lines
 from research_train.processes.children import output_of
 from research_train.record.record import checkpoint_digests

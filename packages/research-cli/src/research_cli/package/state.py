@@ -8,8 +8,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from research_data.errors import UsageError
+from research_data.shown import did_you_mean
 from research_train.errors import RequirementError
-from research_train.experiment.members import Member, did_you_mean
+from research_train.experiment.members import Member
 from research_train.experiment.pyproject import read_pyproject
 from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.choice import choose_versions

@@ -32,11 +32,11 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from research_data.shown import did_you_mean
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from research_train.errors import ClaimsError
-from research_train.experiment.members import did_you_mean
 from research_train.experiment.yaml_file import read_yaml
 
 CLAIMS = "claims.yaml"

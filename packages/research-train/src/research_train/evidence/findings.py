@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from research_data.shown import did_you_mean
+
 from research_train.claims.claim import (
     Censored,
     Claim,
@@ -18,7 +20,6 @@ from research_train.claims.claim import (
 from research_train.errors import ClaimsError
 from research_train.evidence.plan import Plan
 from research_train.evidence.trainings import Failed, NeededRun, Setting
-from research_train.experiment.members import did_you_mean
 from research_train.record.metrics_file import read_metrics
 from research_train.record.summary import RunSummary
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
+from research_data.shown import did_you_mean
+
 from research_train.claims.claim import Claim, Claims, read_claims
 from research_train.claims.file import CLAIMS
 from research_train.errors import ClaimsError, CommandError
 from research_train.evidence.carried import Candidate, candidates, origins, read_carried
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
-from research_train.experiment.members import Member, did_you_mean
+from research_train.experiment.members import Member
 from research_train.history.table import runs
 from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
-from research_data.shown import brief
+from research_data.shown import brief, did_you_mean
 
 from research_train.errors import ConfigError
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_keys import config_class, keys_of, section_of
-from research_train.experiment.members import Experiment, did_you_mean
+from research_train.experiment.members import Experiment
 from research_train.experiment.typed_words import annotation_at, typed
 from research_train.experiment.yaml_file import parse_yaml, read_yaml
 

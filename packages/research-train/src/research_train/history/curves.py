@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 from research_data import StorageError
 from research_data.errors import UsageError
+from research_data.shown import did_you_mean
 
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.errors import RunError
-from research_train.experiment.members import did_you_mean
 from research_train.history.comparison import differing, labels
 from research_train.history.conditions import resolve_key
 from research_train.history.table import BEST_IS_SMALL

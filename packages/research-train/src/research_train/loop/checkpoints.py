@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from research_data.batches.source import BatchSource
 from research_data.errors import StorageError
-from research_data.progress import say
+from research_data.shown import say
 from torch import nn
 
 from research_train.errors import RunError

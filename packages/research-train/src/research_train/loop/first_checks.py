@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sized
 from typing import Any
 
 from research_data.batches.source import BatchSource
-from research_data.progress import say
+from research_data.shown import say
 from torch import nn
 
 from research_train.errors import RunError

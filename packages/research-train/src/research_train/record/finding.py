@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from research_data import get_outputs_dir
-from research_data.progress import say
+from research_data.shown import did_you_mean, say
 
 from research_train.errors import RunError
-from research_train.experiment.members import did_you_mean
 from research_train.record.folders import RECORD, all_run_folders, run_folders, run_label
 from research_train.record.record import Status
 from research_train.record.summary import RunSummary, record_of, summarise

@@ -25,12 +25,11 @@ from research_data import (
     pinned_assets,
 )
 from research_data.durable import write_json
-from research_data.shown import say
+from research_data.shown import did_you_mean, say
 from torch import nn
 
 from research_train.errors import CheckpointError, Interrupted, MetricError, RunError
 from research_train.experiment.config import TrainConfig
-from research_train.experiment.members import did_you_mean
 from research_train.processes.signals import StopRequest
 from research_train.processes.world import World
 from research_train.record.environment import (

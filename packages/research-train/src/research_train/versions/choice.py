@@ -12,9 +12,10 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+from research_data.shown import did_you_mean
 
 from research_train.errors import RequirementError
-from research_train.experiment.members import Member, did_you_mean, installed_from
+from research_train.experiment.members import Member, installed_from
 from research_train.experiment.pyproject import read_pyproject
 from research_train.versions.releases import Release, releases
 from research_train.versions.requirements import (
