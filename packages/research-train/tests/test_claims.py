@@ -418,8 +418,11 @@ def test_what_cannot_be_judged_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("published", [257 / 256, 513 / 1024, 0.8, 0.9375, 244 / 300])
-def test_a_metric_of_few_digits_is_itself_and_a_float32_what_it_was(published):
+def test_an_exact_metric_of_few_digits_is_judged_by_itself(published):
     one = claim(published=published, tolerance=0, seeds=1)
     assert judge(one, [published]).verdict == "reproduced"
+
+
+def test_a_metric_that_was_a_float32_is_judged_by_the_digits_it_had():
     share = claim(published=0.8, tolerance=0, seeds=1)
     assert judge(share, [0.800000011920929]).verdict == "reproduced"

@@ -22,8 +22,6 @@ from research_data.hub.card import card_configs
 from research_data.hub.pull import pull_dataset, pull_model
 from research_data.reading.derived import Shards, key_of, open_or_make
 
-NO_ROOM = (errno.ENOSPC, errno.EROFS, errno.EDQUOT)
-
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
