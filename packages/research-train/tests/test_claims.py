@@ -233,7 +233,7 @@ def test_an_ordering_looks_at_every_step_and_shows_the_weakest():
     # Of an older results.json only the smallest steps are known: they show an order, never refute.
     assert judge(THREE, [0.1, 0.11, 0.1, 0.09, 0.1]).verdict == "reproduced"
     assert judge(THREE, [-0.1, -0.11, -0.1, -0.09, -0.1]).verdict == "undecided"
-    with pytest.raises(ClaimsError, match="every seed has 2 steps"):
+    with pytest.raises(ClaimsError, match=r"every seed .* 2 steps"):
         judge(THREE, [(0.1, 0.2, 0.3)] * 2)
 
 
@@ -277,7 +277,7 @@ def test_a_metric_may_be_a_quotient_or_a_difference_of_one_run():
     assert metric_of_run(claim_of_bound(metric="a - b", above=0), {"a": 0.3, "b": 0.1}) == 0.2
     with pytest.raises(ClaimsError, match="division by zero"):
         metric_of_run(delay, {**run, "train/steps_to_99": 0.0})
-    with pytest.raises(ClaimsError, match="test/steps_to_99 was no finite number"):
+    with pytest.raises(ClaimsError, match=r"test/steps_to_99 .* finite"):
         metric_of_run(delay, {**run, "test/steps_to_99": None})
 
 
@@ -356,26 +356,26 @@ claims:
         ("kind: value", "kind: median", ["line 5: claim it: kind", "'value'"]),
         ("tolerance: 0.02", "tolerance: 0", ["line 3: claim it: tolerance must be above 0"]),
         ("tolerance: 0.02", "tolerance: -1", ["line 8: claim it: tolerance", "-1"]),
-        ("kind: value", "kind: ratio", ["claim it: a ratio is of 2 groups", "has 1"]),
+        ("kind: value", "kind: ratio", ["claim it: ", "ratio", "2 groups", "overrides has 1"]),
         ("kind: value", "kind: fit\n    overrides: {a: [], b: []}", ["positions", "'a'"]),
         ("source: Somebody, Table 1\n", "", ["source: Field required"]),
         (GOOD[GOOD.index("claims:") :], "claims: []\n", ["line 2: claims:", "at least 1"]),
-        ("  - name: it", "  - name: It is", ["claim It is: name: a name has lower case letters"]),
+        ("  - name: it", "  - name: It is", ["claim It is: name: ", "hyphens"]),
         (GOOD, "", ["claims.yaml", "is empty"]),
         (
             "reason:",
             "overrides: {a: [model=mlp, seed=3]}\n    reason:",
-            ["line 3: claim it: overrides of a: 'seed=3' would be outvoted", "the seeds 0 to 4"],
+            ["line 3: claim it: overrides of a: 'seed=3'", "the seeds 0 to 4"],
         ),
         ("reason:", "overrides: {a: [k=1, k=2]}\n    reason:", ["claim it", "'k' is set twice"]),
         ("reason:", "overrides: {a: [o.k=1, o=1]}\n    reason:", ["'o' and 'o.k' overlap"]),
         ("reason:", "overrides: {a: [fast]}\n    reason:", ["'fast' is not of the form key=value"]),
-        ("reason:", "extend_to: 5\n    reason:", ["claim it: extend_to: 5 extends no plan of 5"]),
-        ("reason:", "extend_to: 9\n    seeds: 1\n    reason:", ["extends no plan of 1 seeds"]),
-        ("reason:", "at_least: 1\n    reason:", ["a value has no at_least; only bound has one"]),
-        ("reason:", "logarithmic: true\n    reason:", ["a value has no logarithmic"]),
-        ("kind: value", "kind: bound\n    above: 1", ["a bound has no tolerance"]),
-        ("metric: test/accuracy", "metric: a / b / c", ["neither a metric nor"]),
+        ("reason:", "extend_to: 5\n    reason:", ["claim it: extend_to is 5", "seeds is 5"]),
+        ("reason:", "extend_to: 9\n    seeds: 1\n    reason:", ["extend_to is 9", "seeds is 1"]),
+        ("reason:", "at_least: 1\n    reason:", ["value has no at_least; only bound"]),
+        ("reason:", "logarithmic: true\n    reason:", ["value has no logarithmic"]),
+        ("kind: value", "kind: bound\n    above: 1", ["bound has no tolerance"]),
+        ("metric: test/accuracy", "metric: a / b / c", ["metric 'a / b / c'"]),
         ("reason:", "censored_at: never\n    reason:", ["censored_at"]),
         (
             "    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n"
@@ -386,12 +386,12 @@ claims:
         (
             "kind: value\n    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n",
             "kind: bound\n    metric: a\n    above: 1\n    below: 2\n",
-            ["a bound says one of at_least, at_most, above, below; here are above and below"],
+            ["one of at_least, at_most, above, below", "above and below"],
         ),
         (
             "kind: value\n    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n",
             "kind: bound\n    metric: a\n",
-            ["a bound says one of", "here are none"],
+            ["one of at_least, at_most, above, below", "none"],
         ),
     ],
 )
@@ -408,12 +408,12 @@ def test_a_wrong_file_says_the_claim_and_the_key(tmp_path, old, new, parts):
 def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(ClaimsError, match="one seed gives no interval"):
         judge(claim(), [0.9])
-    with pytest.raises(ClaimsError, match="no numbers"):
+    with pytest.raises(ClaimsError, match=r"it: .*nan"):
         judge(claim(), [0.9, math.nan])
     assert judge(claim(), [5e-324, 0.0, 0.0, 0.0, 0.0]).verdict == "not reproduced"
-    with pytest.raises(ClaimsError, match="too large to judge by"):
+    with pytest.raises(ClaimsError, match=r"too large .*1\.7e\+308"):
         judge(claim(), [1.7e308, 1.7e308, 1.7e308, 1.7e308, 1.6e308])
-    with pytest.raises(ClaimsError, match=r"claims\.yaml: there is none"):
+    with pytest.raises(ClaimsError, match=r"claims\.yaml doesn't exist"):
         read_claims(tmp_path)
 
 

@@ -1,20 +1,21 @@
 """Judge a claim: from the numbers of its seeds to a verdict.
 
 **Statistics** (statistics.py): the mean over the seeds and a 95 % interval for it, wider for
-few and skewed seeds. A claim of one seed is deterministic: its interval is the number itself; so is
-that of a claim whose seeds all give one number, which is said. Of an ordering every step is tested
-at once (Holm), and the weakest one is shown with its part of the error. A plan that may be extended
-looks twice and gives each look half of the error (Bonferroni's inequality, O. J. Dunn, JASA 56,
-1961): it holds for looks of any size, where P. C. Pocock's levels (Biometrika 64, 1977) need equal
-ones, and its 1.25 % a side and look is little below their 1.47 %.
+few and skewed seeds. A claim with one seed is deterministic: its interval is the number itself. The
+same holds where all seeds give one number; a note then says so. All steps of an ordering are tested
+at once (Holm), and the weakest one is shown with its share of the error. A plan that may be
+extended looks twice, and each look gets half of the error (Bonferroni's inequality, O. J. Dunn,
+JASA 56, 1961). That holds for looks of any size, whereas P. C. Pocock's levels (Biometrika 64,
+1977) need looks of equal size; its 1.25 % per side and look is little below their 1.47 %.
 
 **Verdicts.** `reproduced`: the whole interval lies within the tolerance of what was published, or
-past it on the good side of a directed claim; of a bound, on the claimed side. `better`: wholly past
-the tolerance there. `not reproduced`: wholly outside. `undecided`: it straddles. `known gap`: not
-reproduced, and the interval holds, within the tolerance, what the authors' own code gives. Edges
-are compared so that the last bit of a float decides nothing. Words beside a verdict are `notes`.
+beyond it on the good side of a directed claim; for a bound, on the claimed side. `better`: the
+whole interval lies beyond the tolerance on the good side. `not reproduced`: it lies wholly outside.
+`undecided`: it lies across an edge. `known gap`: not reproduced, and the interval contains, within
+the tolerance, what the authors' own code gives. Edges are compared so that the last bit of a float
+decides nothing. Remarks shown beside a verdict are `notes`.
 
-What follows from censored numbers is numbers.py's table.
+numbers.py has a table of what follows from censored numbers.
 """
 
 import math
@@ -70,11 +71,12 @@ __all__ = [
 class Finding:
     """What was found for a claim.
 
-    values: of each seed, of an ordering those of its weakest step. mean: over them, of the known
-    ends where some are censored, and None where nothing is known. interval: of the mean, both ends,
-    perhaps infinite. n: how many seeds that rests on, 1 where the seed changes nothing.
-    seeds_needed: how many a new plan would take to decide an undecided one, about.
-    notes: words beside the verdict. steps: of an ordering, each step and its numbers.
+    values: one number per seed; for an ordering, the numbers of its weakest step.
+    mean: the mean of the values, or of their known ends where some are censored; None where no end
+    is known. interval: both ends of the interval of the mean, which may be infinite.
+    n: number of seeds that this rests on; 1 where the seed changes nothing.
+    seeds_needed: for an undecided claim, about how many seeds a new plan would take to decide it.
+    notes: remarks shown beside the verdict. steps: for an ordering, each step and its numbers.
     """
 
     claim: Claim
@@ -89,21 +91,22 @@ class Finding:
 
     @property
     def half_width(self) -> float | None:
-        """Half of the interval; None where there is none, of a single number or without an end."""
+        """Half the length of the interval; None for a single number or an infinite end."""
         half = (self.interval[1] - self.interval[0]) / 2
         return half if self.n > 1 and math.isfinite(half) else None
 
     @property
     def known_values(self) -> list[float]:
-        """Of every seed a finite number to draw: the known end of a censored one."""
+        """The finite numbers of the seeds, to draw: of a censored number, its known end."""
         return known_ends(self.values)
 
 
 def judge(claim: Claim, values: Sequence[SeedValue], set_after: int | None = None) -> Finding:
     """The verdict on a claim from the numbers of its seeds, in their order.
 
-    set_after: of how many runs of its setting the claim was set afterwards, which is noted.
-    Raises ClaimsError for a single seed where the claim is not deterministic, or for no number.
+    set_after: number of runs of its setting that existed before the claim was set; a note says so.
+    Raises ClaimsError when there is a single seed though the claim is not deterministic, and when
+    a value is not a finite number.
     """
     every = [
         end
@@ -112,18 +115,20 @@ def judge(claim: Claim, values: Sequence[SeedValue], set_after: int | None = Non
         for end in (ends_of(each).low, ends_of(each).high)
     ]
     if not every or any(math.isnan(end) for end in every) or _infinite(values):
-        raise ClaimsError(f"claim {claim.name}: {list(values)} are no numbers to judge by")
+        raise ClaimsError(
+            f"claim {claim.name}: it can't be judged, since its seeds gave {list(values)}"
+        )
     if len(values) == 1 and claim.seeds > 1:
         raise ClaimsError(
-            f"claim {claim.name}: one seed gives no interval. Run two or more, or say `seeds: 1` "
-            f"in {CLAIMS} where nothing is random."
+            f"claim {claim.name}: one seed gives no interval. Run two or more seeds, or write "
+            f"`seeds: 1` in {CLAIMS} if nothing is random."
         )
     try:
         of_kind = _ordering if claim.kind == "ordering" else _one_number
         finding = of_kind(claim, values)
     except OverflowError as error:
         raise ClaimsError(
-            f"claim {claim.name}: {list(values)} are too large to judge by"
+            f"claim {claim.name}: the numbers are too large to compute with: {list(values)}"
         ) from error
     notes = [*finding.notes]
     if len(values) not in claim.planned:
@@ -132,14 +137,14 @@ def judge(claim: Claim, values: Sequence[SeedValue], set_after: int | None = Non
 
 
 def with_set_after(notes: Sequence[str], set_after: int | None) -> tuple[str, ...]:
-    """The notes of a finding, with that its claim was set after so many runs of its setting."""
+    """The notes, and one more if the claim was set after some runs of its setting existed."""
     if not set_after:
         return tuple(notes)
     return (*notes, f"set after {counted(set_after, 'run')}")
 
 
 def _one_number(claim: Claim, values: Sequence[SeedValue]) -> Finding:
-    """Of a claim whose seeds have one number each."""
+    """The finding for a claim whose seeds have one number each."""
     numbers = [each for value in values for each in steps_of(value)]
     lows, highs = [ends_of(each).low for each in numbers], [ends_of(each).high for each in numbers]
     per_side = PER_SIDE / claim.looks
@@ -159,22 +164,24 @@ def _one_number(claim: Claim, values: Sequence[SeedValue]) -> Finding:
         (low, high),
         verdict,
         needed,
-        # A feature has few positions: seeds may agree on one and differ in all else.
+        # A feature has few positions: seeds may agree on it though everything else differs.
         1 if same and claim.kind != "feature" else len(values),
         tuple(_notes(claim, numbers, same)),
     )
 
 
 def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
-    """Every step tested at once: Holm's levels for all above 0, and for any below 0."""
+    """Test all steps at once with Holm's levels: whether all are above 0, and any is below 0."""
     groups = list(claim.overrides)
     names = [f"{before} to {after}" for before, after in pairwise(groups)]
     rows = [steps_of(value) for value in values]
     smallest_alone = len(names) > 1 and all(len(row) == 1 for row in rows)
-    if smallest_alone:  # as results.json had it before every step was kept
+    if smallest_alone:  # an older results.json kept only the smallest step of each seed
         names = ["the smallest of each seed"]
     if any(len(row) != len(names) for row in rows):
-        raise ClaimsError(f"claim {claim.name}: every seed has {len(names)} steps, not {rows}")
+        raise ClaimsError(
+            f"claim {claim.name}: every seed must have {len(names)} steps; these are {rows}"
+        )
     steps = [[row[index] for row in rows] for index in range(len(names))]
     per_side = PER_SIDE / claim.looks
     lows = [[ends_of(each).low for each in step] for step in steps]
@@ -182,7 +189,7 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
     one = all(map(_is_one, [*lows, *highs]))
     up = [_p_above(step, one) for step in lows]
     down = [_p_above([-each for each in step], one) for step in highs]
-    if one:  # nothing is random: a step that isn't up is enough
+    if one:  # nothing is random: one step that isn't above 0 refutes the order
         down = [1.0 - p if high <= 0 else 1.0 for p, (high, *_) in zip(up, highs, strict=True)]
     up_levels, down_levels = holm_levels(up, per_side), holm_levels(down, per_side)
     below = [p <= level for p, level in zip(down, down_levels, strict=True)]
@@ -190,7 +197,8 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
     weakest = up.index(max(up))
     if up[weakest] <= up_levels[weakest]:
         verdict = "reproduced"
-    elif any(below) and not smallest_alone:  # the mean of smallest steps is below 0 for less
+    # The mean of each seed's smallest step may be below 0 though every true step is above 0.
+    elif any(below) and not smallest_alone:
         verdict, weakest = "not reproduced", down.index(min(down))
     shown = steps[weakest]
     if one:
@@ -219,7 +227,7 @@ def _ordering(claim: Claim, values: Sequence[SeedValue]) -> Finding:
 
 
 def _notes(claim: Claim, numbers: Sequence[Number], same: bool) -> list[str]:
-    """Words for what an interval can't say."""
+    """What a reader must know that the interval doesn't show."""
     notes = []
     if same:
         notes.append(
@@ -242,7 +250,7 @@ def _notes(claim: Claim, numbers: Sequence[Number], same: bool) -> list[str]:
 
 
 def _end(lows: Sequence[float], per_side: float) -> float:
-    """The lower end of the interval of numbers of which these are the lower ends."""
+    """The lower end of the interval of the mean, from the lower ends of the numbers."""
     return mean_interval(lows, per_side)[0] if all(map(math.isfinite, lows)) else -math.inf
 
 

@@ -14,7 +14,7 @@
         seeds: 5
         extend_to: 15
 
-What its numbers become is claim.py's.
+claim.py computes the verdict from these.
 """
 
 import re
@@ -48,7 +48,7 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 OPERATOR = re.compile(r" ([/-]) ")  # with spaces around: test/accuracy and top-5 are names
 SIDES: tuple[Side, ...] = ("at_least", "at_most", "above", "below")
 WITH_TOLERANCE: tuple[Kind, ...] = ("value", "ratio", "feature", "fit")
-# Keys that only some kinds have a use for: elsewhere they would say something that nothing obeys.
+# Keys that only some kinds use; in any other kind they would have no effect, so they are refused.
 USED_BY: dict[str, tuple[Kind, ...]] = {
     "at": ("feature",),
     "logarithmic": ("fit",),
@@ -71,11 +71,12 @@ class KnownGap(BaseModel):
 class Claim(BaseModel):
     """One published number.
 
-    published: of a bound the bound itself, where nothing else is said. tolerance: half of the band
-    around it; None for a bound, and of no meaning for an ordering. metric: a final metric of a run,
-    or a quotient or difference of two: `test/steps_to_99 / train/steps_to_99`. censored_at: what a
-    metric that a run never reached is known to be at least: a number, or `steps`, the run's own.
-    seeds: how many are planned; extend_to: how many where those leave it undecided.
+    published: the published number; for a bound, by default the bound itself. tolerance: half of
+    the band around it; None for a bound, and without effect for an ordering. metric: a final metric
+    of a run, or a quotient or difference of two: `test/steps_to_99 / train/steps_to_99`.
+    censored_at: a lower bound for a metric that a run never reached: a number, or `steps` for the
+    run's own number of steps. seeds: number of planned seeds; extend_to: number of seeds if those
+    leave the claim undecided.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -106,29 +107,29 @@ class Claim(BaseModel):
 
     @property
     def side(self) -> Side | None:
-        """Of a bound, which side of it is claimed."""
+        """The claimed side of a bound; None for other kinds."""
         return next((side for side in SIDES if getattr(self, side) is not None), None)
 
     @property
     def bound(self) -> float | None:
-        """The bound of a bound."""
+        """The number that bounds a claim of the kind `bound`; None for other kinds."""
         value: float | None = getattr(self, self.side) if self.side else None
         return value
 
     @property
     def metrics(self) -> list[str]:
-        """The final metrics that its number is made of: one, or two."""
+        """The one or two final metrics that its number is computed from."""
         return OPERATOR.split(self.metric)[::2]
 
     @property
     def operator(self) -> Literal["/", "-"] | None:
-        """What is done with two metrics."""
+        """How two metrics are combined; None where there is one metric."""
         found = OPERATOR.search(self.metric)
         return None if found is None else "/" if found[1] == "/" else "-"
 
     @property
     def looks(self) -> int:
-        """How often its plan looks at the numbers: each look has its part of the error."""
+        """How often its plan looks at the numbers; the looks share the error."""
         return 2 if self.extend_to else 1
 
     @property
@@ -139,12 +140,12 @@ class Claim(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _filled(cls, values: object) -> object:
-        """What an ordering and a bound need not say."""
+        """Fill in the keys that an ordering and a bound may leave out."""
         if not isinstance(values, dict) or values.get("kind") not in ("ordering", "bound"):
             return values
         filled = {"tolerance": None, "reason": "", **values}
         sides = [side for side in SIDES if values.get(side) is not None]
-        if values["kind"] == "bound":  # of none or of several sides the check below speaks
+        if values["kind"] == "bound":  # `_needs_its_numbers` refuses none or several sides
             filled.setdefault("published", values[sides[0]] if sides else 0.0)
         return filled
 
@@ -154,41 +155,43 @@ class Claim(BaseModel):
             default = None if key == "tolerance" else type(self).model_fields[key].default
             if getattr(self, key) != default and self.kind not in kinds:
                 having = f"{', '.join(kinds[:-1])} and {kinds[-1]}".removeprefix(" and ")
-                raise ValueError(f"a {self.kind} has no {key}; only {having} has one")
+                raise ValueError(f"a claim of the kind {self.kind} has no {key}; only {having} has")
         self._needs_its_numbers()
         if len(self.metrics) > 2 or not all(map(str.strip, self.metrics)):
             raise ValueError(
-                f"metric {self.metric!r} is neither a metric nor `one / other` or `one - other`"
+                f"metric {self.metric!r} must be one metric, or `one / other` or `one - other`"
             )
         groups = len(self.overrides)
         needed = {"value": (1, 1), "bound": (1, 1), "ratio": (2, 2)}.get(self.kind, (2, 1000))
         if not needed[0] <= groups <= needed[1]:
             raise ValueError(
-                f"a {self.kind} is of {needed[0]} groups of runs, overrides has {groups}"
+                f"a claim of the kind {self.kind} needs {needed[0]} groups of runs; overrides has "
+                f"{groups}"
             )
         if self.kind in ("feature", "fit"):
             self._groups_are_positions()
         self._overrides_are_obeyed()
         if self.extend_to is not None and (self.seeds == 1 or self.extend_to <= self.seeds):
             raise ValueError(
-                f"extend_to: {self.extend_to} extends no plan of {self.seeds} seeds: it is a "
-                "larger number, for a claim of several seeds"
+                f"extend_to is {self.extend_to} and seeds is {self.seeds}: extend_to must be "
+                "larger than seeds, and seeds larger than 1"
             )
         if self.seeds > 1 and self.tolerance == 0 and self.kind != "ordering":
-            raise ValueError("tolerance must be above 0 where numbers spread over seeds")
+            raise ValueError("tolerance must be above 0 where `seeds` is more than 1")
         return self
 
     def _needs_its_numbers(self) -> None:
         sides = [side for side in SIDES if getattr(self, side) is not None]
         if self.kind == "bound" and len(sides) != 1:
             raise ValueError(
-                f"a bound says one of {', '.join(SIDES)}; here are {' and '.join(sides) or 'none'}"
+                f"a bound needs exactly one of {', '.join(SIDES)}; it has "
+                f"{' and '.join(sides) or 'none'}"
             )
         if self.kind in WITH_TOLERANCE:
             if self.tolerance is None:
-                raise ValueError(f"tolerance: a {self.kind} needs one")
+                raise ValueError(f"tolerance: a claim of the kind {self.kind} needs one")
             if not self.reason:
-                raise ValueError("reason: say why the tolerance is what it is")
+                raise ValueError("reason: write why the tolerance has this value")
 
     def _groups_are_positions(self) -> None:
         for group in self.overrides:
@@ -196,15 +199,15 @@ class Claim(BaseModel):
                 position = float(group)
             except ValueError:
                 raise ValueError(
-                    f"the groups of a {self.kind} are positions, and {group!r} is no number"
+                    f"the groups of a {self.kind} are positions: {group!r} is not a number"
                 ) from None
             if not abs(position) < float("inf"):
-                raise ValueError(f"the groups of a {self.kind} are positions, and {group} is none")
+                raise ValueError(f"the groups of a {self.kind} are positions: {group} isn't finite")
             if self.logarithmic and position <= 0:
-                raise ValueError(f"position {group} has no logarithm")
+                raise ValueError(f"position {group} has no logarithm, as it is not above 0")
         positions = [float(group) for group in self.overrides]
         if len(set(positions)) < len(positions):
-            raise ValueError(f"two groups of this {self.kind} have one position")
+            raise ValueError(f"two groups of this {self.kind} have the same position")
 
     def _overrides_are_obeyed(self) -> None:
         for group, words in self.overrides.items():
@@ -214,9 +217,9 @@ class Claim(BaseModel):
                     raise ValueError(f"overrides of {group}: {word!r} is not of the form key=value")
                 if key == "seed":
                     raise ValueError(
-                        f"overrides of {group}: {word!r} would be outvoted, as a claim's runs "
-                        f"have the seeds 0 to {self.planned[-1] - 1}. Take it out: "
-                        "`seeds` says how many there are"
+                        f"overrides of {group}: {word!r} has no effect, since a claim's runs "
+                        f"have the seeds 0 to {self.planned[-1] - 1}. Remove it; `seeds` sets the "
+                        "number of seeds"
                     )
             if twice := [key for key, times in Counter(keys).items() if times > 1]:
                 raise ValueError(f"overrides of {group}: {twice[0]!r} is set twice")
@@ -245,7 +248,7 @@ def read_claims(folder: Path) -> Claims:
     """The claims of a paper in its folder. Raises ClaimsError with file, line, claim and key."""
     path = folder / CLAIMS
     if not path.is_file():
-        raise ClaimsError(f"{path}: there is none. It holds the paper's published numbers.")
+        raise ClaimsError(f"{path} doesn't exist. It must hold the paper's published numbers.")
     content = read_yaml(path)
     try:
         return Claims.model_validate(content)
@@ -270,7 +273,7 @@ def _explained(path: Path, content: Mapping[str, object], error: ValidationError
         seen = "" if problem["type"] == "missing" else f" (it is {problem['input']!r})"
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "string_pattern_mismatch":
-            message = "a name has lower case letters, digits, dots and hyphens"
+            message = "use only lower-case letters, digits, dots and hyphens"
         if problem["type"] == "extra_forbidden":
             message = f"there is no such key.{did_you_mean(str(where[-1]), fields)}"
             seen = ""
@@ -280,7 +283,7 @@ def _explained(path: Path, content: Mapping[str, object], error: ValidationError
 
 
 def _line_of(marked: CommentedMap, where: Sequence[str | int]) -> int:
-    """The line of a key, or of the nearest one around it that is there."""
+    """The line of a key; of the nearest enclosing key where the file lacks it."""
     node: Any = marked
     line = 1
     for part in where:

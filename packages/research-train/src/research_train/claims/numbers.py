@@ -1,30 +1,31 @@
 """Compute a claim's number for one seed from the final metrics of its runs.
 
-Each kind makes one number of a seed's runs, one run a group of `overrides`:
+Each kind computes one number from a seed's runs, one run per group of `overrides`:
 
 | kind | the number of a seed |
 |---|---|
 | value, bound | the metric of the one group |
-| ratio | the metric of the first group over that of the second |
-| ordering | each step from a group's metric to the next one's: in order where all are above 0 |
+| ratio | the metric of the first group divided by that of the second |
+| ordering | each difference from a group's metric to the next one's; in order if all are above 0 |
 | feature | the position (a group's name, a number) where the metric is largest or smallest |
-| fit | the slope of the metric over the positions, where `logarithmic` of both logarithms |
+| fit | the slope of the metric over the positions; if `logarithmic`, of both as logarithms |
 
 The metric may be a quotient or a difference of two metrics of one run.
 
-**Censored numbers.** A metric that a run never reached is known to be at least `censored_at`, so a
-seed's number is known to lie between two ends, one of them perhaps infinite. The interval's lower
-end is that of the lower ends: of the mean of min(X, c), which is at most that of X (the restricted
-mean of J. O. Irwin, J. Hygiene 47, 1949), and the upper end that of the upper ends. By kind:
+**Censored numbers.** A metric that a run never reached is known to be at least `censored_at`. So a
+seed's number is known to lie between two ends, of which one may be infinite. The interval's lower
+end is computed from the lower ends: from the mean of min(X, c), which is at most the mean of X (the
+restricted mean of J. O. Irwin, J. Hygiene 47, 1949). Its upper end is computed from the upper ends.
+By kind:
 
-| kind | where a run never reached its metric |
+| kind | what is known where a run never reached its metric |
 |---|---|
-| value | its mean is at least so much: decided where that is past the tolerance, else undecided |
-| bound | `at_least`, `above` hold where the lower ends do; `at_most`, `below` are never shown to |
-| ratio, quotient | at least so much where it is divided, at most where it divides; both: unknown |
-| ordering, difference | at least so much where it comes later, at most where it is subtracted |
-| feature | the positions that could be it: known where one run alone lies beyond all others |
-| fit | a bound of the slope where the unreached ones all pull it to one side |
+| value | a lower bound of the mean: decided if that is beyond the tolerance, else undecided |
+| bound | `at_least`, `above` hold if the lower ends do; `at_most`, `below` can never be shown |
+| ratio, quotient | a lower bound if the dividend is censored, an upper one if the divisor is |
+| ordering, difference | a lower bound if the later one is censored, an upper one if the earlier |
+| feature | the positions that are possible; one only if one run alone lies beyond all others |
+| fit | a bound of the slope if all censored numbers pull it to the same side |
 """
 
 import math
@@ -41,14 +42,14 @@ from research_train.errors import ClaimsError
 
 @dataclass(frozen=True)
 class Censored:
-    """A number that is only known to lie from low to high; either may be infinite."""
+    """A number that is only known to lie between low and high; either may be infinite."""
 
     low: float = -math.inf
     high: float = math.inf
 
 
 Number = float | Censored
-SeedValue = Number | Sequence[Number]  # of an ordering every step, of other kinds one number
+SeedValue = Number | Sequence[Number]  # for an ordering all steps, for other kinds one number
 
 
 def metric_of_run(
@@ -56,8 +57,9 @@ def metric_of_run(
 ) -> Number:
     """The claim's metric of one run, censored where the run never reached it.
 
-    metrics: the final ones, None for what was no number. steps: how far the run came, for
-    `censored_at: steps`. Raises ClaimsError: no such metric, no number, a division by zero.
+    metrics: the run's final metrics; None for NaN. steps: the last step of the run, for
+    `censored_at: steps`. Raises ClaimsError when a metric is not finite and the claim has no
+    `censored_at`, or for a division by zero.
     """
     found = []
     for name in claim.metrics:
@@ -66,8 +68,8 @@ def metric_of_run(
             limit = steps if claim.censored_at == "steps" else claim.censored_at
             if limit is None:
                 raise ClaimsError(
-                    f"its {name} was no finite number (where that means a run never reached it, "
-                    "the claim may say `censored_at: steps`, or a number)"
+                    f"its {name} was not a finite number (if that means that the run never reached "
+                    "it, write `censored_at: steps` or `censored_at: NUMBER` in the claim)"
                 )
             found.append(Censored(low=float(limit)))
         else:
@@ -82,9 +84,9 @@ def metric_of_run(
 
 
 def seed_value(claim: Claim, metrics: Mapping[str, Number]) -> Number | tuple[Number, ...]:
-    """The number of one seed, of an ordering its steps. metrics: group -> the claim's in its run.
+    """The number of one seed; for an ordering, its steps. metrics: group -> metric of its run.
 
-    NaN where there is none: a division by zero, a logarithm of what has none.
+    NaN for a division by zero, or the logarithm of a number that is not above 0.
     """
     values = [ends_of(metrics[group]) for group in claim.overrides]
     if claim.kind in ("value", "bound"):
@@ -106,7 +108,7 @@ def seed_value(claim: Claim, metrics: Mapping[str, Number]) -> Number | tuple[Nu
 
 
 def known_ends(numbers: Sequence[Number]) -> list[float]:
-    """The finite ends: of all of them the lower ones where those are, else the upper ones."""
+    """All lower ends if they are finite, else all upper ends if finite, else the exact numbers."""
     lows, highs = [ends_of(each).low for each in numbers], [ends_of(each).high for each in numbers]
     if all(map(math.isfinite, lows)):
         return lows
@@ -116,12 +118,12 @@ def known_ends(numbers: Sequence[Number]) -> list[float]:
 
 
 def steps_of(value: SeedValue) -> Sequence[Number]:
-    """The numbers of one seed: the steps of an ordering, else the one there is."""
+    """The numbers of one seed: the steps of an ordering, or the one number of another kind."""
     return value if isinstance(value, Sequence) else [value]
 
 
 def ends_of(number: Number) -> Censored:
-    """Between which ends a number lies: of a known one both are it."""
+    """The ends between which a number lies; both are the number itself if it is known."""
     return number if isinstance(number, Censored) else Censored(number, number)
 
 
@@ -139,7 +141,7 @@ def _decimal(value: float) -> Decimal:
 
 
 def _difference(one: Censored, other: Censored) -> Censored:
-    """one - other, in decimals: 0.3 - 0.1 is 0.2."""
+    """one - other, computed in decimals: 0.3 - 0.1 is 0.2."""
     return Censored(_minus(one.low, other.high), _minus(one.high, other.low))
 
 
@@ -150,7 +152,7 @@ def _minus(one: float, other: float) -> float:
 
 
 def _quotient(one: Censored, other: Censored) -> Censored:
-    """one / other; nothing is known where the divisor may be 0."""
+    """one / other; nothing is known of it if the divisor may be 0."""
     if other.low <= 0 <= other.high:
         return Censored()
     if other.high < 0:
@@ -164,11 +166,11 @@ def _quotient(one: Censored, other: Censored) -> Censored:
 def _extreme(
     positions: Sequence[float], values: Sequence[Censored], at: Literal["largest", "smallest"]
 ) -> Censored:
-    """The positions that could be where the values are largest (smallest): from which to which."""
+    """The first and last position at which the value may be the largest (smallest)."""
     if at == "smallest":
         values = [Censored(-each.high, -each.low) for each in values]
     least = max(each.low for each in values)
-    if all(each.low == each.high for each in values):  # of equal ones the first, as it was read
+    if all(each.low == each.high for each in values):  # of equal values, take the first
         first = next(i for i, each in enumerate(values) if each.low == least)
         return Censored(positions[first], positions[first])
     could = [p for p, each in zip(positions, values, strict=True) if each.high >= least]
@@ -176,7 +178,7 @@ def _extreme(
 
 
 def _slope(positions: Sequence[float], values: Sequence[Censored]) -> Censored:
-    """Of least squares: a sum of the values, each with a weight of the sign of its position's."""
+    """The least-squares slope: a sum of the values, weighted by position minus mean position."""
     if all(each.low == each.high for each in values):
         slope = statistics.linear_regression(positions, [each.low for each in values]).slope
         return Censored(slope, slope)

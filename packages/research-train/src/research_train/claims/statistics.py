@@ -1,14 +1,14 @@
 """The statistics behind verdicts: intervals of a mean, outlying seeds, orderings.
 
-Every rule is of a textbook or a paper, named where it stands; benchmarks/verdicts.py simulates all
-of them, and its tables stand in the package's README. Numbers go in, numbers come out: what they
-mean for a claim is claim.py's.
+Every rule comes from a textbook or a paper, which its docstring names. benchmarks/verdicts.py
+simulates all of them; its tables are in the package's README. These functions only compute numbers;
+claim.py decides what they mean for a claim.
 
-Figures' bands and papers' tables take Student's own interval (research_viz.t_interval); a verdict
-needs one that holds for skewed seeds as well, hence another here.
+The bands of figures and the tables of papers use Student's own interval (research_viz.t_interval).
+A verdict needs an interval that holds for skewed seeds as well, so it uses the one here.
 
-A level is said per side: an error of at most 2.5 % that the mean lies above the interval, and the
-same below it, which together is the usual 95 %.
+Levels are per side: the mean lies above the interval with a probability of at most 2.5 %, and below
+it with the same, which together is the usual 95 %.
 """
 
 import math
@@ -16,19 +16,19 @@ import statistics
 from collections.abc import Sequence
 
 PER_SIDE = 0.025
-FEW = 8  # seeds; so many and fewer say nothing of their skewness
+FEW = 8  # seeds; with these or fewer, the skewness can't be estimated
 ENOUGH = 20  # seeds for Hall's transformation at its nominal level
-FEWEST_FOR_WORDS = 5  # of three or four numbers nothing can be said about their distribution
-APART = 0.01  # Grubbs' level: how often five normal seeds are said to have one apart
-TINY = 1e-300  # what is smaller has lost its digits, and its square is 0
-SAME = 1e-12  # relative: far above what sums of floats are off by, far below what anyone publishes
+FEWEST_FOR_WORDS = 5  # three or four numbers tell nothing about their distribution
+APART = 0.01  # Grubbs' level: how often a normal sample is said to have one seed apart
+TINY = 1e-300  # smaller numbers have lost digits, and their square is 0
+SAME = 1e-12  # relative: far above the rounding error of sums, far below any published difference
 
 
 def mean_interval(values: Sequence[float], per_side: float = PER_SIDE) -> tuple[float, float]:
-    """An interval for the mean of what the values are drawn from, both ends.
+    """Both ends of an interval for the mean of the distribution that the values are drawn from.
 
     values: (seeds,), two or more. per_side: how often it may miss on each side.
-    See `standard_ends` for the rule; the ends are one number where all values are.
+    `standard_ends` has the rule. If all values are equal, both ends are that number.
     """
     count, mean = len(values), statistics.fmean(values)
     if is_constant(values):
@@ -41,19 +41,19 @@ def mean_interval(values: Sequence[float], per_side: float = PER_SIDE) -> tuple[
 def standard_ends(count: int, skew: float, per_side: float = PER_SIDE) -> tuple[float, float]:
     """How many standard errors s / sqrt(n) the interval reaches below and above the mean.
 
-    count: of seeds, n, two or more; skew: their `skewness`. With t Student's quantile (1908):
+    count: number of seeds n, two or more; skew: their `skewness`. t is Student's quantile (1908):
 
-    two seeds       t: nothing is known but their distance
+    two seeds       t: nothing but their distance is known
     three to eight  2 t. Student's own interval holds a lognormal mean in 82 to 84 of 100 cases, the
                     double one in 93 to 95, and no correction by the skewness of so few numbers
                     holds it as often without being longer for normal ones
-    from nine on    t, or further on the side of the longer tail, where Hall's transformation says
-                    so (P. Hall, "On the removal of skewness by transformation", J. R. Statist. Soc.
+    nine or more    t, or longer on the side of the longer tail, as Hall's transformation gives it
+                    (P. Hall, "On the removal of skewness by transformation", J. R. Statist. Soc.
                     B 54, 1992; with Student's quantile as in R. Willink, Commun. Statist. Theory
                     Methods 34, 2005), at a level of per_side n / 20 below twenty seeds
 
-    The factor 2 and the level are found by simulation (benchmarks/verdicts.py): they are what keeps
-    the coverage of four distributions of seeds at 0.93, wherever an interval can.
+    The factor 2 and the level were found by simulation (benchmarks/verdicts.py): with them the
+    coverage for four distributions of seeds stays at 0.93 or above, wherever any interval can.
     """
     quantile = _t_quantile(count, per_side)
     if count <= FEW:
@@ -68,8 +68,8 @@ def standard_ends(count: int, skew: float, per_side: float = PER_SIDE) -> tuple[
 def p_above(values: Sequence[float], bound: float = 0.0) -> float:
     """The one-sided p-value of "the mean is at most bound": the test that `mean_interval` inverts.
 
-    values: (seeds,), two or more. It is at most a level exactly where the interval with that level
-    per side lies above bound.
+    values: (seeds,), two or more. The p-value is at most a level exactly when the interval with
+    that level per side lies above bound.
     """
     count, mean = len(values), statistics.fmean(values)
     error = 0.0 if is_constant(values) else statistics.stdev(values) / math.sqrt(count)
@@ -83,7 +83,7 @@ def p_above(values: Sequence[float], bound: float = 0.0) -> float:
 
 
 def skewness(values: Sequence[float]) -> float:
-    """G1, the sample skewness as SciPy's `skew(bias=False)`; 0 of two numbers or of equal ones.
+    """G1, the sample skewness as SciPy's `skew(bias=False)`; 0 for two numbers or equal ones.
 
     D. N. Joanes and C. A. Gill, "Comparing measures of sample skewness and kurtosis", The
     Statistician 47, 1998.
@@ -102,9 +102,9 @@ def skewness(values: Sequence[float]) -> float:
 def oddity(values: Sequence[float]) -> str:
     """`one seed apart`, `skewed`, or "" for seeds that an interval can speak for.
 
-    values: (seeds,), at least five, else "". One apart: Grubbs' test at 1 % (F. E. Grubbs,
-    "Procedures for detecting outlying observations in samples", Technometrics 11, 1969). Skewed: a
-    skewness of more than two of its standard errors under normality.
+    values: (seeds,); "" for fewer than five. One apart: by Grubbs' test at 1 % (F. E. Grubbs,
+    "Procedures for detecting outlying observations in samples", Technometrics 11, 1969). Skewed:
+    the skewness is more than two of its standard errors under normality.
     """
     count = len(values)
     if count < FEWEST_FOR_WORDS or is_constant(values):
@@ -116,10 +116,11 @@ def oddity(values: Sequence[float]) -> str:
 
 
 def grubbs_limit(count: int, level: float = APART) -> float:
-    """How many standard deviations the furthest of normal numbers lies off, but for level of cases.
+    """The distance in standard deviations that the furthest of n normal numbers rarely exceeds.
 
-    (n - 1) / sqrt(n) sqrt(t^2 / (n - 2 + t^2)) with Student's t(level / 2 n, n - 2): Grubbs' test,
-    two-sided (NIST/SEMATECH e-Handbook of Statistical Methods, 1.3.5.17.1).
+    level: how often it does. The limit of Grubbs' two-sided test: (n - 1) / sqrt(n) times
+    sqrt(t^2 / (n - 2 + t^2)) with Student's t(level / 2 n, n - 2) (NIST/SEMATECH e-Handbook of
+    Statistical Methods, 1.3.5.17.1).
     """
     squared = _t_quantile(count - 1, level / (2 * count)) ** 2
     return (count - 1) / math.sqrt(count) * math.sqrt(squared / (count - 2 + squared))
@@ -131,12 +132,12 @@ def skewness_error(count: int) -> float:
 
 
 def holm_levels(p_values: Sequence[float], level: float) -> list[float]:
-    """The level at which each hypothesis is tested when all are, so that none is wrongly rejected.
+    """A level for each of m hypotheses: the chance of any wrong rejection is at most `level`.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6, 1979:
-    the smallest p-value against level / m, the next one against level / (m - 1), until one is
-    larger than its own; those after it are tested at that one's. A p-value at most its level
-    rejects.
+    the smallest p-value is tested at level / m, the next one at level / (m - 1), and so on until a
+    p-value is larger than its level; all further ones are tested at that same level. A hypothesis
+    is rejected if its p-value is at most its level.
     """
     levels = [0.0] * len(p_values)
     left, stopped = len(p_values), False
@@ -148,19 +149,19 @@ def holm_levels(p_values: Sequence[float], level: float) -> list[float]:
 
 
 def is_constant(values: Sequence[float]) -> bool:
-    """Whether they are one number, but for the last bits."""
+    """Whether all values are equal up to rounding."""
     return max(values) - min(values) <= max(SAME * max(map(abs, values)), TINY)
 
 
 def _hall(distance: float, skew: float, count: int) -> float:
-    """Hall 1992: t + g t^2 / 3 + g^2 t^3 / 27 + g / 6, g = skewness / sqrt(n); it only rises."""
+    """Hall 1992: t + g t^2 / 3 + g^2 t^3 / 27 + g / 6, g = skewness / sqrt(n); increasing in t."""
     g = skew / math.sqrt(count)
     return distance + g * distance**2 / 3 + g**2 * distance**3 / 27 + g / 6
 
 
 def _hall_inverse(transformed: float, skew: float, count: int) -> float:
     g = skew / math.sqrt(count)
-    if abs(g) < 1e-6:  # the formula's own limit, where it would divide by nothing
+    if abs(g) < 1e-6:  # the limit of the formula for g -> 0, where it would divide by 0
         return transformed
     return 3 / g * (math.cbrt(1 + g * (transformed - g / 6)) - 1)
 

@@ -11,8 +11,8 @@ from research_train.claims.statistics import SAME, skewness, standard_ends
 
 Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
 VerdictOf = Callable[[float, float], Verdict]
-MOST_SEEDS = 1000  # a plan of more is no advice
-FLOAT32_SEEN = 15  # digits, from which on a float64 is taken for what was a float32
+MOST_SEEDS = 1000  # nobody would follow the advice to run more
+FLOAT32_SEEN = 15  # a float64 with this many digits or more may have been a float32
 
 
 def verdict_between(claim: Claim, low: float, high: float) -> Verdict:
@@ -22,7 +22,7 @@ def verdict_between(claim: Claim, low: float, high: float) -> Verdict:
     scale = abs(claim.published) + tolerance
 
     def below(one: float, other: float) -> bool:
-        """Whether one is less by more than the last bits."""
+        """Whether one is less than other by more than rounding."""
         if math.isinf(one) or math.isinf(other):
             return one < other
         return other - one > SAME * max(abs(one), abs(other), scale)
@@ -41,7 +41,7 @@ def verdict_between(claim: Claim, low: float, high: float) -> Verdict:
             claim.direction == "lower" and below(high, lower)
         ):
             return "better"
-        # Past the good bound of a directed claim lies no doubt, only more of what was claimed.
+        # A directed claim holds as well where the interval reaches beyond its good edge.
         if (not below(low, lower) or claim.direction == "lower") and (
             not below(upper, high) or claim.direction == "higher"
         ):
@@ -55,7 +55,7 @@ def verdict_between(claim: Claim, low: float, high: float) -> Verdict:
 
 
 def seeds_needed(values: Sequence[float], verdict_of: VerdictOf) -> int | None:
-    """With how many seeds of this mean, spread and skewness a plan would decide."""
+    """The number of seeds with this mean, spread and skewness that would decide; None: too many."""
     mean, deviation, skew = statistics.fmean(values), statistics.stdev(values), skewness(values)
 
     def decides(count: int) -> bool:
@@ -73,10 +73,10 @@ def seeds_needed(values: Sequence[float], verdict_of: VerdictOf) -> int | None:
 
 
 def as_published(value: float) -> float:
-    """A number that was a float32, in its own digits: the share 0.8, not 0.800000011920929.
+    """A number that was a float32, with a float32's digits: the share 0.8, not 0.800000011920929.
 
-    A number with few digits of its own stays: 257 / 256 = 1.00390625 fits into a float32 as well,
-    whose shortest digits are 1.0039062. What was computed from several metrics is no float32.
+    A number with few digits stays as it is: 257 / 256 = 1.00390625 fits into a float32 as well,
+    whose shortest digits are 1.0039062. Numbers computed from several metrics were no float32.
     """
     import numpy as np  # slow to import, and only needed here
 
