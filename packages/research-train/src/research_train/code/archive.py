@@ -1,9 +1,9 @@
 """Archive the code of a run, so that it still runs when commits are gone.
 
 It holds the root pyproject, uv.lock, the member's folder and the internal packages that it reaches,
-uncommitted changes and untracked files included; unpacked, `uv run --frozen` runs it. All files of
-the member's import package are in it, links followed, whatever git thinks of them: they are what
-the fingerprint counts. Secrets are not.
+with uncommitted changes and untracked files. Once it is unpacked, `uv run --frozen` runs it. Links
+are followed, and all files of the member's import package are in it, even those that git ignores,
+since the fingerprint counts them. Secrets are left out.
 """
 
 import ast
@@ -33,8 +33,9 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
     """Store the code in folder as <sha256>.tar.gz, unless it is there; returns the sha256.
 
     packages: the internal packages to include. Equal code gives equal bytes. An archive that is
-    there becomes as young as a new one: `remove_runs` leaves it to the run that begins. What is
-    left out of it is said on stderr: files too large, and what may be a secret (secret_files.py).
+    already there gets a new modification time, so that `remove_runs` keeps it for the run that is
+    starting. A warning on stderr names the files left out: those that are too large, and those that
+    may hold a secret (secret_files.py).
     """
     buffer = io.BytesIO()
     with (
@@ -60,9 +61,9 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
 
 
 def changed_files(member: Member, packages: Iterable[str], archive: Path) -> list[str]:
-    """The files that can change a number and differ between an archive and the code as it is now.
+    """The files that can change a number and differ between an archive and the present code.
 
-    Python files, tests apart, and whatever lies in the member's import package.
+    These are Python files other than tests, and all files in the member's import package.
     """
     inside = {_name(folder, member.workspace) for folder in import_packages(member)}
 
@@ -86,7 +87,7 @@ def changed_files(member: Member, packages: Iterable[str], archive: Path) -> lis
 
 
 def shown_name(name: str) -> str:
-    """The name of a file for a person: what is no UTF-8 in it as `\\xff`."""
+    """The name of a file to show to a person: bytes that aren't UTF-8 appear as `\\xff`."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
@@ -98,7 +99,7 @@ def import_packages(member: Member) -> list[Path]:
 
 
 def member_code(member: Member) -> list[Path]:
-    """The Python files of a member, tests apart, sorted."""
+    """The Python files of a member except its tests, sorted."""
     return [
         file
         for file in _files(member.folder)
@@ -126,10 +127,10 @@ def _is_code(name: str) -> bool:
 def _stored_files(
     member: Member, packages: Iterable[str], say: bool
 ) -> Iterator[tuple[str, Path, bytes]]:
-    """Name in the archive, file and what is stored of it, sorted by name.
+    """For each file its name in the archive, its path and the bytes to store, sorted by name.
 
-    Left out: a secret that git doesn't track. In code a token is replaced by stars, so that what is
-    archived still runs.
+    Files that hold a secret and aren't tracked by git are left out. In Python code a token is
+    replaced by stars instead, so that the archived code still runs.
     """
     workspace = member.workspace
     internal = internal_packages(workspace)
@@ -173,7 +174,7 @@ def _name(file: Path, workspace: Path) -> str:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files of a folder that are source: what git tracks or could, no links. Sorted."""
+    """The source files of a folder, sorted: tracked by git or not ignored, and no links."""
     everything: set[Path] = set()
     for place, folders, names in os.walk(folder):
         folders[:] = [each for each in folders if not each.startswith(".")]

@@ -1,9 +1,9 @@
 """Compute the fingerprint that tells whether two runs are the same experiment.
 
-A hash of what can change a number, and of nothing else: the config, the data's revisions, the code
-that the training reaches (reached_code.py), the other files beside that code, and the versions of
-the packages it uses. What was meant for readers changes none: a comment, a docstring, formatting,
-an annotation; neither does code that the training doesn't come by.
+It is a hash of all that can change a number, and of nothing else: the config, the data's revisions,
+the code that the training reaches (reached_code.py), the other files beside that code, and the
+versions of the packages it uses. Comments, docstrings, formatting, annotations, and code that the
+training doesn't reach don't change it.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ from research_train.experiment.config import TrainConfig
 from research_train.experiment.members import Experiment
 from research_train.versions.requirements import installed_version, requirements_of
 
-SCHEME = 2  # 1, until 0.1.0: every Python file of the member and of the packages it imports
+SCHEME = 2  # 1, up to 0.1.0, hashed every Python file of the member and of the packages it imports
 
-# Keys that cannot change what is computed. The seed is left out as well: runs that differ only in
-# it are the same experiment, and the record holds it beside the fingerprint.
+# Keys that cannot change what is computed. The seed is here as well: runs that differ only in their
+# seed are the same experiment, and the record holds the seed beside the fingerprint.
 NEUTRAL_KEYS = frozenset(
     {
         "seed",
@@ -42,13 +42,13 @@ NEUTRAL_KEYS = frozenset(
 )
 
 
-# Files of a member that say what it is and what came out, and change nothing of that.
+# Files of a member that describe it or hold its results, and so can't change a number.
 OF_THE_RECORD = frozenset(
     {"README.md", "claims.yaml", "config.yaml", "pyproject.toml", "results.json"}
 )
-# Folders of a member that hold what came out, or is read by people.
+# Folders of a member that hold results or texts for people, and no input of a training.
 NO_INPUTS = frozenset({"docker", "docs", "figures", "notebooks"})
-ENDING = re.compile(r"\*?\.[A-Za-z0-9]+")  # of file names, as a text has it
+ENDING = re.compile(r"\*?\.[A-Za-z0-9]+")  # a string like ".csv" or "*.csv"
 
 
 def fingerprint(
@@ -59,7 +59,7 @@ def fingerprint(
 ) -> str:
     """Hash of all that can change an experiment's numbers, in hex.
 
-    assets: name -> revision of its data. code: of `code_identity`, where it is known already.
+    assets: name -> revision of its data. code: the result of `code_identity`, if already computed.
     """
     identity = {
         "scheme": SCHEME,
@@ -76,10 +76,11 @@ def fingerprint(
 
 
 def code_identity(experiment: Experiment) -> dict[str, object]:
-    """What of a fingerprint is the same for every config of an experiment, part by part.
+    """The part of a fingerprint that is the same for every config of an experiment.
 
-    modules: name -> digest of what is reached of it. files: those beside the code. packages:
-    versions of the external ones that the code uses, and of what they require.
+    modules: name -> digest of the parts that are reached. files: name -> sha256 of each file beside
+    the code. packages: versions of the external packages that the code uses, and of all packages
+    that those require.
     """
     parsed = ParsedFiles()
     code = reached_code(experiment, parsed)
@@ -90,19 +91,20 @@ def code_identity(experiment: Experiment) -> dict[str, object]:
 
 
 def files_beside(experiment: Experiment, code: ReachedCode) -> dict[str, Path]:
-    """The files in the member's import package that are no Python: a table, a vocabulary, a .cu.
+    """The files in the member's import package that aren't Python: a table, a vocabulary, a .cu.
 
-    By their names in it, whatever git thinks of them. Not the YAMLs of experiments, whose values
-    are the config. Not the folder of another experiment, unless code of it is reached or may read
-    in it: names it, or lists folders. Besides, what the code names: files elsewhere in the member's
-    folder, hidden ones, and scripts that it starts.
+    name in the package -> file, whether or not git ignores it. The YAMLs of experiments are left
+    out, since their values are the config. The folder of another experiment is left out unless its
+    code is reached, or the reached code may read it, since it names the folder or lists folders.
+    Added are files that the code names: files elsewhere in the member's folder, hidden files, and
+    scripts that it starts.
     """
     place = module_folder(experiment.module.split(".")[0])
     if place is None or not place.is_dir():
         return {}
     modules = experiment.member.experiments.values()
     yamls = {Path(*module.split(".")[1:], "config.yaml") for module in modules}
-    yamls -= {Path("config.yaml")}  # the default one's lies beside the package
+    yamls -= {Path("config.yaml")}  # the default experiment's YAML lies beside the package
     others = {
         Path(*module.split(".")[1:])
         for module in modules
@@ -128,10 +130,10 @@ def files_beside(experiment: Experiment, code: ReachedCode) -> dict[str, Path]:
 
 
 def _named_files(experiment: Experiment, code: ReachedCode, place: Path) -> Iterator[Path]:
-    """The files of the member that texts in its code name, those apart that count already.
+    """The files of the member that strings in its code name, except those that count already.
 
-    By their names, `Path(__file__).parents[1] / "x.csv"`; by their folder's; by how they end, as
-    f"{name}.csv" and glob("*.csv") have it; a script also as `python -m` does.
+    A string may name a file, `Path(__file__).parents[1] / "x.csv"`, its folder, its ending, as in
+    f"{name}.csv" and glob("*.csv"), or the module of a script, as `python -m` does.
     """
     named = {text.rpartition("/")[2] for text in code.strings} - OF_THE_RECORD
     folders = {text.strip("/") for text in code.strings} - NO_INPUTS
@@ -155,7 +157,7 @@ def _named_files(experiment: Experiment, code: ReachedCode, place: Path) -> Iter
 
 
 def _shown(name: Path) -> str:
-    """The name as text, whatever its bytes."""
+    """The name as text; bytes that aren't UTF-8 appear as `\\xff`."""
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
@@ -184,11 +186,12 @@ def _versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
 
 
 def _distribution(module: str, parsed: ParsedFiles) -> str | None:
-    """What provides a top-level module: mostly of its name, `scikit-learn` for sklearn."""
+    """The distribution that provides a top-level module: `scikit-learn` for sklearn."""
     name = canonicalize_name(module)
     if installed_version(name) is not None:
         return name
-    # Reading what all distributions hold takes a third of a second; an install changes a folder.
+    # Reading the contents of all distributions takes a third of a second, so the result is cached;
+    # an installation changes a folder's time, and so the key of the cache.
     folders = [Path(each) for each in sys.path if each.endswith(("site-packages", "dist-packages"))]
     state = [f"{each} {each.stat().st_mtime_ns}" for each in folders if each.is_dir()]
     providers = parsed.remembered(f"providers {' '.join(state)}", _providers)

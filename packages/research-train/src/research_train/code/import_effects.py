@@ -10,8 +10,8 @@ from research_train.code.stripped_syntax import (
     name_of_call,
 )
 
-# Calls that do nothing but make their value, which counts where it is used (what a
-# GeneratedDataset makes has a revision).
+# Calls that only return a value; the value counts where it is used. (The data that a
+# GeneratedDataset makes counts by its revision.)
 PURE_CALLS = frozenset(
     [
         *("abs", "auto", "bool", "bytes", "cast", "compile", "ConfigDict", "ContextVar", "Decimal"),
@@ -22,14 +22,14 @@ PURE_CALLS = frozenset(
         *("timedelta", "tuple", "TypeVar", "TypeVarTuple", "WeakSet", "zip"),
     ]
 )
-# Modules of which a function of that name is meant: `context.set(1)` does more than `set()`.
+# Modules whose function of such a name is meant: `math.log(2)` is, `context.set(1)` is not.
 OF_MODULES = frozenset(
     [
         *("builtins", "cmath", "collections", "dataclasses", "datetime", "enum", "functools"),
         *("logging", "math", "np", "numpy", "operator", "re", "torch"),
     ]
 )
-# What a class may be made with, and no more is done.
+# Keywords of a class statement that run no further code.
 PURE_KEYWORDS = frozenset({"metaclass=ABCMeta", "total=False", "total=True"})
 
 
@@ -62,7 +62,7 @@ def runs_code(statement: ast.stmt) -> bool:
 
 
 def _calls_more(values: Sequence[ast.expr]) -> bool:
-    """Whether a call among these values may do more than make its own."""
+    """Whether a call in these values may do more than return a value."""
     calls = [node for value in values for node in ast.walk(value) if isinstance(node, ast.Call)]
     return not all(_is_pure(call.func) for call in calls)
 
@@ -75,7 +75,7 @@ def _is_pure(function: ast.expr) -> bool:
 
 
 def hooks_subclasses(statement: ast.stmt) -> bool:
-    """Whether Python tells it, or its metaclass, of every class that is made below it."""
+    """Whether the class, or its metaclass, runs code for every subclass that is defined."""
     if not isinstance(statement, ast.ClassDef):
         return False
     made_by = [last_name(each.value) for each in statement.keywords if each.arg == "metaclass"]

@@ -1,8 +1,8 @@
 """Parse each Python file and hash each large file once, and cache the results.
 
-A fingerprint is asked for at every start, and parsing takes a hundred times as long as reading. So
-what was parsed is kept under the hash of its content, and the hash of a large file under its
-size, times and inode, which no write leaves as they were.
+Every start computes a fingerprint, and parsing takes a hundred times as long as reading. So a
+parsed file is cached under the hash of its content, and the hash of a large file under its size,
+times and inode, at least one of which changes with every write.
 """
 
 import hashlib
@@ -18,14 +18,15 @@ from typing import Any
 
 from research_train.code.python_units import PythonFile, from_json, read_python
 
-LARGE = 1_000_000  # bytes: a smaller file is read anew each time
-LARGEST = 3_000_000  # bytes of the cache itself, which each start reads
-# A file written twice within the clock's tick keeps its times: younger ones aren't trusted.
-SETTLED = 2.0  # seconds
+LARGE = 1_000_000  # bytes; smaller files are read and hashed each time
+LARGEST = 3_000_000  # bytes of the cache itself, which is read at each start
+# Seconds. A file written twice within one tick of the clock keeps its times, so the hash of a file
+# that was written more recently than this is not cached.
+SETTLED = 2.0
 
 
 class ParsedFiles:
-    """A cache in memory and in one file, best effort: without it all is only slower."""
+    """A cache in memory and in one file. If the file can't be used, all is slower but works."""
 
     def __init__(self, file: Path | None = None):
         self._file = file or Path(sys.prefix) / "research-cache" / f"parsed-{_version()}.json"
@@ -38,7 +39,7 @@ class ParsedFiles:
             self._known = known if isinstance(known, dict) else {}
 
     def read(self, file: Path) -> PythonFile:
-        """What a Python file holds."""
+        """The parsed content of a Python file."""
         if file in self._read and (parsed := self._read[file][1]) is not None:
             return parsed
         content = file.read_bytes()
@@ -54,7 +55,7 @@ class ParsedFiles:
         return found
 
     def sha256(self, file: Path) -> str:
-        """Of a file's bytes."""
+        """The sha256 of a file's bytes."""
         if file in self._read:
             return self._read[file][0]
         stat = file.stat()
@@ -75,7 +76,7 @@ class ParsedFiles:
         return known
 
     def remembered(self, key: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
-        """What make gave when it was last asked for under this key."""
+        """The cached result of make under this key; make is called if there is none."""
         if not isinstance(known := self._known.get(key), dict):
             known = make()
             self._keep(key, known)
@@ -87,13 +88,13 @@ class ParsedFiles:
         self._new = True
 
     def save(self) -> None:
-        """Keep what was found for the next process."""
+        """Write the cache to its file, for the next process."""
         if not self._new:
             return
         self._new = False
         self._known |= self._used
         content = json.dumps(self._known)
-        if len(content) > LARGEST:  # old states of files gather
+        if len(content) > LARGEST:  # drop entries that this process didn't use
             content = json.dumps(self._used)
         beside = self._file.with_name(f".{self._file.name}.{os.getpid()}")
         with suppress(OSError):
@@ -104,7 +105,7 @@ class ParsedFiles:
 
 @cache
 def _version() -> str:
-    """Of the reader, and of Python, whose syntax trees differ."""
+    """The versions of Python, whose syntax trees differ, and of the modules that parse."""
     names = ("python_units.py", "import_effects.py", "stripped_syntax.py")
     source = b"".join(Path(__file__).with_name(name).read_bytes() for name in names)
     reader = hashlib.sha256(source).hexdigest()[:12]

@@ -14,19 +14,19 @@ PYTHON = (".py", ".pyi")
 
 
 def is_cache(path: Path) -> bool:
-    """Whether Python or an editor made a file from others."""
+    """Whether Python or an editor derived this file or folder from other files."""
     return path.name in CACHES or path.suffix == ".pyc"
 
 
 def files_in(folder: Path) -> list[Path]:
-    """Every file in a folder, links followed, caches and hidden ones apart; sorted."""
+    """Every file in a folder except caches and hidden ones, sorted; links are followed."""
     found: list[Path] = []
     seen: set[Path] = set()
     waiting = [folder]
     while waiting:
         current = waiting.pop()
         real = current.resolve()
-        if real in seen:  # a link to a folder around it
+        if real in seen:  # a link to an enclosing folder, or a second link to one folder
             continue
         seen.add(real)
         for entry in os.scandir(current):
@@ -41,7 +41,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def module_folder(name: str) -> Path | None:
-    """Where the file or folder of a top-level module lies; None where there is none."""
+    """The folder or file of a top-level module; None if there is none."""
     try:
         spec = find_spec(name)
     except (ImportError, ValueError, AttributeError):
@@ -54,7 +54,7 @@ def module_folder(name: str) -> Path | None:
 
 
 def is_installed(name: str) -> bool:
-    """Whether a top-level module was installed as files, so that its version speaks for it."""
+    """Whether a top-level module was installed as files: then its version identifies its code."""
     with suppress(importlib.metadata.PackageNotFoundError, ValueError):
         return installed_from(importlib.metadata.distribution(name)) is None
     folder = module_folder(name)

@@ -1,8 +1,8 @@
 """Split a Python file into what its import runs and what it defines, for the fingerprint.
 
-A unit is a statement at the top of a module: a function, a class, a constant. It is known by a
-hash of its syntax tree without comments, docstrings, formatting and annotations, and by the names
-it uses. Whoever follows the code (reached_code.py) decides which units a training reaches.
+A unit is a statement at the top level of a module: a function, a class, a constant. It is described
+by a hash of its syntax tree, without comments, docstrings, formatting and annotations, and by the
+names it uses. From these, reached_code.py finds which units a training reaches.
 """
 
 import ast
@@ -18,7 +18,7 @@ from research_train.code.stripped_syntax import (
     syntax_hash,
 )
 
-# What looks names up, or has modules found, in a way that can't be read off the code.
+# These look up names or find modules in a way that can't be followed by reading the code.
 UNREADABLE = frozenset(
     [
         *("exec", "eval", "__import__", "sys.modules", "sys.path", "sys.meta_path"),
@@ -27,19 +27,20 @@ UNREADABLE = frozenset(
 )
 OF_OTHER_MODULES = frozenset({"__globals__", "f_globals"})
 FINDS_SUBCLASSES = frozenset({"__init_subclass__", "__subclasses__"})
-# Code that says one of these may read a file whose name stands nowhere in it.
+# Code that uses one of these may read a file without naming it.
 LISTS_FILES = frozenset({"glob", "rglob", "iterdir", "listdir", "scandir", "walk"})
 
 
 @dataclass
 class Unit:
-    """A statement at the top of a module.
+    """A statement at the top level of a module.
 
-    hash: of its syntax tree. binds: the names it defines. uses: names and, behind a dot, the
-    attributes asked of them. imports: bindings made within it. runs: an import of the module does
-    more with it than define a name. literal: what it imports by a function stands there as a text.
-    unreadable, looks_around: it uses names that can't be followed, of any module or of its own.
-    subclasses: it finds classes by their base. hooks: a class that is told of those below it.
+    hash: hash of its syntax tree. binds: the names it defines. uses: the names it reads, with their
+    attributes behind dots. imports: bindings made inside it. runs: importing the module does more
+    with it than define a name. literal: all its calls of import_module name a module by a string.
+    unreadable: it looks names or modules up in a way that can't be followed. looks_around: it looks
+    at all names of its own module. subclasses: it finds classes by their base. hooks: a class that
+    runs code for every subclass.
     """
 
     hash: str
@@ -57,9 +58,9 @@ class Unit:
 
 @dataclass
 class Binding:
-    """A name that an import binds: to an attribute (or submodule) of a module, or to the module.
+    """A name that an import binds to a module, or to an attribute or submodule of it.
 
-    level: dots in front of a relative module. attribute: None for `import module`, `*` for all.
+    level: number of dots of a relative import. attribute: None for `import module`, `*` for all.
     """
 
     name: str
@@ -70,11 +71,12 @@ class Binding:
 
 @dataclass
 class PythonFile:
-    """What an import of the file does. understood: False where only its bytes can speak for it.
+    """What a file defines, imports and runs when it is imported.
 
-    lazy: names that `lazy_loader` imports when asked: from the stub beside it (`stub`), or as
-    listed here. strings: the short texts in it, in which names of files may stand. unmentioned:
-    names imported for what the import does.
+    lazy: names that `lazy_loader` imports on first use, if they are listed in the file; stub: they
+    are listed in the stub beside it. strings: its short strings, which may name files. unmentioned:
+    imported names that are never used, so that the import itself may matter. lists_files: it may
+    list folders. understood: False if it can't be parsed; then all its bytes count.
     """
 
     units: list[Unit] = field(default_factory=list)
@@ -87,12 +89,12 @@ class PythonFile:
     understood: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """As plain values, for a cache."""
+        """The content as plain values, for a cache."""
         return asdict(self)
 
 
 def from_json(value: dict[str, Any]) -> PythonFile:
-    """What `as_json` made."""
+    """The PythonFile that `as_json` turned into plain values."""
 
     def bindings(of: dict[str, Any], key: str) -> list[Binding]:
         return [Binding(**each) for each in of[key]]
@@ -103,12 +105,12 @@ def from_json(value: dict[str, Any]) -> PythonFile:
 
 
 def read_python(source: bytes) -> PythonFile:
-    """What a Python file (or stub) holds."""
+    """The content of a Python file or stub."""
     try:
         tree = ast.parse(source)
         found = PythonFile()
         mentioned = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-        kept = b"__doc__" in source  # then a docstring is a value like others
+        kept = b"__doc__" in source  # the code reads docstrings, so they can change what it does
         for statement in _at_import(tree.body):
             _take(statement, found, keep_docstrings=kept)
         found.lists_files = any(
@@ -132,7 +134,7 @@ def read_python(source: bytes) -> PythonFile:
 
 
 def _at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """The statements that run when the module is imported: not those for type checkers alone."""
+    """The statements that run when the module is imported, so not those for type checkers."""
     for statement in body:
         if isinstance(statement, ast.If):
             if last_name(statement.test) == "TYPE_CHECKING":
@@ -146,7 +148,7 @@ def _at_import(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _take(statement: ast.stmt, found: PythonFile, keep_docstrings: bool) -> None:
-    """Add a statement to what was found."""
+    """Add what a statement defines, imports and runs to found."""
     if isinstance(statement, ast.Import | ast.ImportFrom):
         found.imports += _bindings(statement)
         return
@@ -158,7 +160,7 @@ def _take(statement: ast.stmt, found: PythonFile, keep_docstrings: bool) -> None
     inner = [b for node in ast.walk(statement) for b in _bindings(node)]
     binds = list(dict.fromkeys(_bound(statement)))
     if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        # A try or an if around an import binds its names for the whole module.
+        # An import inside a try or an if binds its names for the whole module.
         found.imports += inner
     tree = stripped(statement, keep_docstrings)
     uses = _uses(tree)
@@ -206,20 +208,20 @@ def _bindings(node: ast.AST) -> list[Binding]:
 
 
 def _imported_by_text(statement: ast.stmt) -> list[Binding] | None:
-    """What calls of import_module name in a text, all of it; None where one builds the name."""
+    """Bindings for the modules that import_module is called with; None if a name is computed."""
     found = []
     for node in ast.walk(statement):
         if isinstance(node, ast.Call) and last_name(node.func) in ("import_module", "__import__"):
             match node.args:
                 case [ast.Constant(value=str(module))] if not module.startswith("."):
-                    found.append(Binding("*", module, 0, "*"))  # whatever of it is then used
+                    found.append(Binding("*", module, 0, "*"))  # any of its names may be used
                 case _:
                     return None
     return found or None
 
 
 def _looks_around(statement: ast.stmt) -> bool:
-    """Whether it looks at all the names of its module."""
+    """Whether a statement looks at all names of its module."""
     everywhere = {"globals"}
     if not isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
         everywhere.add("locals")
@@ -236,7 +238,7 @@ def _looks_around(statement: ast.stmt) -> bool:
 
 
 def _lazy_call(statement: ast.stmt) -> str | None:
-    """`attach_stub` or `attach` for lazy_loader's way of making a module's names."""
+    """`attach_stub` or `attach` if the statement calls that function of lazy_loader, else None."""
     if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Call):
         targets = ast.unparse(statement.targets[0])
         name = last_name(statement.value.func)
@@ -276,7 +278,7 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 
 def _uses(tree: ast.AST) -> set[str]:
-    """Every name a statement reads, with the attributes asked of it: `np`, `torch.nn.Linear`."""
+    """Every name that a statement reads, with its attributes: `np`, `torch.nn.Linear`."""
     found: set[str] = set()
 
     def look(node: ast.AST) -> None:

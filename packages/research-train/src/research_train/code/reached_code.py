@@ -1,8 +1,8 @@
 """Find the code that a training can run, for its fingerprint and archive.
 
-From an experiment's `train` and `Config`, and from what every training goes through (ROOTS), along
-imports and names, through the member and the internal packages: see `reached_code`. Other
-packages end the way; they count by their versions.
+The search starts from an experiment's `train` and `Config`, and from the code that every training
+runs (ROOTS). It follows imports and names through the member and the internal packages; see
+`reached_code`. It doesn't follow other packages: they count by their versions.
 """
 
 import sys
@@ -17,18 +17,18 @@ from research_train.code.reached_module import ReachedModule, by_name, file_and_
 from research_train.experiment.members import Experiment
 from research_train.versions.requirements import internal_packages
 
-# What every training goes through, though no paper imports it. The launcher around it reads words
-# and writes records; seeds, device and weights come from these.
+# Code that every training runs, though no paper imports it. Seeds, device and weights come from
+# here; the launcher around it only reads the command line and writes records.
 ROOTS = (
     ("research_train.training", "train_run"),
     ("research_train.record.run", "Run"),
     ("research_train.state.random_state", "seed_everything"),
     ("research_train.processes.hash_seed", "FIXED"),
 )
-# Where following ends: these only show or copy numbers that stand in metrics.jsonl already.
+# Modules that aren't followed, since they only show or copy numbers from metrics.jsonl.
 BESIDE_THE_NUMBERS = frozenset({"research_train.record.trackers", "research_train.loop.progress"})
 
-# Of the standard library, what imports names built at run time; metadata and resources don't.
+# Modules of the standard library that import names built at run time, and their exceptions.
 IMPORTERS = ("importlib", "pkgutil", "pydoc", "runpy", "zipimport")
 READS_DATA = ("importlib.metadata.version", "importlib.resources")
 
@@ -37,9 +37,9 @@ READS_DATA = ("importlib.metadata.version", "importlib.resources")
 class ReachedCode:
     """What a training reaches.
 
-    modules: name -> digest of what it reaches of the module. files: theirs. external: top-level
-    modules of other packages that it uses. strings: texts in the member's files. lists_files:
-    whether code there looks what files there are.
+    modules: name -> digest of the reached parts of the module. files: the files of these modules.
+    external: top-level modules of other packages that it uses. strings: strings in the member's
+    code. lists_files: whether the member's code lists folders.
     """
 
     modules: dict[str, str] = field(default_factory=dict)
@@ -50,12 +50,12 @@ class ReachedCode:
 
 
 def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
-    """What training an experiment reaches.
+    """The code that training an experiment reaches.
 
-    Of a module, what its import runs counts, and the definitions that are used from what is
-    reached: a function or a class nobody here uses does not. An import that can't be followed (a
-    name built at run time, exec) counts all of the package that it stands in; a look at a module's
-    names (globals, or the module itself as a value) all of that module.
+    In a module, the statements that its import runs count, and the definitions that reached code
+    uses; unused functions and classes don't. Where an import can't be followed (a name built at run
+    time, exec), the whole package that contains it counts. Where code looks at the names of a
+    module (globals, or the module itself as a value), that whole module counts.
     """
     walk = _Walk(experiment, parsed)
     walk.need(f"{experiment.module}.train", "train")
@@ -67,7 +67,7 @@ def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
 
 
 class _Walk:
-    """Finds what is reached; what is left to do stands in lists, so that no cycle can hang it."""
+    """The search for reached code. It keeps a list of units to follow, so cycles can't hang it."""
 
     def __init__(self, experiment: Experiment, parsed: ParsedFiles):
         self.member = experiment.module.split(".")[0]
@@ -83,13 +83,13 @@ class _Walk:
         self.tops: dict[str, bool] = {}
 
     def finish(self) -> None:
-        """Follow all that is waiting."""
+        """Follow all waiting units, until there are none."""
         while self.waiting:
             module, number = self.waiting.pop()
             self._follow(module, module.content.units[number])
 
     def result(self) -> ReachedCode:
-        """What was found."""
+        """The code that was reached."""
         found = ReachedCode(external=self.external)
         for module in filter(None, self.modules.values()):
             if module.file is None:
@@ -105,7 +105,7 @@ class _Walk:
     # Modules
 
     def ours(self, name: str) -> bool:
-        """Whether a module's code is followed, rather than its version taken."""
+        """Whether a module's code is followed, instead of counting by its version."""
         top = name.split(".")[0]
         if top in sys.stdlib_module_names:
             return False
@@ -116,7 +116,7 @@ class _Walk:
         return self.tops[top]
 
     def module(self, name: str) -> ReachedModule | None:
-        """A module of ours, imported: what its import does is reached. None: there is none."""
+        """Import a module of ours: what its import runs is reached. None if there is none."""
         if name in self.modules:
             return self.modules[name]
         parent, _, last = name.rpartition(".")
@@ -140,7 +140,7 @@ class _Walk:
         return module
 
     def _run(self, module: ReachedModule) -> None:
-        """What happens when the module is imported."""
+        """Reach what runs when the module is imported."""
         for number, unit in enumerate(module.content.units):
             if unit.hooks:
                 self._reach_classes()
@@ -151,12 +151,12 @@ class _Walk:
             if binding.name in module.content.unmentioned and not module.folder:
                 target = self._absolute(module, binding)
                 if not self.ours(target) and target.split(".")[0] not in sys.stdlib_module_names:
-                    self.external.add(target.split(".")[0])  # for what its import does
+                    self.external.add(target.split(".")[0])  # its import may have an effect
         if not module.content.understood:
             self._whole_package(module)
 
     def _load(self, module: ReachedModule, binding: Binding) -> None:
-        """Import what an import statement names, as a module that is loaded and no more."""
+        """Import the modules that an import statement loads, without reaching the bound names."""
         target = self._absolute(module, binding)
         if not self.ours(target) or target in BESIDE_THE_NUMBERS:
             return
@@ -177,7 +177,7 @@ class _Walk:
         return ".".join([*base, *filter(None, [binding.module])])
 
     def _lazy(self, module: ReachedModule, name: str) -> Binding | None:
-        """Where a name comes from that the module imports when it is asked for."""
+        """The binding of a name that the module imports on first use (lazy_loader)."""
         names = module.content.lazy
         if module.content.stub and module.file:
             stub = module.file.with_suffix(".pyi")
@@ -187,10 +187,10 @@ class _Walk:
     # Names
 
     def need(self, name: str, attribute: str, rest: tuple[str, ...] = ()) -> bool:
-        """Reach what a module calls attribute, and of that rest; whether it is known there."""
+        """Reach a module's attribute, and rest within it; returns whether the module has it."""
         asked = (name, attribute, rest)
         if asked not in self.known:
-            self.known[asked] = True  # where modules import a name from each other
+            self.known[asked] = True  # ends the recursion where modules import from each other
             self.known[asked] = self._need(name, attribute, rest)
         return self.known[asked]
 
@@ -207,7 +207,7 @@ class _Walk:
         if attribute == "__version__":
             self.external.add(name.split(".")[0])  # its version is what is used
         lazy = self._lazy(module, attribute)
-        # `from . import x` in a package names the submodule, unless something else is called so.
+        # `from . import x` in a package means its submodule, unless it defines the name x.
         bindings = [
             each
             for each in module.imported.get(attribute) or ([lazy] if lazy else [])
@@ -227,7 +227,7 @@ class _Walk:
         return attribute in ("__file__", "__name__", "__path__", "__version__")
 
     def _through_stars(self, module: ReachedModule, name: str, rest: tuple[str, ...]) -> bool:
-        """Reach what may be called so in the modules of which this one imports all names."""
+        """Reach the name in the modules from which this one imports `*`; returns if any has it."""
         stars = [b for b in module.content.imports if b.attribute == "*"]
         known = []
         for star in stars:
@@ -244,19 +244,19 @@ class _Walk:
         return bool(known)
 
     def _of_module(self, name: str, attributes: list[str]) -> None:
-        """What is used of a module that stands as a value."""
+        """Reach these attributes of a module; all of it if there are none or they aren't found."""
         if not attributes:
             if (module := self.module(name)) is not None:
                 self._whole(module)
         elif not self.need(name, attributes[0], tuple(attributes[1:])) and (
             module := self.module(name)
         ):
-            self._whole(module)  # not understood
+            self._whole(module)  # the attribute isn't found
 
     def _bind_all(
         self, module: ReachedModule, bindings: Sequence[Binding], attributes: list[str]
     ) -> None:
-        """Use what a name is bound to, now or elsewhere."""
+        """Reach everything that a name may be bound to."""
         for binding in bindings:
             self._bind(module, binding, attributes)
         if len(bindings) > 1:  # the last one that runs wins
@@ -264,7 +264,7 @@ class _Walk:
             module.bindings.add(f"{bindings[0].name}={'|'.join(places)}")
 
     def _bind(self, module: ReachedModule, binding: Binding, attributes: list[str]) -> None:
-        """Use what an import has bound in a module."""
+        """Reach what an import binds in a module."""
         target = self._absolute(module, binding)
         if target in BESIDE_THE_NUMBERS:
             return
@@ -293,7 +293,7 @@ class _Walk:
             self.waiting.append((module, number))
 
     def _follow(self, module: ReachedModule, unit: Unit) -> None:
-        """What a unit uses."""
+        """Reach what a unit uses."""
         inner = by_name(unit.imports)
         for use in unit.uses:
             first, *attributes = use.split(".")
@@ -316,7 +316,7 @@ class _Walk:
             self._reach_classes()
 
     def _reach_classes(self) -> None:
-        """Classes are found by their base from now on: all of them count."""
+        """Reach all classes, now and from now on, since code finds them by their base class."""
         if self.subclasses:
             return
         self.subclasses = True
@@ -328,7 +328,7 @@ class _Walk:
     def _check_importer(
         self, module: ReachedModule, unit: Unit, binding: Binding, attributes: list[str]
     ) -> None:
-        """An import by a name that is built at run time counts the whole package."""
+        """Reach the whole package if it imports a module by a name that is built at run time."""
         words = [binding.module, *filter(None, [binding.attribute]), *attributes]
         used = ".".join(words)
         if not binding.level and any(f"{used}.".startswith(f"{each}.") for each in UNREADABLE):
@@ -358,7 +358,7 @@ class _Walk:
                 self._bind(module, binding, [])
 
     def _whole_package(self, module: ReachedModule) -> None:
-        """Every module of the package that a module stands in."""
+        """Reach every module of the top-level package that contains a module."""
         top = module.name.split(".")[0]
         package = self.module(top)
         if package is None or package.folder is None:

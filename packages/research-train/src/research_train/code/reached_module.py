@@ -9,12 +9,12 @@ from research_train.code.python_units import Binding, PythonFile
 
 
 class ReachedModule:
-    """A module on the way: its file, what stands in it, and what of it is reached so far."""
+    """A module that the walk came to: its file, its content, and which parts are reached so far."""
 
     def __init__(self, name: str, file: Path | None, folder: Path | None, content: PythonFile):
         self.name = name
         self.file = file
-        self.folder = folder  # of a package
+        self.folder = folder  # only for a package
         self.content = content
         self.units: set[int] = set()
         self.bindings: set[str] = set()  # `name=module.attribute` of the imports that are used
@@ -23,11 +23,11 @@ class ReachedModule:
         for number, unit in enumerate(content.units):
             for name_ in unit.binds:
                 self.by_name.setdefault(name_, []).append(number)
-        # Several of one name: a try and its except, a branch each, or one after the other.
+        # A name may be imported several times: in a try and its except, in two branches, or twice.
         self.imported = by_name(content.imports)
 
     def digest(self, parsed: ParsedFiles) -> str | None:
-        """A hash of all that is reached of it; None where nothing is."""
+        """A hash of all parts that are reached; None if no part is."""
         if self.file is None:
             return None
         if not self.content.understood:
@@ -39,14 +39,14 @@ class ReachedModule:
 
     @property
     def package(self) -> str:
-        """The package that relative imports start from."""
+        """The package that relative imports in this module start from."""
         return self.name if self.folder else self.name.rpartition(".")[0]
 
 
 def file_and_folder(place: Path) -> tuple[Path | None, Path | None] | None:
-    """The file of a module and, of a package, its folder. place: without `.py`. None: no module.
+    """The file of a module and, for a package, its folder; None if there is no module.
 
-    A namespace is a folder without a file.
+    place: path of the module without `.py`. A namespace package is a folder without a file.
     """
     if place.is_dir() and (place / "__init__.py").is_file():
         return place / "__init__.py", place
@@ -56,7 +56,7 @@ def file_and_folder(place: Path) -> tuple[Path | None, Path | None] | None:
 
 
 def by_name(bindings: Iterable[Binding]) -> dict[str, list[Binding]]:
-    """Every name that imports bind, `*` apart, and what to."""
+    """name -> the bindings of that name, without those of `*`."""
     found: dict[str, list[Binding]] = {}
     for each in bindings:
         if each.attribute != "*":

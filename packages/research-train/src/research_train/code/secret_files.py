@@ -1,7 +1,7 @@
 """Recognise files with passwords, tokens or private keys, which must not travel with a run.
 
-They are recognised by name and by content. A tracked file is its repository's to publish, whatever
-its name.
+They are recognised by name and by content. Callers spare files that git tracks, since these are
+published with their repository anyway.
 """
 
 import re
@@ -21,7 +21,7 @@ HARMLESS = ("*.example", "*.sample", "*.template", "*.dist", "*.pub", "*.py", "*
 _PRIVATE_KEY = re.compile(
     rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END|\Z)", re.S
 )
-# What begins with these is a token of a hub, a cloud or a service; looked for first, being quick.
+# Tokens of hubs, clouds and services begin with these. Searching for the prefix first is quick.
 _PREFIXES = {
     b"hf_": rb"hf_[A-Za-z0-9]{20,}",
     b"sk-": rb"sk-(?:(?:proj|ant|svcacct|or)-[A-Za-z0-9_-]{20,}|[A-Za-z0-9]{20,})",
@@ -44,7 +44,7 @@ _TOKENS = {
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether a file of that name is one where secrets are kept."""
+    """Whether files of this name usually hold secrets."""
     last = name.rpartition("/")[2].lower()
     if any(fnmatchcase(last, pattern) for pattern in HARMLESS):
         return False
@@ -52,12 +52,12 @@ def is_secret_name(name: str) -> bool:
 
 
 def holds_secret(content: bytes) -> bool:
-    """Whether a private key or the token of a service stands in it."""
+    """Whether the content has a private key or the token of a service in it."""
     return without_secrets(content) != content
 
 
 def without_secrets(content: bytes) -> bytes:
-    """The content with stars for keys and tokens: as long, and still Python where it was."""
+    """The content with stars in place of keys and tokens: of the same length, and valid Python."""
     for prefix, pattern in _TOKENS.items():
         if prefix in content:
             content = pattern.sub(lambda match: b"*" * len(match[0]), content)

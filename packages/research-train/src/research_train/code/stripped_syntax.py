@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import suppress
 
-# Decorators that only make their value, and read no annotations for it.
+# Decorators that run no other code, and don't read the annotations of what they decorate.
 PURE_DECORATORS = frozenset(
     [
         *("abstractmethod", "cache", "cached_property", "classmethod", "contextmanager"),
@@ -17,7 +17,7 @@ PURE_DECORATORS = frozenset(
 
 
 def stripped(statement: ast.stmt, keep_docstrings: bool) -> ast.AST:
-    """The statement, changed in place: no docstrings, no annotations but those of fields."""
+    """The statement, changed in place: without docstrings, and annotations other than of fields."""
     found: ast.AST = _Stripped(keep_docstrings).visit(statement)
     return found
 
@@ -28,7 +28,7 @@ def syntax_hash(tree: ast.AST) -> str:
 
 
 class _Stripped(ast.NodeTransformer):
-    """A statement without docstrings and annotations, but for those that are a class's fields."""
+    """Removes docstrings and annotations, except those that define the fields of a class."""
 
     def __init__(self, keep_docstrings: bool) -> None:
         self.keep_docstrings = keep_docstrings
@@ -44,7 +44,7 @@ class _Stripped(ast.NodeTransformer):
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         outer, self.in_class = self.in_class, False
-        # A decorator that isn't known may read them.
+        # An unknown decorator may read the annotations, so they are kept.
         if all(name_of_call(each) in PURE_DECORATORS for each in node.decorator_list):
             node.returns = None
             arguments = node.args
@@ -68,7 +68,7 @@ class _Stripped(ast.NodeTransformer):
         return node
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        if self.in_class:  # a field of a dataclass or a Config: its type is its meaning
+        if self.in_class:  # a field of a dataclass or a Config: its type changes what happens
             if isinstance(node.annotation, ast.Constant) and isinstance(node.annotation.value, str):
                 with suppress(SyntaxError):
                     node.annotation = ast.parse(node.annotation.value, mode="eval").body
@@ -83,7 +83,8 @@ def _text(node: object) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield node.__class__.__name__ + "("
         for name, value in ast.iter_fields(node):
-            empty = (value is None or value == []) and name != "value"  # the constant None is one
+            # Except `value`, where None is a constant and not an absent part.
+            empty = (value is None or value == []) and name != "value"
             if empty or name in ("ctx", "kind", "type_comment"):
                 continue
             yield name + "="
@@ -100,7 +101,7 @@ def _text(node: object) -> Iterator[str]:
 
 
 def is_text(statement: ast.stmt) -> bool:
-    """Whether a statement is a text alone: a docstring, or what stands where one may."""
+    """Whether a statement is only a string, as a docstring is."""
     return (
         isinstance(statement, ast.Expr)
         and isinstance(statement.value, ast.Constant)
@@ -116,7 +117,7 @@ def last_name(node: ast.expr) -> str | None:
 
 
 def name_of_call(node: ast.expr) -> str | None:
-    """The name of a decorator, called or not; of `@x.setter` that is property's own."""
+    """The name of a decorator, called or not; `property` for `@x.setter` and its like."""
     node = node.func if isinstance(node, ast.Call) else node
     name = last_name(node)
     return "property" if name in ("setter", "deleter", "getter") else name
