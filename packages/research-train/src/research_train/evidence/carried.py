@@ -1,11 +1,12 @@
 """Accept runs of older code as evidence for the present code.
 
-    assets/outputs/<paper>/carried.json    one entry a setting and code, written by `reproduce`
+    assets/outputs/<paper>/carried.json    one entry per setting and code, written by `reproduce`
 
-When only code or package versions changed since sealed runs, one of each setting is replayed
-(replay.py) instead of all being trained. Where every line and weight is the same to the bit, the
-runs of that fingerprint count for the present one. Records stay as they are: what was replayed
-stands here, each entry with a hash over itself and the seal of the run replayed.
+When only code or package versions changed since sealed runs, one run of each setting is replayed
+(replay.py), instead of training all of them again. If all lines of metrics and all weights are
+equal bit by bit, all runs with that fingerprint count as evidence for the present one. The records
+of the runs stay as they are. The outcome of each replay is an entry in this file, with the seal of
+the replayed run and a hash of the entry.
 """
 
 import hashlib
@@ -34,17 +35,17 @@ from research_train.record.record import checkpoint_folders, utc_now, was_length
 from research_train.record.summary import RunSummary, seal_state
 
 CARRIED = "carried.json"
-REPLAYS = ".replays"  # in the outputs: what is trained only to be compared
+REPLAYS = ".replays"  # folder in the outputs for runs that are trained only to be compared
 
 
 @dataclass(frozen=True)
 class Carried:
-    """A setting's verdict: do the runs of one fingerprint stand for another as well?
+    """The outcome of a replay: whether the runs of one fingerprint count for another as well.
 
-    origin: the fingerprint of the runs; fingerprint: of the code they were replayed under. run,
-    seed: the one that was replayed, and its seal. head: the step up to which; tail: from which to
-    which; both None where all of it was. why: what differed. seconds: what the replay took; moment:
-    when, UTC.
+    origin: the fingerprint of the runs; fingerprint: that of the code they were replayed under.
+    run, seed, seal: of the run that was replayed. head: last step of the replayed first part; tail:
+    first and last step of the replayed end; both None if the whole run was replayed. why: what
+    differed. seconds: how long the replay took; moment: when it was made, in UTC.
     """
 
     experiment: str
@@ -63,7 +64,7 @@ class Carried:
 
     @property
     def replayed(self) -> str:
-        """What was, for a reader."""
+        """Which part of the run was replayed, as text."""
         if self.tail is None:
             return "the whole run"
         return f"steps 1 to {self.head} and {self.tail[0] + 1} to {self.tail[1]}"
@@ -79,7 +80,7 @@ class Candidate:
 
 
 def read_carried(paper: str) -> list[Carried]:
-    """The verdicts there are; entries that were changed by hand are none."""
+    """The recorded outcomes of a paper's replays, without entries that were changed by hand."""
     try:
         entries = json.loads((get_outputs_dir() / paper / CARRIED).read_text(encoding="utf-8"))
         return [
@@ -92,7 +93,7 @@ def read_carried(paper: str) -> list[Carried]:
 
 
 def origins(carried: Iterable[Carried], fingerprint: str) -> list[str]:
-    """The fingerprints whose runs count for this one: itself first."""
+    """The fingerprints whose runs count for this one, beginning with itself."""
     equal = [c.origin for c in carried if c.fingerprint == fingerprint and c.equal]
     return [fingerprint, *dict.fromkeys(equal)]
 
@@ -104,10 +105,11 @@ def candidates(
     assets: Mapping[Setting, Mapping[str, str]],
     there: Sequence[RunSummary],
 ) -> list[Candidate]:
-    """For each setting that lacks runs, the older ones whose replay may bring them.
+    """For each setting that lacks runs, the older run to replay, if there is one.
 
-    Sealed, completed, of one code, of the same experiment, config and data. Of several codes, the
-    one with most of the seeds that are missing, then the newest.
+    Older runs qualify if they are completed and sealed, and their experiment, config and data are
+    the same. Among runs of several versions of the code, the version with the most missing seeds is
+    taken, then the newest.
     """
     found = []
     for setting in dict.fromkeys(each.setting for each in needed if each.run is None):
@@ -128,7 +130,7 @@ def candidates(
             ):
                 by_code.setdefault(str(record.fingerprint), []).append(run)
         if by_code:
-            # Runs come newest first, and so do the codes.
+            # Runs come newest first, and so do the versions of the code.
             runs = max(by_code.values(), key=lambda each: len({_seed(run) for run in each}))
             found.append(Candidate(setting, fingerprints[setting], _cheapest(runs)))
     return found
@@ -140,9 +142,9 @@ def carry(
     jobs: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Carried]:
-    """Replay the candidates, several at once, and keep what came out; returns the verdicts.
+    """Replay the candidates, several at once, and record the outcomes; returns these.
 
-    One that was replayed under the present code before isn't again. Raises Interrupted.
+    A run that was already replayed under the present code isn't replayed again. Raises Interrupted.
     """
     known = {(each.origin, each.fingerprint, each.seal): each for each in read_carried(member.name)}
     verdicts, waiting = [], []
@@ -154,7 +156,7 @@ def carry(
         else:
             waiting.append(each)
     if waiting:
-        say(f"replay: one run of each of {len(waiting)} settings, under the code as it is now")
+        say(f"replay: one run of each of {len(waiting)} settings, under the present code")
         new = _replay_all(member, waiting, jobs)
         _keep(member.name, [each for each in new if not (each.why or "").startswith(NOT_REPLAYED)])
         verdicts += new
@@ -168,9 +170,9 @@ def carry(
 
 
 def _same_config(then: Mapping[str, object], now: Mapping[str, Any]) -> bool:
-    """Whether a run's config is the present one, keys apart that change no number.
+    """Whether a run's config is the present one, except for keys that change no number.
 
-    Keys that every config has may be newer than the run, at their defaults.
+    A key of every config may be missing in an older run if it now has its default.
     """
     flat = _flattened(now)
     for key in then.keys() | flat.keys():
@@ -197,7 +199,7 @@ def _seed(run: RunSummary) -> int | None:
 
 
 def _cheapest(runs: Sequence[RunSummary]) -> RunSummary:
-    """One with a checkpoint to begin its tail from, where there is one, and the quickest."""
+    """The quickest run, preferably one with a checkpoint from which its end can be replayed."""
     return min(
         runs,
         key=lambda run: (len(checkpoint_folders(run.folder)) < 2, run.seconds or float("inf")),
@@ -208,7 +210,7 @@ def _replay_all(member: Member, waiting: Sequence[Candidate], jobs: int | None) 
     """Each process replays several runs, since starting one takes longer than a short replay."""
     verdicts: list[Carried] = []
     by_threads: dict[int, list[Candidate]] = {}
-    for each in waiting:  # the last bits of a sum depend on the number of threads
+    for each in waiting:  # grouped, since the last bits of a sum depend on the number of threads
         assert each.run.record is not None
         by_threads.setdefault(each.run.record.environment.threads or 1, []).append(each)
     for threads, group in by_threads.items():
@@ -221,7 +223,7 @@ def _replay_all(member: Member, waiting: Sequence[Candidate], jobs: int | None) 
 def _replay_group(
     member: Member, parts: Sequence[Sequence[Candidate]], threads: int
 ) -> list[Carried]:
-    """Replay the parts at once, each in a process under the paper's requirements."""
+    """Replay the parts in parallel, each in a process under the paper's requirements."""
     base = get_outputs_dir() / REPLAYS
     base.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{member.name}-", dir=base))
@@ -245,7 +247,7 @@ def _replay_group(
 def _start(
     children: Children, member: Member, part: Sequence[Candidate], folder: Path, threads: int
 ) -> None:
-    """Start a process that replays, with outputs of its own beside the real datasets and models."""
+    """Start a process that replays runs, with the real datasets and models but its own outputs."""
     folder.mkdir()
     for kind in ("datasets", "models"):
         (get_assets_dir() / kind).mkdir(exist_ok=True)
@@ -278,7 +280,7 @@ def _start(
 
 def _verdicts(part: Sequence[Candidate], output: str, errors: str) -> list[Carried]:
     lines = output.splitlines()
-    last = errors.strip().splitlines()[-1:] or ["it ended without a word"]
+    last = errors.strip().splitlines()[-1:] or ["the process ended without a message"]
     verdicts = []
     for number, each in enumerate(part):
         record = each.run.record

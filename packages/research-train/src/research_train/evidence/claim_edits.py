@@ -1,16 +1,17 @@
 """Find when each claim was set, and whether runs of its setting existed before.
 
 A claim that is written after its runs can be made to fit them, and so can its tolerance and its
-number of seeds. Three witnesses say when it was set, none of them what somebody typed:
+number of seeds. Three sources tell when it was set; none of them relies on what somebody states:
 
-git             the commit from which on claims.yaml has the claim as it is; uncommitted: now
-the archives    each run's source archive holds claims.yaml as it was when that run began
-results.json    its committed versions name runs that may be gone since, and what was found then
+git             the commit since which claims.yaml has the present claim; if uncommitted, now
+the archives    each run's source archive has claims.yaml as it was when that run began
+results.json    its committed versions name runs that may since be gone, and an earlier count
 
-A run counts as before the claim when it began before the commit, and its own archive doesn't hold
-the claim as it is. So what was written, run and only then committed is not accused; nor is what
-was rebased. Where git can't tell (no repository, a shallow clone's last commit), the archives alone
-do. Only what decides a verdict counts: prose may be mended, a claim renamed, the file moved.
+A run counts as older than the claim if it began before that commit, and its own archive doesn't
+have the present claim. So a claim that was written, run and only then committed isn't blamed, nor
+is one that was rebased. Where git can't tell (no repository, or the last commit of a shallow
+clone), only the archives count. Only what decides a verdict counts: texts may be improved, a claim
+renamed, the file moved.
 """
 
 import json
@@ -43,11 +44,11 @@ PROSE = ("name", "what", "reason", "unit")  # of a claim: none of it decides a v
 
 @dataclass(frozen=True)
 class ClaimSet:
-    """When a claim was set, against its runs; times are UTC in ISO 8601.
+    """When a claim was set, compared with its runs; times are UTC in ISO 8601.
 
-    commit: from which on claims.yaml has it; None where it isn't committed, or git can't tell.
-    time: that commit's; None where git can't tell. first_run: when the first run of its setting
-    began; None where there is none. after_runs: how many began before it was set.
+    commit: since which claims.yaml has it; None if it isn't committed, or git can't tell.
+    time: time of that commit; None if git can't tell. first_run: when the first run of its setting
+    began; None if there is none. after_runs: number of runs that began before the claim was set.
     """
 
     commit: str | None = None
@@ -58,7 +59,7 @@ class ClaimSet:
 
 @dataclass(frozen=True)
 class _Edit:
-    """The last change of a claim. uncommitted: it is one of now."""
+    """The last change of a claim. uncommitted: it isn't committed yet."""
 
     commit: str | None = None
     time: datetime | None = None
@@ -73,8 +74,8 @@ def when_set(
 ) -> dict[str, ClaimSet]:
     """For each claim, by its name, when it was set.
 
-    evidence: the runs that a claim rests on, which say what its setting is. there: all runs of the
-    paper; those of that setting count, under whatever code they ran.
+    evidence: claim -> the runs it rests on, which define its settings. there: all runs of the
+    paper; those with one of these settings count, whatever their code.
     """
     claims = list(claims)
     edits = _edits(member, claims)
@@ -101,7 +102,7 @@ def when_set(
 
 
 def what_decides(claim: Claim) -> dict[str, Any]:
-    """What of a claim decides its verdict: two that are equal in it are the same claim."""
+    """The parts of a claim that decide its verdict; if they are equal, the claim is the same."""
     content = claim.model_dump(mode="json", exclude=set(PROSE))
     if content["known_gap"]:
         content["known_gap"] = content["known_gap"]["value"]
@@ -109,7 +110,7 @@ def what_decides(claim: Claim) -> dict[str, Any]:
 
 
 def _of_setting(evidence: Sequence[RunSummary], there: Sequence[RunSummary]) -> list[RunSummary]:
-    """The runs that differ from one of the evidence in the seed alone, and in what is neutral."""
+    """The runs that differ from a run of the evidence only in their seed and in neutral keys."""
     settings = [_setting(run) for run in evidence]
     unlike = [settings[i] for i in range(len(settings)) if settings[i] not in settings[:i]]
     return [run for run in there if run.record and _setting(run) in unlike]
@@ -123,8 +124,10 @@ def _setting(run: RunSummary) -> tuple[str, dict[str, object]]:
 def _recorded_before(
     claim: Claim, edit: _Edit, results: Sequence[tuple[list[Claim], dict[str, Any]]]
 ) -> tuple[set[str], int]:
-    """Ids of runs of its setting that committed results name from before the claim was set, and
-    how many were counted when results were made of the claim as it is now.
+    """Runs of its setting from before the claim was set, as the committed results tell.
+
+    Returns the ids of those named by results of an earlier version of the claim, and the largest
+    count in results of the present version.
     """
     runs: set[str] = set()
     said = 0
@@ -146,12 +149,12 @@ def _recorded_before(
 
 
 def _place(claim: Claim) -> tuple[str | None, dict[str, list[str]]]:
-    """What its runs are of, as claims.yaml says it."""
+    """The experiment and overrides of a claim's runs, as claims.yaml has them."""
     return claim.experiment, claim.overrides
 
 
 def _results_before(folder: Path) -> Iterator[tuple[list[Claim], dict[str, Any]]]:
-    """Of every committed results.json the claims it was made by, and its entries by their names."""
+    """For every committed results.json, the claims of that commit and its entries by name."""
     for edit, content in _versions(folder, RESULTS):
         try:
             entries = {entry["name"]: entry for entry in json.loads(content)["claims"]}
@@ -171,7 +174,7 @@ def _began(run: str) -> datetime | None:
 
 
 def _edits(member: Member, claims: Sequence[Claim]) -> dict[str, _Edit]:
-    """The last change of each claim, by git."""
+    """The last change of each claim, according to git."""
     looking = {claim.name: what_decides(claim) for claim in claims}
     found: dict[str, _Edit] = {}
     newer = _Edit(uncommitted=True)
@@ -192,7 +195,7 @@ def _edits(member: Member, claims: Sequence[Claim]) -> dict[str, _Edit]:
 
 
 def _versions(folder: Path, file: str) -> Iterator[tuple[_Edit, str]]:
-    """Every committed version of a folder's file, the newest first, wherever it lay then."""
+    """Every committed version of a file in folder, newest first; renames are followed."""
     options = ("-c", "log.showSignature=false", "-c", "core.quotePath=false")
     log = _git(
         folder, *options, "log", "--follow", "--format=%x00%H %ct", "--name-only", "--", file
@@ -207,9 +210,9 @@ def _versions(folder: Path, file: str) -> Iterator[tuple[_Edit, str]]:
 
 
 def _archived(member: Member, run: RunSummary, claim: Claim, unknown: bool) -> bool:
-    """Whether the code that a run began with holds the claim as it is.
+    """Whether the code that a run began with has the present claim.
 
-    unknown: what to say where that code isn't here.
+    unknown: what to return if that code isn't here.
     """
     if run.record is None:
         return unknown
@@ -222,7 +225,7 @@ def _archived(member: Member, run: RunSummary, claim: Claim, unknown: bool) -> b
 
 @cache
 def _claims_in(archive: Path, place: str) -> str | None:
-    """claims.yaml of an archive of code, where it lies now or where the only one lies."""
+    """claims.yaml in a source archive: at its present place, or the only one in the archive."""
     found: dict[str, str] = {}
     try:
         with tarfile.open(archive) as stored:
@@ -237,7 +240,7 @@ def _claims_in(archive: Path, place: str) -> str | None:
 
 @cache
 def _parsed(content: str) -> list[Claim]:
-    """The claims of a version of the file that can be read; those of an older schema too."""
+    """The claims in a version of claims.yaml; those that can't be understood are left out."""
     try:
         values = YAML(typ="safe", pure=True).load(content)
     except (YAMLError, RecursionError, ValueError):
@@ -253,7 +256,7 @@ def _parsed(content: str) -> list[Claim]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git says of the repository that folder lies in; None where it can't."""
+    """The output of a git command in the repository of folder; None if it fails."""
     said = run_git(folder, *arguments)
     return None if said is None else said.decode(errors="replace").strip("\n")
 

@@ -26,7 +26,7 @@ from research_train.record.summary import RunSummary
 
 @dataclass
 class Found:
-    """What the runs give. runs: of each claim, by its name. failed: those that gave no number."""
+    """What the runs show. runs: claim -> its runs. failed: the runs that gave no number."""
 
     findings: list[Finding] = field(default_factory=list)
     runs: dict[str, list[RunSummary]] = field(default_factory=dict)
@@ -34,10 +34,9 @@ class Found:
 
 
 def find(plan: Plan, needed: Sequence[NeededRun], failed: Sequence[Failed] = ()) -> Found:
-    """Judge every claim of a plan by its runs. failed: the trainings that are told already.
+    """Judge every claim of a plan by its runs. failed: the trainings that are known to have failed.
 
-    A claim without enough numbers has no finding where some run failed. Raises ClaimsError where
-    none did.
+    A claim with too few numbers gets no finding if any run failed; else it raises ClaimsError.
     """
     evidence = {(each.setting, each.seed): each for each in needed}
     found = Found(failed=list(failed))
@@ -53,7 +52,7 @@ def find(plan: Plan, needed: Sequence[NeededRun], failed: Sequence[Failed] = ())
 
 
 def undecided_at_first_look(plan: Plan, needed: Sequence[NeededRun]) -> list[Claim]:
-    """The claims of a plan whose first look is whole and undecided, and that may be extended."""
+    """The claims that may be extended, and whose first look has all its seeds and is undecided."""
     evidence = {(each.setting, each.seed): each for each in needed}
     undecided = []
     for claim in plan.chosen:
@@ -73,7 +72,7 @@ def _values(
     evidence: Mapping[tuple[Setting, int], NeededRun],
     failed: list[Failed],
 ) -> tuple[list[SeedValue], list[RunSummary]]:
-    """The numbers of a claim's seeds, and the runs they are of; what gives none joins failed."""
+    """The numbers of a claim's seeds, and their runs; a run without a number is added to failed."""
     values: list[SeedValue] = []
     runs: dict[Path, RunSummary] = {}
     for seed in range(seeds):
@@ -87,11 +86,11 @@ def _values(
 def _value_of_seed(
     claim: Claim, of_seed: Mapping[str, NeededRun], failed: list[Failed]
 ) -> SeedValue | None:
-    """The number of one seed; None where it has none, which is then among the failed."""
+    """The number of one seed; None if it has none, and then its run is in failed."""
     metrics: dict[str, Number] = {}
     for group, needed in of_seed.items():
         if needed.run is None:
-            return None  # its training failed, which is told already
+            return None  # its training failed, and is in failed already
         _metrics_known(claim, needed.run)
         steps = last_step(needed.run) if claim.censored_at == "steps" else None
         try:
@@ -102,14 +101,14 @@ def _value_of_seed(
     value = seed_value(claim, metrics)
     if isinstance(value, float) and not math.isfinite(value):
         shown = ", ".join(map(_shown, metrics.values()))
-        why = f"a {claim.kind} can't be made of {shown}"
+        why = f"a claim of the kind {claim.kind} can't be computed from {shown}"
         failed.append(Failed(next(iter(of_seed.values())), why))
         return None
     return value
 
 
 def last_step(run: RunSummary) -> float | None:
-    """How far a run came: patience may have ended it early, and epochs count other than steps."""
+    """The last step that a run logged: patience may have ended it before its `steps`."""
     steps = [step for point in read_metrics(run.folder) if (step := point["step"]) is not None]
     return max(steps, default=None)
 
@@ -119,7 +118,7 @@ def _metrics_known(claim: Claim, run: RunSummary) -> None:
         if name not in run.metrics:
             known = ", ".join(run.metrics) or "none"
             raise ClaimsError(
-                f"claim {claim.name}: no final metric {name!r} in {run.id}."
+                f"claim {claim.name}: {run.id} has no final metric {name!r}."
                 f"{did_you_mean(name, run.metrics)} It has: {known}"
             )
 

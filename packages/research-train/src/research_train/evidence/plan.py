@@ -26,7 +26,7 @@ QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never
 
 @dataclass(frozen=True)
 class Plan:
-    """What claims rest on: fingerprint of every setting, and the seeds of every claim."""
+    """The runs that claims need: the fingerprint of every setting, and the seeds of every claim."""
 
     member: Member
     claims: Claims
@@ -38,12 +38,12 @@ class Plan:
     assets: dict[Setting, dict[str, str]]
 
     def extended(self, claims: Iterable[Claim]) -> "Plan":
-        """The same with as many seeds of these claims as they are extended to."""
+        """The same plan, with `extend_to` seeds for these claims."""
         more = {claim.name: claim.extend_to for claim in claims if claim.extend_to}
         return replace(self, seeds={**self.seeds, **more})
 
     def needed(self) -> list[NeededRun]:
-        """Every run that is needed, and the evidence there is for it by now."""
+        """Every run that is needed, with the evidence that exists for it now."""
         there = [run for run in runs(self.member.name) if run.record]
         carried = read_carried(self.member.name)
         wanted = dict.fromkeys(
@@ -58,7 +58,7 @@ class Plan:
         ]
 
     def older_evidence(self, needed: Sequence[NeededRun]) -> list[Candidate]:
-        """Runs of older code that may stand for the present one, if a replay says so."""
+        """Runs of older code that count as evidence if a replay gives the same bits."""
         there = runs(self.member.name)
         return candidates(needed, self.fingerprints, self.configs, self.assets, there)
 
@@ -66,10 +66,10 @@ class Plan:
 def plan_runs(
     member: Member, names: Sequence[str] = (), seeds: int | None = None, quick: bool = False
 ) -> Plan:
-    """What the claims of these names (all by default) rest on.
+    """Plan the runs for the claims of these names, or for all.
 
-    seeds: in place of what each claim says, where it isn't deterministic. quick: a smoke test.
-    Raises ClaimsError, and what the paper's own config and data raise.
+    seeds: replaces the claims' own numbers of seeds, except of deterministic claims. quick: plan a
+    smoke test. Raises ClaimsError, and the errors of the paper's config and data.
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
@@ -110,7 +110,7 @@ def _chosen(member: Member, claims: Claims, names: Sequence[str]) -> list[Claim]
 
 
 def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
-    """Group -> what its runs are of."""
+    """Group -> the setting of its runs."""
     experiment = member.experiment(claim.experiment).name
     if not quick:
         return {
@@ -124,7 +124,7 @@ def _settings(member: Member, claim: Claim, quick: bool) -> dict[str, Setting]:
 
 
 def _placed(message: str, member: Member, claims: Sequence[Claim]) -> str:
-    """What is wrong with a word of `overrides`, told of where it stands: no command line has it."""
+    """The message about a wrong word, with the place of `overrides` instead of a command line."""
     if not message.startswith(COMMAND_LINE):
         return message
     named = [
@@ -143,7 +143,7 @@ def _groups_differ(
     settings: Mapping[str, Setting],
     fingerprints: Mapping[Setting, str],
 ) -> None:
-    """Raises ClaimsError for two groups that are the same runs: their ratio is always 1."""
+    """Refuse two groups with the same runs, since their ratio is always 1. Raises ClaimsError."""
     for (one, first), (other, second) in combinations(settings.items(), 2):
         if fingerprints[first] == fingerprints[second]:
             raise ClaimsError(
@@ -153,7 +153,7 @@ def _groups_differ(
 
 
 def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Fingerprint, config and data of each, told by the versions that the paper runs."""
+    """Fingerprint, config and data of each setting, under the versions that the paper requires."""
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
     module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
     try:
@@ -166,9 +166,9 @@ def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str,
 def _needed(
     setting: Setting, seed: int, fingerprints: Sequence[str], there: Sequence[RunSummary]
 ) -> NeededRun:
-    """The newest completed run of this setting and seed whose seal fits, else one to go on with.
+    """The newest completed run of this setting and seed whose seal fits, else one to resume.
 
-    fingerprints: of the present code, and of those whose evidence was carried to it.
+    fingerprints: that of the present code, then those whose evidence was carried to it.
     """
     same = [run for run in there if run.record and run.record.fingerprint in fingerprints]
     of_seed = [

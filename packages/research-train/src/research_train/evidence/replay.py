@@ -3,10 +3,11 @@
     echo '[{"run": FOLDER, "experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         RESEARCH_ASSETS=SCRATCH python -m research_train.evidence.replay --paper mnist1d
 
-The head: from the start to the first evaluation, at least HEAD_STEPS. The tail: from the last
-checkpoint but one to the end. Where there is no such checkpoint, or the two would meet, the whole
-run. On stdout one JSON object a run, a `Replayed`. Started by carried.py under the paper's
-requirements, with assets whose outputs are thrown away: a replay is no run of the paper.
+Two parts of a run are replayed. The head goes from the start to the first evaluation at or after
+step HEAD_STEPS; the tail goes from the last checkpoint but one to the end. If there is no such
+checkpoint, or the parts would overlap, the whole run is replayed. stdout gets one JSON object per
+run, a `Replayed`. carried.py starts this under the paper's requirements, and deletes the outputs
+afterwards, since a replay isn't a run of the paper.
 """
 
 import json
@@ -43,17 +44,17 @@ from research_train.versions.requirements import reached_packages
 if TYPE_CHECKING:
     from research_train.record.run import Run
 
-HEAD_STEPS = 50  # at least: an evaluation at step 1 says little
-NOT_REPLAYED = "it could not be replayed"  # how `why` begins then; it may be another time
+HEAD_STEPS = 50  # the least: an evaluation at step 1 would show little
+NOT_REPLAYED = "it could not be replayed"  # `why` begins so if another attempt may succeed
 WEIGHTS = ("/model.safetensors", "/ema.safetensors")
 
 
 @dataclass(frozen=True)
 class Replayed:
-    """What was replayed of a run, and whether every line and weight came out as recorded.
+    """Which part of a run was replayed, and whether all lines and weights are as recorded.
 
-    head: the step up to which; tail: from which step to which; None where the whole run was.
-    why: what differed, or why it could not be replayed.
+    head: last step of the replayed head; tail: first and last step of the tail; both None if the
+    whole run was replayed. why: what differed, or why the run could not be replayed.
     """
 
     equal: bool
@@ -63,7 +64,7 @@ class Replayed:
 
 
 class _Different(BaseException):
-    """A line isn't as it was: nothing after it matters."""
+    """A line of metrics differs, so the rest needn't be replayed."""
 
 
 class _Enough(BaseException):
@@ -73,16 +74,16 @@ class _Enough(BaseException):
 def replay(experiment: Experiment, folder: Path, overrides: list[str]) -> Replayed:
     """Replay a recorded run of an experiment under the present code.
 
-    overrides: as the setting is asked for now: its config must be the run's, keys apart that change
-    no number. Raises what reading config and data does.
+    overrides: the present `key=value` words of the setting; they must give the run's config, except
+    for keys that change no number. Raises the errors of reading config and data.
     """
     record = read_record(folder)
     then = load_config(experiment, file=folder / CONFIG)
     now = load_config(experiment, overrides)
     if _counting(then) != _counting(now):
-        return Replayed(False, "its config is another")
+        return Replayed(False, "its config has changed")
     if (assets := prepare_assets(experiment.member)) != record.assets:
-        return Replayed(False, f"its data was {record.assets}, now it is {assets}")
+        return Replayed(False, f"its data was {record.assets}, is {assets} now")
     config = then.model_copy(update={"tensorboard": False, "wandb": "disabled"})
     lines = [repeatable_part(point) for point in read_metrics(folder)]
     checkpoints = checkpoint_folders(folder)
@@ -109,7 +110,7 @@ def _counting(config: TrainConfig) -> dict[str, object]:
 
 
 def _head_step(config: TrainConfig) -> int:
-    """The step of the first evaluation that is not before HEAD_STEPS."""
+    """The step of the first evaluation at or after HEAD_STEPS."""
     every = config.evaluate_every
     return min(config.steps, -(-HEAD_STEPS // every) * every)
 
@@ -139,7 +140,7 @@ def _resumed(
     folder: Path,
     checkpoint: Path,
 ) -> "Run":
-    """A copy of the run, in the scratch outputs, that goes on from a checkpoint."""
+    """A copy of the run in the scratch outputs, ready to resume from a checkpoint."""
     from research_data import get_outputs_dir
 
     from research_train.record.resume import resume_run
@@ -150,7 +151,7 @@ def _resumed(
     for name in (CONFIG, METRICS):
         shutil.copyfile(folder / name, copy / name)
     shutil.copytree(checkpoint, copy / CHECKPOINTS / checkpoint.name)
-    # A copy without the last checkpoint is no completed run, and its seal wouldn't fit.
+    # The copy lacks the last checkpoint, so it isn't completed, and the seal wouldn't fit.
     stopped = {"status": "interrupted", "seal": None}
     run = Run(copy, record.model_copy(deep=True, update=stopped), config)
     run.save()
@@ -165,7 +166,7 @@ def _train(
     position: int,
     until: int | None = None,
 ) -> str | None:
-    """Train, comparing each line as it is logged, to the line `until`; returns what differs."""
+    """Train up to the line `until`, comparing each line as it is logged; returns what differs."""
     run.quiet = True
     log, file = run.log, run.folder / METRICS
     offset = file.stat().st_size
@@ -193,13 +194,13 @@ def _train(
     except _Enough:
         return None
     if position < len(expected):
-        return f"it logged {position} lines, {len(expected)} are recorded"
+        return f"it logged {position} lines of metrics, but {len(expected)} are recorded"
     return None
 
 
 def _difference(expected: list[Point], got: Point) -> str:
     if not expected:
-        return f"step {got.get('step')}: a line more than were recorded"
+        return f"step {got.get('step')}: this line of metrics was not recorded before"
     names = [name for name in expected[0] | got if expected[0].get(name) != got.get(name)]
     name = names[0]
     return (
@@ -209,7 +210,7 @@ def _difference(expected: list[Point], got: Point) -> str:
 
 
 def _differing_end(run: "Run", folder: Path, record: RunRecord) -> str | None:
-    """What of the final metrics or weights isn't as it was recorded."""
+    """The first final metric or file of weights that differs from the record; None if none does."""
     for name, value in record.metrics.items():
         if run.record.metrics.get(name) != value:
             return f"{name} was {value}, is {run.record.metrics.get(name)} under the present code"
@@ -218,12 +219,12 @@ def _differing_end(run: "Run", folder: Path, record: RunRecord) -> str | None:
     for name, digest in then.items():
         final = last and name.startswith(f"{last[0].name}/")
         if final and name.endswith(WEIGHTS) and now.get(name) != digest:
-            return f"{name}: other bytes under the present code"
+            return f"{name} has other bytes under the present code"
     return None
 
 
 def _answer(experiment: Callable[[str], Experiment], task: Mapping[str, object]) -> Replayed:
-    """Replay one; what keeps it from being replayed is an answer too."""
+    """Replay one run; if that fails, the answer says why."""
     try:
         overrides = task["overrides"]
         assert isinstance(overrides, list)
@@ -236,7 +237,7 @@ def _answer(experiment: Callable[[str], Experiment], task: Mapping[str, object])
 
 
 def main() -> None:
-    """Read the runs from stdin, answer on stdout; what a paper's code prints goes to stderr."""
+    """Read runs from stdin, answer on stdout; what the paper's code prints goes to stderr."""
     member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
     start_with_fixed_hashes()
     start_under_requirements(member)
@@ -257,7 +258,7 @@ if __name__ == "__main__":
     except ResearchError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # whoever asked is gone
+    except BrokenPipeError:  # the process that asked has ended
         with suppress(OSError):
             sys.stdout.close()
         sys.exit(1)

@@ -2,11 +2,11 @@
 
     outcome = reproduce(find_member("mnist1d", installed_members()))
 
-A run counts as evidence for a seed when it completed, its seal fits, and its fingerprint is that of
-the experiment as it is now: another paper, a README or a package that this one doesn't use cost
-nothing. Runs of older code count where a replay gave the same bits (carried.py). Runs are made by
-`train` in processes under the paper's requirements (versions/hand_over.py), several at once; one
-that was interrupted goes on.
+A run counts as evidence for a seed if it is completed, its seal fits, and its fingerprint is that
+of the present experiment. So a change in another paper, a README or an unused package requires no
+training. Runs of older code count if a replay gave the same bits (carried.py). Missing runs are
+trained by `train` in processes under the paper's requirements (versions/hand_over.py), several at
+once; an interrupted run is resumed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -35,11 +35,11 @@ from research_train.record.summary import RunSummary
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What came out.
+    """The outcome of `reproduce`.
 
-    failed: runs that gave no number: counted, never dropped silently. edited: runs that would be
-    evidence, had nobody changed their record. set_at: when each claim was set, against its runs.
-    carried: why runs of older code are evidence.
+    failed: runs that gave no number; they are counted, never dropped silently. edited: runs that
+    aren't evidence because they were changed after they ended. set_at: claim -> when it was set,
+    compared with its runs. carried: the replays by which runs of older code are evidence.
     """
 
     member: Member
@@ -54,7 +54,7 @@ class Reproduction:
 
     @property
     def incomplete(self) -> str | None:
-        """Why this is not the paper's whole account; None where it is."""
+        """Why this isn't a complete reproduction by the paper's plan; None if it is."""
         if self.failed:
             return f"{len(self.failed)} runs gave no number"
         found = {finding.claim.name: len(finding.values) for finding in self.findings}
@@ -82,12 +82,12 @@ def reproduce(
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[Work], None] = lambda work: None,
 ) -> Reproduction:
-    """Make the runs that are missing, and judge the claims by all of them.
+    """Train the missing runs, and judge the claims by all runs.
 
-    jobs: how many trainings at once; as many as there are cores by default. say: told what begins
-    and ends. show: called again and again with how the trainings stand.
-    Raises ClaimsError; Interrupted, with every training stopped at a checkpoint; RunError when
-    another one is at work.
+    jobs: number of trainings at once; by default the number of cores. say: called with a line when
+    a training begins or ends. show: called repeatedly with the state of the trainings.
+    Raises ClaimsError; Interrupted, after every training has stopped at a checkpoint; RunError if
+    another `reproduce` of the paper is running.
     """
     with _alone(member):
         plan = plan_runs(member, names, seeds, quick)
@@ -131,9 +131,9 @@ def reproduce(
 def carry_evidence(
     member: Member, jobs: int | None = None, say: Callable[[str], None] = lambda line: None
 ) -> list[Carried]:
-    """Whether the evidence there is, of older code, stands for the present one; nothing is trained.
+    """Replay runs of older code, to see whether they are evidence for the present code.
 
-    Raises as `reproduce`.
+    Trains no missing runs. Raises the errors of `reproduce`.
     """
     with _alone(member):
         plan = plan_runs(member)
@@ -141,7 +141,7 @@ def carry_evidence(
 
 
 def due_runs(plan: Plan) -> list[NeededRun]:
-    """What a plan needs now: with the extension, where the first look is here and undecided."""
+    """The runs that a plan needs now, with more seeds for claims undecided at their first look."""
     needed = plan.needed()
     more = undecided_at_first_look(plan, needed)
     return plan.extended(more).needed() if more else needed
@@ -154,7 +154,10 @@ def _trained(
     say: Callable[[str], None],
     show: Callable[[Work], None],
 ) -> tuple[list[NeededRun], list[NeededRun], list[Failed]]:
-    """Carry or train what a plan lacks: what it needs before and after, and what failed."""
+    """Carry or train the runs that a plan lacks.
+
+    Returns the needed runs before and after that, and the failed ones.
+    """
     before = plan.needed()
     if not quick and (older := plan.older_evidence(before)):
         carry(plan.member, older, jobs, say)
@@ -168,7 +171,7 @@ def _trained(
 def _changed_meanwhile(
     missing: Iterable[NeededRun], after: Iterable[NeededRun], failed: Iterable[Failed]
 ) -> list[Failed]:
-    """Those that were trained and still give no evidence: their code is no longer what it was."""
+    """Runs that were trained but aren't evidence, as the code changed while they were trained."""
     told = {(each.needed.setting, each.needed.seed) for each in failed}
     without = {(each.setting, each.seed) for each in after if each.run is None}
     why = "it ended, but code, config or packages changed while it was made: type it again"
@@ -176,13 +179,13 @@ def _changed_meanwhile(
 
 
 def edited_runs(needed: Iterable[NeededRun]) -> list[RunSummary]:
-    """The runs that are no evidence because their seal doesn't fit what stands there now."""
+    """The runs that aren't evidence because they were changed after they ended: a broken seal."""
     return list({run.folder: run for each in needed for run in each.edited}.values())
 
 
 @contextmanager
 def _alone(member: Member) -> Iterator[None]:
-    """Two at once would both train what is missing. Raises RunError for the second."""
+    """Let only one `reproduce` of a paper run at a time. Raises RunError for a second one."""
     folder = get_outputs_dir() / member.name
     folder.mkdir(parents=True, exist_ok=True)
     lock = try_lock(folder / ".reproduce.lock")

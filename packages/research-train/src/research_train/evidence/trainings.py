@@ -17,12 +17,12 @@ from research_train.processes.children import Children
 from research_train.record.summary import RunSummary
 
 POLL = 0.1  # seconds between two looks at the processes
-LONGEST_LINE = 2000  # bytes of a child's output in which its last line lies
+LONGEST_LINE = 2000  # bytes at the end of a child's output that are searched for its last line
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What is trained, but for the seed: an experiment and `key=value` words."""
+    """What is trained, without the seed: an experiment and `key=value` words."""
 
     experiment: str
     overrides: tuple[str, ...]
@@ -37,8 +37,8 @@ class Setting:
 class NeededRun:
     """A run that claims rest on.
 
-    run: the evidence there is; resume: one to go on with; seconds: what one of another seed took;
-    edited: runs that are none, because their record was changed after they ended.
+    run: the evidence, if it exists; resume: an interrupted run to resume; seconds: how long a run
+    with another seed took; edited: runs that were changed after they ended, so aren't evidence.
     """
 
     setting: Setting
@@ -64,7 +64,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Training:
-    """One under way. stderr: a file, since a pipe that nobody reads would stop it."""
+    """A running training. stderr: a file, since a full pipe that nobody reads would block it."""
 
     needed: NeededRun
     process: "subprocess.Popen[bytes]"
@@ -73,11 +73,11 @@ class Training:
 
     @property
     def seconds(self) -> float:
-        """Since it was started."""
+        """Seconds since it was started."""
         return time.monotonic() - self.began
 
     def last_line(self) -> str:
-        """What it said last: how far it is, or why it failed."""
+        """The last line of its stderr: its progress, or why it failed."""
         end = os.fstat(self.stderr.fileno()).st_size
         start = max(0, end - LONGEST_LINE)
         text = os.pread(self.stderr.fileno(), end - start, start).decode(errors="replace")
@@ -87,7 +87,7 @@ class Training:
 
 @dataclass
 class Work:
-    """What there is to do, as it changes. seconds: of those that ended well, by setting."""
+    """The state of all trainings. seconds: setting -> how long a completed training took."""
 
     waiting: list[NeededRun]
     jobs: int
@@ -97,7 +97,10 @@ class Work:
     seconds: dict[Setting, float] = field(default_factory=dict)
 
     def take_next(self) -> NeededRun:
-        """The longest first, so that no core waits for a late one; of an unknown one, one seed."""
+        """Remove and return the longest waiting run, so that no core waits for a late one.
+
+        Runs of unknown length come first, until one run of their setting is running.
+        """
         begun = {each.needed.setting: each.seconds for each in self.under_way}
 
         def length(needed: NeededRun) -> float:
@@ -105,12 +108,12 @@ class Work:
             known = self.seconds.get(setting) or needed.seconds or begun.get(setting)
             return float("inf") if known is None else known
 
-        chosen = max(self.waiting, key=length)  # of equals the first
+        chosen = max(self.waiting, key=length)  # the first of equally long ones
         self.waiting.remove(chosen)
         return chosen
 
     def seconds_left(self) -> float | None:
-        """About how long all of it will take; None while one of a kind never run is waiting."""
+        """Estimated seconds until all have ended; None while the length of a setting is unknown."""
         total = 0.0
         for needed in [*self.waiting, *(each.needed for each in self.under_way)]:
             known = self.seconds.get(needed.setting) or needed.seconds
@@ -128,11 +131,11 @@ def train_all(
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[Work], None] = lambda work: None,
 ) -> list[Failed]:
-    """Train what is missing, so many at once (one a core by default); returns what failed.
+    """Train the missing runs, `jobs` at once (by default one per core); returns the failed ones.
 
-    Each has its part of the cores as threads, unless OMP_NUM_THREADS says otherwise. say: told what
-    begins and ends. show: called again and again with how things stand.
-    Raises Interrupted, with every training stopped at a checkpoint.
+    The trainings share the cores as threads, unless OMP_NUM_THREADS is set. say: called with a line
+    when a training begins or ends. show: called repeatedly with the state of the trainings.
+    Raises Interrupted, after every training has stopped at a checkpoint.
     """
     jobs = min(jobs or count_cores(), len(missing))
     threads = max(1, count_cores() // max(jobs, 1))
