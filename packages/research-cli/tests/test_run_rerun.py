@@ -140,7 +140,7 @@ def test_a_deleted_paper_gives_the_same_bytes_once_more(paper: Paper) -> None:
 def test_of_an_experiment_without_checkpoints_the_metrics_are_compared(paper: Paper) -> None:
     result = paper.rerun("--quiet", run=paper.without_checkpoint.name)
     assert result.code == 0, result.errors
-    assert "no checkpoint: only metrics are compared" in result.output
+    assert "only metrics are compared" in result.output
     new = paper.newest()
     assert (new["experiment"], new["parent"]) == ("alpha.second", paper.without_checkpoint.name)
     assert "seal         fits" in paper.show(new["id"])
@@ -155,7 +155,7 @@ def test_what_differs_is_named_and_the_exit_code_says_so(paper: Paper) -> None:
     assert first["then"]["train/loss"] != first["now"]["train/loss"]
     assert not {"time", "memory/peak_bytes"} & first["then"].keys()
     threads = json.loads((paper.old / "run.json").read_text())["environment"]["threads"]
-    wanted = "none is known" if threads == 1 else f"environment: threads was {threads}, is 1"
+    wanted = "no known reason" if threads == 1 else f"environment: threads was {threads}, is 1"
     assert value["reasons"][0].startswith(wanted)
 
 
@@ -166,7 +166,7 @@ def test_a_training_that_fails_and_an_unpacked_folder_that_was_changed(paper: Pa
     changed = tree / "papers" / "alpha" / "config.yaml"
     before = changed.read_text()
     changed.write_text(before + "# changed\n")
-    paper.rerun().refused(1, str(changed), "isn't as it was unpacked")
+    paper.rerun().refused(1, str(changed), f"Remove {tree}")
     changed.write_text(before)
 
 
@@ -254,4 +254,4 @@ def test_a_run_whose_data_is_gone(tiny: Workspace, tmp_path: Path) -> None:
     command = ("research-cli", "run", "rerun", run.name)
     tiny.run(*command).refused(1, run.name, "data that is damaged", "rows.csv", "--repair")
     shutil.rmtree(data)
-    tiny.run(*command).refused(1, run.name, "data that is gone", f"org/rows@{commit}", "pull")
+    tiny.run(*command).refused(1, run.name, "missing", f"org/rows@{commit}", "pull")

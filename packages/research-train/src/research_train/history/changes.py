@@ -20,15 +20,16 @@ from research_train.record.folders import RECORD, RERUNS, code_archive
 from research_train.record.lock import LOCK, lock_run
 from research_train.record.summary import RunSummary, record_of, summarise
 
-# Seconds that a source archive stays after it was used: a run that begins writes or touches its
-# archive first and its record after that, within seconds.
+# Seconds for which a source archive is kept after its last use. A starting run writes or touches
+# its archive first, and writes its record a few seconds later.
 YOUNG = 600
 
 
 def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[str]:
     """Add tags to a run, or remove them; returns the tags it has now.
 
-    Raises RunError when the run is at work or can't be read, UsageError for a tag it hasn't.
+    Raises RunError if the run is running or can't be read, UsageError for an empty tag, and for one
+    to remove that the run doesn't have.
     """
     if not tags or not all(tag.strip() for tag in tags):
         raise UsageError("a tag must not be empty")
@@ -47,7 +48,7 @@ def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[
 
 
 def note_run(run: RunSummary, text: str) -> None:
-    """Give a run a note in place of the one it has; an empty text removes it. Raises RunError."""
+    """Set the note of a run, replacing an earlier one; empty text removes it. Raises RunError."""
     with _held(run, "annotated"):
         record_of(summarise(run.folder))
         _rewrite(run.folder, {"note": text.strip() or None})
@@ -55,10 +56,10 @@ def note_run(run: RunSummary, text: str) -> None:
 
 @dataclass(frozen=True)
 class Removal:
-    """What removing runs frees.
+    """What is removed with runs.
 
-    runs: each with its bytes. archives: source archives that no other run uses, with theirs.
-    kept: why an archive stays that no other run is known to use, else None.
+    runs: run folder -> size in bytes. archives: source archive that no other run uses -> size in
+    bytes. kept: why an archive is kept although no other run is known to use it; else None.
     """
 
     runs: dict[Path, int]
@@ -67,12 +68,12 @@ class Removal:
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """Total size in bytes."""
         return sum(self.runs.values()) + sum(self.archives.values())
 
 
 def plan_removal(runs: Sequence[RunSummary]) -> Removal:
-    """What `remove_runs` would remove. Raises RunError when one of them is at work."""
+    """What `remove_runs` would remove. Raises RunError if one of the runs is running."""
     runs = _distinct(runs)
     for run in runs:
         with _held(run, "removed"):
@@ -83,16 +84,16 @@ def plan_removal(runs: Sequence[RunSummary]) -> Removal:
 
 
 def remove_runs(runs: Sequence[RunSummary]) -> Removal:
-    """Remove run folders, and with the last run of a code its source archive; says what went.
+    """Remove run folders, and source archives that no other run uses; returns what was removed.
 
-    An archive used in the last ten minutes stays: a run that begins may need it.
-    Raises RunError, before anything goes, when one of them is at work; StorageError.
+    An archive used in the last ten minutes is kept, since a starting run may need it. Raises
+    RunError if one of the runs is running, before anything is removed; StorageError.
     """
     plan = plan_removal(runs)
     for run in _distinct(runs):
-        # Renamed first: whatever happens on the way, nobody sees half a run.
+        # Renamed first, so that nobody sees half a run if the removal is interrupted.
         aside = run.folder.with_name(f".{run.folder.name}.removed")
-        shutil.rmtree(aside, ignore_errors=True)  # of a removal that was killed
+        shutil.rmtree(aside, ignore_errors=True)  # left by a removal that was killed
         try:
             with _held(run, "removed"):
                 if run.folder.is_symlink():
@@ -102,12 +103,12 @@ def remove_runs(runs: Sequence[RunSummary]) -> Removal:
             shutil.rmtree(aside)
         except OSError as error:
             raise StorageError(run.folder, error) from error
-    # Looked at again: a run of the same code may have begun meanwhile.
+    # Checked again, since a run of the same code may have started meanwhile.
     unused, kept = _unused_archives(runs)
     archives = {path: size for path, size in plan.archives.items() if path in unused}
     for path in archives:
         path.unlink(missing_ok=True)
-        # Where `run rerun` has unpacked it, with an environment of gigabytes.
+        # The folder into which `run rerun` has unpacked it, with an environment of gigabytes.
         unpacked = get_outputs_dir() / RERUNS / path.name.removesuffix(".tar.gz")
         shutil.rmtree(unpacked, ignore_errors=True)
     return Removal(plan.runs, archives, kept or plan.kept)
@@ -115,12 +116,12 @@ def remove_runs(runs: Sequence[RunSummary]) -> Removal:
 
 @contextmanager
 def _held(run: RunSummary, verb: str) -> Iterator[None]:
-    """Nobody begins to work on the run in this block. Raises RunError when somebody is at work.
+    """Hold the lock of a run, so that no process resumes it. Raises RunError if it is running.
 
-    A run's own process writes its record from memory: what others wrote meanwhile would be lost.
+    A running process writes the record from memory, and would overwrite what others wrote.
     """
     lock = None
-    if (run.folder / LOCK).is_file():  # a copy may have none, and nobody at work either
+    if (run.folder / LOCK).is_file():  # a copied run may have none, and then isn't running
         try:
             lock = lock_run(run.folder, "a+", fcntl.LOCK_EX)
         except OSError as error:
@@ -128,7 +129,7 @@ def _held(run: RunSummary, verb: str) -> Iterator[None]:
         if lock is None:
             holder = (run.folder / LOCK).read_text(encoding="utf-8").strip()
             raise RunError(
-                f"{run.id} is running ({holder}): it can't be {verb} before it has ended"
+                f"{run.id} is running ({holder}), so it can't be {verb} before it has ended"
             )
     try:
         yield
@@ -142,16 +143,16 @@ def _distinct(runs: Sequence[RunSummary]) -> list[RunSummary]:
 
 
 def _rewrite(folder: Path, changes: Mapping[str, object]) -> None:
-    """Change fields of run.json outside the seal; all else stays as it was written."""
+    """Change fields of run.json that the seal doesn't cover; all others stay as they are."""
     content = read_json_object(folder / RECORD)
     write_json(folder / RECORD, {**content, **changes})
 
 
 def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None]:
-    """The archives of these runs that nobody needs, and why another one stays, if so."""
+    """The archives that only these runs need, and why one of them is kept all the same, or None."""
     wanted = {run.record.source for run in going if run.record}
     folders = {run.folder for run in going}
-    # Hidden ones too: a run that is being born lies in one.
+    # Hidden folders too, since a starting run is created in one.
     for path in get_outputs_dir().glob("*/*/" + RECORD):
         if path.parent in folders or path.parent.name.endswith(".removed"):
             continue
@@ -159,11 +160,11 @@ def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None
             text = path.read_text(encoding="utf-8", errors="replace")
             json.loads(text)
         except OSError:
-            continue  # gone meanwhile
+            continue  # removed meanwhile
         except (ValueError, RecursionError):
-            return set(), f"{path} is damaged, so the code that it needs is unknown"
+            return set(), f"{path} is damaged, so it is unknown which code it needs"
         wanted = {source for source in wanted if source not in text}
-    # After the records: a run that begins has touched its archive before it writes its record.
+    # Read after the records, as a starting run touches its archive before it writes its record.
     ages: dict[Path, float] = {}  # in seconds
     for path in map(code_archive, sorted(wanted)):
         with suppress(FileNotFoundError):
@@ -172,4 +173,4 @@ def _unused_archives(going: Sequence[RunSummary]) -> tuple[set[Path], str | None
     young = ", ".join(str(path) for path in ages if path not in unused)
     if not young:
         return unused, None
-    return unused, f"used less than {YOUNG // 60} min ago, a starting run may need it: {young}"
+    return unused, f"used in the last {YOUNG // 60} min, a starting run may need it: {young}"

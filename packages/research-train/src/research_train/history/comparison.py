@@ -18,12 +18,12 @@ from research_train.record.summary import RunSummary, record_of
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What differs between runs, a value a run in the order of `runs`.
+    """What differs between runs; lists of values have one value per run, in the order of `runs`.
 
-    differences: config, code, packages, data, environment -> key -> values; None where a run has
-    none. changed_files: files of the source archives that are not the same in all runs.
-    missing_archives: runs whose source archive isn't here. metrics: the final ones, equal or not.
-    same_experiment: whether the fingerprints say so: they may differ in their seeds alone.
+    differences: section (config, code, packages, data, environment) -> key -> values; None where a
+    run lacks the key. changed_files: files of the source archives that aren't the same in all runs.
+    missing_archives: runs whose source archive isn't here. metrics: all final metrics, equal or
+    not. same_experiment: whether all fingerprints are equal, so that only seeds may differ.
     """
 
     runs: list[RunSummary]
@@ -35,10 +35,10 @@ class RunComparison:
 
 
 def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComparison:
-    """Only what differs between two or more runs, and their final metrics side by side.
+    """Compare two or more runs: what differs, and their final metrics side by side.
 
-    Raises UsageError for fewer than two runs, or of different papers unless any_paper; RunError
-    for one whose record can't be read.
+    Raises UsageError for fewer than two runs, and for runs of different papers unless any_paper;
+    RunError if a record can't be read.
     """
     records = [record_of(run) for run in runs]
     if len({run.folder for run in runs}) < max(2, len(runs)):
@@ -47,8 +47,8 @@ def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComp
     if len(papers) > 1 and not any_paper:
         listed = ", ".join(f"{id_} is of {paper}" for paper, id_ in papers.items())
         raise UsageError(
-            f"runs of different papers: {listed}. Their keys and metrics need not mean the same; "
-            "--any-paper (any_paper=True) compares them all the same"
+            f"runs of different papers: {listed}. Their keys and metrics may have different "
+            "meanings; use --any-paper (any_paper=True) to compare them anyway"
         )
     archives = {record.source: code_archive(record.source) for record in records}
     changed = _changed_files([path for path in archives.values() if path.is_file()])
@@ -81,7 +81,7 @@ def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComp
 
 
 def labels(runs: Sequence[RunSummary]) -> list[str]:
-    """The shortest that tells them apart: their names, their ids, or paper and id."""
+    """The shortest labels that distinguish the runs: their names, their ids, or paper and id."""
     names = [(run.record.name if run.record else None) or "" for run in runs]
     for candidates in (names, [run.id for run in runs]):
         if all(candidates) and len(set(candidates)) == len(runs):
@@ -90,14 +90,14 @@ def labels(runs: Sequence[RunSummary]) -> list[str]:
 
 
 def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]:
-    """The keys whose values aren't all the same -> the values, None where there is none."""
+    """The keys whose values aren't all the same -> the values; None where a key is missing."""
     keys = dict.fromkeys(key for each in values for key in each)
     rows = {key: [each.get(key) for each in values] for key in keys}
     return {key: row for key, row in rows.items() if any(_differ(value, row[0]) for value in row)}
 
 
 def _differ(one: object, other: object) -> bool:
-    """Not equal; of two that are no number (NaN) neither differs, and 1 is not true."""
+    """Whether two values differ: two NaNs don't, and 1 and true do."""
     if one != one and other != other:
         return False
     return one != other or isinstance(one, bool) != isinstance(other, bool)
@@ -113,7 +113,7 @@ def _code_of(record: RunRecord) -> dict[str, object]:
 
 
 def _changed_files(archives: Sequence[Path]) -> list[str]:
-    """The files that are not the same in all of the archives; texts and tests come last."""
+    """The files that aren't the same in all archives; Markdown files and tests come last."""
     if len(archives) < 2:
         return []
     names = map(shown_name, differing([_digests(path) for path in archives]))

@@ -22,7 +22,7 @@ _ORDERS: dict[str, Callable[[Any, Any], bool]] = {
 
 @dataclass(frozen=True)
 class Condition:
-    """A key, a sign and what is wanted: as a value, and as the text it was typed as."""
+    """A key, a sign and the wanted value; text: that value as it was typed."""
 
     key: str
     sign: str
@@ -30,11 +30,11 @@ class Condition:
     text: str
 
     def holds(self, value: object) -> bool:
-        """Whether the value of a run fits; None where the run has none."""
+        """Whether the value of a run meets the condition; value: None if the run has none."""
         if isinstance(value, float) and math.isnan(value):
             value = None
         if value is None and self.wanted is not None:
-            return False  # a run that lacks the key, or a metric that was no number
+            return False  # the run lacks the key, or its metric is NaN
         if self.sign in _ORDERS:
             return _is_number(value) and _ORDERS[self.sign](value, self.wanted)
         if isinstance(value, str):
@@ -47,12 +47,12 @@ class Condition:
 
 
 def parse_condition(text: str) -> Condition:
-    """The condition that a text is. Raises UsageError."""
+    """Parse a condition. Raises UsageError."""
     match = _CONDITION.fullmatch(text)
     if not match or not match[3]:
         raise UsageError(
-            f"{text!r} is not a condition: write KEY>VALUE with one of < <= > >= = !=, "
-            "as 'optimizer.lr<=0.1' or 'model=cnn'"
+            f"{text!r} is not a condition. Write a key, one of < <= > >= = !=, and a value, "
+            "like 'optimizer.lr<=0.1' or 'model=cnn'"
         )
     key, sign, wanted = match[1], match[2], _value(match[3])
     if sign in _ORDERS and not _is_number(wanted):
@@ -61,7 +61,7 @@ def parse_condition(text: str) -> Condition:
 
 
 def resolve_key(name: str, known: set[str]) -> str:
-    """The key that is meant: itself, or the only one whose last part it is. Raises UsageError."""
+    """The key called name, or the only key whose last part is name. Raises UsageError."""
     if name in known:
         return name
     ending = sorted(key for key in known if key.endswith((f".{name}", f"/{name}")))
@@ -70,8 +70,8 @@ def resolve_key(name: str, known: set[str]) -> str:
     if ending:
         raise UsageError(f"{name!r} could be any of {', '.join(ending)}")
     raise UsageError(
-        f"no run here has a config key or final metric {name!r}."
-        f"{did_you_mean(name, known) or ' It has: ' + ', '.join(sorted(known))}"
+        f"none of these runs has a config key or final metric {name!r}."
+        f"{did_you_mean(name, known) or ' They have: ' + ', '.join(sorted(known))}"
     )
 
 
@@ -84,7 +84,7 @@ def _value(text: str) -> object:
             number = float(text)
         except ValueError:
             return text
-    # A metric that was no number is recorded as null.
+    # A metric that was NaN is recorded as null.
     return None if isinstance(number, float) and math.isnan(number) else number
 
 

@@ -29,27 +29,27 @@ if TYPE_CHECKING:
 
 Format = Literal["png", "svg", "pdf"]
 
-# Keys of a config that say how a run is kept and shown, never what comes out.
+# Config keys that change how a run is stored and shown, but not its results.
 BESIDE_THE_POINT = NEUTRAL_KEYS | {"evaluate_every"}
 
 
 @dataclass(frozen=True)
 class RunGroup:
-    """Runs that make one curve. label: what sets them apart from the other groups."""
+    """Runs that form one curve. label: what distinguishes them from the other groups."""
 
     label: str
     runs: list[RunSummary]
 
 
 def seed_groups(runs: Sequence[RunSummary], by: str | None = None) -> list[RunGroup]:
-    """Runs grouped by all but their seed, in the order of the first of each.
+    """Group runs that differ only in their seed; groups are in the order of their first runs.
 
-    Experiment, config and code (the fingerprint) of a group are the same; what differs between
-    the groups is their label. A seed that occurs twice in a group counts once, the later run of
-    it left out: it is no further evidence. by: a config key that alone makes the groups, whatever
-    else differs within them; runs without it are left out.
+    The runs of a group have the same experiment, config and code (by the fingerprint); what differs
+    between groups is their label. If a seed occurs twice in a group, the later run is left out,
+    since it adds no evidence. by: a config key; runs are then grouped by its value alone, whatever
+    else differs, and runs without the key are left out.
 
-    Raises RunError for a run whose record can't be read, UsageError for no such key.
+    Raises RunError for a run whose record can't be read, UsageError for an unknown key.
     """
     found: dict[object, list[RunSummary]] = {}
     if by is not None:
@@ -65,7 +65,7 @@ def seed_groups(runs: Sequence[RunSummary], by: str | None = None) -> list[RunGr
         ]
     for run in runs:
         record = record_of(run)
-        # Without a fingerprint a run is known to be of mixed code: it stands alone.
+        # A run without a fingerprint was trained by several versions of the code: its own group.
         code = record.fingerprint or run.folder
         group = found.setdefault((record.experiment, code, _setting_text(run)), [])
         if record.seed not in [record_of(other).seed for other in group]:
@@ -78,7 +78,7 @@ def seed_groups(runs: Sequence[RunSummary], by: str | None = None) -> list[RunGr
 
 
 def group_labels(firsts: Sequence[RunSummary]) -> list[str]:
-    """What sets each run apart from the others, seeds aside: experiment, config, code."""
+    """What distinguishes each run from the others, except its seed: experiment, config, code."""
     records = [record_of(run) for run in firsts]
     keys = differing([_setting(run) for run in firsts])
     shown = {key: _shown_apart(values) for key, values in keys.items()}
@@ -93,7 +93,7 @@ def group_labels(firsts: Sequence[RunSummary]) -> list[str]:
             if values[index] is not None:
                 words.append(f"{name}={shown[key][index]}")
         made.append(" ".join(words))
-    if len(set(made)) < len(made):  # the same experiment and config, of other code
+    if len(set(made)) < len(made):  # some have the same experiment and config, but other code
         made = [
             f"{text} code {(record.fingerprint or record.id)[:8]}".strip()
             for text, record in zip(made, records, strict=True)
@@ -104,7 +104,7 @@ def group_labels(firsts: Sequence[RunSummary]) -> list[str]:
 
 
 def group_setting(group: RunGroup) -> str:
-    """The setting of a group as text: equal for the same config, whatever the code."""
+    """The config of a group as text, without seed and neutral keys, to compare groups by."""
     return _setting_text(group.runs[0])
 
 
@@ -113,8 +113,8 @@ def group_curve(
 ) -> tuple[list[int], list[list[float]]]:
     """Steps that all runs of a group have logged, and the metric: (steps,), (runs, steps).
 
-    most: at most so many steps, evenly chosen. Not a number where a run had none. Empty where the
-    runs have no step with it in common.
+    most: keep at most this many steps, evenly chosen. A value is NaN where a run has no finite one.
+    Both lists are empty if the runs have no step with this metric in common.
     """
     lines = [_logged(run.folder, metric) for run in group.runs]
     steps = sorted(set(lines[0]).intersection(*lines[1:]))
@@ -131,10 +131,10 @@ def draw_groups(
     formats: Sequence[Format] = ("png", "svg"),
     of: str = "seeds",
 ) -> list[Path]:
-    """Draw metrics of groups of runs over their steps, a panel a metric, into stem.png ....
+    """Draw metrics of groups of runs over their steps, one panel per metric, into stem.png ....
 
-    metrics: none: the first loss or accuracy that all of them have. of: what a band is over.
-    Raises UsageError when a run doesn't have a metric or there is nothing to draw.
+    metrics: if empty, the first loss or accuracy that all runs have. of: what the runs of a group
+    are called in the figure. Raises UsageError if a run lacks a metric or there is nothing to draw.
     """
     from research_viz import save_figure  # slow, and only needed here
 
@@ -147,10 +147,10 @@ def draw_groups(
 
 
 def draw_curves(runs: Sequence[RunSummary], stem: Path, metric: str | None = None) -> list[Path]:
-    """Draw a metric of several runs over their steps, a curve a run, into stem.png and stem.svg.
+    """Draw a metric of several runs over their steps, one curve per run: stem.png and stem.svg.
 
-    metric: by default the first loss or accuracy that all of them have. Raises UsageError when
-    not all of them have it.
+    metric: by default the first loss or accuracy that all runs have. Raises UsageError if a run
+    lacks it.
     """
     groups = [RunGroup(label, [run]) for label, run in zip(labels(runs), runs, strict=True)]
     return draw_groups(groups, [metric] if metric else [], stem)
@@ -169,7 +169,7 @@ def curves_figure(
             if not panels[metric][group.label][0]:
                 raise UsageError(_why_empty(group, metric))
     logarithmic = logarithmic_metrics(panels)
-    # A t-interval easily reaches below 0, where a logarithmic axis has nothing.
+    # A t-interval easily reaches below 0, which a logarithmic axis can't show.
     bands: dict[str, Literal["interval", "range"]] = {
         metric: "range" if metric in logarithmic else "interval" for metric in panels
     }
@@ -182,7 +182,7 @@ def curves_figure(
 def logarithmic_metrics(
     panels: dict[str, dict[str, tuple[list[int], list[list[float]]]]],
 ) -> Collection[str]:
-    """The metrics whose axis is logarithmic: losses and errors, all over 0."""
+    """The metrics to draw on a logarithmic axis: losses and errors whose values are all above 0."""
     return [
         metric
         for metric, curves in panels.items()
@@ -197,7 +197,7 @@ def logarithmic_metrics(
 
 
 def common_metric(histories: Iterable[Sequence[Point]]) -> str:
-    """The first loss or accuracy that occurs in all of them. Raises UsageError."""
+    """The first loss or accuracy that all of the histories have. Raises UsageError."""
     names = [
         dict.fromkeys(name for point in points for name in metrics_of(point))
         for points in histories
@@ -208,12 +208,13 @@ def common_metric(histories: Iterable[Sequence[Point]]) -> str:
             return name
     listed = ", ".join(common) or "nothing"
     raise UsageError(
-        f"these runs have no loss or accuracy in common; name the metric to draw: {listed}"
+        "these runs have no loss or accuracy in common. Name the metric to draw; they have in "
+        f"common: {listed}"
     )
 
 
 def _setting(run: RunSummary) -> dict[str, object]:
-    """The config without the seed and what is beside the point."""
+    """The config without the seed and the keys that don't change the results."""
     return {key: value for key, value in run.config.items() if key not in BESIDE_THE_POINT}
 
 
@@ -240,9 +241,9 @@ def _shown(value: object) -> str:
 
 
 def _logged(folder: Path, metric: str) -> dict[int, bytes]:
-    """Step -> the line of metrics.jsonl that has the metric, unread.
+    """Step -> the line of metrics.jsonl that has the metric, not parsed.
 
-    Most lines of a long run aren't drawn: a JSON parser would take ten times as long for all.
+    Most lines of a long run aren't drawn, and parsing all as JSON would take ten times as long.
     """
     try:
         content = (folder / METRICS).read_bytes()
@@ -269,7 +270,7 @@ def _value(line: bytes, metric: str) -> float:
         KeyError,
         OverflowError,
         RecursionError,
-    ):  # null: it was no number; or a damaged line
+    ):  # null, which means NaN; or a damaged line
         return math.nan
 
 
@@ -277,8 +278,8 @@ def _why_empty(group: RunGroup, metric: str) -> str:
     for run in group.runs:
         if not _logged(run.folder, metric):
             known = {name for point in read_metrics(run.folder) for name in metrics_of(point)}
-            listed = f" It has: {', '.join(sorted(known))}" if known else " It has logged nothing."
+            listed = f" It has: {', '.join(sorted(known))}" if known else " It logged no metrics."
             near = did_you_mean(metric, known)
             return f"{run.id} has no metric {metric!r}.{near or listed}"
     ids = ", ".join(run.id for run in group.runs)
-    return f"{metric}: no step of it that all of {ids} have logged; draw them one by one"
+    return f"the runs {ids} have logged {metric} at no common step; draw them one by one"

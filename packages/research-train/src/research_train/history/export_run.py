@@ -42,11 +42,12 @@ def export_run(
     *,
     quiet: bool = False,
 ) -> Path:
-    """Write a run that has ended as one file; path is the file, or the folder for it.
+    """Write a run that has ended into one file; path is the file, or the folder for it.
 
-    checkpoints: of `none` the last one's manifest is there all the same: the seal covers it, and it
-    says what the weights were. Returns the file. Raises UsageError when it exists or its folder
-    doesn't, RunError when the run is at work, or it or its code is damaged, StorageError.
+    checkpoints: even with `none`, the last checkpoint's manifest is exported: the seal covers it,
+    and it has the hashes of the weights. Returns the file. Raises UsageError if the file exists or
+    its folder doesn't; RunError if the run is running, or if the run or its code is damaged;
+    StorageError.
     """
     record = _sound_record(run)
     target = export_target(path, f"{run.id}.tar")
@@ -54,17 +55,18 @@ def export_run(
     names = _run_files(run.folder, checkpoints)
     if unnamed := [name for name in names if shown_name(name) != name]:
         shown = ", ".join(map(shown_name, unnamed))
-        say(f"warning: not exported, since their names aren't UTF-8: {shown}")
+        say(f"warning: files not exported, since their names aren't UTF-8: {shown}")
         names = [name for name in names if name not in unnamed]
     secrets = [name for name in names if _is_secret(run.folder, name)]
     if secrets:
         shown = ", ".join(map(shown_name, secrets))
-        say(f"warning: not exported, as secrets: {shown}")
-    if within := _secrets_in(source):  # archived before they were left out, or tracked by git
+        say(f"warning: files not exported, since they may hold secrets: {shown}")
+    if within := _secrets_in(source):  # tracked by git, or archived by an older version
         shown = ", ".join(map(shown_name, within))
         say(
-            f"warning: the code of {run.id} holds what may be secrets, and its sha256 is in the "
-            f"record, so it is exported whole: {shown}. Look at them before you hand the file on."
+            f"warning: these files in the code of {run.id} may hold secrets: {shown}. They are "
+            "exported, since the record has the sha256 of the whole code. Check them before you "
+            "share the export."
         )
     files = {f"run/{name}": run.folder / name for name in names if name not in secrets}
     files[source_name(record.source)] = source
@@ -83,7 +85,9 @@ def export_run(
             (MANIFEST, content),
             {name: (files[name], entry) for name, entry in entries.items()},
             progress.update,
-            lambda name, wrong: RunError(f"{files[name]} {wrong}. It was changed: export again."),
+            lambda name, wrong: RunError(
+                f"{files[name]} {wrong}. It was changed during the export: export again."
+            ),
         )
     return target
 
@@ -92,19 +96,22 @@ def _sound_record(run: RunSummary) -> RunRecord:
     if run.record is None:
         raise RunError(f"{run.folder / RECORD}: {run.problem}")
     if run.status == "running":
-        raise RunError(f"{run.id} is running: it can't be exported before it has ended")
+        raise RunError(f"{run.id} is running, so it can't be exported before it has ended")
     if run.record.id != run.id:
-        raise RunError(f"{run.folder} was copied by hand: its record is of {run.record.id}")
+        raise RunError(
+            f"{run.folder} was copied or renamed by hand: its record is that of {run.record.id}"
+        )
     if seal_state(run) == "broken":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
-            "after its end. It is no evidence, so it isn't exported; put back what was changed."
+            "after it ended. A changed run is not evidence, so it isn't exported. Put back what "
+            "was changed."
         )
     return run.record
 
 
 def _run_files(folder: Path, checkpoints: Checkpoints) -> list[str]:
-    """The names of the files to export: nothing hidden, linked, or of trackers."""
+    """The names of the files to export: no hidden files, links or files of trackers."""
     names = [
         file.relative_to(folder)
         for file in sorted(folder.rglob("*"))
@@ -127,7 +134,7 @@ def _run_files(folder: Path, checkpoints: Checkpoints) -> list[str]:
 
 
 def _is_secret(folder: Path, name: str) -> bool:
-    """Whether a file of the run, beside those that make it one, holds a secret."""
+    """Whether a file of the run may hold a secret; never the record, config, metrics, weights."""
     if name in (RECORD, CONFIG, METRICS) or name.startswith(f"{CHECKPOINTS}/"):
         return False
     file = folder / name
@@ -137,7 +144,7 @@ def _is_secret(folder: Path, name: str) -> bool:
 
 
 def _secrets_in(archive: Path) -> list[str]:
-    """The files of an archive of code that are secrets by their name or content."""
+    """The files in a source archive that may hold secrets, by their name or content."""
     with tarfile.open(archive) as stored:
         return [
             entry.name

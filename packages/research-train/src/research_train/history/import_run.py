@@ -31,27 +31,27 @@ from research_train.record.record import (
 )
 from research_train.record.summary import RunSummary, summarise
 
-ASIDE = ".source.tar.gz"  # in a run that is being imported: its code, until all is verified
+ASIDE = ".source.tar.gz"  # the code in the folder of a run that is not yet verified
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A run that was imported. already_here: it was here before, the same."""
+    """A run that was imported. already_here: the same run was here before."""
 
     run: RunSummary
     already_here: bool
 
 
 def import_run(path: Path, *, quiet: bool = False) -> Imported:
-    """Take a file of `export_run` into the outputs; nothing is seen of it before all is verified.
+    """Import a file of `export_run` into the outputs; the run appears only when all is verified.
 
-    Raises UsageError when there is no such file, RunError for one that is damaged, holds what it
-    shouldn't, or whose run is here with other content, AssetError when it doesn't fit,
-    StorageError.
+    Raises UsageError if there is no such file; RunError if the file is damaged, holds files that
+    are not of a run, or its run is already here with other content; AssetError if the disk has too
+    little space; StorageError.
     """
     path = path.expanduser()
     if not path.is_file():
-        raise UsageError(f"{path} is no file to import")
+        raise UsageError(f"{path} is not a file, so it can't be imported")
     with read_archive(path, [MANIFEST], "a run", RunError) as archive:
         manifest = _parse_manifest(archive)
         folder = get_outputs_dir() / manifest.paper / manifest.run
@@ -60,11 +60,12 @@ def import_run(path: Path, *, quiet: bool = False) -> Imported:
 
 
 def _parse_manifest(archive: ArchiveReader) -> Manifest:
-    """The manifest of an export, whose names stay in their folders. Raises RunError."""
+    """The checked manifest of an export: no name leads out of the run's folder. Raises RunError."""
     path = archive.path
     if archive.root:
         raise RunError(
-            f"{path} is no export of a run: its {MANIFEST} lies in {archive.root[:80]!r}"
+            f"{path} is not an export of a run: its {MANIFEST} is in the folder "
+            f"{archive.root[:80]!r}"
         )
     try:
         manifest = Manifest.model_validate_json(archive.manifest)
@@ -77,22 +78,24 @@ def _parse_manifest(archive: ArchiveReader) -> Manifest:
         raise RunError(f"{path}: {error}. Nothing was imported.") from error
     if manifest.format > FORMAT:
         raise RunError(
-            f"{path}: format {manifest.format}, this version reads up to {FORMAT}. Use a newer "
-            "research-train."
+            f"{path} has format {manifest.format}, but this version reads formats up to {FORMAT}. "
+            "Use a newer research-train."
         )
     for name in (manifest.paper, manifest.run):
         if "/" in name or why_no_name(name):
-            raise RunError(f"{path}: {name[:80]!r} can be no paper's or run's name")
+            raise RunError(f"{path}: {name[:80]!r} can't be the name of a paper or run")
     for name in manifest.files:
         top, *below = name.split("/")
         hidden = any(part.startswith(".") for part in below)
         if name != source_name(manifest.source) and (top != "run" or not below or hidden):
-            raise RunError(f"{path}: {name[:80]!r} is no file of a run. Nothing was imported.")
+            raise RunError(
+                f"{path}: an export of a run has no file {name[:80]!r}. Nothing was imported."
+            )
     return manifest
 
 
 def _take_in(archive: ArchiveReader, manifest: Manifest, folder: Path, quiet: bool) -> Imported:
-    """Unpack beside, verify, publish."""
+    """Unpack into a hidden folder, verify, and only then move the run to its place."""
     path, already_here = archive.path, False
     source = source_name(manifest.source)
     try:
@@ -107,23 +110,23 @@ def _take_in(archive: ArchiveReader, manifest: Manifest, folder: Path, quiet: bo
             )
             _check_evidence(partial, manifest, path)
             _refuse_other_content(folder, manifest, path)
-            (partial / LOCK).touch()  # as every run has one; without, it would count as a copy
+            (partial / LOCK).touch()  # every run has one; without it the run would count as a copy
             sources = get_outputs_dir() / SOURCES
             sources.mkdir(parents=True, exist_ok=True)
             fsync_file(partial / ASIDE)
             (partial / ASIDE).replace(sources / f"{manifest.source}.tar.gz")
             fsync_file(sources)
     except FileExistsError:
-        _refuse_other_content(folder, manifest, path)  # another import may just have been first
+        _refuse_other_content(folder, manifest, path)  # another import may have been quicker
         already_here = True
     finally:
-        with suppress(OSError):  # it has runs in it
+        with suppress(OSError):  # not empty, as the paper has runs
             folder.parent.rmdir()
     return Imported(summarise(folder), already_here)
 
 
 def _check_evidence(partial: Path, manifest: Manifest, path: Path) -> None:
-    """What was unpacked is the run that the manifest names, with its code, and its seal fits."""
+    """Check that the unpacked run is the manifest's, has its code, and its seal fits."""
     try:
         record = read_record(partial)
         unsealed = record.seal is None and record.status != "completed"
@@ -133,21 +136,21 @@ def _check_evidence(partial: Path, manifest: Manifest, path: Path) -> None:
         raise RunError(f"{path}: {shown}. Nothing was imported.") from error
     if (record.id, record.paper, record.source) != (manifest.run, manifest.paper, manifest.source):
         raise RunError(
-            f"{path}: {RECORD} is of {record.paper}/{record.id}, {MANIFEST} of "
+            f"{path}: {RECORD} is that of {record.paper}/{record.id} and {MANIFEST} that of "
             f"{manifest.paper}/{manifest.run}, or their code differs. Nothing was imported."
         )
     if not (partial / ASIDE).is_file() or sha256_file(partial / ASIDE) != record.source:
-        raise RunError(f"{path}: holds not the code {record.source}. Nothing was imported.")
+        raise RunError(f"{path} doesn't contain the code {record.source}. Nothing was imported.")
     refuse_damaged_weights(partial, manifest.files, "imported")
     if not sealed:
         raise RunError(
             f"{path}: the seal of {record.id} is broken: record, config, metrics or weights were "
-            "changed after its end. Nothing was imported."
+            "changed after it ended. Nothing was imported."
         )
 
 
 def _refuse_other_content(folder: Path, manifest: Manifest, path: Path) -> None:
-    """Refuse an import when its run is here and isn't the same. Raises RunError."""
+    """Refuse an import if its run is already here and isn't the same. Raises RunError."""
     if not folder.exists():
         return
     for name, entry in manifest.files.items():
@@ -157,7 +160,7 @@ def _refuse_other_content(folder: Path, manifest: Manifest, path: Path) -> None:
         if not file.is_file() or sha256_file(file) != entry.sha256:
             how = "isn't the same" if file.is_file() else "is missing in it"
             raise RunError(
-                f"{folder} is here and differs from {path}: {file.name} {how}. Nothing was "
-                "imported: remove that run first (`research-cli run remove`), or set "
+                f"{folder} is already here and differs from {path}: {file.name} {how}. Nothing was "
+                "imported. Remove that run first (`research-cli run remove`), or set "
                 "RESEARCH_ASSETS to another folder."
             )

@@ -3,13 +3,13 @@
     outcome = rerun(find_any_run("first-try"))
     print(outcome.equal, outcome.reasons)
 
-assets/outputs/.reruns/<sha256>/          the archive, unpacked and kept for the next time
+assets/outputs/.reruns/<sha256>/          the unpacked archive, kept for the next rerun
                                 .venv/    its environment
 
-The code in an archive may be years older than this module and knows nothing of it. It is told what
-to do by what every version understands: `train --paper --config --json`, its own uv.lock,
-RESEARCH_ASSETS. Code that knows them reads the data's revisions from RESEARCH_RUN_ASSETS and the
-parent to record from RESEARCH_PARENT.
+The code in an archive may be years older than this module. So it is started only in ways that every
+version understands: `train --paper --config --json`, its own uv.lock, and RESEARCH_ASSETS. Newer
+code also reads the data's revisions from RESEARCH_RUN_ASSETS and the parent run from
+RESEARCH_PARENT; older code ignores them.
 """
 
 import json
@@ -46,9 +46,9 @@ from research_train.record.record import (
 )
 from research_train.record.summary import RunSummary, seal_state, summarise
 
-COMMIT_DIGITS = 40  # of a revision that a hub has; what was imported or generated has other keys
+COMMIT_DIGITS = 40  # of a hub's revision; imported and generated data have other revisions
 
-# Of our own environment: in the child they would mean another workspace or Python.
+# Variables that are removed for the child, where they would point to another workspace or Python.
 FOREIGN = frozenset(
     {
         "PYTHONHOME",
@@ -65,25 +65,26 @@ FOREIGN = frozenset(
 
 
 def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
-    """Run a completed run's code and config once more, as a new run whose parent it is; compare.
+    """Run a completed run's code and config again as a new run, its child, and compare the two.
 
-    quiet: show nothing of the training. Needs uv, and what the lock names from the index or uv's
-    cache. Raises RunError: not completed, changed since its end, of no single code, its archive or
-    data gone or damaged, or the training failed; Interrupted; StorageError.
+    quiet: don't show the training. Needs uv, and the packages of the lock from the index or uv's
+    cache. Raises RunError if the run isn't completed, was changed after it ended, was resumed with
+    other code, if its archive or data are gone or damaged, or if the training fails; Interrupted;
+    StorageError.
     """
     record = _repeatable(run)
-    weights = weight_digests(run.folder)  # first: what is damaged is said before hours of training
+    weights = weight_digests(run.folder)  # first, so that damage is found before hours of training
     code = unpack_code(record)
     _check_assets(run, record, code)
     folder = _train(run, record, code, quiet)
     return compared(run, summarise(folder), weights)
 
 
-# Before
+# Checks before the training
 
 
 def _repeatable(run: RunSummary) -> RunRecord:
-    """The record of a run that a re-run can be compared with. Raises RunError."""
+    """The record of a run, if a rerun can be compared with it. Raises RunError."""
     record = run.record
     if record is None:
         raise RunError(f"{run.folder / RECORD}: {run.problem}")
@@ -93,42 +94,42 @@ def _repeatable(run: RunSummary) -> RunRecord:
             "failed": f"`train --config {run.folder / CONFIG}` starts it anew",
         }.get(run.status, "wait until it has ended")
         raise RunError(
-            f"{run.id} is {run.status}: only a completed run can be compared with its re-run; "
+            f"{run.id} is {run.status}: only a completed run can be compared with its rerun; "
             f"{wayout}"
         )
     if record.fingerprint is None:
         raise RunError(
-            f"{run.id} went on with other code at a resume (--any-code), so there is no "
-            "single version of the code that could be run again"
+            f"{run.id} was resumed with changed code (--any-code), so no single version of the "
+            "code can repeat it"
         )
     if run.doubt:
-        raise RunError(f"{run.folder}: {run.doubt} to compare with")
+        raise RunError(f"{run.folder}: {run.doubt}, so it can't be compared with a rerun")
     if seal_state(run) != "fits":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
-            "after its end, so nothing is left to compare with. Put back what was changed; "
-            f"`train --config {run.folder / CONFIG}` starts a new run."
+            "after it ended, so there is nothing to compare with. Put back what was changed, or "
+            f"start a new run with `train --config {run.folder / CONFIG}`."
         )
     return record
 
 
 def _check_assets(run: RunSummary, record: RunRecord, code: UnpackedCode) -> None:
-    """Refuse when data of the run is damaged, or gone where the child couldn't have it again."""
+    """Refuse a run whose data is damaged, or gone without a way to get it again."""
     for name, revision in record.assets.items():
         try:
             folder = asset_folder(name, revision)
         except UsageError as error:
-            # The code in the archive makes it, or pulls that very commit.
+            # The code in the archive generates it, or pulls exactly this commit.
             if name in code.generated or (len(revision) == COMMIT_DIGITS and not is_offline()):
                 continue
-            raise RunError(f"{run.id} was trained on data that is gone: {error}") from error
+            raise RunError(f"{run.id} was trained on data that is missing: {error}") from error
         try:
             check_asset(folder)
         except DamagedAssetError as error:
             raise RunError(
                 f"{run.id} was trained on data that is damaged: {error}. "
-                "`research-cli dataset verify --repair` (or model) mends what a hub has; what was "
-                "generated is made anew once its folder is removed."
+                "`research-cli dataset verify --repair` (or `model verify`) repairs data from a "
+                "hub; generated data is generated again when its folder is removed."
             ) from error
 
 
@@ -139,7 +140,7 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
     """Train in the unpacked code; returns the new run's folder. Raises RunError, Interrupted."""
     uv = os.environ.get("UV") or shutil.which("uv")
     if uv is None:
-        raise RunError("uv isn't found on PATH; it sets up the environment that the run had")
+        raise RunError("uv isn't found on PATH; it is needed to set up the run's environment")
     python = ".".join(record.environment.python.split(".")[:2])
     processes = _processes(run.folder)
     command = [
@@ -170,7 +171,7 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
             return Path(json.loads(printed[-1])["run"])
     raise RunError(
         f"{run.id} could not be run again: `uv {' '.join(command[1:])}` in {code.folder} ended "
-        f"with exit code {child.returncode}; the reason stands above"
+        f"with exit code {child.returncode}; see its messages above"
     )
 
 
@@ -180,17 +181,17 @@ def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
     environment |= {
         "RESEARCH_ASSETS": str(get_assets_dir()),
         PARENT: record.id,
-        # The tree may lie in a repository, whose commit is not the one of this code.
+        # The tree may be inside a repository, whose commit isn't that of this code.
         "GIT_CEILING_DIRECTORIES": str(tree.resolve().parent),
     }
     threads = record.environment.threads
-    if threads and threads <= count_cores():  # the last bits of a sum depend on them
+    if threads and threads <= count_cores():  # the last bits of a sum depend on their number
         environment.setdefault("OMP_NUM_THREADS", str(threads))
     return environment
 
 
 def _processes(folder: Path) -> int:
-    """How many processes trained the run, as its last checkpoint tells."""
+    """The number of processes that trained the run, from its last checkpoint."""
     with suppress(IndexError, UnreadableError, TypeError):
         state = read_json_object(checkpoint_folders(folder)[-1] / "state.json")
         return 1 + len(state.get("ranks", []))

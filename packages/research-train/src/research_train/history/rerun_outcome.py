@@ -17,14 +17,14 @@ from research_train.record.record import (
 )
 from research_train.record.summary import RunSummary
 
-LINES_KEPT = 5  # of the lines of metrics that differ
+LINES_KEPT = 5  # the number of differing lines of metrics to report
 
 
 @dataclass(frozen=True)
 class LineDifference:
-    """A line of metrics.jsonl that isn't the same: its number, from 1, and both lines.
+    """A line of metrics.jsonl that differs: its number, counted from 1, and both lines.
 
-    Without the machine-dependent numbers; None where one file has ended.
+    The lines are without machine-dependent numbers; None if that file has fewer lines.
     """
 
     line: int
@@ -33,7 +33,7 @@ class LineDifference:
 
     @property
     def numbers(self) -> dict[str, tuple[float | None, float | None]]:
-        """The numbers that differ, then and now; None where a line has no such number."""
+        """Metric -> its number then and now, where they differ; None where a line has none."""
         then, now = self.then or {}, self.now or {}
         pairs = {name: (then.get(name), now.get(name)) for name in dict.fromkeys([*then, *now])}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -41,12 +41,12 @@ class LineDifference:
 
 @dataclass(frozen=True)
 class Rerun:
-    """A run, the run it was repeated as, and what came out differently.
+    """A run, its rerun, and the differences between them.
 
-    weights: `step-00000200/model.safetensors` -> whether its bytes are the same. lines: how many
-    lines of metrics were compared, different_lines of which differ; first_differences: the first
-    few. metrics: the final ones that differ, then and now. environment: what else isn't as it was,
-    by section (packages, data, environment) and key, then and now. remarks: what to know besides.
+    weights: `step-00000200/model.safetensors` -> whether its bytes are the same. lines: number of
+    compared lines of metrics; different_lines: how many of them differ; first_differences: the
+    first few. metrics: the final metrics that differ, then and now. environment: section (packages,
+    data, environment) -> key that changed -> its values then and now. remarks: further notes.
     """
 
     parent: RunSummary
@@ -66,7 +66,7 @@ class Rerun:
 
     @property
     def reasons(self) -> list[str]:
-        """Why they may differ, the likely first; empty when they don't."""
+        """Possible reasons for a difference, likely ones first; empty if there is none."""
         if self.equal:
             return []
         found = [
@@ -76,31 +76,32 @@ class Rerun:
         ]
         record = self.parent.record
         if record and record.environment.gpu and self.parent.config.get("deterministic") is False:
-            found.append("deterministic = false: on a GPU two equal runs may differ in their bits")
+            found.append("deterministic = false: on a GPU, equal runs may differ in the last bits")
         if record and was_lengthened(record):
-            found.append("it was made longer by a resume: a schedule over all steps then differs")
+            found.append("the run was made longer by a resume, which changes a schedule over steps")
         return found or [
-            "none is known: code, config, versions, data and machine are the same, so something "
+            "no known reason: code, config, versions, data and machine are the same, so something "
             "in the training itself isn't repeatable"
         ]
 
 
 def weight_digests(folder: Path) -> dict[str, str]:
-    """The sha256 of every file of weights in a run's checkpoints. Raises RunError: damaged.
+    """The sha256 of every file of weights in a run's checkpoints. Raises RunError: one is damaged.
 
-    Of weights that weren't exported with the run, their manifest's, which the seal covers.
+    For weights that weren't exported with the run, it is taken from their manifest, which the seal
+    covers.
     """
     digests = checkpoint_digests(folder)
     weights = {name: digest for name, digest in digests.items() if name.endswith(".safetensors")}
     for name, digest in weights.items():
         file = folder / CHECKPOINTS / name
         if file.exists() and sha256_file(file) != digest:
-            raise RunError(f"{file}: damaged, its sha256 isn't what its manifest.json says")
+            raise RunError(f"{file}: damaged, its sha256 isn't the one in its manifest.json")
     return weights
 
 
 def differing_lines(then: Path, now: Path) -> tuple[int, list[LineDifference]]:
-    """How many lines of metrics the longer of two runs has, and those that aren't equal."""
+    """The number of lines of metrics in the longer of two runs, and the lines that differ."""
     lines = [[repeatable_part(point) for point in read_metrics(run)] for run in (then, now)]
     pairs = enumerate(zip_longest(*lines), start=1)
     different = [LineDifference(number, old, new) for number, (old, new) in pairs if old != new]
@@ -108,17 +109,17 @@ def differing_lines(then: Path, now: Path) -> tuple[int, list[LineDifference]]:
 
 
 def compared(then: RunSummary, now: RunSummary, weights: Mapping[str, str]) -> Rerun:
-    """How a run differs from its re-run. weights: of then, as `weight_digests` returned them."""
+    """How a run differs from its rerun. weights: the result of `weight_digests` for the run."""
     new_weights = weight_digests(now.folder)
     count, different = differing_lines(then.folder, now.folder)
     names = dict.fromkeys([*then.metrics, *now.metrics])
     finals = {name: (then.metrics.get(name), now.metrics.get(name)) for name in names}
     differences = compare_runs([then, now]).differences
-    differences["environment"].pop("host", None)  # its name changes no number
+    differences["environment"].pop("host", None)  # the name of the machine changes no number
     environment = {k: differences[k] for k in ("packages", "data", "environment")}
     if then.record and now.record and then.record.fingerprint != now.record.fingerprint:
         environment["code"] = {"fingerprint": [then.record.fingerprint, now.record.fingerprint]}
-    none = () if weights else (f"{then.id} has no checkpoint: only metrics are compared",)
+    none = () if weights else (f"{then.id} has no checkpoint, so only metrics are compared",)
     return Rerun(
         parent=then,
         run=now,

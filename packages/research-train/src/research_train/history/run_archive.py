@@ -1,10 +1,10 @@
 """The file format of an exported run: enough to inspect, verify and repeat it.
 
-A plain tar, so that `tar tf` shows what it holds: manifest.json first, with size and sha256 of
-every other file; run/ with record, config, metrics, evaluation, figures and the checkpoints chosen;
-source/<sha256>.tar.gz, the code. Equal content gives equal bytes. Trackers' folders stay at home:
-they are made from metrics.jsonl. It is as trustworthy as whoever made it: what it says of itself is
-checked, not who said it.
+It is a plain tar, so that `tar tf` lists its content. First comes manifest.json, with size and
+sha256 of every other file; then run/ with record, config, metrics, evaluation, figures and the
+chosen checkpoints; and source/<sha256>.tar.gz, the code. Equal content gives equal bytes. The
+folders of trackers are left out, since they repeat metrics.jsonl. An import checks that the content
+is consistent, but not who made it: trust an export as you trust its sender.
 """
 
 from pathlib import Path
@@ -38,16 +38,16 @@ class Manifest(BaseModel):
 
 
 def source_name(sha256: str) -> str:
-    """What the archive of the code is called in the file of a run."""
+    """The name of the source archive in an exported run."""
     return f"source/{sha256}.tar.gz"
 
 
 def refuse_damaged_weights(folder: Path, entries: dict[str, FileEntry], done: str) -> None:
-    """The seal covers the checkpoints' manifests, and these the weights: see that they fit."""
+    """Refuse weights that don't fit the checkpoints' manifests, which the seal covers."""
     for name, digest in checkpoint_digests(folder).items():
         entry = entries.get(f"run/{CHECKPOINTS}/{name}")
         if entry is not None and entry.sha256 != digest:
             raise RunError(
-                f"{folder / CHECKPOINTS / name}: damaged, its sha256 isn't what {MANIFEST} beside "
-                f"it says. Nothing was {done}."
+                f"{folder / CHECKPOINTS / name}: damaged, its sha256 isn't the one in the "
+                f"{MANIFEST} beside it. Nothing was {done}."
             )

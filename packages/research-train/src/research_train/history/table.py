@@ -4,7 +4,7 @@
     for run in runs("mnist1d", where=["learning_rate>1e-3"], sort="test/accuracy", limit=10):
         print(run.id, run.metrics)
 
-All of it is read from the run folders, each time anew; nothing else keeps state.
+Every call reads the run folders again; there is no other state.
 """
 
 import re
@@ -22,7 +22,7 @@ from research_train.record.record import (
 )
 from research_train.record.summary import RunSummary, summarise
 
-BEST_IS_SMALL = re.compile(r"loss|error|perplexity|nll")  # metrics, by their names
+BEST_IS_SMALL = re.compile(r"loss|error|perplexity|nll")  # names of metrics
 
 
 def runs(
@@ -35,19 +35,19 @@ def runs(
     limit: int | None = None,
     reverse: bool = False,
 ) -> list[RunSummary]:
-    """The recorded runs, the newest first.
+    """The recorded runs, newest first.
 
-    experiment: its name, with or without the paper's in front. where: conditions that all hold,
-    as "lr>1e-3", "optimizer.lr<=0.1", "model=cnn", "test/accuracy>0.9"; a key is a config key or
-    a final metric, its last part is enough where that is clear. sort: by such a key, the best
-    first: losses, errors and config keys smallest first, other metrics largest first; runs without
-    it, or where it is no number, come last. reverse turns the order of the others over. Records
-    that can't be read are listed unless something is asked that only a record answers.
+    experiment: its name, with or without the paper's in front. where: conditions that must all
+    hold, like "lr>1e-3", "optimizer.lr<=0.1", "model=cnn", "test/accuracy>0.9". A key is a config
+    key or a final metric; its last part is enough if only one key ends so. sort: a key to sort by,
+    best first: losses, errors and config keys smallest first, other metrics largest first; runs
+    without it, or with NaN, come last. reverse: reverse the order, except of those last ones. Runs
+    whose record can't be read are listed unless a filter needs the record.
 
-    Raises UsageError: no such paper, status or key, or a condition that can't be understood.
+    Raises UsageError for an unknown paper, status or key, or a condition that can't be understood.
     """
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
-        raise UsageError(f"no status {status!r}: it is one of {', '.join(known)}")
+        raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
     conditions = [parse_condition(text) for text in where]
     found = [summarise(folder) for folder in all_run_folders()]
     if paper is not None:
@@ -90,12 +90,12 @@ def _sorted(found: list[RunSummary], key: str, reverse: bool) -> list[RunSummary
 
 
 def _has_place(value: object) -> bool:
-    """Whether it can be put in order: not a number is before and after nothing."""
+    """Whether a value can be sorted: None and NaN can't."""
     return value is not None and value == value
 
 
 def _paper_name(text: str, recorded: set[str]) -> str:
-    """The name of a paper that has runs, whether or not it is installed, or is installed."""
+    """The name of a paper that has runs, installed or not, or else that is installed."""
     return text if text in recorded else find_member(text, installed_members()).name
 
 

@@ -1,7 +1,7 @@
 """Unpack an old run's code from its source archive, to run it again.
 
 assets/outputs/.sources/<sha256>.tar.gz   the archive, see code/archive.py
-               .reruns/<sha256>/          what is in it; uv adds .venv, the environment of its lock
+               .reruns/<sha256>/          its content; uv adds .venv, the environment of its lock
 """
 
 import hashlib
@@ -22,10 +22,10 @@ from research_train.record.record import RunRecord
 
 @dataclass(frozen=True)
 class UnpackedCode:
-    """A small workspace that holds the code of a run.
+    """A small workspace with the code of a run.
 
-    folder: its root. distribution: what uv calls the paper in it. generated: the names of the
-    datasets that the paper makes itself.
+    folder: its root. distribution: the paper's name for uv. generated: the names of the datasets
+    that the paper's code makes.
     """
 
     folder: Path
@@ -34,7 +34,7 @@ class UnpackedCode:
 
 
 def find_archive(sha256: str) -> Path:
-    """The archive of that sha256, hashed. Raises RunError: it isn't here, or is damaged."""
+    """The source archive with this sha256, checked. Raises RunError if it is gone or damaged."""
     path = get_outputs_dir() / SOURCES / f"{sha256}.tar.gz"
     try:
         seen = sha256_file(path)
@@ -45,16 +45,16 @@ def find_archive(sha256: str) -> Path:
         ) from error
     if seen != sha256:
         raise RunError(
-            f"{path}: damaged, its sha256 is {seen} and not its name's. Put it back from a copy of "
-            "the outputs, or import an export of the run."
+            f"{path}: damaged, its sha256 is {seen}, not the one in its name. Put it back from a "
+            "copy of the outputs, or import an export of the run."
         )
     return path
 
 
 def unpack_code(record: RunRecord) -> UnpackedCode:
-    """The code of a run: unpacked where it isn't yet, compared with the archive where it is.
+    """Unpack the code of a run; if that was done before, compare it with the archive.
 
-    Raises RunError when the archive is gone or damaged, or what was unpacked has been changed;
+    Raises RunError if the archive is gone or damaged, or the unpacked files have been changed;
     StorageError.
     """
     archive = find_archive(record.source)
@@ -62,7 +62,7 @@ def unpack_code(record: RunRecord) -> UnpackedCode:
     try:
         with tarfile.open(archive) as stored:
             if not folder.is_dir():
-                # Another re-run may be first: then its folder is the one.
+                # Another rerun may have unpacked it meanwhile; then that folder is used.
                 with suppress(FileExistsError), new_folder(folder) as partial:
                     stored.extractall(partial, filter="data")
             names = _compared(stored, folder)
@@ -74,11 +74,13 @@ def unpack_code(record: RunRecord) -> UnpackedCode:
         pyproject = read_pyproject((folder / name).parent)
         if record.experiment in pyproject.experiments:
             return UnpackedCode(folder, pyproject.name, frozenset(pyproject.generated))
-    raise RunError(f"{archive}: no pyproject.toml in it names the experiment {record.experiment}")
+    raise RunError(
+        f"{archive}: none of the pyproject.toml in it has the experiment {record.experiment}"
+    )
 
 
 def _compared(stored: tarfile.TarFile, folder: Path) -> list[str]:
-    """The names of the files in an archive, which are the same in folder. Raises RunError."""
+    """The names of an archive's files, checked to be the same in folder. Raises RunError."""
     names = []
     for entry in stored:
         content = stored.extractfile(entry) if entry.isfile() else None
@@ -88,7 +90,8 @@ def _compared(stored: tarfile.TarFile, folder: Path) -> list[str]:
         digest = hashlib.sha256(content.read()).hexdigest()
         if not path.is_file() or sha256_file(path) != digest:
             raise RunError(
-                f"{path} isn't as it was unpacked. Remove {folder}: it is unpacked anew."
+                f"{path} was changed after it was unpacked. Remove {folder}, and the code is "
+                "unpacked again."
             )
         names.append(entry.name)
     return names
