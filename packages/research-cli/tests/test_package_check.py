@@ -94,7 +94,7 @@ def test_requirements_and_imports_that_are_wrong_are_named(tiny: TinyPackages) -
         "papers/silent/paper_silent/__init__.py: imports tiny_top, and paper-silent doesn't "
         "declare tiny-top. `uv add --package paper-silent tiny-top`"
     )
-    assert slip.startswith("papers/slip/pyproject.toml: 'tiny-lib=0.1' is no requirement: ")
+    assert slip.startswith("papers/slip/pyproject.toml: 'tiny-lib=0.1' is not a requirement: ")
 
 
 def test_code_that_is_not_its_release_and_a_version_not_synced(tiny: TinyPackages) -> None:

@@ -112,7 +112,7 @@ def test_packages_that_require_each_other_are_no_trouble(workspace):
             ["research-train==0.0.9", "research-data==0.0.5"],
             ["research-train 0.0.9 requires research-data<0.0.5", "paper-tiny requires research-d"],
         ),
-        (["research-train=>0.0.8"], ["'research-train=>0.0.8' is no requirement"]),
+        (["research-train=>0.0.8"], ["'research-train=>0.0.8' is not a requirement"]),
         (["research-trian==0.0.8"], ["research-trian==0.0.8", "Did you mean 'research-train'?"]),
         (["research-train @ file:///elsewhere"], ["names a place", "research-train==VERSION"]),
         (["research-train==0.0.10"], ["requires torch<2", "this environment has torch 2", "lock"]),

@@ -7,16 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
 
 
 class ConfigSection(BaseModel):
-    """Keys that belong together, `optimizer.learning_rate`: typed, frozen, and no others allowed.
+    """Keys that belong together, like `optimizer.learning_rate`: typed, frozen, no others allowed.
 
-    A key's docstring is what `train --help` shows.
+    `train --help` shows each key's docstring.
     """
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
         strict=True,
-        allow_inf_nan=False,  # a key that may be infinite says so: Field(allow_inf_nan=True)
+        allow_inf_nan=False,  # a key that may be infinite needs Field(allow_inf_nan=True)
         use_attribute_docstrings=True,
         ser_json_inf_nan="constants",
         protected_namespaces=(),
@@ -26,7 +26,7 @@ class ConfigSection(BaseModel):
 class TrainConfig(ConfigSection):
     """The keys that every trainable experiment has; an experiment's Config adds its own.
 
-    A Config's own keys have no defaults: their values stand in the experiment's YAML alone.
+    A Config's own keys have no defaults: only the experiment's YAML has their values.
     """
 
     seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0

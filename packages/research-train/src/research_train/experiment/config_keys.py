@@ -42,7 +42,7 @@ def describe_keys(experiment: Experiment) -> list[Key]:
 
 
 def keys_of(model: type[BaseModel], values: Mapping[str, Any], prefix: str = "") -> Iterator[Key]:
-    """Every key of a model and of its sections. values: by key, in place of the defaults."""
+    """Every key of a model and its sections. values: key -> value, used instead of the default."""
     for name, field in model.model_fields.items():
         value = values.get(name, field.default if not field.is_required() else None)
         if section := section_of(field):
@@ -59,7 +59,7 @@ def keys_of(model: type[BaseModel], values: Mapping[str, Any], prefix: str = "")
 
 
 def section_of(field: FieldInfo) -> type[BaseModel] | None:
-    """The model of a field that holds keys of its own."""
+    """The model of a field that is a section with its own keys; None for other fields."""
     for annotation in (field.annotation, *get_args(field.annotation)):
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             return annotation

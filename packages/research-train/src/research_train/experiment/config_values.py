@@ -22,10 +22,10 @@ COMMAND_LINE = "command line"
 def load_config(
     experiment: Experiment, overrides: Sequence[str] = (), file: Path | None = None
 ) -> TrainConfig:
-    """The experiment's Config from its YAML (or file, which replaces it) and `key=value` words.
+    """The experiment's Config from its YAML and `key=value` words. file: used instead of its YAML.
 
-    Raises ConfigError: a YAML that can't be read, isn't a mapping, repeats a key or has tags; an
-    unknown, missing or badly typed key; a value out of range.
+    Raises ConfigError if the YAML can't be read, isn't a mapping, repeats a key or has tags; for an
+    unknown, missing or wrongly typed key; and for a value out of range.
     """
     file = file or experiment.config_file
     model = config_class(experiment)
@@ -45,8 +45,8 @@ def _typed(value: str, wanted: object, word: str) -> Any:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ConfigError(f"{where}: isn't UTF-8 text") from error
-    if wanted is None:  # no such key, which is what is said, whatever its value
+        raise ConfigError(f"{where}: it isn't UTF-8 text") from error
+    if wanted is None:  # an unknown key: it is refused later, whatever its value
         with suppress(ConfigError):
             return parse_yaml(value, where)
         return value
@@ -66,7 +66,7 @@ def _set(values: dict[str, Any], key: str, value: Any) -> None:
         below = values.setdefault(parent, {})
         if not isinstance(below, dict):
             raise ConfigError(
-                f"{COMMAND_LINE}: {key!r}: {parent!r} is {brief(below)}, holds no keys"
+                f"{COMMAND_LINE}: {key!r}: {parent!r} is {brief(below)}, which has no keys"
             )
         values = below
     values[last] = value
@@ -85,7 +85,7 @@ def _refuse_unknown(
 
 
 def _given(key: str, words: Mapping[str, str]) -> bool:
-    """Whether the command line set key, something in it, or what it is in."""
+    """Whether the command line set the key, a key inside it, or a section around it."""
     return any(f"{w}.".startswith(f"{key}.") or f"{key}.".startswith(f"{w}.") for w in words)
 
 
@@ -103,16 +103,17 @@ def _unknown(
 def _validate(
     model: type[TrainConfig], values: dict[str, Any], where: str, words: Mapping[str, str]
 ) -> TrainConfig:
-    # As JSON and strict: "1" is no number and true no integer, yet a list can become a tuple.
+    # Validated as strict JSON: "1" isn't a number and true isn't an integer, but a list can become
+    # a tuple.
     try:
         text = json.dumps(values)
     except (ValueError, TypeError, RecursionError) as error:
-        raise ConfigError(f"{where}: is no plain data ({error})") from error
+        raise ConfigError(f"{where}: it isn't plain data ({error})") from error
     try:
         return model.model_validate_json(text, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        # Known only now: the key wants a whole number that was written as 1e4.
+        # Only now it is known that the key wants an integer, which may be written as 1e4.
         key = ".".join(str(part) for part in problem["loc"])
         value = problem["input"]
         if problem["type"] in ("int_type", "int_from_float") and (

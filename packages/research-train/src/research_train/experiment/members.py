@@ -1,8 +1,8 @@
 """A paper or project and its experiments, and those that are installed.
 
-They are found among the installed distributions, through the entry-point group
-`research.experiments`: `mnist1d = "paper_mnist1d"` is the default experiment of the member
-`mnist1d`, `"mnist1d.double-descent" = "paper_mnist1d.double_descent"` another one.
+Installed distributions name their experiments as entry points of the group `research.experiments`:
+`mnist1d = "paper_mnist1d"` is the default experiment of the member `mnist1d`, and
+`"mnist1d.double-descent" = "paper_mnist1d.double_descent"` is another one.
 """
 
 import importlib.metadata
@@ -26,10 +26,10 @@ from research_train.experiment.pyproject import GROUP, Pyproject, read_pyproject
 class Member:
     """A paper or project.
 
-    name: what commands call it, `mnist1d`.
-    distribution: what uv calls it, `paper-mnist1d`.
-    folder: where its pyproject.toml lies.
-    experiments: name of each experiment -> the module that holds it.
+    name: its name in commands, `mnist1d`.
+    distribution: its name for uv, `paper-mnist1d`.
+    folder: the folder with its pyproject.toml.
+    experiments: name of each experiment -> its module.
     """
 
     name: str
@@ -39,18 +39,18 @@ class Member:
 
     @property
     def workspace(self) -> Path:
-        """The workspace's root; the member's own folder where it stands alone."""
+        """The workspace's root; the member's own folder if it is in no workspace."""
         return find_workspace(self.folder) or self.folder
 
     @property
     def pyproject(self) -> Pyproject:
-        """Its pyproject.toml as it is now. Raises UnreadableError."""
+        """Its pyproject.toml, read anew each time. Raises UnreadableError."""
         return read_pyproject(self.folder)
 
     def experiment(self, name: str | None = None) -> "Experiment":
-        """The experiment of that name (with or without the member's in front), or the default.
+        """The experiment with that name, with or without the member's in front; None: the default.
 
-        Raises MemberError with the names there are.
+        Raises MemberError, which lists the experiments.
         """
         if name is None:
             name = self.name if len(self.experiments) > 1 else next(iter(self.experiments))
@@ -64,7 +64,7 @@ class Member:
             )
         raise MemberError(
             f"{self.name} has no experiment {name!r}.{did_you_mean(name, known)} "
-            f"It has: {', '.join(known)}. One new in its pyproject.toml is found after `uv sync`."
+            f"It has: {', '.join(known)}. Run `uv sync` after adding one to its pyproject.toml."
         )
 
 
@@ -78,7 +78,10 @@ class Experiment:
 
     @property
     def config_file(self) -> Path:
-        """The default experiment's YAML lies in the member's folder, others' beside their code."""
+        """Its config.yaml: in the member's folder for the default experiment, else beside its code.
+
+        Raises MemberError if the experiment's folder doesn't exist.
+        """
         if self.name == self.member.name:
             return self.member.folder / "config.yaml"
         package = Path(*self.module.split("."))
@@ -96,10 +99,10 @@ class Experiment:
             return import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not (name == error.name or name.startswith(error.name + ".")):
-                raise  # something that the module itself imports
+                raise  # the module exists, but something that it imports doesn't
             raise ExperimentError(
-                f"experiment {self.name} has no module {name}, where {part} belongs. "
-                "The README of research-train says what a paper provides."
+                f"experiment {self.name} has no module {name}, which must define {part}. "
+                "The README of research-train lists what a paper provides."
             ) from error
 
     def function(self, part: str) -> Callable[..., object]:
@@ -121,19 +124,22 @@ def installed_members() -> list[Member]:
         if name not in members:
             folder = installed_from(entry.dist)
             if folder is None or not folder.is_dir():
-                continue  # installed once, but its folder is gone: another branch's paper
+                continue  # its folder is gone, as after a switch to another branch
             members[name] = Member(name, distribution, folder, {})
         if members[name].distribution != distribution:
             raise MemberError(
-                f"{distribution} and {members[name].distribution} both call an experiment {name}; "
-                "rename one in its pyproject.toml"
+                f"{distribution} and {members[name].distribution} both have an experiment {name}. "
+                "Rename one of them in its pyproject.toml."
             )
         members[name].experiments[entry.name] = entry.value
     return [members[name] for name in sorted(members)]
 
 
 def find_member(name: str, members: Iterable[Member]) -> Member:
-    """The member called name (`mnist1d` or `paper-mnist1d`). Raises MemberError."""
+    """The member whose name (`mnist1d`) or distribution (`paper-mnist1d`) is name.
+
+    Raises MemberError.
+    """
     members = list(members)
     for member in members:
         if canonicalize_name(name) in (
@@ -149,13 +155,13 @@ def find_member(name: str, members: Iterable[Member]) -> Member:
 
 
 def installed_from(distribution: importlib.metadata.Distribution) -> Path | None:
-    """The folder of an editable install (PEP 610); None for one made from a wheel."""
+    """The folder of an editable install (PEP 610); None for any other install."""
     try:
         origin = json.loads(distribution.read_text("direct_url.json") or "{}")
         url = urlsplit(origin.get("url", ""))
         editable = origin.get("dir_info", {}).get("editable")
     except (ValueError, AttributeError, RecursionError):
-        return None  # of no installer that keeps to it
+        return None  # written by an installer that doesn't follow PEP 610
     if url.scheme != "file" or not editable:
         return None
     return Path(unquote(url.path)).resolve()

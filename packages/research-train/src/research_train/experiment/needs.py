@@ -1,12 +1,12 @@
 """Find, pull or make the data and models that a member's pyproject names, and link them.
 
 [tool.research]
-datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # of the hub, by commit
-models = ["bert-base-uncased@86b5e0934494"]                       # the first digits will do
-# of a large one a part: datasets = [{ name = "nyu-mll/glue@bcdcba79d07b", configs = ["sst2"] }]
+datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # from the hub, by commit
+models = ["bert-base-uncased@86b5e0934494"]                       # the first digits are enough
+# a part of a large dataset: datasets = [{ name = "nyu-mll/glue@bcdcba79d07b", configs = ["sst2"] }]
 
 [tool.research.generated]
-mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset, by name
+mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset: MODULE:ATTRIBUTE
 """
 
 import re
@@ -35,17 +35,19 @@ from research_train.experiment.members import Member
 
 
 def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) -> dict[str, str]:
-    """Have every dataset and model that a member needs; returns name -> revision.
+    """Pull or make every dataset and model that a member needs; returns name -> revision.
 
-    rebuild: make a damaged generated dataset anew instead of raising DamagedAssetError. Raises
-    MemberError when the pyproject is wrong, HubError when what is missing can't be fetched,
+    rebuild: generate a damaged generated dataset again instead of raising DamagedAssetError. Raises
+    MemberError if the pyproject is wrong, HubError if something missing can't be fetched;
     StorageError.
     """
     revisions: dict[str, str] = {}
     for need in member.pyproject.hub_needs:
         name, asset = _pulled(member, need, quiet)
         if name in revisions:
-            raise MemberError(f"{member.folder / 'pyproject.toml'}: two needs are named {name!r}")
+            raise MemberError(
+                f"{member.folder / 'pyproject.toml'}: two datasets or models are named {name!r}"
+            )
         revisions[name] = asset.manifest.revision
     for name, dataset in _generated(member).items():
         try:
@@ -54,7 +56,8 @@ def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) ->
             if not rebuild:
                 raise DamagedAssetError(
                     error.folder,
-                    f"{error.what}. `train --rebuild-data` makes it anew; or put the file back.",
+                    f"{error.what}. Generate it again with `train --rebuild-data`, or put the file "
+                    "back.",
                 ) from error
             shutil.rmtree(error.folder)
             make_dataset(dataset)
@@ -63,14 +66,14 @@ def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) ->
 
 
 def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
-    """Link the assets into the member's folder as `data`. Raises AssetError, StorageError."""
+    """Link these assets into the member's folder `data`. Raises AssetError, StorageError."""
     link_assets(member.folder, {name: asset_folder(name, rev) for name, rev in revisions.items()})
 
 
 def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
-    """What of the hub a member pins, and whether it is here; nothing is fetched.
+    """The kind and name of each hub asset that a member pins, and whether it is here.
 
-    Raises MemberError when the pyproject is wrong.
+    Fetches nothing. Raises MemberError if the pyproject is wrong.
     """
     return [
         (need.kind, need.name, bool(matching_assets(need.kind, *_pinned(member, need))))
@@ -89,8 +92,8 @@ def _pulled(member: Member, need: HubNeed, quiet: bool) -> tuple[str, Asset]:
         asset = pull_model(need.name, quiet=quiet)
     if not asset.manifest.revision.startswith(revision):
         raise MemberError(
-            f"{member.folder / 'pyproject.toml'}: {need.name!r} is pinned, but {asset.folder.name} "
-            "is what there is to have"
+            f"{member.folder / 'pyproject.toml'} pins {need.name!r}, but only {asset.folder.name} "
+            "is available"
         )
     return name, asset
 
@@ -101,11 +104,11 @@ def _pinned(member: Member, need: HubNeed) -> tuple[str, str]:
     pyproject = member.folder / "pyproject.toml"
     if revision is None or not re.fullmatch("[0-9a-f]{7,40}", revision):
         here = [asset.folder.name for asset in matching_assets(need.kind, name, None)]
-        hint = f" Here is {', '.join(here)}." if here else ""
+        hint = f" Already here: {', '.join(here)}." if here else ""
         raise MemberError(
-            f"{pyproject}: {need.name!r} must name a commit, as {name}@<sha>: a branch moves, "
-            f"and the paper with it.{hint} `research-cli {need.kind} pull {name}` fetches the "
-            "newest and says its revision."
+            f"{pyproject}: {need.name!r} must name a commit, as {name}@<sha>, since a branch may "
+            f"change.{hint} `research-cli {need.kind} pull {name}` fetches the newest revision and "
+            "shows its commit."
         )
     return name, revision
 

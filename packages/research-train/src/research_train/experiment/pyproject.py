@@ -1,6 +1,6 @@
 """Read a pyproject.toml as typed values.
 
-Each value is understood when it is asked for, so that a mistake in one stops only what needs it.
+Each value is checked only when it is read, so that a mistake in one affects only what needs it.
 """
 
 from dataclasses import dataclass
@@ -17,16 +17,16 @@ from research_data.shown import brief
 
 from research_train.errors import MemberError, RequirementError
 
-GROUP = "research.experiments"  # of entry points
+GROUP = "research.experiments"  # the entry-point group of experiments
 
 
 @dataclass(frozen=True)
 class Pyproject:
-    """A pyproject.toml that was read; a value that isn't there is empty or None.
+    """The content of a pyproject.toml; a missing value is empty or None.
 
-    The properties raise UnreadableError where a table is something else, RequirementError for a
-    wrong version or requirement, UsageError for a wrong group of them, MemberError for what is
-    wrong under [tool.research].
+    The properties raise UnreadableError if a table is something else, RequirementError for a wrong
+    version or requirement, UsageError for a wrong dependency group, and MemberError for a wrong
+    value under [tool.research].
     """
 
     file: Path
@@ -34,7 +34,7 @@ class Pyproject:
 
     @property
     def name(self) -> str:
-        """What uv calls it, `paper-mnist1d`. Raises UnreadableError where there is none."""
+        """Its name for uv, `paper-mnist1d`. Raises UnreadableError if there is none."""
         name = self._project.get("name")
         if not isinstance(name, str) or not name:
             raise UnreadableError(self.file, '[project] has no name. Write `name = "..."` there.')
@@ -48,18 +48,18 @@ class Pyproject:
             return Version(version)
         except InvalidVersion as error:
             raise RequirementError(
-                f"{self.file}: version is {version!r}. Write one like '0.1.0.dev0': a release "
-                "takes its number from it."
+                f"{self.file}: version is {version!r}. Write one like '0.1.0.dev0'; a release gets "
+                "its number from it."
             ) from error
 
     @property
     def description(self) -> str:
-        """What it is, in a line."""
+        """Its description, one line."""
         return str(self._project.get("description", ""))
 
     @property
     def dependencies(self) -> list[str]:
-        """What it requires, as it is written."""
+        """Its dependencies as written."""
         listed = self._project.get("dependencies", [])
         if not _is_list_of_texts(listed):
             raise RequirementError(
@@ -69,7 +69,7 @@ class Pyproject:
 
     @property
     def requirements(self) -> list[Requirement]:
-        """What it requires on this platform."""
+        """Its dependencies that apply on this platform."""
         try:
             return _applying(self.dependencies)
         except InvalidRequirement as error:
@@ -77,12 +77,12 @@ class Pyproject:
 
     @property
     def group_requirements(self) -> list[Requirement]:
-        """What its dependency groups list for this platform."""
+        """The entries of its dependency groups that apply on this platform."""
         requirements = []
         for name, group in self._table("dependency-groups").items():
             if not isinstance(group, list):
                 raise UsageError(f"{self.file}: group {name} is {brief(group)}: write a list")
-            # An entry that is no text includes another group, which is among them itself.
+            # An entry that isn't text includes another group, which this loop reads by itself.
             texts = [text for text in group if isinstance(text, str)]
             try:
                 requirements += _applying(texts)
@@ -92,12 +92,12 @@ class Pyproject:
 
     @property
     def sources(self) -> set[str]:
-        """The distributions that [tool.uv.sources] says where to take from."""
+        """The distributions that have an entry in [tool.uv.sources]."""
         return {canonicalize_name(name) for name in self._table("tool", "uv", "sources")}
 
     @property
     def experiments(self) -> dict[str, str]:
-        """Name of each experiment -> the module that holds it."""
+        """Name of each experiment -> its module."""
         return dict(self._table("project", "entry-points", GROUP))
 
     @property
@@ -107,13 +107,13 @@ class Pyproject:
 
     @property
     def authors(self) -> str:
-        """The paper's authors, in a line; they may be written as a list of texts."""
+        """The paper's authors in one line; the file may have them as a list of texts."""
         authors = self._research.get("authors")
         return ", ".join(authors) if _is_list_of_texts(authors) else self._text("authors")
 
     @property
     def arxiv(self) -> str:
-        """The paper's identifier at arXiv."""
+        """The paper's arXiv identifier."""
         return self._text("arxiv")
 
     @property
@@ -126,7 +126,7 @@ class Pyproject:
 
     @property
     def hub_needs(self) -> list[HubNeed]:
-        """The datasets, then the models of the hub that it needs."""
+        """The datasets, then the models that it needs from the hub."""
         research = self._research
         try:
             return [*hub_needs("dataset", research), *hub_needs("model", research)]
@@ -135,7 +135,7 @@ class Pyproject:
 
     @property
     def generated(self) -> dict[str, str]:
-        """Name of each dataset that its code makes -> MODULE:ATTRIBUTE."""
+        """Name of each dataset that its code generates -> MODULE:ATTRIBUTE."""
         table = self._research.get("generated", {})
         if not isinstance(table, dict):
             raise MemberError(f"{self._where} generated = {brief(table)}: write a table")
@@ -177,14 +177,14 @@ def _is_list_of_texts(value: object) -> TypeGuard[list[str]]:
 
 
 def _applying(texts: list[str]) -> list[Requirement]:
-    """The requirements for this platform. Raises InvalidRequirement, which says the text."""
+    """The requirements for this platform. Raises InvalidRequirement, which quotes the text."""
     requirements = []
     for text in texts:
         try:
             requirements.append(Requirement(text))
         except InvalidRequirement as error:
-            reason = str(error).splitlines()[0]  # the others draw an arrow below the text
+            reason = str(error).splitlines()[0]  # the other lines draw an arrow below the text
             raise InvalidRequirement(
-                f"{text!r} is no requirement: {reason}. Write it like 'research-data>=0.1'."
+                f"{text!r} is not a requirement: {reason}. Write it like 'research-data>=0.1'."
             ) from error
     return [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]

@@ -5,7 +5,7 @@
 | `str`, a path, a choice of texts | the word as it stands: `a #b`, `@home`, `1e5`, `null`, `[a` |
 | `bool`, `int`, `float`, list, dict, section | YAML 1.2: `true`, `1e4`, `3e-4`, `[0.9, 0.99]` |
 | `str | None` | `null` is None; every other word as it stands |
-| `int | str` and the like | what YAML 1.2 makes of it where that is one of the others, else text |
+| `int | str` and the like | the YAML 1.2 value if it has one of the other types, else text |
 """
 
 import json
@@ -19,15 +19,15 @@ from pydantic import BaseModel, ConfigDict, PydanticUserError, TypeAdapter, Vali
 
 from research_train.errors import ConfigError
 
-NULL = "null"  # the word for None where a key takes text as well
+NULL = "null"  # the word for None if a key accepts text as well
 
 _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 
 
 def typed(word: str, wanted: object, parse: Callable[[str], Any]) -> Any:
-    """The value of a word for a key of this annotation.
+    """The value of a word for a key of type wanted.
 
-    parse: reads YAML 1.2, raising ConfigError, which is raised again where no text is wanted.
+    parse: reads YAML 1.2 and raises ConfigError, which is passed on if the key accepts no text.
     """
     choices = _alternatives(wanted)
     texts = [each for each in choices if _takes_text(each)]
@@ -48,7 +48,7 @@ def typed(word: str, wanted: object, parse: Callable[[str], Any]) -> Any:
 
 
 def annotation_at(model: type[BaseModel], key: str) -> object | None:
-    """What a dotted key wants: a field, a section's field, a value of a dict; None: no such key."""
+    """The type of a dotted key: a field, a section's field or a dict's value; None: unknown key."""
     wanted: object = model
     for part in key.split("."):
         below = [_below(each, part) for each in _alternatives(wanted)]
@@ -70,7 +70,7 @@ def _below(wanted: object, part: str) -> object | None:
 
 
 def _alternatives(wanted: object) -> list[object]:
-    """The members of a union, whatever they are wrapped in."""
+    """The members of a union, without Annotated, aliases and NewTypes around them."""
     origin = get_origin(wanted)
     if origin is Annotated:
         return _alternatives(get_args(wanted)[0])
@@ -78,7 +78,7 @@ def _alternatives(wanted: object) -> list[object]:
         return [each for member in get_args(wanted) for each in _alternatives(member)]
     if origin is Literal:
         return [Literal[value] for value in get_args(wanted)]
-    # Of a `type` statement, and of a NewType.
+    # The type behind a `type` statement or a NewType.
     named = getattr(wanted, "__value__", None) or getattr(wanted, "__supertype__", None)
     return _alternatives(named) if named is not None else [wanted]
 
@@ -103,7 +103,7 @@ def _fits(value: object, wanted: object) -> bool:
     adapter: TypeAdapter[Any]
     try:
         adapter = TypeAdapter(wanted, config=_STRICT)  # type: ignore[arg-type]  # any annotation
-    except PydanticUserError:  # a type that brings a config of its own
+    except PydanticUserError:  # a type with its own config, such as a model
         adapter = TypeAdapter(wanted)  # type: ignore[arg-type]
     try:
         adapter.validate_json(json.dumps(value), strict=True)

@@ -14,19 +14,21 @@ KINDS = (*TRAINABLE, "package")
 
 
 def workspace_here() -> Path:
-    """The workspace of the working folder, else the one of this environment. Raises UsageError."""
+    """The workspace of the working folder, or else of this environment. Raises UsageError."""
     if found := find_workspace(Path.cwd()) or this_workspace():
         return found
-    raise UsageError(f"{Path.cwd()} is in no workspace. Change into its folder and try again.")
+    raise UsageError(
+        f"{Path.cwd()} is not in a workspace. Change into the workspace's folder and try again."
+    )
 
 
 def workspace_members(
     workspace: Path, kinds: Sequence[str] = KINDS, unread: bool = False
 ) -> list[Member]:
-    """The members of these kinds, with their experiments, each kind by name.
+    """The members of these kinds, with their experiments; each kind is sorted by name.
 
-    unread: list those too whose pyproject can't be read, by their folders' names. Raises
-    ResearchError for them otherwise.
+    unread: list members whose pyproject can't be read as well, under their folders' names. Without
+    it they raise ResearchError.
     """
     return [
         _member(folder, kind, unread)
@@ -36,7 +38,7 @@ def workspace_members(
 
 
 def member_folders(workspace: Path, kind: str) -> list[Path]:
-    """The folders of the members of one kind, by name."""
+    """The folders of the members of one kind, sorted by name."""
     return [file.parent for file in sorted(workspace.glob(f"{kind}s/*/pyproject.toml"))]
 
 
@@ -49,7 +51,7 @@ def _member(folder: Path, kind: str, unread: bool) -> Member:
     try:
         pyproject = read_pyproject(folder)
         experiments = pyproject.experiments
-        named = next(iter(experiments), folder.name).split(".")[0]  # what commands call it
+        named = next(iter(experiments), folder.name).split(".")[0]  # its name in commands
         return Member(named, pyproject.name, folder, experiments)
     except ResearchError:
         if not unread:

@@ -17,12 +17,12 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from research_train.errors import ConfigError
 
-MOST_VALUES = 1_000_000  # in one file, its aliases followed: ten lines of them make a billion
-MOST_BITS = 14_000  # of an integer: about the digits that Python writes
+MOST_VALUES = 1_000_000  # in one file, counting through aliases: ten lines can make a billion
+MOST_BITS = 14_000  # of an integer: about the number of digits that Python converts to text
 
 
 def read_yaml(file: Path, where: str | None = None) -> dict[str, Any]:
-    """A YAML 1.2 mapping. Raises ConfigError, with line and column where there are any."""
+    """Read a YAML 1.2 mapping. Raises ConfigError, with line and column if they are known."""
     where = where or str(file)
     try:
         text = read_text(file)
@@ -30,20 +30,22 @@ def read_yaml(file: Path, where: str | None = None) -> dict[str, Any]:
         raise ConfigError(f"{where}: cannot be read ({error.reason})") from error
     values = parse_yaml(text, where)
     if not isinstance(values, dict):
-        raise ConfigError(f"{where}: must be a mapping of `key: value` lines, is {_kind(values)}")
+        raise ConfigError(
+            f"{where}: it must be a mapping of `key: value` lines, but is {_kind(values)}"
+        )
     if odd := [key for key in values if not isinstance(key, str)]:
-        raise ConfigError(f"{where}: the key {brief(odd[0])} must be a word")
+        raise ConfigError(f"{where}: the key {brief(odd[0])} must be text")
     return values
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a YAML 1.2 text. where: what errors call it. Raises ConfigError."""
+    """The value of a YAML 1.2 text. where: its name in errors. Raises ConfigError."""
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _Constructor
     try:
         value = reader.load(text)
     except RecursionError as error:
-        raise ConfigError(f"{where}: is nested too deeply") from error
+        raise ConfigError(f"{where}: it is nested too deeply") from error
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -52,8 +54,10 @@ def parse_yaml(text: str, where: str) -> Any:
     except YAMLError as error:
         raise ConfigError(f"{where}: {str(error).splitlines()[0]}") from error
     except (ValueError, OverflowError, TypeError, AttributeError, KeyError, IndexError) as error:
-        # The library's own slips: a number cut short, an anchor of nothing.
-        reason = too_many_digits() if "digits" in str(error) else f"can't be understood ({error})"
+        # Mistakes for which ruamel.yaml raises no YAMLError: an incomplete number, an empty anchor.
+        reason = (
+            too_many_digits() if "digits" in str(error) else f"it can't be understood ({error})"
+        )
         raise ConfigError(f"{where}: {reason}") from error
     _count(value, where, {})
     return value
@@ -62,15 +66,15 @@ def parse_yaml(text: str, where: str) -> Any:
 def dump_yaml(values: Mapping[str, object]) -> str:
     """The values as YAML 1.2, in their order."""
     stream = StringIO()
-    writer = YAML(typ="rt", pure=True)  # keeps the order; `safe` would sort
+    writer = YAML(typ="rt", pure=True)  # keeps the order; `safe` would sort the keys
     writer.Representer = _Representer
-    writer.width = 2**31  # a folded text would lose spaces
+    writer.width = 2**31  # no folding of long lines, which would lose spaces
     writer.dump(dict(values), stream)
     return stream.getvalue()
 
 
 class _Constructor(SafeConstructor):
-    """YAML 1.2's core schema has no dates; and no number becomes another one without a word."""
+    """Reads dates as text, as YAML 1.2 does, and refuses numbers out of the range of a float."""
 
     def construct_yaml_float(self, node: Any) -> float:
         number: float = super().construct_yaml_float(node)
@@ -90,7 +94,7 @@ _Constructor.add_constructor("tag:yaml.org,2002:float", _Constructor.construct_y
 
 
 class _Representer(RoundTripRepresenter):
-    """Text that is not plain ASCII words is quoted with escapes, which keep every character."""
+    """Quotes text with other than printable ASCII characters with escapes, so that none is lost."""
 
     def represent_str(self, data: str) -> Any:
         if re.fullmatch(r"[ -~]*", data):
@@ -102,19 +106,21 @@ _Representer.add_representer(str, _Representer.represent_str)
 
 
 def _count(value: object, where: str, known: dict[int, int | None]) -> int:
-    """How many values there are, each alias followed. Raises ConfigError for what is not plain."""
+    """The number of values, counted through aliases. Raises ConfigError: data that isn't plain."""
     if not isinstance(value, dict | list):
         _refuse_odd(value, where)
         return 1
     counted = known.get(id(value), 0)
     if counted is None:
-        raise ConfigError(f"{where}: is no plain data: an alias leads to what it lies in")
+        raise ConfigError(f"{where}: it isn't plain data: an alias refers to a value around it")
     if not counted:
-        known[id(value)] = None  # in the middle of it
+        known[id(value)] = None  # being counted
         counted = 1 + sum(_count(each, where, known) for each in _parts(value))
         known[id(value)] = counted
     if counted > MOST_VALUES:
-        raise ConfigError(f"{where}: holds more than {MOST_VALUES} values, its aliases followed")
+        raise ConfigError(
+            f"{where}: it has more than {MOST_VALUES} values, counted through aliases"
+        )
     return counted
 
 
@@ -130,9 +136,9 @@ def _refuse_odd(value: object, where: str) -> None:
     if isinstance(value, int) and value.bit_length() > MOST_BITS:
         raise ConfigError(f"{where}: {too_many_digits()}")
     if isinstance(value, str) and re.search("[\ud800-\udfff]", value):
-        raise ConfigError(f"{where}: {brief(value)} is no text that UTF-8 can write")
+        raise ConfigError(f"{where}: {brief(value)} can't be written as UTF-8 text")
     if not isinstance(value, str | int | float | bool | None):
-        raise ConfigError(f"{where}: is no plain data: {brief(value)}")
+        raise ConfigError(f"{where}: it isn't plain data: {brief(value)}")
 
 
 def _kind(value: object) -> str:
