@@ -158,7 +158,7 @@ def test_conditions_compare_as_the_type_of_the_value_wants(
     [
         ("lerning_rate>1", "final metric 'lerning_rate'. Did you mean 'learning_rate'"),
         ("loss>1", "'loss' could be any of test/loss, train/loss"),
-        ("learning_rate", "KEY>VALUE"),
+        ("learning_rate", "'learning_rate' is not a condition"),
         ("model>cnn", "compares numbers, and 'cnn' is not one"),
     ],
 )
