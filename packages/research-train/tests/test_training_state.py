@@ -504,7 +504,7 @@ REFUSED = {
     "state": (strange_state, "object"),
     "extra state": (strange_extra_state, "get_extra_state"),
     "grown": (grown, "more"),
-    "teacher later": (teacher_later, "teacher was made"),
+    "teacher later": (teacher_later, "teacher was created"),
     "hidden sparse": (hidden_sparse, "graph.*sparse"),
 }
 
