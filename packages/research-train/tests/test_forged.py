@@ -230,8 +230,8 @@ def test_numbers_that_are_none_are_never_first_nor_different(experiment):
 
 
 ODD = {
-    "step": ({"step": 1}, "record's own"),
-    "time": ({"time": 1.0}, "record's own"),
+    "step": ({"step": 1}, "reserved"),
+    "time": ({"time": 1.0}, "reserved"),
     "text": ({"test/x": "0.5"}, "test/x.*one number"),
     "complex": ({"test/x": 1j}, "test/x.*one number"),
     "several": ({"test/x": torch.zeros(3)}, r"test/x.*\(3,\)"),

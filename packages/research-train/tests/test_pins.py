@@ -251,7 +251,7 @@ def test_what_is_imported_and_is_no_release_is_not_recorded_as_one(workspace):
         "new_run(find_member('tiny', installed_members()).experiment('second'))",
     )
     assert done.code == 1
-    assert "it is no release as it was made" in done.errors
+    assert "not those of the release" in done.errors
 
 
 def test_an_environment_of_another_branch_is_said(workspace):
@@ -269,4 +269,4 @@ def test_an_environment_of_another_branch_is_said(workspace):
     (synced / "direct_url.json").write_text(json.dumps(origin))
     workspace.environment["PYTHONPATH"] = f"{synced.parent}:{workspace.environment['PYTHONPATH']}"
     workspace.require("research-train")
-    workspace.train().refused(1, "took it for 0.0.5", "`uv sync`")
+    workspace.train().refused(1, "0.0.5", "`uv sync`")

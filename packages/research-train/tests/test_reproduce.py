@@ -99,7 +99,7 @@ def test_changed_code_is_run_anew_and_a_failure_is_said(workspace, paper):
     assert "points" not in verdicts(failed)  # one seed gives no interval
     # What failed is no account of the paper, and neither are some claims or fewer seeds.
     some = reproduce(workspace, "answer")
-    assert "are as before: 1 of 2 claims were not asked for" in some.output
+    assert "results.json are unchanged: 1 of 2 claims were not asked for" in some.output
     assert account == [(paper / name).read_bytes() for name in ("results.json", "README.md")]
 
 
@@ -223,7 +223,7 @@ def test_a_plan_is_extended_once_and_only_where_its_first_look_is_undecided(work
     before = (paper / "results.json").read_bytes()
     done = reproduce(workspace, "--seeds", "5")
     assert "not the planned 3 or 6 seeds" in done.output
-    assert "are as before: answer is planned with 3 or 6 seeds, not 5" in done.output
+    assert "results.json are unchanged: answer is planned with 3 or 6 seeds, not 5" in done.output
     assert (paper / "results.json").read_bytes() == before
 
 

@@ -175,7 +175,7 @@ def test_round_checkpoints_stay(experiment):
 
 def test_a_metric_to_watch_that_is_not_there(experiment):
     run = start(experiment, "keep_best=max:test/acuracy", "evaluate_every=2")
-    with pytest.raises(RunError, match=r"no metric 'test/acuracy' .* test/accuracy"):
+    with pytest.raises(RunError, match=r"no metric 'test/acuracy'.* test/accuracy"):
         fit(run, evaluate=lambda trainer: accuracy(trainer.model, points()))
     with pytest.raises(ConfigError, match="keep_best"):
         start(experiment, "keep_best=test/accuracy")
@@ -268,7 +268,7 @@ def test_or_the_training_goes_on_to_the_next(experiment, capfd):
         return {"test/x": 1.0}
 
     fit(run, evaluate=clear)
-    assert capfd.readouterr().err.count("Training goes on without that checkpoint") == 2
+    assert capfd.readouterr().err.count("without that checkpoint") == 2
     assert [folder.name for folder in run.checkpoints()] == ["step-00000012"]
 
 

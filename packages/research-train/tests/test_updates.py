@@ -142,7 +142,7 @@ def without_an_optimizer(trainer, batch):
 )
 def test_a_key_that_an_own_step_goes_around_is_refused(experiment, step, words, options, said):
     run = start(experiment, *words)
-    with pytest.raises(RunError, match=f"step 1, and goes around.*{said}"):
+    with pytest.raises(RunError, match=f"at step 1.*{said}"):
         fit(run, step=step, **options)
     assert lines(run, "train/loss") == [] and run.checkpoints() == []
 
@@ -174,10 +174,10 @@ class Ending(BatchSource):
 
 
 def test_data_that_ends_is_said_with_both_numbers(experiment):
-    with pytest.raises(RunError, match="8 steps are wanted, and the data gave 3 batches"):
+    with pytest.raises(RunError, match=r"8 steps .*3 batches"):
         fit(start(experiment), batches=Ending())
     for source in ([points()], iter([points()]), torch.utils.data.DataLoader(points()[0])):
-        with pytest.raises(RunError, match="8 steps are wanted of a"):
+        with pytest.raises(RunError, match=r"8 steps .*StatefulDataLoader"):
             fit(start(experiment), batches=source)
 
 
@@ -237,7 +237,7 @@ def test_sparse_gradients_are_logged_or_their_clipping_is_refused(experiment):
 
 
 def test_options_of_distributed_training_are_known_by_name(experiment):
-    with pytest.raises(RunError, match="no option find_unused; there are broadcast_buffers"):
+    with pytest.raises(RunError, match=r"no option find_unused; .*broadcast_buffers"):
         fit(start(experiment), ddp={"find_unused": True})
     fit(start(experiment), ddp={"find_unused_parameters": True})
 

@@ -34,7 +34,7 @@ class ClaimsError(UsageError):
 
 
 class ExperimentError(ResearchError):
-    """An experiment's module, function or what that returns isn't what a command needs."""
+    """An experiment lacks a module or function, or it returned something a command can't use."""
 
 
 class RequirementError(ResearchError):
@@ -61,7 +61,7 @@ class CheckpointError(ResearchError):
 
 
 class MetricError(ResearchError):
-    """Data that a metric can't be computed from, or a metric's name or value can't be recorded."""
+    """A metric can't be computed from the data, or its name or value can't be recorded."""
 
 
 class NotFiniteError(ResearchError):

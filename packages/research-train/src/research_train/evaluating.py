@@ -25,15 +25,15 @@ EVALUATION = "evaluation.json"
 def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     """Evaluate a completed run with the paper's `evaluate(config, run)`.
 
-    Writes evaluation.json and, where classes were confused, figures/confusion-matrix.{png,svg}
-    into the run's folder. Raises RunError when the run isn't as it was when it ended.
+    Writes evaluation.json and, if it has a confusion matrix, figures/confusion-matrix.{png,svg}
+    into the run's folder. Raises RunError if the run was changed after it ended.
     """
     if run.record.seal is None and run.record.status == "completed":
         raise RunError(f"{run.folder}: {NO_SEAL}. It is no evidence; train again.")
     if run.record.seal is None:
         raise RunError(
             f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "
-            f"evaluated. `train --resume {run.record.id}` goes on with it."
+            f"evaluated. `train --resume {run.record.id}` continues it."
         )
     if compute_seal(run.folder, run.record) != run.record.seal:
         raise RunError(
@@ -95,7 +95,7 @@ def _draw_confusion(run: Run, evaluation: Evaluation) -> None:
 def _recorded(evaluation: Evaluation) -> Evaluation:
     """The evaluation in plain numbers, None for those that aren't finite.
 
-    Raises MetricError where metrics, table or counts are none that can be recorded.
+    Raises MetricError if metrics, table or counts can't be recorded.
     """
     table = []
     for row in evaluation.table:
@@ -121,8 +121,8 @@ def _counts(confusion: Sequence[Sequence[int]], labels: int) -> list[list[int]]:
     columns = sorted({len(row) for row in confusion})
     if columns != [labels] or len(confusion) != labels:
         raise MetricError(
-            f"confusion: {len(confusion)} rows of {columns} counts and {labels} labels; needed are "
-            "(classes, classes) and a label a class"
+            f"confusion: {len(confusion)} rows of {columns} counts and {labels} labels; it must be "
+            "(classes, classes) with one label per class"
         )
     try:
         return [[index(count) for count in row] for row in confusion]

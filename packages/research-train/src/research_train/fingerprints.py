@@ -3,11 +3,10 @@
     echo '[{"experiment": "mnist1d", "overrides": ["model=mlp"]}]' |
         python -m research_train.fingerprints --paper mnist1d
 
-What runs may be another version than the workspace's (versions/hand_over.py), and only that
-version knows what it imports. So whoever looks for runs asks this, which starts under the paper's
-requirements as `train` does. From 0.1.0 on stdout is a list of
-{"fingerprint": ..., "config": ..., "assets": ...}; keys that a version doesn't know are passed
-over.
+A paper may run under another version of our packages than the workspace's (versions/hand_over.py),
+and only that version knows what it imports. So a search for runs asks this program, which starts
+under the paper's requirements as `train` does. Since 0.1.0 stdout is a list of
+{"fingerprint": ..., "config": ..., "assets": ...}; keys that a version doesn't know are ignored.
 """
 
 import json
@@ -63,5 +62,5 @@ def main(words: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    start_with_fixed_hashes()  # what it makes or reads of data may hang on the order of a set
+    start_with_fixed_hashes()  # data that it makes may depend on the order of a set
     sys.exit(at_the_edge(main, sys.argv[1:]))

@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from research_train.processes.world import World
     from research_train.record.run import Run
 
-# Imported where they are used: what reads members and configs, 0.2 s that a process which starts
-# again would spend twice; record/run.py and all that needs torch, seconds, once all is right.
+# Imported where used: what reads members and configs (0.2 s, which a process that starts again
+# would spend twice), and record/run.py and others that need torch (seconds, after all checks).
 
 
 def train_command() -> int:
     """The console script `train`."""
     code = _run(_train)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        # Threads of torch.distributed, ended by the interpreter's own end, would abort the process.
+        # The interpreter's shutdown would end torch.distributed's threads and abort the process.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -99,7 +99,7 @@ def _made_run(
             command=command,
         )
     if options.config or options.name:
-        raise UsageError("--resume goes on with the run's own config and name")
+        raise UsageError("--resume keeps the run's own config and name: drop --config and --name")
     from research_train.training import resumed_run
 
     return resumed_run(
@@ -123,7 +123,7 @@ def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experime
         try:
             run = make()
         except BaseException:
-            share(None, world)  # the others end without a word of their own
+            share(None, world)  # the other processes then exit without a message
             raise
         run.world = world
         share([str(run.folder), str(run.resume_from or "")], world)
@@ -150,7 +150,7 @@ def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", ru
     from research_train.training import train_run
 
     if run.world.rank > 0:
-        options.quiet = True  # one of them speaks
+        options.quiet = True  # only the first process prints
     run.quiet = options.quiet
     _say(options, f"run {run.folder}")
     if options.resume == "" and (newer := _newer_runs(run)):
@@ -195,7 +195,7 @@ def _evaluate(words: Sequence[str]) -> int:
     from research_train.record.resume import has_changed, open_run, what_changed
 
     run = open_run(experiment, options.run, ["completed"])
-    for name in run.record.assets:  # its own revisions, which need not be today's
+    for name in run.record.assets:  # the revisions it was trained on, not today's
         check_asset(run.asset(name))
     _say(options, f"run {run.folder}")
     if has_changed(run, experiment):

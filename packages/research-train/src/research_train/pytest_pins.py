@@ -1,10 +1,11 @@
 """A pytest plugin that runs a pinned paper's tests under the releases it requires.
 
-One process imports one version of a package. So each test file of such a paper becomes a single
-test, which runs pytest on the file in a process started as `train` is (versions/hand_over.py).
+A process can import only one version of a package. So each test file of such a paper becomes a
+single test, which runs pytest on the file in a process started as `train` is
+(versions/hand_over.py).
 
-And where `--numprocesses=auto` asks for one process a core, a few tests get none besides pytest's
-own: each is some seconds of imports later than the first.
+With `--numprocesses=auto`, a few tests run in pytest's own process alone: every other process
+would first spend some seconds on imports.
 """
 
 import os
@@ -32,7 +33,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
         for named in _tests_of(asked):
             count += named
             if count > FEW:
-                return None  # as xdist would without this: one a core
+                return None  # xdist's default: one per core
     return 0
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
-    start_with_fixed_hashes()  # and all that it starts
+    start_with_fixed_hashes()  # for this process and those it starts
     end_with_parent()
     return at_the_edge(_reproduce, sys.argv[1:])
 
@@ -56,7 +56,7 @@ def _reproduce(words: Sequence[str]) -> int:
         _print_plan(needed, options.json)
         older = 0 if options.quick else len(plan.older_evidence(needed))
         if older and not options.json:
-            print(f"{older} settings have runs of older code: a replay of one of each comes first")
+            print(f"{older} settings have runs of older code: one run of each is replayed first")
         return 0
     from research_train.evidence.reproduce import reproduce
     from research_train.results.readme import read_readme
@@ -111,15 +111,15 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         print_line(f"failed: {each.needed.label}: {each.why}")
     _say_edited(outcome.edited)
     if outcome.quick:
-        print_line("a smoke test: that everything runs, and no evidence")
+        print_line("a smoke test shows only that everything runs: it is no evidence")
     elif outcome.incomplete:
-        print_line(f"README and results.json of the paper are as before: {outcome.incomplete}")
+        print_line(f"the paper's README and results.json are unchanged: {outcome.incomplete}")
     for file in files:
         print(file)
 
 
 def _import_what_follows() -> None:
-    """Half a second, while another process finds the fingerprints and this one only waits."""
+    """Import what is needed later (half a second) while this process waits for fingerprints."""
     for module in ("research_viz.claims", "scipy.special"):
         import_module(module)
 

@@ -18,7 +18,7 @@ from research_train.record.record import recorded_metrics
 if TYPE_CHECKING:
     from research_train.record.run import Run
 
-# What may differ when a run goes on: how long it is, what it shows, what it keeps.
+# The config keys that a resume may change: the run's length, what it shows and what it keeps.
 RESUMABLE_KEYS = (
     "checkpoint_failure",
     "keep_checkpoints",
@@ -28,14 +28,14 @@ RESUMABLE_KEYS = (
     "wandb",
 )
 
-# record/run.py and random_state.py import torch, which takes seconds: what is wrong in a config or
-# the data is said before.
+# record/run.py and random_state.py import torch, which takes seconds, so they are imported after
+# the config and data have been checked.
 
 
 def train_run(run: "Run", experiment: Experiment) -> None:
     """Train a started or resumed run with the paper's `train(config, run)`.
 
-    Signals stop it as at the keyboard; its outcome is in `run.record`. Raises what training does.
+    Signals stop it as Ctrl-C does; its outcome is in `run.record`. Raises what the training raises.
     """
     train = _seeded_function(experiment, "train", run.config)
     with run.stop.listening(), run.attempt():
@@ -56,12 +56,12 @@ def new_run(
     """A new run of an experiment, ready for `train_run`: config read, data there, folder made.
 
     overrides: `key=value` words. config_file: a YAML in place of the experiment's. rebuild_data:
-    make damaged data anew. link_data: into the member's folder, as `train` does. quiet: show no
-    progress of what is pulled.
+    make damaged data anew. link_data: link the data into the member's folder, as `train` does.
+    quiet: show no progress of downloads.
     Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
     """
     config = load_config(experiment, overrides, config_file)
-    _seeded_function(experiment, "train", config)  # there at all, before a run is born?
+    _seeded_function(experiment, "train", config)  # fails before a folder is made
     assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)
@@ -78,11 +78,11 @@ def resumed_run(
     rebuild_data: bool = False,
     command: Sequence[str] = (),
 ) -> "Run":
-    """A run that goes on in its folder, ready for `train_run`.
+    """A run to continue in its folder, ready for `train_run`.
 
-    run_name: its id, how that begins, or its folder; the last run that didn't finish by default.
-    overrides: only RESUMABLE_KEYS, and `steps` only upwards. any_code: though the code has changed.
-    Raises RunError when there is nothing to resume or it can't be.
+    run_name: its id or the beginning of it, or its folder; by default the last run that didn't
+    finish. overrides: only RESUMABLE_KEYS, and `steps` only upwards. any_code: resume even if the
+    code has changed. Raises RunError if there is nothing to resume or it can't be resumed.
     """
     for word in overrides:
         if word.partition("=")[0] not in RESUMABLE_KEYS:
@@ -98,7 +98,7 @@ def resumed_run(
     then, now = run.config.steps, config.steps
     if now < then:
         raise UsageError(
-            f"{COMMAND_LINE}: steps = {now}: a resumed run can only get longer, it has {then}"
+            f"{COMMAND_LINE}: steps = {now}: a resumed run can only get longer than {then} steps"
         )
     if run_status(run.folder, run.record) == "completed" and now == then:
         raise RunError(
@@ -108,7 +108,7 @@ def resumed_run(
     assets = prepare_assets(experiment.member, rebuild_data)
     if assets != run.record.assets:
         raise RunError(
-            f"{run.record.id} was trained on {run.record.assets}, {experiment.member.name} now "
+            f"{run.record.id} was trained on {run.record.assets}, but {experiment.member.name} now "
             f"needs {assets}. Start a new run."
         )
     resume_run(run, experiment, config, command, any_code)
@@ -118,7 +118,7 @@ def resumed_run(
 def _seeded_function(
     experiment: Experiment, part: str, config: TrainConfig
 ) -> Callable[..., object]:
-    """A function of a paper, whose module may draw random numbers while it is imported."""
+    """A function of a paper; seeds come first, as its module may draw random numbers on import."""
     from research_train.state.random_state import seed_everything
 
     seed_everything(config.seed, config.deterministic)
@@ -134,4 +134,4 @@ def _final_metrics(experiment: Experiment, returned: object) -> dict[str, float 
     try:
         return recorded_metrics(returned)
     except MetricError as error:
-        raise ExperimentError(f"{experiment.module}.train returned no metrics: {error}") from error
+        raise ExperimentError(f"{experiment.module}.train returned bad metrics: {error}") from error

@@ -1,8 +1,8 @@
 """Turn the errors of every command into a message on stderr and an exit code.
 
 `train`, `evaluate`, `reproduce`, research-cli and the processes they start all end here and nowhere
-else. A mistake of the person at the keyboard (a word, a file, a disk) never shows a traceback; an
-error in a paper's code, or a bug of ours, always does.
+else. A user's mistake (a wrong argument or file, a full disk) never shows a traceback; an error in
+a paper's code, or a bug of ours, always does.
 """
 
 import os
@@ -28,7 +28,7 @@ from research_train.errors import (
 
 Command = Callable[[Sequence[str]], int]
 
-# Of several processes one says what all of them meet.
+# Errors that every process of a training raises; only the first process prints them.
 MET_BY_ALL = (
     UsageError,
     CheckpointError,
@@ -47,7 +47,7 @@ def at_the_edge(command: Command, words: Sequence[str]) -> int:
     try:
         code = command(words)
         if sys.stdout is not None:
-            sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+            sys.stdout.flush()  # here a full disk or a closed pipe can still be reported
     except SystemExit:
         raise
     except BaseException as error:
@@ -70,7 +70,7 @@ def ended_by(error: BaseException) -> int:
         return 1
     if os.environ.get("RANK", "0") == "0" or not isinstance(error, MET_BY_ALL):
         first, *more = printable(sentence, keep="\n").split("\n")
-        # Set in, so that a name with a line end in it makes no line that looks like one of ours.
+        # Indented, so that a name with a line break in it can't look like a line of ours.
         shown = "\n".join([first, *(f"  {line.strip()}" for line in more)])
         with suppress(OSError):
             print(f"error: {shown}", file=sys.stderr)
@@ -80,7 +80,7 @@ def ended_by(error: BaseException) -> int:
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """What an error says to the person at the keyboard; None for one that needs its traceback."""
+    """The message of an error for the user; None for one that needs its traceback."""
     if isinstance(error, ResearchError):
         return str(error)
     if isinstance(error, OSError):
@@ -93,14 +93,14 @@ def sentence_of(error: BaseException) -> str | None:
     if isinstance(error, UnicodeDecodeError):
         return f"a text isn't {error.encoding}: {error.reason}{_place(error)}. Save it as UTF-8."
     if isinstance(error, MemoryError):
-        return f"there is not enough memory{_place(error)}. Use smaller parts, or end programs."
+        return f"there is not enough memory{_place(error)}. Use smaller parts, or close programs."
     if isinstance(error, ValueError) and "embedded null" in str(error):
-        return f"a file name holds a zero byte, which none can{_place(error)}. Correct it."
+        return f"a file name holds a zero byte, which is not allowed{_place(error)}. Correct it."
     return None
 
 
 def _of_the_system(error: OSError) -> str:
-    """A sentence of an error of the system: which file, why, what helps."""
+    """The message for an error of the operating system: which file, why, what helps."""
     names = [os.fsdecode(n) for n in (error.filename, error.filename2) if _is_name(n)]
     what = f"{' -> '.join(names)}: " if names else ""
     place = _place(error) if not names or not _is_ours(_frames(error)[-1:]) else ""
@@ -112,7 +112,7 @@ def _is_name(name: object) -> bool:
 
 
 def _place(error: BaseException) -> str:
-    """Where it happened, in a paper's code if that was on the way, else in ours."""
+    """Where an error happened: the last line of a paper's code in its traceback, else of ours."""
     frames = _frames(error)
     if not frames:
         return ""
@@ -122,7 +122,7 @@ def _place(error: BaseException) -> str:
 
 
 def _frames(error: BaseException) -> list[tuple[Path, int]]:
-    """File and line of every call on the way, those of libraries left out."""
+    """File and line of every call in an error's traceback, without those in libraries."""
     found: list[tuple[Path, int]] = []
     trace: TracebackType | None = error.__traceback__
     while trace is not None:
@@ -153,7 +153,7 @@ def _nobody_reads_stdout() -> bool:
 
 
 def _flush_or_discard_stdout() -> None:
-    """What can't be written now can't be at the interpreter's end, which would say it again."""
+    """Flush stdout, or discard what can't be written: at its end Python would report it again."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -16,7 +16,7 @@ KEY_VALUE = "key=value"
 
 
 class CommandParser(argparse.ArgumentParser):
-    """An argument parser whose complaints are UsageErrors like everyone else's."""
+    """An argument parser that raises UsageError for wrong arguments."""
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""

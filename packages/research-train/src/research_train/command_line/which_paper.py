@@ -1,7 +1,8 @@
 """Find the paper that a command means.
 
-The first that answers: `--paper`; the `uv run` that is the direct parent (torchrun between the two
-apart); the working folder and a `uv run` further up, which must agree; the only one installed.
+The first of these that names one: `--paper`; the `uv run` that is the direct parent (a torchrun in
+between is ignored); the working folder and a `uv run` further up, which must agree; the only paper
+installed.
 `uv run --package P` tells its child nothing through the environment, so its command line is read.
 """
 
@@ -34,7 +35,7 @@ UV_OPTIONS_WITH_VALUE = frozenset({
 
 
 def which_member(named: str | None, members: Sequence[Member]) -> Member:
-    """The member a command means. Raises MemberError when none answers, or two disagree."""
+    """The member a command means. Raises MemberError if nothing names one, or two disagree."""
     if named:
         return find_member(named, members)
     lineage = _lineage()
@@ -70,14 +71,13 @@ def member_around(folder: Path, members: Sequence[Member]) -> Member | None:
 def uv_run_options(command: Sequence[str], child: Sequence[str] = ()) -> dict[str, str] | None:
     """--package, --project and --directory of a `uv run` command line, before its own command.
 
-    child: the command line of the process that it started. Where that shows how the command ends,
-    nothing need be known of uv's options; else they are read from the front. None if it is no
-    `uv run`.
+    child: the command line of the process that it started. If command ends with it, what comes
+    before are uv's options; else they are read from the front. Returns None if it isn't `uv run`.
     """
     if not command or Path(command[0]).name not in ("uv", "uv.exe"):
         return None
     shared = _shared_end(command, child)
-    whole = shared > 0 and shared >= len(child) - 1  # all of it, the interpreter of a script apart
+    whole = shared > 0 and shared >= len(child) - 1  # all but a script's interpreter
     words = list(command[1 : len(command) - shared]) if whole else _leading_options(command[1:])
     if "run" not in words:
         return None
@@ -121,7 +121,7 @@ def _takes_next_word(option: str) -> bool:
 
 
 def _lineage() -> list[psutil.Process]:
-    """This process, its parent and so on, without torchrun: it starts what it was told to start."""
+    """This process, its parent and so on, without torchrun, which only starts other commands."""
     try:
         process = psutil.Process()
         return [process, *(p for p in process.parents() if not _is_torchrun(p))]

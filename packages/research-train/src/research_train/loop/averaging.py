@@ -10,18 +10,18 @@ Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 def averaged_model(model: nn.Module, decay: float) -> AveragedModel:
-    """A copy of the model that follows it by `update_parameters(model)`.
+    """A copy of the model that averages its weights at each `update_parameters(model)`.
 
     Floating-point parameters and buffers become decay * average + (1 - decay) * value; integers and
-    truth values (counts, masks) are copied, as there is no average of them. The first update copies
-    all. decay: from 0 to 1, else RunError.
+    booleans (counts, masks) are copied, because they have no average. The first update copies
+    everything. Raises RunError if decay is not between 0 and 1.
     """
     if not 0 <= decay <= 1:
-        raise RunError(f"ema_decay = {decay!r} is not from 0 to 1")
+        raise RunError(f"ema_decay = {decay!r} is not between 0 and 1")
 
     @torch.no_grad()
     def update(averages: Tensors, values: Tensors, _: object) -> None:
-        # All of one type: torch hands them over by device and type.
+        # torch groups the tensors by device and dtype, so all of one call have the same dtype.
         if averages[0].is_floating_point() or averages[0].is_complex():
             torch._foreach_lerp_(averages, values, 1 - decay)
             return

@@ -23,9 +23,9 @@ from research_train.state.writer import CheckpointWriter
 
 
 class Checkpoints:
-    """Writes the checkpoints of a run in the background, and puts a training back to one.
+    """Writes the checkpoints of a run in the background, and restores a training from one.
 
-    scaler: of the gradients in float16.
+    scaler: the gradient scaler, for float16.
     """
 
     def __init__(
@@ -44,41 +44,41 @@ class Checkpoints:
         self._writer = CheckpointWriter()
 
     def begin(self, batches: BatchSource[Any], **functions: object) -> None:
-        """Note how everything stands before a phase.
+        """Note the state of everything before a phase.
 
-        functions: the paper's own, which may keep state. Raises RunError or CheckpointError for
-        what moves and can't be stored.
+        functions: the paper's own functions, which may keep state. Raises RunError or
+        CheckpointError for state that changes in training and can't be stored.
         """
         self._moving = MovingState(self._model, self._optimizer, self._ema, **functions)
         self._try_to_save(batches)
 
     def expect(self, batches: BatchSource[Any]) -> None:
-        """Make ready for the first checkpoint, once a step has given the optimizer its state.
+        """Prepare for the first checkpoint, after a step has given the optimizer its state.
 
-        Raises RunError or CheckpointError for what came in that step and can't be stored.
+        Raises RunError or CheckpointError for state that this step created and can't be stored.
         """
         snapshot = self._try_to_save(batches)
         if self._run.world.rank == 0:
             self._writer.reserve(snapshot)
 
     def _try_to_save(self, batches: BatchSource[Any]) -> Snapshot:
-        """A checkpoint without a disk: what it can't hold is found before the training is lost."""
+        """Take a snapshot without writing it, to find early what a checkpoint can't hold."""
         state = TrainState(data=batches.state_dict(), moving=self._moving.moved())
         snapshot = view_snapshot(self._model, self._optimizer, state, self._ema)
         refuse_unstorable(snapshot)
         return snapshot
 
     def save(self, state: TrainState, phase: Phase, must: bool) -> None:
-        """Have a checkpoint written by the first process; wait for it where it must be there.
+        """Have the first process write a checkpoint; with `must`, wait until it is written.
 
-        state: without what the run, the scaler and the other processes add. phase: the present one,
-        so far. Raises StorageError.
+        state: without the parts of the run, the scaler and the other processes, which are added
+        here. phase: the current one, so far. Raises StorageError.
         """
         run = self._run
         state.ranks = gather(vars(state.random), run.world)[1:]
         if run.world.rank > 0:
             return
-        self.wait(raising=run.config.checkpoint_failure == "stop")  # for the one before
+        self.wait(raising=run.config.checkpoint_failure == "stop")  # for the previous one
         folder = run.checkpoint_folder(state.step)
         if not folder.exists():
             state.scaler = self._scaler.state_dict() or None
@@ -92,16 +92,16 @@ class Checkpoints:
             self.wait(raising=True)
 
     def wait(self, raising: bool) -> None:
-        """Wait until none is being written. Raises StorageError, or only says it."""
+        """Wait until no checkpoint is being written. Raises StorageError, or only prints it."""
         try:
             self._writer.wait()
         except StorageError as error:
             if raising:
                 raise
-            say(f"warning: {error} Training goes on without that checkpoint.")
+            say(f"warning: {error} Training continues without that checkpoint.")
 
     def close(self) -> None:
-        """Wait until none is being written; an error there is not the news any more."""
+        """Wait until no checkpoint is being written; ignore an error in writing it."""
         self._writer.close()
 
     def remove(self, step: int) -> None:
@@ -110,14 +110,15 @@ class Checkpoints:
             shutil.rmtree(self._run.checkpoint_folder(step), ignore_errors=True)
 
     def restore(self, batches: BatchSource[Any], start: int, length: int) -> TrainState | None:
-        """Put all that a checkpoint holds back to where this phase stood in it, or at its end.
+        """Restore this phase from the checkpoint to resume from, or from the one at its end.
 
-        start, length: the phase's first step, and how many it is to train. Returns what else the
-        checkpoint says; None where the phase begins anew. Sets `run.replaying`: others followed.
-        Raises RunError or CheckpointError where it doesn't fit.
+        start: the run's step at which the phase begins. length: how many steps it trains. Returns
+        the rest of the checkpoint's state, or None if the phase starts from its beginning. Sets
+        `run.replaying` if other phases followed it. Raises RunError or CheckpointError if the
+        checkpoint doesn't fit.
         """
         run, number = self._run, len(self._run.phases)
-        if run.passed is None:  # once: training on, that checkpoint may be removed
+        if run.passed is None:  # read once: the checkpoint may be removed later
             run.passed = phases_before(run.resume_from) if run.resume_from else []
         passed = run.passed
         if run.resume_from is None or number > len(passed):
@@ -136,15 +137,17 @@ class Checkpoints:
         if state.data is None:
             raise RunError(f"{checkpoint}: holds no position in the data")
         if run.checkpoint_folder(state.step).name != checkpoint.name:
-            raise RunError(f"{checkpoint}: holds the state of step {state.step}")
+            raise RunError(
+                f"{checkpoint}: its name is wrong, it holds the state of step {state.step}"
+            )
         try:
             batches.load_state_dict(state.data)
         except ValueError as error:
             raise RunError(f"{checkpoint}: {error}") from error
         if state.step > start + length:
             raise RunError(
-                f"{checkpoint}: is {state.step - start} steps into a phase that is now to train "
-                f"{length}: start a new run"
+                f"{checkpoint}: is {state.step - start} steps into a phase that now has only "
+                f"{length} steps. Start a new run"
             )
         self._moving.put_back(state.moving)
         if state.scaler:
@@ -155,7 +158,7 @@ class Checkpoints:
         return state
 
     def _restore_rank(self, state: TrainState | None, step: int) -> None:
-        """The generators of a process but the first: its own of before, or new ones of the step."""
+        """Restore the random generators of a process other than the first, or seed them by step."""
         world = self._run.world
         if world.rank == 0:
             return
@@ -165,7 +168,7 @@ class Checkpoints:
             seed_everything(self._run.config.seed + 1_000_003 * world.rank + step)
 
     def _forget(self, kept: set[int]) -> None:
-        """Remove the checkpoints that nothing keeps: neither new, nor round, nor in kept."""
+        """Remove checkpoints that are neither recent, nor at `keep_every` steps, nor in kept."""
         every = self._run.config.keep_every
         for folder in self._run.checkpoints()[: -self._run.config.keep_checkpoints]:
             step = int(folder.name.removeprefix("step-"))

@@ -11,25 +11,27 @@ Batch = TypeVar("Batch")
 
 
 class EndlessBatches(Generic[Batch]):
-    """Takes batches from a source, and begins its next epoch where one ends.
+    """Takes batches from a source, and starts its next epoch when one ends.
 
-    position: in the data, before the batch taken last, as the source's state_dict says.
+    position: the source's state_dict from before the last batch was taken.
     """
 
     def __init__(self, source: BatchSource[Batch], steps: int, done: int, stop: StopRequest | None):
-        """steps, done: how many the phase takes, and took before. stop: answered at once."""
+        """steps: the phase's length. done: its steps done before. stop: raises while waiting."""
         self.position = source.state_dict()
         self._source = source
         self._steps, self._taken = steps, done
         self._stop = stop
         self._epoch = iter(source)
-        self._gave = False  # this epoch; the first may only end one that a checkpoint ended with
+        self._gave = (
+            False  # in this epoch; the first may be empty, if a checkpoint was at an epoch's end
+        )
 
     def next(self) -> Batch:
         """The next batch.
 
-        Raises Interrupted for a signal that comes while one is waited for, RunError where a whole
-        epoch has none.
+        Raises Interrupted if a signal comes while waiting for it, RunError if a whole epoch has no
+        batch.
         """
         epochs_of_nothing = 0
         while True:
@@ -41,8 +43,8 @@ class EndlessBatches(Generic[Batch]):
             epochs_of_nothing += not self._gave
             if epochs_of_nothing > 1:
                 raise RunError(
-                    f"{self._steps} steps are wanted, and the data gave {self._taken} batches: "
-                    "then it had none for a whole epoch"
+                    f"{self._steps} steps were asked for, but the data gave only {self._taken} "
+                    "batches, and then none for a whole epoch"
                 )
             self._gave, self._epoch = False, iter(self._source)
 

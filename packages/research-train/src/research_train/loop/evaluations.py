@@ -15,7 +15,10 @@ from research_train.state.random_state import RandomState
 
 @dataclass
 class Outcome:
-    """An evaluation's metrics, and whether it is the best; or why it failed, on any process."""
+    """An evaluation's metrics and whether it is the best so far, or the error that it failed with.
+
+    failed: set on every process if the evaluation failed on any of them.
+    """
 
     metrics: RecordedMetrics = field(default_factory=dict)
     better: bool = False
@@ -23,10 +26,10 @@ class Outcome:
 
 
 class Evaluations:
-    """Evaluates a model.
+    """Evaluates a model, and remembers the best evaluation.
 
-    best: the value of the best evaluation, the larger the better, and its step. since: how many
-    there were after it.
+    best: the watched metric of the best evaluation (negated for `min`, so that larger is better)
+    and its step. since: how many evaluations came after it.
     """
 
     def __init__(self, run: Run, model: nn.Module):
@@ -35,7 +38,7 @@ class Evaluations:
         self.begin()
 
     def begin(self, best: tuple[float, int] | None = None, since: int = 0) -> None:
-        """Forget all, and begin with what a checkpoint has of it."""
+        """Start over, or from the values that a checkpoint holds."""
         self.best = (best[0], best[1]) if best else None
         self.since = since
 
@@ -45,7 +48,7 @@ class Evaluations:
         return 0 < self._run.config.patience <= self.since
 
     def evaluate(self, evaluate: Callable[[], Metrics], step: int) -> Outcome:
-        """Evaluate in evaluation mode; what it draws at random changes nothing."""
+        """Evaluate in evaluation mode; random numbers drawn here don't affect the training."""
         world, outcome = self._run.world, Outcome()
         random = RandomState.capture()
         try:
@@ -56,10 +59,10 @@ class Evaluations:
             outcome.failed = error
         random.restore()
         if largest(int(outcome.failed is not None), world):
-            other = RunError("the evaluation failed in another of the processes")
+            other = RunError("the evaluation failed in another process")
             outcome.failed = outcome.failed or other
             return outcome
-        # Rank 0 decides: the others may have other statistics in their normalisations.
+        # Rank 0 decides: batch statistics in normalisation layers may differ between processes.
         outcome.better, best, since = share([outcome.better, self.best, self.since], world)
         self.begin(best, since)
         return outcome
@@ -70,10 +73,10 @@ class Evaluations:
             return False
         if name not in metrics:
             raise RunError(
-                f"keep_best: no metric {name!r} was evaluated; there are {', '.join(metrics)}"
+                f"keep_best: the evaluation returned no metric {name!r}, only {', '.join(metrics)}"
             )
         number = metrics[name]
-        if number is None:  # no finite one: neither the best nor one that was no better
+        if number is None:  # not finite: neither the best, nor counted against `patience`
             return False
         value = number if kind == "max" else -number
         if self.best is None or value > self.best[0]:

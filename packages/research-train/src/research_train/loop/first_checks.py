@@ -22,10 +22,13 @@ OWN_STEP_DDP_OPTIONS = ("broadcast_buffers", "find_unused_parameters")
 
 
 def checked_ddp_options(options: Mapping[str, Any], own_step: bool) -> dict[str, Any]:
-    """Options for DistributedDataParallel. Raises RunError for one it hasn't, or can't honour."""
+    """Options for DistributedDataParallel. Raises RunError for an unknown or unsupported one.
+
+    own_step: with a step of the paper's own, fewer options are supported.
+    """
     known = OWN_STEP_DDP_OPTIONS if own_step else DDP_OPTIONS
     if unknown := options.keys() - set(known):
-        why = "a step of one's own can have" if own_step else "there are"
+        why = "with step=, the options are" if own_step else "the options are"
         raise RunError(f"ddp: no option {', '.join(sorted(unknown))}; {why} {', '.join(known)}")
     return dict(options)
 
@@ -33,14 +36,14 @@ def checked_ddp_options(options: Mapping[str, Any], own_step: bool) -> dict[str,
 def check_before_first_step(
     run: Run, model: nn.Module, batches: BatchSource[Any], steps: int
 ) -> bool:
-    """Check a `fit`, and set its batches and the model's modes; whether parts differ in size.
+    """Check a `fit`, and prepare its batches and model; returns whether parts differ in size.
 
-    Batches come on the run's device, this process's part of each. A model that is in evaluation
-    mode as a whole is put into training mode. Raises RunError for what can't be right.
+    The batches will be on the run's device, each cut to this process's part. A model that is in
+    evaluation mode as a whole is put into training mode. Raises RunError for a fit that can't work.
     """
     _refuse_wrong_fit(batches, steps)
     if run.training:
-        raise RunError("fit was called while another fit of this run is at work")
+        raise RunError("fit was called while another fit of this run is running")
     size = run.world.size
     try:
         batches.to(run.device).shard(run.world.rank, size)
@@ -49,21 +52,21 @@ def check_before_first_step(
     for name in start_training_mode(model):
         if run.world.rank == 0:
             say(
-                f"note: {name or 'the model'} is in evaluation mode, has parameters to train, and "
-                "stays so; .train() before `fit` lets it drop out, and norms see batches"
+                f"note: {name or 'the model'} has parameters to train, but stays in evaluation "
+                "mode (no dropout, fixed norm statistics); .train() before `fit` changes that"
             )
     rest = 0 if batches.drop_last else batches.examples % batches.batch_size
     return any(each % size for each in (batches.batch_size, rest))
 
 
 def _refuse_wrong_fit(batches: object, steps: object) -> None:
-    """Raises RunError for data whose place can't be saved: a list, a generator, a DataLoader."""
+    """Raise RunError for data whose position can't be saved (list, generator, DataLoader)."""
     if not isinstance(batches, BatchSource):
-        count = f"{len(batches)} batches" if isinstance(batches, Sized) else "an unknown number"
+        count = len(batches) if isinstance(batches, Sized) else "an unknown number of"
         raise RunError(
-            f"fit: {steps} steps are wanted of a {type(batches).__name__} with {count}, and a "
-            "resume could not find its place in it: hand in Batches, a StatefulDataLoader, or a "
-            "BatchSource"
+            f"fit: {steps} steps were asked for on a {type(batches).__name__} with {count} "
+            "batches, but a resume could not find its position in it. Use Batches, a "
+            "StatefulDataLoader, or a BatchSource"
         )
     if not isinstance(steps, int) or isinstance(steps, bool) or steps < 0:
-        raise RunError(f"fit: steps must be a whole number of 0 or more, is {steps!r}")
+        raise RunError(f"fit: steps = {steps!r}, but it must be a whole number, 0 or more")

@@ -22,11 +22,11 @@ Batch = TypeVar("Batch")
 
 
 class Gradients(Generic[Batch]):
-    """Adds up the gradients of a model, and has optimizers step on them.
+    """Accumulates the gradients of a model, and steps optimizers on them.
 
-    model: what is saved, under its own names; the loss may be computed of it in a wrapper.
+    model: as it is saved; the loss may be called with a compiled or parallel wrapper of it.
     parallel: options for torch's DistributedDataParallel; None to average no gradients.
-    over: what the last loss is a mean over. ignored: looks for targets that a mean leaves out.
+    over: how much the last loss is a mean over. ignored: finds targets that a mean leaves out.
     """
 
     def __init__(
@@ -51,15 +51,15 @@ class Gradients(Generic[Batch]):
         self._loss = loss
         self._device = device
         self._world = world
-        self._weight = 1.0  # of this process's part of the batch, where there are several
+        self._weight = 1.0  # of this process's part of the batch; 1 for a single process
         self._plain = config.precision == "float32" and config.accumulate == 1 and world.size == 1
 
     def next_batch(self, batches: BatchSource[Batch]) -> None:
-        """Take what the batch that was handed out last counts."""
+        """Note the weight of the batch that was handed out last."""
         self._weight, self.over = batches.weight, batches.count
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The run's precision, as a block."""
+        """A block in which operations run in the run's precision."""
         if self._config.precision == "float32":
             return nullcontext()
         dtype = torch.bfloat16 if self._config.precision == "bfloat16" else torch.float16
@@ -85,7 +85,7 @@ class Gradients(Generic[Batch]):
         """Add the gradients of the batch's loss, in `accumulate` parts; returns the loss."""
         if not self._plain:
             return self._backward_in_parts(batch)
-        loss = self._loss(self._called, batch)  # nearly nothing around it: a small model feels it
+        loss = self._loss(self._called, batch)  # no wrapper: it would slow a small model
         if not isinstance(loss, Tensor) or loss.ndim:
             loss, weight = mean_and_weight(loss)
             self.over = self.over if weight is None else weight
@@ -93,7 +93,7 @@ class Gradients(Generic[Batch]):
         return loss.detach()
 
     def step(self, optimizers: Iterable[Optimizer]) -> None:
-        """Step every optimizer on the gradients there are, and clear them."""
+        """Step every optimizer on the accumulated gradients, and clear them."""
         for optimizer in optimizers:
             if self._plain:
                 optimizer.step()
@@ -104,9 +104,10 @@ class Gradients(Generic[Batch]):
             self.scaler.update()
 
     def clipped(self, optimizers: Iterable[Optimizer], largest: float | None) -> Tensor | None:
-        """The norm of all gradients together, which are cut to the largest, unscaled.
+        """Unscale the gradients and clip their total norm to largest; returns the norm before that.
 
-        None where nothing is cut and no norm can be taken: it is for the log alone.
+        Returns None if nothing is to be clipped and the norm can't be computed: only the log
+        needs it then.
         """
         for optimizer in optimizers:
             self.scaler.unscale_(optimizer)
@@ -115,8 +116,8 @@ class Gradients(Generic[Batch]):
                 return clip_grad_norm_(self._model.parameters(), largest)
             except NotImplementedError as error:
                 raise RunError(
-                    f"clip_norm={largest}: these gradients have no norm ({error}). Leave it out, "
-                    "or take layers without sparse=True."
+                    f"clip_norm={largest}: the norm of these gradients can't be computed "
+                    f"({error}). Leave clip_norm out, or use layers without sparse=True."
                 ) from error
         gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
         try:
@@ -127,14 +128,14 @@ class Gradients(Generic[Batch]):
     def _backward_in_parts(self, batch: Batch) -> Tensor:
         total = torch.zeros((), device=self._device)
         parts, sizes = self._parts(batch)
-        # What the loss says its parts count by is known only after each forward pass, so the
-        # gradients are of a whole that is foreseen from the first, and put right in the end.
+        # A part's weight is known only after its forward pass. So gradients are divided by a total
+        # weight that is estimated from the first part, and corrected at the end.
         foreseen, counted = 0.0, 0.0
         earlier: list[tuple[nn.Parameter, Tensor]] = []
         for part, size in zip(parts, sizes, strict=True):
             with self.autocast():
                 loss, weight = mean_and_weight(self._loss(self._called, part))
-            if weight is None:  # gradients are averaged: a larger part of the batch counts for more
+            if weight is None:  # by its share of the batch: gradients are averaged over processes
                 part_of_all = self._weight * size / sum(sizes)
             else:
                 if not foreseen:
@@ -143,7 +144,7 @@ class Gradients(Generic[Batch]):
                     earlier = self._set_aside()
                 counted += float(weight)
                 part_of_all = float(weight) / foreseen
-            if not part_of_all:  # a mean over nothing is no number, nor are its gradients
+            if not part_of_all:  # a mean over nothing is NaN, and so are its gradients
                 loss, part_of_all = sum(p.sum() * 0 for p in self._model.parameters()), 1.0  # type: ignore[assignment]
             self.scaler.scale(loss * part_of_all).backward()
             total += loss.detach() * part_of_all
@@ -157,7 +158,7 @@ class Gradients(Generic[Batch]):
     def _parts(self, batch: Batch) -> tuple[list[Batch], list[int]]:
         """The batch in `accumulate` parts, and how many examples each has.
 
-        Whole, it isn't looked into, and may be anything.
+        A batch that isn't split may be of any type.
         """
         if self._config.accumulate == 1:
             return [batch], [1]
@@ -166,8 +167,8 @@ class Gradients(Generic[Batch]):
             return parts, [count_examples(part) for part in parts]
         except ValueError as error:
             raise RunError(
-                f"accumulate={self._config.accumulate}: {error}. Leave it out, or let batches be "
-                "tuples, lists or dicts of tensors with an entry an example."
+                f"accumulate={self._config.accumulate}: {error}. Leave accumulate out, or use "
+                "batches that are tuples, lists or dicts of tensors with one entry per example."
             ) from error
 
     def _set_aside(self) -> list[tuple[nn.Parameter, Tensor]]:
@@ -177,7 +178,7 @@ class Gradients(Generic[Batch]):
         return earlier
 
     def _put_right(self, factor: float, earlier: list[tuple[nn.Parameter, Tensor]]) -> float:
-        """Gradients times factor, and those that were there before added; returns factor."""
+        """Multiply the gradients by factor and add the earlier ones; returns factor."""
         if factor != 1:
             for parameter in self._model.parameters():
                 if parameter.grad is not None:

@@ -15,9 +15,9 @@ Loss = Tensor | tuple[Tensor, Tensor | float]  # a mean over examples, or a mean
 
 
 def mean_and_weight(loss: Loss) -> tuple[Tensor, Tensor | float | None]:
-    """A loss function's scalar, and what it says its mean is over; None where it says nothing.
+    """A loss function's mean, and the weight it returned with it (None if it returned none).
 
-    Raises RunError for anything else.
+    Raises RunError if the loss is anything else than a scalar tensor or (scalar, weight).
     """
     mean, weight = loss if isinstance(loss, tuple) and len(loss) == 2 else (loss, None)
     if not isinstance(mean, Tensor) or mean.dim():
@@ -29,7 +29,7 @@ def mean_and_weight(loss: Loss) -> tuple[Tensor, Tensor | float | None]:
 
 
 class IgnoredTargets:
-    """Looks for targets of -100 where a loss that doesn't say its weight is cut into parts."""
+    """Finds targets of -100 when a loss that returns no weight is computed in parts."""
 
     def __init__(self) -> None:
         self._data: object = None
@@ -37,17 +37,18 @@ class IgnoredTargets:
         self._seen: Tensor | None = None
 
     def begin(self, batches: BatchSource[Any]) -> None:
-        """Begin anew with this data; nothing is looked at before the first batch."""
-        data = batches.data if type(batches) is Batches else ()  # one of another kind changes it
+        """Start over with this data; nothing is checked before the first batch."""
+        data = batches.data if type(batches) is Batches else ()  # a subclass may change it
         fields = list(data.values()) if isinstance(data, dict) else list(data)
         known = bool(fields) and all(isinstance(field, Tensor) for field in fields)
-        self._data = data if known else None  # not what is read from a file, a batch at a time
+        self._data = data if known else None  # not data read from a file batch by batch
         self._first, self._seen = True, None
 
     def look_at(self, batch: object) -> None:
-        """Look at a batch, and at the first also at all data that is in memory.
+        """Check a batch; at the first one, check all data instead if it is in memory.
 
-        Raises RunError at the first; later ones are only noted, as nothing waits for the device.
+        Raises RunError at the first batch. Later ones are only noted, for `refuse` to raise, so
+        that no step waits for the device.
         """
         if self._first:
             self._first = False
@@ -57,14 +58,15 @@ class IgnoredTargets:
             self._note(batch)
 
     def refuse(self) -> None:
-        """Raises RunError when a batch looked at had any."""
+        """Raise RunError if a batch that was checked had ignored targets."""
         seen, self._seen = self._seen, None
         if seen is not None and bool(seen):
             raise RunError(
-                f"targets of {IGNORED} are left out of a mean loss, so a part of the batch counts "
-                "by its other targets, not by its examples: with `accumulate` or several processes "
-                "the update would be another one. Have the loss say what its mean is over: return "
-                f"(loss, (targets != {IGNORED}).sum()), or (loss, len(targets)) where all count."
+                f"targets of {IGNORED} are left out of a mean loss, so each part of a batch must "
+                "be weighted by its other targets, not by its examples: otherwise `accumulate` or "
+                "several processes change the update. Return the weight from the loss function: "
+                f"(loss, (targets != {IGNORED}).sum()), or (loss, len(targets)) if all targets "
+                "count."
             )
 
     def _note(self, batch: object) -> None:

@@ -22,8 +22,8 @@ INTEGERS = {torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8}
 class Evaluation:
     """What a paper's evaluate(config, run) returns, for printing, recording and drawing.
 
-    metrics: name -> number, None where there was none. table: rows of the same columns. confusion:
-    (classes, classes) counts, row the true class; labels: a name a class.
+    metrics: name -> number, or None if it is not finite. table: rows with the same columns.
+    confusion: (classes, classes) counts, true classes in rows. labels: one name per class.
     """
 
     metrics: Mapping[str, float | None]
@@ -36,9 +36,9 @@ def classification_loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tenso
     """Mean cross entropy in nats over the targets that count.
 
     batch: inputs (batch, ...) and targets (batch,) of classes or (batch, length) of tokens, class
-    numbers of an integer type; targets of -100 don't count. The model gives a logit a class behind
-    the targets' shape. Returns a scalar. Raises MetricError where shapes or types don't fit, or a
-    target is no class (on a CPU; a GPU says so in its own words).
+    numbers of an integer type; targets of -100 don't count. The model returns logits
+    (*targets.shape, classes). Returns a scalar. Raises MetricError if shapes or types don't fit, or
+    if a target is not a class (on a CPU; on a GPU, CUDA raises its own error).
     """
     inputs, targets = batch if type(batch) is tuple and len(batch) == 2 else _pair(batch)
     logits = model(inputs)
@@ -56,9 +56,9 @@ def accuracy(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") 
     """Share of targets that are the most likely class, as `<name>/accuracy` between 0 and 1.
 
     data: inputs (examples, ...) and targets (examples,) of classes or (examples, length) of tokens,
-    class numbers of an integer type, on any device; targets of -100 don't count. The model gives a
-    logit a class behind the targets' shape; where one is NaN nothing is right. Raises MetricError
-    where shapes or types don't fit, a target is no class, or none counts.
+    class numbers of an integer type, on any device; targets of -100 don't count. The model returns
+    logits (*targets.shape, classes); a prediction with a NaN logit is wrong. Raises MetricError if
+    shapes or types don't fit, a target is not a class, or no target counts.
     """
     right = counted = 0
     with evaluation_mode(model):
@@ -72,8 +72,8 @@ def accuracy(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") 
 def mean_loss(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
     """Mean cross entropy in nats over all targets that count, as `<name>/loss`.
 
-    data, and what is raised: as for `accuracy`. Summed in float64, so how the examples are cut into
-    batches changes nothing.
+    data and errors: as for `accuracy`. Summed in float64, so that the number of examples per
+    forward pass doesn't change the result.
     """
     total, counted = torch.zeros((), dtype=torch.float64), 0
     with evaluation_mode(model):
@@ -85,9 +85,9 @@ def mean_loss(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test")
 
 
 def perplexity(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
-    """`<name>/perplexity`, the exponential of the mean loss, beside that loss; as `mean_loss`.
+    """`<name>/perplexity`, the exponential of the mean loss, together with `<name>/loss`.
 
-    Infinite where a float holds no such number.
+    data and errors: as for `accuracy`. Infinite if it is too large for a float.
     """
     metrics = mean_loss(model, data, name)
     try:
@@ -100,12 +100,13 @@ def perplexity(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test"
 def classification_report(
     model: nn.Module, data: tuple[Tensor, Tensor], labels: Sequence[str], name: str = "test"
 ) -> Evaluation:
-    """Accuracy, and for each class precision, recall, F1 score, and what it is taken for.
+    """Accuracy; precision, recall and F1 score of each class; and the confusion matrix.
 
-    Precision, recall or F1 of a class that is never said, never there, or neither, is 0.
+    Precision is 0 for a class that is never predicted, recall for one that never occurs, F1 for one
+    that does neither.
 
-    data: as for `accuracy`. labels: a name a class. Raises MetricError besides where the labels
-    aren't as many as the model's classes, or a logit is NaN.
+    data and errors: as for `accuracy`. labels: one name per class. Also raises MetricError if
+    there are not as many labels as classes, or a logit is NaN.
     """
     with evaluation_mode(model):
         chunks = [_outcomes(*each, labels) for each in _counted(model, data)]
@@ -136,9 +137,9 @@ def classification_report(
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """In this block the model drops nothing out and no gradient is kept.
+    """In this block the model is in evaluation mode and no gradients are recorded.
 
-    Then every module is in the mode that it was in, a frozen part in evaluation mode as well.
+    Afterwards every module is back in its own mode, so that a frozen part stays in evaluation mode.
     """
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -146,8 +147,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
         with torch.no_grad():  # inference_mode would spoil tensors that a model caches
             yield
     finally:
-        # By `train`, not by its flag alone: a module may do more there (adapters that are merged).
-        for module, mode in modes:  # a parent stands before its children, and changes theirs
+        # Call `train` instead of setting the flag: a module may do more there (merge adapters).
+        for module, mode in modes:  # parents first, because their `train` changes their children
             if module.training != mode:
                 module.train(mode)
 
@@ -155,7 +156,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 def _counted(model: nn.Module, data: tuple[Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
     """Chunks of logits (targets, classes) and of the targets (targets,) that count, on one device.
 
-    The one place where metrics look at shapes and types. Raises MetricError.
+    The one place where metrics check shapes and types. Raises MetricError.
     """
     inputs, targets = _pair(data)
     device = next((t.device for t in chain(model.parameters(), model.buffers())), inputs.device)
@@ -179,8 +180,8 @@ def _outcomes(logits: Tensor, targets: Tensor, labels: Sequence[str]) -> Tensor:
     """True and predicted classes, (2, targets) on the CPU."""
     if logits.shape[-1] != len(labels):
         raise MetricError(
-            f"{len(labels)} labels for the {logits.shape[-1]} classes that the model gives logits "
-            "for: name every class"
+            f"{len(labels)} labels for the {logits.shape[-1]} classes of the model's logits: name "
+            "every class"
         )
     if bad := int(logits.isnan().any(-1).sum()):
         raise MetricError(f"the model gives NaN for {bad} of {len(logits)} examples")
@@ -209,7 +210,7 @@ def _pair(data: object) -> tuple[Tensor, Tensor]:
 
 
 def _plain(logits: Tensor, targets: Tensor) -> bool:
-    """Whether nothing is left to check or to flatten: a small model feels every question."""
+    """Whether nothing needs to be checked or flattened: full checks would slow a small model."""
     try:
         rows, classes = logits.shape
         return targets.dtype is torch.int64 and targets.shape == (rows,) and classes > 1
@@ -218,34 +219,34 @@ def _plain(logits: Tensor, targets: Tensor) -> bool:
 
 
 def _checked(logits: object, targets: Tensor) -> Tensor:
-    """The logits, where they are (*targets' shape, classes) of two classes at least."""
+    """The logits. Raises MetricError unless they are (*targets.shape, 2 or more classes)."""
     if not isinstance(logits, Tensor):
         raise MetricError(
-            f"the model gives a {type(logits).__name__}, where its logits, a tensor, are needed"
+            f"the model returned a {type(logits).__name__}: logits are needed, which are a tensor"
         )
     if logits.shape[:-1] != targets.shape or logits.ndim < 2 or not logits.is_floating_point():
         raise MetricError(
-            f"logits {_shown(logits)} and targets {_shown(targets)} don't fit: for each target a "
-            f"logit a class is needed, (*{tuple(targets.shape)}, classes)"
-            + (". targets.squeeze(-1) may be meant" if targets.shape[-1:] == (1,) else "")
+            f"logits {_shown(logits)} and targets {_shown(targets)} don't fit: each target needs "
+            f"one logit per class, (*{tuple(targets.shape)}, classes)"
+            + (". Did you mean targets.squeeze(-1)?" if targets.shape[-1:] == (1,) else "")
         )
     if logits.shape[-1] < 2:
         raise MetricError(
-            f"logits {_shown(logits)} are of {logits.shape[-1]} class: a logit for each of two or "
-            "more is needed, for a yes or no two"
+            f"logits {_shown(logits)} have {logits.shape[-1]} class: at least two are needed, also "
+            "for a yes-or-no question"
         )
     return logits
 
 
 def _no_class(logits: Tensor, targets: Tensor) -> "MetricError | None":
-    """What to say of targets (targets,) that are none of the classes, if there are such."""
+    """The error for targets (targets,) that are not among the classes; None if all are."""
     classes = logits.shape[-1]
     odd = targets[((targets < 0) | (targets >= classes)) & (targets != IGNORED)]
     if not len(odd):
         return None
     return MetricError(
         f"target {int(odd[0])} is none of the {classes} classes, 0 to {classes - 1}, that the "
-        f"model gives logits for ({len(odd)} such targets; {IGNORED} is one that doesn't count)"
+        f"model gives logits for ({len(odd)} such targets; {IGNORED} marks a target to ignore)"
     )
 
 

@@ -1,7 +1,7 @@
 """Check the result of a paper's own `step=`, and average its gradients over processes.
 
-What such a step uses of the trainer says what it can honour. That is looked at when it is about to
-change a weight for the first time, and at every update after; nothing is recorded before.
+Which of the trainer's methods such a step calls shows which config keys it respects. This is
+checked before it first changes a weight, so before anything is recorded, and at every update.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +19,7 @@ from research_train.processes.world import World
 
 
 class Training(Protocol):
-    """What is looked at of the Trainer whose step it is: the keys, and what they are about."""
+    """The attributes of a Trainer that its own step is checked against."""
 
     config: TrainConfig
     model: nn.Module
@@ -33,8 +33,8 @@ class Training(Protocol):
 class OwnStep:
     """A step of the paper's own, in place of `Trainer.train_step`.
 
-    used: what it has called of the trainer in the step at hand (loss, backward, update, autocast,
-    scaler), and `updating` while `update` is at work.
+    used: what it has called of the trainer in the current step (loss, backward, update, autocast,
+    scaler), and `updating` while `update` runs.
     """
 
     def __init__(self, step: Callable[[Any, Any], Tensor]):
@@ -44,7 +44,7 @@ class OwnStep:
 
     @contextmanager
     def attached(self, trainer: Training, optimizers: Iterable[Optimizer]) -> Iterator[None]:
-        """In this block the updates of these optimizers are looked at, and gradients averaged."""
+        """In this block the updates of these optimizers are checked, and gradients averaged."""
         optimizers = list(optimizers)
         self._first = True
 
@@ -66,7 +66,7 @@ class OwnStep:
             yield
 
     def __call__(self, trainer: Training, batch: Any) -> Tensor:
-        """One step; returns its loss. Raises RunError: it goes around what a key asks for."""
+        """Do one step; returns its loss. Raises RunError if it bypasses a config key."""
         self.used.clear()
         if trainer.world.size > 1 and trainer.ddp.get("broadcast_buffers", True):
             _broadcast(list(trainer.model.buffers()))
@@ -113,25 +113,26 @@ class OwnStep:
         }
         if keys := [key for key, is_ignored in ignored.items() if is_ignored]:
             raise RunError(
-                f"step= is about to change weights at step {trainer.step + 1}, and goes around "
-                f"{', '.join(keys)}. loss = trainer.backward(batch); trainer.update() honour every "
-                "key; trainer.loss(trainer.model, batch) precision, compile and the size of a "
-                "part; trainer.autocast() and trainer.scaler precision. Use these, or leave the "
-                "key out (drop_last=True for a short last batch)."
+                f"step= is about to change weights at step {trainer.step + 1}, but bypasses "
+                f"{', '.join(keys)}. `loss = trainer.backward(batch); trainer.update()` respects "
+                "every key; trainer.loss(trainer.model, batch) respects precision, compile and "
+                "part sizes; trainer.autocast() and trainer.scaler respect precision. Use these, "
+                "or leave the key out (for a short last batch, drop_last=True)."
             )
 
 
 def _broadcast(tensors: Iterable[Tensor]) -> None:
-    """The first process's values, on every process."""
+    """Copy the first process's values to every process."""
     for tensor in tensors:
         dist.broadcast(tensor.detach(), 0)
 
 
 @contextmanager
 def averaged_gradients(parameters: list[nn.Parameter], world: World) -> Iterator[None]:
-    """In this block every backward pass ends with gradients that are their mean over processes.
+    """In this block every backward pass averages its gradients over the processes.
 
-    A parameter may get a gradient on some processes only. All must go through equally many passes.
+    A parameter may get a gradient on some processes only. All processes must do the same number of
+    passes.
     """
     reached: set[int] = set()
 
@@ -146,7 +147,7 @@ def averaged_gradients(parameters: list[nn.Parameter], world: World) -> Iterator
                 gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in alike]
                 if any(gradient.is_sparse for gradient in gradients):
                     raise RunError(
-                        "sparse gradients can't be averaged over processes here: take one process, "
+                        "sparse gradients can't be averaged over processes here: use one process, "
                         "or a layer without sparse=True"
                     )
                 flat = torch.cat([gradient.flatten() for gradient in gradients])
@@ -160,7 +161,7 @@ def averaged_gradients(parameters: list[nn.Parameter], world: World) -> Iterator
                         parameter.grad.copy_(mean.view_as(parameter))
 
     def arrived(index: int) -> None:
-        if not reached:  # the first of a pass; what is called at its end averages all of it
+        if not reached:  # the first of this pass: average all at its end
             torch.autograd.Variable._execution_engine.queue_callback(average)
         reached.add(index)
 
@@ -168,7 +169,7 @@ def averaged_gradients(parameters: list[nn.Parameter], world: World) -> Iterator
         for index, parameter in enumerate(parameters):
             if parameter.is_leaf and (parameter.is_floating_point() or parameter.is_complex()):
                 learns = parameter.requires_grad
-                parameter.requires_grad_(True)  # one that is frozen now may not stay so
+                parameter.requires_grad_(True)  # a frozen one may be unfrozen later
                 hook = parameter.register_post_accumulate_grad_hook(
                     lambda _, index=index: arrived(index)
                 )

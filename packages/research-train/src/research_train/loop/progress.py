@@ -6,9 +6,9 @@ from research_data.progress import ProgressLine
 
 
 class Progress:
-    """Shows how far a run is; costs a look at the clock a step.
+    """Shows how far a run is; costs one clock reading per step.
 
-    total, start: steps in all, and already done. quiet shows nothing.
+    total: steps in all. start: steps already done. quiet: show nothing.
     """
 
     def __init__(self, total: int, start: int = 0, quiet: bool = False):

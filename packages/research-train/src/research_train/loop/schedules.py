@@ -1,7 +1,7 @@
 """Learning-rate schedules: functions of the step that give a factor for every base rate.
 
-A schedule is called with the number of updates done so far, 0 for the first. As it has no state, a
-resume finds it where it was.
+A schedule is called with the number of updates done so far, 0 for the first. It has no state, so a
+resume has nothing to restore.
 """
 
 import math
@@ -21,7 +21,7 @@ def constant() -> Schedule:
 
 
 def linear(steps: int, end: float = 0.0) -> Schedule:
-    """From 1 at the first step to end after `steps`, in a line; end from then on."""
+    """Linearly from 1 at the first step to end after `steps`; end from then on."""
     return lambda step: 1 + (end - 1) * min(step / steps, 1.0)
 
 
@@ -36,7 +36,7 @@ def steps_down(at: tuple[int, ...], factor: float = 0.1) -> Schedule:
 
 
 def warm_up(steps: int, then: Schedule | None = None) -> Schedule:
-    """Up to the full rate over `steps` steps, in a line; then another, counted from its end.
+    """Linearly up to the full rate over `steps` steps; then another schedule, from its own step 0.
 
     The first step has the factor 1 / steps, the last of the warm-up 1.
     """
@@ -54,14 +54,15 @@ class BaseRates:
     def multiply(self, factor: float) -> None:
         """Set every learning rate to its base rate times factor.
 
-        Raises RunError where groups of parameters have come since.
+        Raises RunError if parameter groups were added since.
         """
         groups = self._groups()
         if len(groups) != len(self._rates):
             raise RunError(
-                f"the optimizer has {len(groups)} parameter groups, {len(self._rates)} when the "
-                "Trainer was made: the schedule can't know the rates of the others. Make all "
-                "groups first, those to come with parameters that don't require gradients."
+                f"the optimizer has {len(groups)} parameter groups, but had {len(self._rates)} "
+                "when the Trainer was made: the schedule doesn't know the base rates of the "
+                "others. Make all groups first, with parameters that require no gradients until "
+                "later."
             )
         for group, rate in zip(groups, self._rates, strict=True):
             group["lr"] = rate * factor

@@ -13,10 +13,10 @@ def explained(
     """The error to raise in place of one of torch's; None where there is nothing to add."""
     if "finished reduction in the prior iteration" in str(error):
         return RunError(
-            f"step {step}: some parameters got no gradient, which several processes must be told: "
+            f"step {step}: some parameters got no gradient, which several processes must allow: "
             "Trainer(..., ddp={'find_unused_parameters': True})"
         )
-    # torch.OutOfMemoryError, or the words of the CPU's allocator.
+    # The CPU's allocator raises a plain RuntimeError.
     if not isinstance(error, torch.OutOfMemoryError) and "alloc" not in str(error):
         return None
     return OutOfMemoryError(

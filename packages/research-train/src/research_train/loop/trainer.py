@@ -111,11 +111,11 @@ class Trainer(Generic[Batch]):
         Each fit is a phase of its run: steps, lines and checkpoints count on from the one before.
         evaluate: called every `evaluate_every` steps, in evaluation mode; its metrics are logged.
         Parts of the model that are in evaluation mode stay so, unless all of it is.
-        Raises RunError or CheckpointError before the first step where something that moves can't be
-        stored (state/moving_state.py), NotFiniteError at the first step whose loss is NaN or
-        infinite, OutOfMemoryError, StorageError when a checkpoint can't be written, Interrupted
-        when a signal came, with a checkpoint written; RunError: it can't be right, before its first
-        step, or data ran out.
+        Raises RunError before the first step for a fit that can't work, RunError or CheckpointError
+        for changing state that can't be stored (state/moving_state.py), NotFiniteError at the first
+        step whose loss is NaN or infinite, OutOfMemoryError, RunError if the data runs out,
+        StorageError if a checkpoint can't be written, Interrupted after a signal, once a checkpoint
+        is written.
         """
         config, run = self.config, self.run
         log_every, evaluate_every = config.log_every, config.evaluate_every
@@ -139,7 +139,8 @@ class Trainer(Generic[Batch]):
                 if evaluate is not None and (last or step % evaluate_every == 0):
                     better = self._evaluate(batches, evaluate)
                     last = last or self._evaluations.out_of_patience
-                # Looked at once: none slips in after the checkpoint. All processes stop together.
+                # Read once, so that a signal after the checkpoint waits for the next step. The
+                # maximum makes all processes stop together.
                 stopping = largest(run.stop.signal or 0, self.world)
                 if last or stopping or better or step % checkpoint_every == 0:
                     self._save_checkpoint(batches.state_dict(), must=bool(last or stopping))
@@ -156,20 +157,22 @@ class Trainer(Generic[Batch]):
         return loss
 
     def loss(self, model: nn.Module, batch: Batch) -> Tensor:
-        """The loss of a batch, for a step of one's own: its `backward()` is right on any number of
-        processes, in the run's precision, of the compiled model. model: `trainer.model`, mostly.
+        """The loss of a batch, for a paper's own `step=`.
+
+        It is computed in the run's precision with the compiled model, and its `backward()` is
+        correct on any number of processes. model: usually `trainer.model`.
         """
         self._used.add("loss")
         return self._gradients.loss(model, batch)
 
     @property
     def scaler(self) -> torch.amp.GradScaler:
-        """Of the gradients in float16, for a step of one's own; it does nothing in the others."""
+        """The gradient scaler, for a paper's own `step=`; it does nothing except in float16."""
         self._used.add("scaler")
         return self._gradients.scaler
 
     def autocast(self) -> AbstractContextManager[object]:
-        """The run's precision, as a block."""
+        """A block in which operations run in the run's precision."""
         self._used.add("autocast")
         return self._gradients.autocast()
 
@@ -179,7 +182,7 @@ class Trainer(Generic[Batch]):
         return self._gradients.backward(batch)
 
     def update(self) -> None:
-        """Step every optimizer on the gradients there are, and clear them."""
+        """Step every optimizer on the accumulated gradients, and clear them."""
         self._used.update(("update", "updating"))
         step = self.step + 1
         logged = step % self.config.log_every == 0 or step == self._end
@@ -210,9 +213,9 @@ class Trainer(Generic[Batch]):
         return self._log.write(self.step, rate, norm)
 
     def _evaluate(self, batches: BatchSource[Batch], evaluate: Callable[[], Metrics]) -> bool:
-        """Evaluate and log; returns: is it the best?
+        """Evaluate and log; returns whether it is the best so far.
 
-        Where it fails a checkpoint is written first; a resume then begins with this evaluation.
+        If it fails, a checkpoint is written first, and a resume begins with this evaluation.
         """
         outcome = self._evaluations.evaluate(evaluate, self.step)
         if outcome.failed is not None:
@@ -249,7 +252,7 @@ class Trainer(Generic[Batch]):
                 first = False
 
     def _save_checkpoint(self, position: BatchesState, must: bool) -> None:
-        """Have a checkpoint written; wait for it where it must be there."""
+        """Have a checkpoint written; with `must`, wait until it is."""
         losses, weights = self._log.checked(self.step)
         state = TrainState(
             step=self.step,
@@ -269,7 +272,7 @@ class Trainer(Generic[Batch]):
         evaluate: Callable[[], Metrics] | None,
         steps: int | None,
     ) -> Iterator[None]:
-        """In this block the run is in its next phase, from where it stands."""
+        """In this block the run is in its next phase, new or resumed."""
         run, own = self.run, self._own_step
         length = self.config.steps if steps is None else steps
         self.uneven = check_before_first_step(run, self.model, batches, length)
@@ -296,9 +299,9 @@ class Trainer(Generic[Batch]):
         run.phases.append(self._so_far(length))
 
     def _go_on_from(self, state: TrainState, batches: BatchSource[Batch]) -> None:
-        """Take what a checkpoint says besides all that was put back already."""
+        """Continue from the part of a checkpoint that `Checkpoints.restore` doesn't restore."""
         self.step = state.step
-        # Checkpoints of before there were weights: every batch counted alike.
+        # Older checkpoints have no weights: every batch counted the same.
         alike = [float(batches.batch_size)] * len(state.losses)
         self._log.begin(state.losses, state.weights or alike)
         self._evaluations.begin(state.best, state.evaluations)

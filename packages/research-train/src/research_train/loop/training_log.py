@@ -15,9 +15,9 @@ from research_train.record.run import Run
 
 
 class TrainingLog:
-    """Gathers losses on the device, and waits for it only where a line or checkpoint needs them.
+    """Gathers losses on the device, and waits for it only when a line or checkpoint needs them.
 
-    ignored: has looked at the batches that the losses are of.
+    ignored: has checked the batches that the losses come from.
     """
 
     def __init__(self, run: Run, model: nn.Module, device: torch.device, ignored: IgnoredTargets):
@@ -35,18 +35,18 @@ class TrainingLog:
         self._weights = list(weights)
 
     def start_clock(self, step: int) -> None:
-        """Let the speed of the next line count from here."""
+        """Measure the speed of the next line from here."""
         self._logged_at = (step, time.perf_counter())
 
     def add(self, loss: Tensor, weight: Tensor | float) -> None:
-        """Gather the loss of a step, a mean over so much."""
+        """Gather the loss of a step; weight: how much it is a mean over."""
         self._losses.append(loss)
         self._weights.append(weight)
 
     def write(self, step: int, learning_rate: float, norm: Tensor | None) -> str:
         """Write the line of a step; returns the loss for display."""
         losses, weights = self.checked(step)
-        # The last line may come early: a longer run goes on with what it had gathered.
+        # The last line may come early; if the run is made longer, it continues with these losses.
         if step % self._run.config.log_every == 0:
             self._losses, self._weights = [], []
         before, then = self._logged_at
@@ -66,10 +66,10 @@ class TrainingLog:
         return f"loss {metrics['train/loss']:.4g}"
 
     def checked(self, step: int) -> tuple[list[float], list[float]]:
-        """The losses since the last line, and what each is a mean over; they wait for the device.
+        """The losses since the last line, and how much each is a mean over; waits for the device.
 
-        Raises NotFiniteError for a loss that is no number, RunError where processes disagree or
-        targets were ignored without a word.
+        Raises NotFiniteError for a loss that is NaN or infinite, RunError if the processes' weights
+        differ, or if targets were ignored and the loss returned no weight.
         """
         world = self._run.world
         losses = mean(self._losses, world)
@@ -77,9 +77,9 @@ class TrainingLog:
         for index, loss in enumerate(losses):
             if loss - loss != 0:  # NaN or infinite
                 raise NotFiniteError(
-                    f"the loss is {loss} at step {step - len(losses) + index + 1}. A lower "
-                    "learning rate, or a look at the data of that step, is where to begin. No "
-                    "checkpoint was written since."
+                    f"the loss is {loss} at step {step - len(losses) + index + 1}. Try a lower "
+                    "learning rate, or look at the data of that step. No checkpoint was written "
+                    "since."
                 )
         self._ignored.refuse()
         if world.size > 1:
@@ -87,15 +87,15 @@ class TrainingLog:
                 sums = [p.double().sum().cpu() for p in self._model.parameters()]
             if sums and not agree(torch.stack(sums), world):
                 raise RunError(
-                    f"the {world.size} processes have other weights at step {step}: gradients or "
-                    "weights were written by hand, and not averaged. Nothing was saved since. Take "
-                    "trainer.backward, or loss.backward(), or one process."
+                    f"the {world.size} processes have different weights at step {step}: gradients "
+                    "or weights were set by hand and not averaged. Nothing was saved since. Use "
+                    "trainer.backward or loss.backward(), or one process."
                 )
         return losses, weights
 
 
 def peak_memory(device: torch.device) -> float:
-    """Bytes: of the GPU's memory where one is used, else of this process."""
+    """Peak memory in bytes: of the GPU if one is used, else of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     unit = 1 if sys.platform == "darwin" else 1024
@@ -103,7 +103,7 @@ def peak_memory(device: torch.device) -> float:
 
 
 def _weighted_mean(values: list[float], weights: list[float]) -> float:
-    """The mean of values that are means over so much each."""
-    if len(set(weights)) == 1:  # to the bit what the plain mean is
+    """The mean of values that are themselves means, weighted by how much each is over."""
+    if len(set(weights)) == 1:  # the same bits as the plain mean
         return sum(values) / len(values)
     return sum(v * w for v, w in zip(values, weights, strict=True)) / sum(weights)

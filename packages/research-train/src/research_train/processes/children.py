@@ -1,9 +1,9 @@
 """Start child processes: wait for one, read its output, or run several together.
 
-All of ours end with the process that started them, even when that is killed without a word. A
-process that starts others holds the writing end of a pipe, for as long as it lives; they hold the
-reading end and are told by the system when it closes. Linux sends a signal besides: that one holds
-for releases of this package which know of no pipe.
+Every child ends with the process that started it, even if that one is killed by SIGKILL. The parent
+holds the writing end of a pipe for as long as it lives; its children hold the reading end, and the
+system tells them when it closes. On Linux a child also asks for a signal, which still works when it
+starts again as an older release that knows no pipe.
 """
 
 import ctypes
@@ -24,15 +24,15 @@ from research_train.processes.signals import stopping_signals
 
 VARIABLE = "RESEARCH_PARENT_PIPE"  # in a child's environment: the pipe's descriptor and inode
 PR_SET_PDEATHSIG = 1  # of prctl(2)
-PATIENCE = 60.0  # seconds to write a checkpoint in, after which the end comes without one
+PATIENCE = 60.0  # seconds a child has to write a checkpoint before it is killed
 
-_ends: list[int] = []  # of this process's pipe: reading, writing; none until it starts a child
+_ends: list[int] = []  # of this process's pipe: reading, writing; empty until it starts a child
 
 
 def start_child(
     command: Sequence[str], environment: Mapping[str, str] | None = None, **options: Any
 ) -> "subprocess.Popen[bytes]":
-    """Start a command of ours, which ends soon after this process does: see `end_with_parent`.
+    """Start a command of ours, which ends soon after this process does (`end_with_parent`).
 
     environment: this process's own by default. options: Popen's.
     """
@@ -50,10 +50,10 @@ def output_of(
     given: bytes = b"",
     patience: float | None = None,
 ) -> bytes:
-    """What a command prints on stdout. Raises CommandError with its last lines where it fails.
+    """What a command prints on stdout. Raises CommandError with its last lines if it fails.
 
-    folder, environment: this process's own by default. given: its stdin. patience: seconds until
-    it is ended as one that doesn't answer.
+    folder, environment: this process's own by default. given: its stdin. patience: seconds after
+    which it is killed, with a CommandError.
     """
     pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     name = Path(command[0]).name
@@ -81,14 +81,14 @@ def output_of(
 
 
 class Children:
-    """Commands that get each signal which would stop this process, and end with the block.
+    """Child processes that receive this process's stopping signals, and end with the block.
 
     with Children() as children:
         child = children.start(["train", "seed=1"])
         child.wait()
     children.raise_if_stopped()
 
-    Each has a session of its own, so that a terminal's Ctrl-C reaches it from here, once. Those
+    Each runs in its own session, so that Ctrl-C reaches it only once, through this process. Those
     still alive at the end of the block are killed.
     """
 
@@ -98,7 +98,7 @@ class Children:
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Children":
-        if threading.current_thread() is threading.main_thread():  # Python's signals come to it
+        if threading.current_thread() is threading.main_thread():  # only it gets signals
             self._before = {each: signal.signal(each, self._receive) for each in stopping_signals()}
         return self
 
@@ -112,11 +112,11 @@ class Children:
     ) -> "subprocess.Popen[bytes]":
         """Start a command, as `start_child` does.
 
-        whole_group: signals are for all the processes that it starts, not for itself alone.
+        whole_group: send signals also to the processes that it starts.
         """
         child = start_child(command, environment, start_new_session=True, **options)
         self._started.append((child, whole_group))
-        if self.signal is not None:  # it came while this one was being started
+        if self.signal is not None:  # a signal came while this child was being started
             self._send(self.signal)
         return child
 
@@ -154,9 +154,9 @@ class Children:
 
 
 def end_with_parent() -> None:
-    """Have this process stopped, as by SIGTERM, when the one that started it is gone.
+    """Stop this process, as by SIGTERM, when the process that started it is gone.
 
-    Nothing happens in a process that `start_child` didn't start.
+    Does nothing in a process that `start_child` didn't start.
     """
     reading = _inherited()
     if reading is None:
@@ -167,9 +167,9 @@ def end_with_parent() -> None:
 
 
 def ask_for_death_signal() -> None:
-    """Have Linux send this process SIGTERM when its parent dies; it stays so through an exec.
+    """Ask Linux to send this process SIGTERM when its parent dies, also after an exec.
 
-    As `preexec_fn` for a command that isn't ours.
+    Serves as `preexec_fn` for a command that isn't ours.
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):
@@ -188,8 +188,8 @@ def _watch(reading: int) -> None:
 def _inherited() -> int | None:
     """The reading end of the pipe of the process that started this one.
 
-    The variable is inherited further than the descriptor, by a process's own children: the inode
-    tells whether what has that number now is still the pipe.
+    Grandchildren inherit the variable, but not the descriptor: the inode tells whether the
+    descriptor of that number is still the pipe.
     """
     try:
         descriptor, inode = map(int, os.environ.get(VARIABLE, "").split(":"))
@@ -206,7 +206,7 @@ def _pipe() -> int:
 
 
 def _forget_pipe() -> None:
-    """In a forked process: it isn't the parent, and must not keep the pipe open in its place."""
+    """Close the pipe in a forked process, which would keep it open after the parent's end."""
     for end in _ends:
         with suppress(OSError):
             os.close(end)

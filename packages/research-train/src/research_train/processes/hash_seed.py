@@ -1,8 +1,8 @@
 """Fix Python's hash seed, which decides the order of sets of strings.
 
-Python draws a key for the hashes of texts when it starts. A vocabulary built from a set, or a
-dict filled in a set's order, is then another one in every process, and so are the numbers. So the
-commands start with that key fixed, the same for every run, and what it was is in the record.
+Python draws a random seed for the hashes of strings when it starts. A vocabulary built from a set,
+or a dict filled in a set's order, then differs between processes, and so do the results. So the
+commands run with one fixed seed, and a run's record says which.
 """
 
 import os
@@ -14,9 +14,9 @@ FIXED = "0"
 
 
 def start_with_fixed_hashes() -> None:
-    """Start this process again, with the same words, if its order of sets isn't the fixed one.
+    """Start this process again, with the same arguments, if its hash seed isn't the fixed one.
 
-    A process under `python -E` or `-I` can't be told; its record says `random`.
+    `python -E` and `-I` ignore the variable; a run's record then says `random`.
     """
     if os.environ.get(VARIABLE) == FIXED:
         return
@@ -25,7 +25,7 @@ def start_with_fixed_hashes() -> None:
 
 
 def start_again(environment: dict[str, str], words: list[str]) -> NoReturn:
-    """Become the same interpreter with these words in another environment."""
+    """Replace this process by the same interpreter with these arguments and environment."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()
@@ -33,12 +33,12 @@ def start_again(environment: dict[str, str], words: list[str]) -> NoReturn:
 
 
 def hash_seed() -> str:
-    """What the order of sets depends on in this process: a number, or `random`.
+    """The hash seed of this process, which decides the order of sets: a number, or `random`.
 
     A notebook's is `random` unless it was started with PYTHONHASHSEED set.
     """
     if not sys.flags.hash_randomization:
         return FIXED
     known = None if sys.flags.ignore_environment else os.environ.get(VARIABLE)
-    # Set to 0 after the start it would say something untrue: then the flag were 0.
+    # A 0 was set after the start and isn't in use: it would have turned the flag off.
     return known if known and known.isdigit() and int(known) else "random"

@@ -1,8 +1,8 @@
 """`train --nproc N`: the same command N times on this machine, one signal and one exit code.
 
-torchrun would end in a traceback and exit code 1 on a signal; what it does here besides is set
-five variables, which is all that torch.distributed needs. Should this process be killed, they all
-stop with a checkpoint (children.py).
+torchrun would end in a traceback and exit code 1 on a signal. Otherwise it would only set five
+variables here, which is all that torch.distributed needs. If this process is killed, all N stop
+with a checkpoint (children.py).
 """
 
 import os
@@ -14,13 +14,14 @@ from collections.abc import Sequence
 
 from research_train.processes.children import Children
 
-PATIENCE = 20.0  # seconds that the others have to end by themselves when one has failed
+PATIENCE = 20.0  # seconds that the other processes have to end after one has failed
 
 
 def run_processes(count: int, module: str, words: Sequence[str]) -> int:
-    """Run a module with these words in so many processes; returns the exit code.
+    """Run a module with these arguments in `count` processes; returns the exit code.
 
-    That is the first process's, or that of another which failed. A signal is passed on to all.
+    That is the first process's, or if it is 0, that of another which failed. A signal is passed on
+    to all.
     """
     port = _free_port()
     with Children() as children:

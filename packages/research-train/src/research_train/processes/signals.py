@@ -10,29 +10,29 @@ from types import FrameType
 
 from research_train.errors import Interrupted
 
-# USR1: a cluster's warning. HUP: the terminal was closed.
+# USR1: a cluster's warning that it will end the job. HUP: the terminal was closed.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 SECOND_SIGNAL_AFTER = 1.0  # seconds; Ctrl-C can reach us twice, from the terminal and from uv
 
 
 def stopping_signals() -> list[signal.Signals]:
-    """Those of STOPPING that are for this process: under `nohup` a closed terminal is not."""
+    """The signals that stop this process: all of STOPPING, but not SIGHUP under `nohup`."""
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     return [each for each in STOPPING if not (ignored and each is signal.SIGHUP)]
 
 
 class StopRequest:
-    """Whether a signal has asked this process to stop. Nothing listens until `listening`."""
+    """Whether a signal has asked this process to stop. Signals are caught only in `listening`."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._received = 0.0
         self._deferred = False
-        self.waiting = False  # for the next batch: nothing is lost by stopping there
+        self.waiting = False  # for the next batch: stopping there at once loses nothing
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Take the STOPPING signals: each raises Interrupted, at once or when `deferred` says."""
+        """Catch the STOPPING signals: each raises Interrupted at once, except in `deferred`."""
         if threading.current_thread() is not threading.main_thread():
             yield  # Python hands signals to the main thread alone
             return
@@ -45,7 +45,7 @@ class StopRequest:
 
     @contextmanager
     def deferred(self) -> Iterator[None]:
-        """In this block a first signal is only noted; the block looks at `signal`."""
+        """In this block a first signal is only noted in `signal`, for the block to check."""
         self._deferred = True
         try:
             yield
@@ -61,7 +61,7 @@ class StopRequest:
         if not self._deferred or not first:
             raise Interrupted(number)
         print(
-            "\nstopping after this step, with a checkpoint (again to stop at once)",
+            "\nstopping after this step, with a checkpoint (send the signal again to stop at once)",
             file=sys.stderr,
         )
         if self.waiting:

@@ -20,12 +20,12 @@ from torch import Tensor
 
 from research_train.errors import RunError
 
-PATIENCE = timedelta(minutes=10)  # that a process waits for the others, at an evaluation say
+PATIENCE = timedelta(minutes=10)  # how long a process waits for the others
 
 
 @dataclass(frozen=True)
 class World:
-    """Which of how many processes this one is, here (local_rank) and in all."""
+    """Which process this is, of all (rank) and on this machine (local_rank); size: of all."""
 
     rank: int = 0
     size: int = 1
@@ -33,12 +33,15 @@ class World:
 
 
 def this_world() -> World:
-    """What torchrun, or `train --nproc`, says in the environment; half of it is a UsageError."""
+    """The World that torchrun or `train --nproc` set in the environment.
+
+    Raises UsageError if only a part of it is set.
+    """
     said = os.environ
     if int(said.get("WORLD_SIZE", "1")) > 1 and "RANK" not in said:
         raise UsageError(
-            f"WORLD_SIZE is {said['WORLD_SIZE']} in the environment, and RANK isn't set: use "
-            "`train --nproc N`, or torchrun, or unset WORLD_SIZE"
+            f"WORLD_SIZE is {said['WORLD_SIZE']} in the environment, but RANK isn't set: use "
+            "`train --nproc N` or torchrun, or unset WORLD_SIZE"
         )
     rank, size = int(said.get("RANK", "0")), int(said.get("WORLD_SIZE", "1"))
     return World(rank, size, int(said.get("LOCAL_RANK", "0")))
@@ -46,12 +49,12 @@ def this_world() -> World:
 
 @contextmanager
 def joined(world: World) -> Iterator[None]:
-    """In this block the processes can talk to each other; nothing happens where there is one."""
+    """In this block the processes can communicate; does nothing for a single process."""
     if world.size == 1:
         yield
         return
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    with _quiet_stdout():  # gloo reports its connections where the run's folder is printed
+    with _quiet_stdout():  # gloo prints to stdout, where scripts read the run's folder
         dist.init_process_group(backend, timeout=PATIENCE)
         dist.barrier()
     try:
@@ -62,7 +65,7 @@ def joined(world: World) -> Iterator[None]:
 
 @contextmanager
 def neighbours(world: World) -> Iterator[None]:
-    """What torch raises in this block because another process is gone, as a RunError."""
+    """In this block, raise RunError where torch fails because another process is gone."""
     try:
         yield
     except RuntimeError as error:
@@ -70,13 +73,13 @@ def neighbours(world: World) -> Iterator[None]:
         if world.size == 1 or not gone:
             raise
         raise RunError(
-            f"another of the {world.size} processes of this training ended before its time; what "
-            "it said is above. `train --resume` goes on from the last checkpoint."
+            f"another of the {world.size} processes of this training ended early; its message is "
+            "above. `train --resume` continues from the last checkpoint."
         ) from error
 
 
 def share(value: Any, world: World) -> Any:
-    """Rank 0's value, anything that JSON can hold, on every rank."""
+    """Send rank 0's value, anything that JSON can hold, to every rank."""
     if world.size == 1:
         return value
     content = json.dumps(value).encode() if world.rank == 0 else b""

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 class Environment(BaseModel):
     """The machine and interpreter; gpu and cuda are None without a usable GPU.
 
-    threads: of torch on the CPU, on which the last bits of a sum depend. hash_seed: what the order
-    of sets depends on, see processes/hash_seed.py; None in records from before it was recorded.
+    threads: of torch on the CPU; the last bits of a sum depend on them. hash_seed: decides the
+    order of sets, see processes/hash_seed.py; None in older records.
     """
 
-    model_config = ConfigDict(extra="allow")  # what a newer version adds is kept
+    model_config = ConfigDict(extra="allow")  # fields that a newer version adds are kept
 
     python: str
     platform: str
@@ -44,7 +44,7 @@ class GitState(BaseModel):
 
 def describe_environment() -> Environment:
     """This machine and interpreter."""
-    import torch  # here: those who only read records have no use for it
+    import torch  # imported here, because reading records doesn't need it
 
     usable = torch.cuda.is_available()
     return Environment(

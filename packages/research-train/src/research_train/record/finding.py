@@ -13,17 +13,18 @@ from research_train.record.summary import RunSummary, record_of, summarise
 
 
 def find_run(paper: str, text: str) -> Path:
-    """The folder of a run of a paper, named as for `find_any_run`; `OTHER/ID` names another's.
+    """The folder of a paper's run, named as for `find_any_run`; `OTHER/ID` is another paper's.
 
-    Raises RunError when there is none, or several.
+    Raises RunError if there is none, or several.
     """
     return _find(text, paper)
 
 
 def find_any_run(text: str) -> RunSummary:
-    """A run of any paper: its id, how that begins, its name, `paper/id`, or its folder.
+    """A run of any paper, by its id or the beginning of it, its name, `paper/id`, or its folder.
 
-    Raises RunError when there is none, or several; a whole id comes before a beginning.
+    A whole id takes precedence over a beginning. Raises RunError if there is no such run, or
+    several.
     """
     return summarise(_find(text, None))
 
@@ -43,7 +44,7 @@ def last_run(paper: str, experiment: str, statuses: Sequence[Status]) -> Path | 
 
 
 def newest_run() -> RunSummary:
-    """The newest run at work, else the newest of all. Raises RunError when there is none."""
+    """The newest running run, else the newest of all. Raises RunError if there is none."""
     every = [run for run in map(summarise, all_run_folders()) if run.record]
     if not every:
         raise RunError(f"there is no run yet in {get_outputs_dir()}")
@@ -51,14 +52,14 @@ def newest_run() -> RunSummary:
 
 
 def _find(text: str, paper: str | None) -> Path:
-    """The folder of the run that is meant: of one paper, or of any."""
+    """The folder of the run that text names, of one paper or of any."""
     typed = Path(text).expanduser()
     if (typed / RECORD).is_file():
         return typed.resolve()
     every = all_run_folders()
     folders = [folder for folder in every if paper in (None, folder.parent.name)]
     other, _, last = text.rstrip("/").rpartition("/")
-    # A name may hold a slash, so that the whole text is looked for as well.
+    # A name may contain a slash, so the whole text is searched for as well.
     candidates = [(folder, text) for folder in folders]
     candidates += [(folder, last) for folder in every if folder.parent.name == other]
     tests: list[Callable[[Path, str], bool]] = [

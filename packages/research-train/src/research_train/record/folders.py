@@ -30,7 +30,7 @@ def all_run_folders() -> list[Path]:
 
 
 def run_label(name: str) -> str:
-    """A name that a user gave, as part of a run's id: it can't leave the folder."""
+    """A user's name for a run in the form that its id contains: safe as a part of a folder name."""
     return re.sub(r"[^A-Za-z0-9_.]+", "-", name).strip("-.")[:60]
 
 

@@ -17,7 +17,7 @@ LOOKS = 10  # how often a lock is tried for before it counts as taken, 50 ms apa
 
 
 def run_status(folder: Path, record: RunRecord) -> Status:
-    """The status recorded; interrupted for a run said to be running whose process has died."""
+    """The recorded status; interrupted for one recorded as running whose process has died."""
     if record.status != "running":
         return record.status
     try:
@@ -33,7 +33,7 @@ def run_status(folder: Path, record: RunRecord) -> Status:
 def lock_run(folder: Path, mode: str, kind: int) -> IO[str] | None:
     """The lock file, locked and open, or None when another process holds it."""
     file = (folder / LOCK).open(mode, encoding="utf-8")
-    # Who only looks at the run holds its lock too, for a moment.
+    # A process that only checks a run's status also holds its lock for a moment.
     looks = LOOKS if kind == fcntl.LOCK_EX else 1
     for look in range(looks):
         try:
@@ -49,8 +49,10 @@ def lock_run(folder: Path, mode: str, kind: int) -> IO[str] | None:
 
 
 def _close_locks() -> None:
-    """A forked process, a DataLoader's worker say, is not at work on the run: the lock is free
-    when the process that took it dies, though its workers live on for seconds.
+    """Close the locks in a forked process, a DataLoader's worker say.
+
+    So a lock is free as soon as the process that took it dies, though its workers live on for
+    seconds.
     """
     for file in _open_locks:
         file.close()

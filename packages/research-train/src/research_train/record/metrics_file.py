@@ -10,28 +10,30 @@ from research_train.record.folders import METRICS
 from research_train.record.lock import run_status
 from research_train.record.record import OWN_NAMES, read_record
 
-POLL = 0.5  # seconds between two looks at a run that is followed
-OF_THE_MACHINE = ("speed/", "memory/")  # metrics that no comparison of runs looks at
+POLL = 0.5  # seconds between two reads of a run that is followed
+OF_THE_MACHINE = ("speed/", "memory/")  # metrics that comparisons of runs leave out
 
 Point = dict[str, float | None]  # a line of metrics.jsonl
 
 
 def read_metrics(folder: Path) -> list[Point]:
-    """The lines of metrics.jsonl; what can't be read in them is left out."""
+    """The lines of metrics.jsonl; unreadable ones are left out."""
     return list(_points((folder / METRICS).read_bytes())) if (folder / METRICS).is_file() else []
 
 
 def follow_run(folder: Path, poll: float = POLL) -> Iterator[Point]:
     """The lines of metrics.jsonl as they are written, from the first on, until the run has ended.
 
-    poll: seconds between two looks. Raises RunError when the run's record is gone.
+    poll: seconds between two reads. Raises RunError if the run's record is gone.
     """
     path, read = folder / METRICS, 0
     last = skip = -math.inf
     while True:
-        ended = run_status(folder, read_record(folder)) != "running"  # before what it wrote last
+        ended = (
+            run_status(folder, read_record(folder)) != "running"
+        )  # checked before its last lines are read
         size = path.stat().st_size if path.is_file() else 0
-        if size < read:  # cut back by a resume, which logs the same once more
+        if size < read:  # cut back by a resume, which logs these steps again
             read, skip = 0, last
         if size > read:
             with path.open("rb") as file:
@@ -64,7 +66,7 @@ def _is_step(value: object) -> bool:
 
 
 def _finite(value: object) -> float | None:
-    """A number of a line; None where there was none, as in lines that another tool wrote."""
+    """A finite number of a line; None for anything else, as another tool may have written."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:

@@ -20,15 +20,15 @@ from research_train.record.environment import Environment, GitState
 from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS, RECORD
 
 SCHEMA = 1
-_STEP = re.compile(r"step-[0-9]{8,18}")  # by number: the 100,000,000th has a digit more
-PARENT = "RESEARCH_PARENT"  # in the environment of a re-run: the id of the run that is run again
+_STEP = re.compile(r"step-[0-9]{8,18}")  # eight digits, and more from step 100,000,000 on
+PARENT = "RESEARCH_PARENT"  # in a re-run's environment: the id of the run that is repeated
 
 Status = Literal["running", "completed", "failed", "interrupted"]
 OWN_NAMES = frozenset({"step", "time"})  # of every line of metrics.jsonl
 Metrics = dict[str, float]
-RecordedMetrics = dict[str, float | None]  # JSON has no NaN: None says that there was no number
+RecordedMetrics = dict[str, float | None]  # JSON has no NaN: None is for a number that isn't finite
 
-# The fields that make a run evidence; name, note, tags and group are the reader's to change.
+# The fields that make a run evidence; name, note, tags and group may be changed afterwards.
 SEALED_FIELDS = frozenset(
     {
         "schema",
@@ -63,8 +63,8 @@ Moment = Annotated[str, AfterValidator(_moment)]
 class Attempt(BaseModel):
     """One start or resume of a run. packages: the internal ones that ran, and their versions.
 
-    changed: config keys that a resume has changed -> what they were, and what they are; None of
-    a start, and in records from before it was kept.
+    changed: config keys that a resume has changed -> [old value, new value]; None for a start, and
+    in older records.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -80,7 +80,7 @@ class Attempt(BaseModel):
 
 
 class Failure(BaseModel):
-    """What ended a failed run; the traceback is None for a mistake that the message explains."""
+    """What ended a failed run; the traceback is None for an error that the message explains."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -95,9 +95,9 @@ class RunRecord(BaseModel):
     config, config_sha256: see resolved_config.py; None in records of research-train 0.1.0.
     source: the archive in outputs/.sources. fingerprint: equal for runs of the same experiment,
     None for one resumed with other code.
-    packages: versions of the internal packages and the main external ones. releases: those of the
-    internal ones that were released versions, and the sha256 of their wheels. assets: name ->
-    revision. parent: the run this one came from. metrics: the final ones. seal: see `compute_seal`.
+    packages: versions of the internal packages and the main external ones. releases: the internal
+    packages that ran as releases -> sha256 of the wheel. assets: name -> revision. parent: the run
+    that this one repeats or starts from. metrics: the final ones. seal: see `compute_seal`.
     """
 
     # Fields that a newer version adds are kept when this one rewrites the record.
@@ -134,39 +134,39 @@ class RunRecord(BaseModel):
 
 
 def recorded_metrics(metrics: object) -> RecordedMetrics:
-    """Metrics as they are written: plain floats; None for one that is no number or not finite.
+    """Metrics as they are recorded: plain floats, None for a value that is None or not finite.
 
-    Takes whatever is one number: Python's and NumPy's, Decimal, a tensor of one element, a bool (1
-    or 0); one too large for a float counts as infinite. Raises MetricError for anything else, and
-    for a name that is empty or can't be printed.
+    Accepts any single number: Python's and NumPy's, Decimal, a tensor of one element, a bool (1 or
+    0); one too large for a float counts as infinite. Raises MetricError for anything else, and for
+    a name that is empty or can't be printed.
     """
     if not isinstance(metrics, Mapping):
-        raise MetricError(f"metrics are needed, name -> number, got a {type(metrics).__name__}")
+        raise MetricError(f"metrics must map names to numbers, got a {type(metrics).__name__}")
     numbers: RecordedMetrics = {}
     for name, value in metrics.items():
         if not isinstance(name, str) or not name or not name.isprintable():
-            raise MetricError(f"metric {name!r}: its name must be letters that can be printed")
+            raise MetricError(f"metric {name!r}: its name must be text that can be printed")
         numbers[name] = _number(name, value)
     return numbers
 
 
 def line_metrics(metrics: object) -> RecordedMetrics:
-    """`recorded_metrics` for a line of metrics.jsonl, which has names of its own.
+    """`recorded_metrics` for a line of metrics.jsonl, where the names `step` and `time` are taken.
 
-    Raises MetricError for `step` and `time` too: they would stand in their place.
+    Raises MetricError for these two as well.
     """
     numbers = recorded_metrics(metrics)
     if own := OWN_NAMES & numbers.keys():
         name = min(own)
         raise MetricError(
-            f"metric {name!r}: `step` and `time` are the record's own. Give it a group, "
-            f"test/{name} say."
+            f"metric {name!r}: the names `step` and `time` are reserved. Give it a prefix, such as "
+            f"test/{name}."
         )
     return numbers
 
 
 def finite_metrics(metrics: RecordedMetrics) -> RecordedMetrics:
-    """The metrics of a record, whoever wrote it: what isn't finite is None."""
+    """The metrics of a record, by whatever version it was written: None for what isn't finite."""
     return {k: v if v is not None and math.isfinite(v) else None for k, v in metrics.items()}
 
 
@@ -174,10 +174,10 @@ def _number(name: str, value: object) -> float | None:
     if value is None:
         return None
     try:
-        # Text would be read as a number, and of a complex one half be dropped.
+        # float() would parse text, and drop the imaginary part of a complex number.
         if isinstance(value, str | bytes | complex) or not isinstance(value, SupportsFloat):
             raise TypeError
-        number = float(getattr(value, "detach", lambda: value)())  # of torch: without its graph
+        number = float(getattr(value, "detach", lambda: value)())  # a tensor, without its graph
     except OverflowError:  # an integer of 400 digits
         return None
     except (TypeError, ValueError, RuntimeError):  # tensors of several elements; complex ones
@@ -190,7 +190,7 @@ def _number(name: str, value: object) -> float | None:
 
 
 def read_record(folder: Path) -> RunRecord:
-    """The record of a run folder. Raises RunError: none there, damaged, or of a newer schema."""
+    """The record of a run folder. Raises RunError if missing, damaged or of a newer schema."""
     path = folder / RECORD
     try:
         content = read_json_object(path)
@@ -203,7 +203,7 @@ def read_record(folder: Path) -> RunRecord:
         return RunRecord.model_validate(content)
     except UnreadableError as error:
         if error.missing:
-            raise RunError(f"{folder}: no run folder, there is no {RECORD}") from error
+            raise RunError(f"{folder}: not a run's folder, there is no {RECORD}") from error
         raise RunError(f"{path}: damaged ({error.reason})") from error
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
@@ -220,7 +220,7 @@ def checkpoint_folders(folder: Path) -> list[Path]:
 
 
 def checkpoint_digests(folder: Path) -> dict[str, str]:
-    """`step-00000200/model.safetensors` -> its sha256, as the checkpoints' manifests have it.
+    """`step-00000200/model.safetensors` -> its sha256, from the checkpoints' manifests.
 
     Raises RunError for a manifest that can't be read.
     """
@@ -249,11 +249,11 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
     when a file is missing.
     """
     fields = {k: v for k, v in record_as_json(record).items() if k in SEALED_FIELDS}
-    if not record.releases:  # as 0.1.0 seals: no released version ran
+    if not record.releases:  # no release ran: the seal is as 0.1.0 computed it
         del fields["releases"]
     if changed := {str(n): each.changed for n, each in enumerate(record.attempts) if each.changed}:
-        fields["changed"] = changed  # of a run that a resume made another
-    # As written: a field that a newer version knows by default was not sealed.
+        fields["changed"] = changed  # keys that a resume changed
+    # Only the fields that were written: defaults of newer fields were not sealed.
     fields["git"] = record.git.model_dump(mode="json", exclude_unset=True)
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode())
     manifests = [checkpoint / "manifest.json" for checkpoint in checkpoint_folders(folder)]
@@ -266,10 +266,10 @@ def compute_seal(folder: Path, record: RunRecord) -> str:
 
 
 def was_lengthened(record: RunRecord) -> bool:
-    """Whether a resume has changed its length: its schedule was first that of another run.
+    """Whether a resume has changed the run's length, so that it began with another schedule.
 
-    Of records that don't keep what a resume changed: that went on after they had completed, which
-    only a longer run can, or say so in the words typed.
+    Older records don't keep what a resume changed. For these: whether one followed a completed
+    attempt, which only a longer run can, or had `steps=` in its command.
     """
     before, *resumes = record.attempts
     for attempt in resumes:

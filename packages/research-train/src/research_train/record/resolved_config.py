@@ -1,7 +1,7 @@
 """Read the config of a recorded run, from config.yaml or its copy in run.json.
 
-config.yaml is the truth: it is what trains, what the seal covers, and what is read where the record
-has no copy (research-train 0.1.0 wrote none) or the copy isn't one, because either was changed.
+config.yaml is authoritative: a training reads it and the seal covers it. Here it is read if the
+record has no copy (research-train 0.1.0 wrote none), or if the two differ because one was changed.
 """
 
 import hashlib
@@ -35,25 +35,25 @@ def read_resolved_config(folder: Path, record: RunRecord | None) -> dict[str, ob
         try:
             text = (folder / CONFIG).read_bytes()
         except OSError:
-            text = b""  # read again below, where the reason is told
+            text = b""  # read again below, which reports the reason
         if record.config_sha256 == _digest(text, record.config):
             return dict(_flattened(record.config, ""))
     file = folder / CONFIG
     try:
         modified = file.stat().st_mtime_ns
     except OSError:
-        modified = 0  # told by what reads it
+        modified = 0  # reading it reports the reason
     return dict(_of_file(file, modified))
 
 
 @lru_cache(maxsize=10_000)
 def _of_file(file: Path, modified: int) -> dict[str, object]:
-    """A config.yaml, read once while it stays: a table of old runs asks again and again."""
+    """A config.yaml, read once until it is modified: a table of old runs asks again and again."""
     return dict(_flattened(read_yaml(file), ""))
 
 
 def _digest(text: bytes, values: Mapping[str, object]) -> str:
-    """sha256 of both, so that neither is changed without the other. Raises ValueError: Infinity."""
+    """sha256 of both, which shows a change in either. Raises ValueError for an infinite value."""
     copy = json.dumps(values, sort_keys=True, allow_nan=False)
     return hashlib.sha256(text + copy.encode()).hexdigest()
 

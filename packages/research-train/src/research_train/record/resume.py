@@ -60,23 +60,24 @@ def resume_run(
     command: Sequence[str] = (),
     any_code: bool = False,
 ) -> None:
-    """Make an ended run ready to go on in its folder, with config in place of its own.
+    """Make an ended run ready to continue in its folder, with config in place of its own.
 
-    Raises RunError: another process is at work on it, or its code, data or packages have changed
-    since (any_code allows that; the record then has no fingerprint and holds the present code).
+    Raises RunError if another process is at work on it, or if its code, data or packages have
+    changed since (any_code allows that; the record then has no fingerprint and holds the present
+    code).
     """
     if run.record.status == "completed" and run.record.seal != compute_seal(run.folder, run.record):
         raise RunError(
-            f"{run.folder}: its seal is gone or doesn't fit: record, config.yaml, metrics.jsonl or "
-            "weights were changed after it ended, so a new seal would be false. Start a new run."
+            f"{run.folder}: its seal is missing or doesn't fit: record, config.yaml, metrics.jsonl "
+            "or weights were changed after it ended, so a new seal would be false. Start a new run."
         )
     changed = _trains_otherwise(run, experiment)
     if changed and not any_code:
         raise RunError(
-            f"{run.record.id} can't go on, because what it runs has changed since:\n  "
+            f"{run.record.id} can't be resumed, because its code or data has changed since:\n  "
             + "\n  ".join(what_changed(run, experiment))
-            + "\nPut that back, or start a new run, or add --any-code to continue anyway: the run "
-            "is then evidence for no version of the code."
+            + "\nUndo these changes, or start a new run, or add --any-code to continue anyway: the "
+            "run is then no evidence for any version of the code."
         )
     run.hold()
     try:
@@ -87,12 +88,12 @@ def resume_run(
 
 
 def has_changed(run: Run, experiment: Experiment) -> bool:
-    """Whether anything of the experiment isn't as it was: what trains, or other code beside it."""
+    """Whether anything of the experiment has changed: what training uses, or other code."""
     return _trains_otherwise(run, experiment) or bool(_changed_files(run, experiment))
 
 
 def _trains_otherwise(run: Run, experiment: Experiment) -> bool:
-    """Whether the experiment is no longer the one that the run was of: code, packages or data."""
+    """Whether what training uses has changed since the run: code, packages or data."""
     return fingerprint(experiment, run.config, run.record.assets) != run.record.fingerprint
 
 
@@ -112,8 +113,8 @@ def what_changed(run: Run, experiment: Experiment) -> list[str]:
         if versions.get(name) != then
     ]
     return [*files[:10], *moved] or [
-        "its config.yaml, a package that those it names depend on, or how fingerprints are made: "
-        "it was recorded by another research-train"
+        "its config.yaml, an indirect dependency, or how fingerprints are computed: it was "
+        "recorded by another research-train"
     ]
 
 
@@ -123,7 +124,7 @@ def _reopen(
     """Turn the record, held by this process, back into one of a running run."""
     record = run.record
     if read_record(run.folder) != record:
-        raise RunError(f"{record.id} was changed by another process just now. Look at it again.")
+        raise RunError(f"{record.id} was changed by another process just now. Try again.")
     record.fingerprint = None if changed else fingerprint(experiment, config, record.assets)
     for name, value in present_code(experiment.member).items():
         setattr(record, name, value)
@@ -137,15 +138,18 @@ def _reopen(
         f"{name} {then} -> {getattr(now, name, None)}"
         for name, then in before
         if then != getattr(now, name, None)
-        and not (name == "hash_seed" and then is None)  # not recorded yet
+        and not (name == "hash_seed" and then is None)  # older records lack it
     ]:
         print(
-            f"warning: not the same machine ({', '.join(differences)}): last bits may differ",
+            f"warning: this machine differs from before ({', '.join(differences)}), so the last "
+            "bits of numbers may differ",
             file=sys.stderr,
         )
     runs = record.attempts[-1].packages
     if moved := [f"{k} {ran[k]} -> {runs[k]}" for k in runs if k in ran and ran[k] != runs[k]]:
-        print(f"warning: it goes on under other versions: {', '.join(moved)}", file=sys.stderr)
+        print(
+            f"warning: the run continues under other versions: {', '.join(moved)}", file=sys.stderr
+        )
     run.config = config
     run.resume_from = run.last_checkpoint()
     _set_aside(run)
@@ -156,7 +160,7 @@ def _reopen(
 
 
 def _changed_keys(then: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
-    """The keys that aren't as they were -> both values."""
+    """The config keys that have changed -> [old value, new value]."""
     before, after = then.model_dump(mode="json"), now.model_dump(mode="json")
     return {
         key: [before.get(key), value] for key, value in after.items() if before.get(key) != value
@@ -164,7 +168,7 @@ def _changed_keys(then: TrainConfig, now: TrainConfig) -> dict[str, list[Any]]:
 
 
 def _set_aside(run: Run) -> None:
-    """Make room where training will write again: damaged checkpoints are renamed, never removed."""
+    """Rename damaged checkpoints, which are never removed, and remove half-written ones."""
     sound = run.resume_from
     for folder in run.checkpoints():
         if sound is None or folder > sound:
@@ -174,8 +178,7 @@ def _set_aside(run: Run) -> None:
 
 
 def _cut_metrics(path: Path, checkpoint: Path | None) -> int:
-    """Drop the lines from after a checkpoint, and a last line that was cut off; returns how many
-    stay."""
+    """Drop the lines after a checkpoint and an incomplete last one; returns how many are left."""
     step = int(checkpoint.name.removeprefix("step-")) if checkpoint else -1
     kept = []
     try:

@@ -64,10 +64,11 @@ Model = TypeVar("Model", bound=nn.Module)
 class Run:
     """A run in its folder: what a paper's code asks for its config, data, device and weights.
 
-    resume_from: the checkpoint to go on from. stop: whether a signal has asked to stop.
-    quiet: show no progress. world: which of several processes this is; those but the first write
-    nothing. phases: the fits that have ended; training: one is at work. replaying: the paper's code
-    has not yet come to where it was resumed, so what it logs is in metrics.jsonl already.
+    resume_from: the checkpoint to continue from. stop: whether a signal has asked to stop.
+    quiet: show no progress. world: which of several processes this is; only the first writes
+    anything. phases: the fits that have ended. training: whether a fit is running. replaying: the
+    paper's code has not yet reached the point of the resume, so what it logs is in metrics.jsonl
+    already.
     """
 
     def __init__(self, folder: Path, record: RunRecord, config: TrainConfig, quiet: bool = False):
@@ -88,7 +89,7 @@ class Run:
 
     @property
     def device(self) -> torch.device:
-        """The device that the config's `device` means here. Raises ConfigError: there is none."""
+        """The device that the config's `device` means here. Raises ConfigError if there is none."""
         device = find_device(self.config.device)
         if self.world.size > 1 and device == torch.device("cuda"):
             return torch.device("cuda", self.world.local_rank)
@@ -104,10 +105,10 @@ class Run:
         return asset_folder(name, self.record.assets[name])
 
     def log(self, step: int, metrics: Mapping[str, float | None]) -> None:
-        """Add a line to metrics.jsonl; it is with the system when this returns.
+        """Add a line to metrics.jsonl; the operating system has it when this returns.
 
-        `speed/*` and `memory/*` are taken for numbers of the machine, which no comparison of runs
-        looks at. Raises MetricError for what is no number, or a name that is the record's own.
+        `speed/*` and `memory/*` count as numbers of the machine, which comparisons of runs leave
+        out. Raises MetricError for a value that isn't a number, or a reserved name.
         """
         if self.world.rank > 0 or self.replaying:
             return
@@ -131,20 +132,20 @@ class Run:
         return checkpoint_folders(self.folder)
 
     def last_checkpoint(self) -> Path | None:
-        """The newest sound checkpoint; damaged ones are passed over with a warning."""
+        """The newest undamaged checkpoint; damaged ones are skipped with a warning."""
         for folder in reversed(self.checkpoints()):
             try:
                 verify_checkpoint(folder)
             except CheckpointError as error:
-                say(f"warning: {error}; trying the one before")
+                say(f"warning: {error}; trying the checkpoint before it")
             else:
                 return folder
         return None
 
     def init_weights(self) -> Path | None:
-        """The checkpoint that `init_from` says to start from; None where it says nothing.
+        """The checkpoint that `init_from` says to start from; None if it is empty.
 
-        Raises RunError when that run, or a sound checkpoint of it, isn't there.
+        Raises RunError if that run doesn't exist or has no checkpoint.
         """
         if not self.config.init_from:
             return None
@@ -157,8 +158,8 @@ class Run:
     def load_weights(self, model: Model) -> Model:
         """Fill model from the last checkpoint and put it on the run's device, in evaluation mode.
 
-        Raises RunError when there is none, CheckpointError when it is damaged or of another model:
-        an earlier one never stands in for it.
+        Raises RunError if there is none, CheckpointError if it is damaged or of another model: an
+        earlier one is never used instead.
         """
         checkpoints = self.checkpoints()
         if not checkpoints:
@@ -171,7 +172,7 @@ class Run:
         """Train in this block: seeds are set, trackers follow, and its outcome is recorded.
 
         The block sets `record.metrics`. Whatever it raises is recorded and raised again. Raises
-        RunError when the run was trained already.
+        RunError if the run has already been trained.
         """
         if self.world.rank > 0:
             with pinned_assets(self.record.assets):
@@ -211,7 +212,7 @@ class Run:
 
     def _end(self, status: Status, failure: Failure | None) -> None:
         if self._metrics is not None:
-            with suppress(OSError):  # a full disk again: it was said where the line was written
+            with suppress(OSError):  # a full disk again, reported when the line was written
                 self._metrics.close()
             self._metrics = None
         record = self.record
@@ -231,7 +232,10 @@ class Run:
             self.release()
 
     def hold(self) -> None:
-        """Lock the run for this process: a lock that is free means that nobody is at work."""
+        """Lock the run for this process: a free lock means that no process is at work on it.
+
+        Raises RunError if another process is.
+        """
         self._lock = lock_run(self.folder, "a+", fcntl.LOCK_EX)
         if self._lock is None:
             holder = (self.folder / LOCK).read_text(encoding="utf-8").strip()
@@ -241,7 +245,7 @@ class Run:
         self._lock.flush()
 
     def release(self) -> None:
-        """Unlock the run: nobody is at work on it."""
+        """Unlock the run: this process is no longer at work on it."""
         if self._lock is not None:
             self._lock.close()
             self._lock = None
@@ -253,5 +257,5 @@ def _count(step: object) -> int:
     except TypeError:
         count = -1
     if count < 0:
-        raise MetricError(f"step {step!r}: updates done are a whole number, 0 or more")
+        raise MetricError(f"step {step!r}: must be a whole number, 0 or more")
     return count

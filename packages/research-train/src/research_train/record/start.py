@@ -86,7 +86,7 @@ def start_run(
     )
     if config.init_from:
         record.parent = read_record(find_run(member.name, config.init_from)).id
-    # A re-run's parent is the run that is run again; init_from stands in the config beside it.
+    # A re-run's parent is the run that it repeats; init_from is in the config anyway.
     record.parent = os.environ.get(PARENT) or record.parent
     while True:
         record.id = _run_id(experiment, config, name)
@@ -98,7 +98,7 @@ def start_run(
                 write_json(partial / RECORD, record_as_json(record))
                 (partial / METRICS).touch()
                 run.folder = partial
-                run.hold()  # before anyone can see the folder, so that it never looks dead
+                run.hold()  # before the folder is visible: unlocked it counts as dead
         except FileExistsError:  # another run was started in the same millisecond
             run.release()
             continue
@@ -152,7 +152,7 @@ def new_attempt(command: Sequence[str], member: Member) -> Attempt:
 
 
 def _versions_that_run(member: Member) -> dict[str, str]:
-    """As the first line that `train` prints: `0.1.0 (release)`, `0.2.0.dev0`."""
+    """Versions as in the first line that `train` prints: `0.1.0 (release)`, `0.2.0.dev0`."""
     released = running_releases(member)
     return {
         name: f"{version} (release)" if name in released else version
@@ -161,7 +161,7 @@ def _versions_that_run(member: Member) -> dict[str, str]:
 
 
 def _run_id(experiment: Experiment, config: TrainConfig, name: str | None) -> str:
-    """Sorts by time, and says what it is: `20261124-081530.417-double-descent-seed3`."""
+    """An id that sorts by time and names the run: `20261124-081530.417-double-descent-seed3`."""
     moment = datetime.now(UTC)
     words = [f"{moment:%Y%m%d-%H%M%S}.{moment.microsecond // 1000:03d}"]
     if experiment.name != experiment.member.name:

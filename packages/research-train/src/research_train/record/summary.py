@@ -23,7 +23,7 @@ from research_train.record.resolved_config import read_resolved_config
 
 Shown = Literal[Status, "unreadable"]
 
-# A run is sealed in the moment in which it completes: one that isn't was edited, or made by hand.
+# A run is sealed when it completes: a completed one without a seal was edited, or made by hand.
 NO_SEAL = "completed, but its record has no seal"
 
 
@@ -31,9 +31,9 @@ NO_SEAL = "completed, but its record has no seal"
 class RunSummary:
     """A run as it stands on the disk.
 
-    status: the real one: a run whose process died without a word is interrupted.
-    record: None for an unreadable one, whose `problem` says why. remarks: what is odd about the
-    folder, that it is a copy say.
+    status: as it is now: interrupted for a run that its record calls running, but whose process
+    has died. record: None if it can't be read; `problem` says why. remarks: what is unusual about
+    the folder, for example that it is a copy.
     """
 
     folder: Path
@@ -54,14 +54,14 @@ class RunSummary:
 
     @property
     def doubt(self) -> str | None:
-        """Why a completed run is no evidence, where its record alone says so."""
+        """Why a completed run is no evidence, if its record alone shows it."""
         if self.record and self.status == "completed" and self.record.seal is None:
             return f"{NO_SEAL}: no evidence"
         return None
 
     @property
     def metrics(self) -> RecordedMetrics:
-        """The final metrics; None says that there was no number."""
+        """The final metrics; None for one that isn't finite."""
         return finite_metrics(self.record.metrics) if self.record else {}
 
     @property
@@ -74,7 +74,7 @@ class RunSummary:
 
     @property
     def seconds(self) -> float | None:
-        """How long its attempts took together, those apart that died without saying when."""
+        """How long its attempts took together, without those whose end was not recorded."""
         if self.record is None:
             return None
         spans = [
@@ -97,7 +97,7 @@ class RunSummary:
 
     @property
     def values(self) -> dict[str, object]:
-        """What `where` and `sort` look at: config keys, and final metrics before them."""
+        """What `where` and `sort` use: config keys and final metrics; a metric hides a key."""
         return {**self.config, **self.metrics}
 
 
@@ -110,7 +110,7 @@ def summarise(folder: Path) -> RunSummary:
         return RunSummary(folder, None, "unreadable", reason)
     try:
         status = run_status(folder, record)
-    except OSError:  # a lock that isn't ours to look at
+    except OSError:  # no permission to open its lock
         status = record.status
     remarks = []
     if record.id != folder.name:

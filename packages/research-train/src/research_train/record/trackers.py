@@ -1,7 +1,7 @@
 """Copy the lines of metrics.jsonl to TensorBoard and W&B.
 
 Each tracker runs in a process of its own that follows the file: the training loop never waits for
-it, and after a kill it still holds every line. On a resume it is written anew from the file.
+it, and no line is lost if the training is killed. A resume writes it again from the file.
 
     python -m research_train.record.trackers RUN_FOLDER tensorboard    (ends when its stdin does)
 """
@@ -9,7 +9,7 @@ it, and after a kill it still holds every line. On a resume it is written anew f
 import os
 
 if __name__ == "__main__":
-    os.nice(10)  # the training's threads come first where both share the cores, imports included
+    os.nice(10)  # the training goes first where both share the cores, also during these imports
 
 import json
 import select
@@ -25,10 +25,10 @@ from research_data.shown import printable
 
 from research_train.record.folders import CONFIG, METRICS
 
-if TYPE_CHECKING:  # at its start the process costs the training time: it imports what it needs
+if TYPE_CHECKING:  # every import at this process's start would slow the training down
     from research_train.experiment.config import TrainConfig
 
-POLL = 0.5  # seconds between two looks at the file
+POLL = 0.5  # seconds between two reads of the file
 PATIENCE = 10.0  # seconds that a finished run waits for its trackers, which go on without it
 
 
@@ -52,7 +52,7 @@ class TensorBoardTracker:
         from tensorboard.compat.proto.types_pb2 import DT_STRING
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-        # The protocol itself: torch's SummaryWriter would import torch here once more.
+        # The protocol is used directly, because torch's SummaryWriter would import torch here too.
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
         self._writer = EventFileWriter(str(folder / "tensorboard"))
         self._event, self._summary = Event, Summary
@@ -64,7 +64,7 @@ class TensorBoardTracker:
             self._writer.add_event(Event(summary=Summary(value=[value])))
 
     def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
-        """Add one event with a scalar a metric."""
+        """Add one event with one scalar per metric."""
         values = [
             self._summary.Value(tag=printable(name), simple_value=value)
             for name, value in metrics.items()
@@ -78,7 +78,7 @@ class TensorBoardTracker:
 
 
 class WandbTracker:
-    """A W&B run in the run's folder `wandb`; an offline one is made anew, an online one goes on."""
+    """A W&B run in the run's folder `wandb`; offline it is made anew, online it continues."""
 
     def __init__(self, folder: Path):
         import wandb
@@ -98,7 +98,7 @@ class WandbTracker:
             tags=record.tags,
             dir=folder,
             config=config,
-            notes=str(folder),  # where the record lies, of which this is a view
+            notes=str(folder),  # where the run's record is
             mode="offline" if mode == "offline" else "online",
             resume=None if mode == "offline" else "allow",
             settings=wandb.Settings(console="off", silent=True, disable_git=True),
@@ -151,14 +151,14 @@ def follow(folder: Path, name: str, parent: IO[str]) -> None:
 def _start_follower(folder: Path, name: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-P", "-m", "research_train.record.trackers", str(folder), name],
-        stdin=subprocess.PIPE,  # closed by the system should this process be killed
+        stdin=subprocess.PIPE,  # closed by the system if this process is killed
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
     )
 
 
 def _whole_lines(file: IO[str]) -> Iterator[str]:
-    """The lines that are complete by now; a half-written one is left for the next look."""
+    """The lines that are complete by now; a half-written one is left for the next read."""
     while True:
         start = file.tell()
         line = file.readline()
@@ -182,6 +182,6 @@ def _parse(line: str) -> tuple[int, float, dict[str, float]]:
 if __name__ == "__main__":
     try:
         follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
-    except Exception as error:  # whatever a service's client raises: one line, and no more tracking
+    except Exception as error:  # whatever a service's client raises is shown in one line
         sys.exit(f"{sys.argv[2]}: {type(error).__name__}: {error}")
-    os._exit(0)  # everything is written, and the training waits for nothing else
+    os._exit(0)  # everything is written; the training would wait for the interpreter's shutdown

@@ -26,7 +26,7 @@ STALE = "stale"
 
 
 class RecordedEnds(BaseModel):
-    """A number that is only known to lie between two ends, None for none."""
+    """A number that is only known to lie between two ends; None for an unknown end."""
 
     at_least: FiniteFloat | None = None
     at_most: FiniteFloat | None = None
@@ -42,10 +42,10 @@ RecordedNumber = FiniteFloat | RecordedEnds
 
 
 class RecordedClaim(BaseModel):
-    """A claim in results.json, old ones without what is None or empty by default.
+    """A claim in results.json; old files lack the fields that have a default.
 
-    values: of each seed; steps: of an ordering, every step's; interval: both ends, None for one
-    that is infinite; n: how many seeds.
+    values: one per seed. steps: for an ordering, the values of every step. interval: its two ends,
+    None for an infinite one. n: how many seeds.
     """
 
     name: str
@@ -69,7 +69,7 @@ class RecordedClaim(BaseModel):
 
 
 class RecordedResults(BaseModel):
-    """The content of results.json; fields that another version adds are passed over."""
+    """The content of results.json; fields that another version adds are ignored."""
 
     source: str
     date: str
@@ -89,9 +89,9 @@ class RecordedResults(BaseModel):
 class Standing:
     """A claim as it stands today.
 
-    claim: None where claims.yaml no longer makes it. recorded: None without evidence. finding: what
-    the recorded values give by what claims.yaml says now; None where they can't be judged by it.
-    doubts: how results.json differs from that, each the rest of a sentence.
+    claim: None if claims.yaml no longer makes it. recorded: None without evidence. finding: the
+    recorded values as judged by the present claims.yaml; None if they can't be. doubts: how
+    results.json differs from that, each as a sentence whose subject is the claim.
     """
 
     name: str
@@ -117,12 +117,12 @@ def read_results(member: Member) -> RecordedResults | None:
         return None
     except ValidationError as error:
         first = error.errors()[0]
-        reason = f"{'.'.join(map(str, first['loc'])) or 'its whole'}: {first['msg']}"
+        reason = f"{'.'.join(map(str, first['loc'])) or 'the whole file'}: {first['msg']}"
     except OSError as error:
         reason = str(error.strerror)
     raise ResearchError(
-        f"{file}: can't be read ({reason}). `git checkout` brings it back, and `reproduce` makes "
-        "it anew."
+        f"{file}: can't be read ({reason}). `git checkout` brings it back, and `reproduce` writes "
+        "it again."
     )
 
 
@@ -165,10 +165,10 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
 
 
 def _differing(recorded: RecordedClaim, finding: Finding) -> Iterator[tuple[str, str]]:
-    """What is recorded otherwise than the values give: both as text."""
+    """Each recorded result that differs from what the recorded values give: both as text."""
     scale = max(map(abs, finding.known_values), default=0.0)
 
-    def same(one: float | None, other: float | None) -> bool:  # another SciPy may round otherwise
+    def same(one: float | None, other: float | None) -> bool:  # another SciPy may round differently
         if one is None or other is None or math.isinf(one) or math.isinf(other):
             return one == other
         return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9 * scale)

@@ -22,9 +22,9 @@ from research_train.results.rows import COLUMNS, claim_row, claims_rows
 def write_report(reproduction: Reproduction) -> list[Path]:
     """Write all of it; returns the files. Raises ClaimsError for a README without markers.
 
-    What is not the paper's whole account (some claims, fewer seeds, runs that failed) is written as
-    `chosen.*` and leaves the paper's folder alone. A smoke test (`--quick`) is no evidence: nothing
-    is written.
+    An incomplete reproduction (only some claims, fewer seeds, failed runs) is written as
+    `chosen.*`, and the paper's folder is left alone. A smoke test (`--quick`) is no evidence:
+    nothing is written.
     """
     if reproduction.quick or not reproduction.findings:
         return []
@@ -46,7 +46,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         raise StorageError(folder, error) from error
     if reproduction.incomplete is None:
         results = results_of(reproduction)
-        # Read only now: somebody may have written in it while all this was made.
+        # Read just before it is written, because somebody may have edited it meanwhile.
         readme = read_readme(member)
         content = readme.before + readme_block(findings, results) + readme.after
         write_json(member.folder / RESULTS, results)

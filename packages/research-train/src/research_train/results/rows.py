@@ -13,7 +13,7 @@ COLUMNS = ["claim", "published", "reproduced", "seeds", "verdict"]
 
 
 def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
-    """One row a claim, of COLUMNS."""
+    """One row per claim, with COLUMNS."""
     return [
         [
             finding.claim.name,
@@ -28,7 +28,7 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
 
 
 def verdict_notes(finding: Finding) -> list[str]:
-    """What is said beside a verdict."""
+    """The notes that are shown beside a verdict."""
     claim, words = finding.claim, []
     if finding.verdict == "known gap" and claim.known_gap:
         words.append(f"the authors' own code gives {claim.known_gap.value:g}")

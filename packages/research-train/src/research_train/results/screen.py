@@ -23,7 +23,7 @@ def live_table() -> Iterator[Callable[["Work"], None]]:
 
 
 def progress_table(work: "Work") -> "Group":
-    """A row a setting, those under way first, and what is left of all."""
+    """One row per setting, those under way first, and a summary of what is left."""
     from rich.console import Group
     from rich.text import Text
 

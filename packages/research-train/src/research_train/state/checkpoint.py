@@ -2,8 +2,8 @@
 
 step-00001000/model.safetensors      parameters and buffers under the model's own names
               optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`
-              ema.safetensors        averaged parameters, where a training keeps them
-              moving.safetensors     tensors that moved and no state_dict has, where there are any
+              ema.safetensors        averaged parameters, if the training keeps them
+              moving.safetensors     tensors that changed and are in no state_dict, if any
               state.json             everything else: see TrainState
               manifest.json          size and sha256 of each file above
 """
@@ -39,7 +39,7 @@ from research_train.state.train_state import STATE, TrainState, read_train_state
 MANIFEST = "manifest.json"
 SHOWN_DIFFERENCES = 10
 
-# What reading a file raises that is damaged or forged.
+# What reading a damaged or forged file raises.
 UNREADABLE = (
     SafetensorError,
     UnreadableError,
@@ -79,7 +79,7 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     with new_folder(folder) as partial:
         for name, tensors in snapshot.tensors.items():
             save_file(tensors, partial / name)
-        # In one line: indented, every word of a generator's state would stand on its own.
+        # In one line: indented, every number of a generator's state would have its own.
         write_bytes(partial / STATE, content)
         files = {}
         for name in (*snapshot.tensors, STATE):
@@ -98,10 +98,10 @@ def load_checkpoint(
 ) -> TrainState:
     """Fill model, and optimizer and ema if given, from a checkpoint's folder; returns the rest.
 
-    What the model keeps besides tensors (`get_extra_state`, attributes that moved) is given back
-    too; which parts train stays as it is. The generators are not touched: `state.random.restore()`
-    does that. Raises CheckpointError when the folder is no checkpoint, is damaged, or its names,
-    shapes and types aren't the model's; the model is then as it was.
+    The model's other state (`get_extra_state`, changed attributes) is restored too, but not which
+    parameters require gradients. Random generators are not: call `state.random.restore()`. Raises
+    CheckpointError if the folder is not a checkpoint, is damaged, or its names, shapes and types
+    aren't the model's; the model is then unchanged.
     """
     folder = Path(folder)
     has_moving = MOVING in verify_checkpoint(folder)
@@ -139,24 +139,26 @@ def verify_checkpoint(folder: Path) -> list[str]:
     """
     if folder.is_file():
         raise CheckpointError(
-            f"{folder}: is a file, a checkpoint is a folder with {MODEL}. Pickled weights (.pt, "
-            ".ckpt) are never read: convert them with safetensors.torch.save_file where you trust "
-            "them."
+            f"{folder}: is a file, but a checkpoint is a folder with {MODEL}. Pickled weights "
+            "(.pt, .ckpt) are never read: convert them with safetensors.torch.save_file if you "
+            "trust them."
         )
     try:
         manifest = read_json_object(folder / MANIFEST)
         version, files = manifest["format"], dict(manifest["files"])
     except UNREADABLE as error:
         raise CheckpointError(
-            f"{folder}: no readable {MANIFEST}, so not a whole checkpoint"
+            f"{folder}: has no readable {MANIFEST}, so it is not a complete checkpoint"
         ) from error
     if version != FORMAT:
-        raise CheckpointError(f"{folder}: format {version}, this version reads {FORMAT}")
+        raise CheckpointError(
+            f"{folder}: has format {version}, but this version reads format {FORMAT}"
+        )
     if set(files) - {EMA, MOVING} != {MODEL, OPTIMIZER, STATE}:
-        raise CheckpointError(f"{folder}: {MANIFEST} names {sorted(files)}")
+        raise CheckpointError(f"{folder}: {MANIFEST} lists the wrong files: {sorted(files)}")
     for name, entry in files.items():
         try:
-            if (folder / name).is_symlink():  # a checkpoint is what lies in its folder
+            if (folder / name).is_symlink():  # its files must lie in its own folder
                 raise CheckpointError(f"{folder}: {name} is a link to somewhere else")
             sound = sha256_file(folder / name) == entry["sha256"]
         except (OSError, KeyError, TypeError) as error:
@@ -176,7 +178,7 @@ def _part(tensors: dict[str, Tensor]) -> None:
 
 
 def _kept(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Copies, in memory as torch lays it out: a sum's last bits depend on where numbers lie."""
+    """Copies in memory that torch aligned: a sum's last bits depend on the alignment."""
     return {name: tensor.clone() for name, tensor in tensors.items()}
 
 

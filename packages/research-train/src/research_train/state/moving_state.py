@@ -1,8 +1,8 @@
 """Find state that changes in training outside parameters, saved buffers and the optimizer.
 
-Modules keep attributes, buffers that `state_dict` leaves out, modes, state of their own making; a
-loss or a step of a paper's own keeps a centre, a teacher, a counter in its closure. What of it is
-data is in the checkpoint where it moved, and a resume puts it back. What can be seen and can't be
+Modules keep attributes, buffers that `state_dict` leaves out, modes and extra state; a paper's own
+loss or step may keep a centre, a teacher or a counter in its closure. Such data is stored in the
+checkpoint if it has changed ("moved"), and a resume restores it. State that is found but can't be
 stored is refused before the first step.
 """
 
@@ -31,17 +31,17 @@ from research_train.state.owners import (
 )
 from research_train.state.stored_values import NotStorableError, pack, why_not_storable
 
-EVALUATION = "evaluate"  # the holder that only looks
-HASHED = 2**20  # bytes: of a larger tensor it is asked whether torch has counted a write to it,
-SAMPLED = 4096  # and so many of its values are looked at: nothing counts writes through `.data`
+EVALUATION = "evaluate"  # the holder that changes no weight
+HASHED = 2**20  # bytes: a larger tensor is not hashed. Its count of writes by torch is compared,
+SAMPLED = 4096  # and so many of its values, because writes through `.data` are not counted.
 
 
 class MovingState:
-    """What holds state in a training, and how it stood at the start.
+    """Everything that holds state in a training, and its values at the start.
 
-    averaged: the averaged model. others: functions of the paper's own and whatever else may keep
-    state, by name. Raises RunError where something moves, as far as can be seen, that a checkpoint
-    can't hold: a scheduler of torch's, parameters that the model lacks, an iterator.
+    averaged: the averaged model. others: the paper's own functions and whatever else may keep
+    state, by name. Raises RunError for state that is found to change and can't be stored: one of
+    torch's schedulers, parameters that aren't the model's, an iterator.
     """
 
     def __init__(
@@ -59,17 +59,17 @@ class MovingState:
         self._shapes = _shapes(model)
 
     def moved(self) -> dict[str, Any]:
-        """`holder:path:attribute` -> the value, of all that isn't as it was at the start.
+        """`holder:path:attribute` -> value, for everything that has changed since the start.
 
-        Raises RunError for what moved and can't be stored, or where a resume could not build the
-        model that there is now.
+        Raises RunError for changed state that can't be stored, and if the model has become one that
+        a resume could not build.
         """
         if (now := _shapes(self._model)) != self._shapes:
             names = sorted({name for name, _ in now.items() ^ self._shapes.items()})
             raise RunError(
                 "the model's tensors aren't those that it had at the start: "
-                f"{', '.join(names[:5])} came, went or changed in shape. A resume could not build "
-                "such a model: make it whole before `fit`."
+                f"{', '.join(names[:5])} were added, removed or changed in shape. A resume could "
+                "not build such a model: complete it before `fit`."
             )
         self.refuse_unstorable()
         moved = {}
@@ -79,11 +79,11 @@ class MovingState:
                 continue
             place = name.rpartition(":")[0]
             if place not in self._owners:
-                if name.startswith(EVALUATION):  # what it has made for itself, it can make again
+                if name.startswith(EVALUATION):  # an evaluation makes its own objects again
                     continue
                 raise RunError(
-                    f"{place.strip(':')} was made in this training, so a resume would have no "
-                    f"place for what it keeps ({name.rpartition(':')[2]}). Make it before `fit`."
+                    f"{place.strip(':')} was created in this training, so a resume could not "
+                    f"restore its state ({name.rpartition(':')[2]}). Create it before `fit`."
                 )
             if isinstance(value, Tensor) and (reason := why_not_storable(value)):
                 raise RunError(f"{name} changed in this training, and it {reason}")
@@ -91,11 +91,11 @@ class MovingState:
         return moved
 
     def put_back(self, moved: Mapping[str, Any]) -> None:
-        """Give everything the value that a checkpoint has of it. Raises CheckpointError."""
+        """Set everything to its value in a checkpoint. Raises CheckpointError."""
         _put_back(self._holders, moved)
 
     def refuse_unstorable(self) -> None:
-        """Raise RunError for what is there now and no checkpoint can hold."""
+        """Raise RunError for state that is there now and that no checkpoint can hold."""
         names = parameter_names(self._model)
         for which, optimizer in self._optimizers.items():
             called = f"the optimizer {which!r}" if which else "the optimizer"
@@ -112,7 +112,7 @@ class MovingState:
             if scheduled or hasattr(optimizer.step, "_wrapped_by_lr_sched"):
                 raise RunError(_on_schedulers(called))
         for name, value in self._values():
-            if not name.startswith(EVALUATION):  # what it takes from where changes no weight
+            if not name.startswith(EVALUATION):  # it changes no weight, so may keep anything
                 _refuse(name, value, self._optimizers.values())
 
     def _refuse_strange_tensors(self) -> None:
@@ -121,7 +121,7 @@ class MovingState:
             if id(value) not in registered and not name.endswith(EXTRA):
                 raise RunError(
                     f"the model's state_dict() has {name!r}, which is neither a parameter nor a "
-                    "buffer, so that filling it would change nothing. Register it as a buffer."
+                    "buffer, so that loading it would change nothing. Register it as a buffer."
                 )
 
     def _values(self) -> Iterator[tuple[str, Any]]:
@@ -131,7 +131,7 @@ class MovingState:
 
 
 def extra_state(model: nn.Module) -> dict[str, Any]:
-    """What modules say of themselves (`get_extra_state`), by the names of `MovingState.moved`."""
+    """The modules' extra state (`get_extra_state`), named as in `MovingState.moved`."""
     return {
         f"{MODEL}:{path}:{EXTRA}": module.get_extra_state()
         for path, module in model.named_modules()
@@ -140,9 +140,9 @@ def extra_state(model: nn.Module) -> dict[str, Any]:
 
 
 def put_back_model(model: nn.Module, moved: Mapping[str, Any]) -> None:
-    """Give a model what a checkpoint has of it; what trains, and in which mode, stays as it is."""
+    """Restore a model's state, but not its mode or which parameters require gradients."""
     flags = (f":{TRAINING}", REQUIRES_GRAD)
-    inside = (f"{MODEL}:", f"{MODEL}.")  # its modules, and those that lists in them hide
+    inside = (f"{MODEL}:", f"{MODEL}.")  # its modules, and those in lists of them
     own = {k: v for k, v in moved.items() if k.startswith(inside) and not k.endswith(flags)}
     _put_back({MODEL: model}, own)
 
@@ -158,8 +158,8 @@ def placed(model: nn.Module, device: torch.device) -> nn.Module:
 def start_training_mode(model: nn.Module) -> list[str]:
     """Put a model that is in evaluation mode as a whole (a loaded one) into training mode.
 
-    Else every part stays in its own. Returns the outermost parts in evaluation mode that have
-    parameters to be trained: whether that is meant, only the paper knows.
+    Otherwise every part keeps its mode. Returns the outermost parts in evaluation mode that have
+    parameters to be trained, which may be intended or a mistake.
     """
     if not any(module.training for module in model.modules()):
         model.train()
@@ -189,9 +189,9 @@ def _put_back(holders: Mapping[str, object], moved: Mapping[str, Any]) -> None:
         try:
             write_state(owners[place], attribute, value, fixed)
         except (KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-            if name.startswith(EVALUATION):  # another one may be meant to look now
+            if name.startswith(EVALUATION):  # the evaluation may have been replaced
                 continue
-            raise CheckpointError(f"{name}, which the checkpoint has, has no place here") from error
+            raise CheckpointError(f"{name} of the checkpoint can't be restored here") from error
 
 
 def _refuse(name: str, value: object, optimizers: object) -> None:
@@ -200,12 +200,12 @@ def _refuse(name: str, value: object, optimizers: object) -> None:
     if isinstance(value, Optimizer) and not any(value is o for o in optimizers):  # type: ignore[attr-defined]
         raise RunError(
             f"{name} is an optimizer that the Trainer wasn't given, so no checkpoint would hold "
-            "its state. Give it all of them: optimizer={'one': ..., 'other': ...}."
+            "its state. Give it all optimizers: optimizer={'one': ..., 'other': ...}."
         )
     if isinstance(value, Iterator) and not isinstance(value, io.IOBase):
         raise RunError(
             f"{name} is an iterator ({type(value).__name__}), whose position no checkpoint can "
-            "hold. Take from the batches that `fit` is given, or by the number of the step."
+            "hold. Use the batches that `fit` is given, or index by the number of the step."
         )
     if name.endswith(f":{EXTRA}") and _mark(value) is None:
         raise RunError(
@@ -216,14 +216,14 @@ def _refuse(name: str, value: object, optimizers: object) -> None:
 
 def _on_schedulers(where: str) -> str:
     return (
-        f"{where}: a learning rate scheduler of torch's, whose position no checkpoint would hold. "
-        "Give the Trainer schedule=, a function of the step: LambdaLR's, or one of "
+        f"{where}: no checkpoint would hold the position of torch's learning rate scheduler. Give "
+        "the Trainer schedule= instead, a function of the step like LambdaLR's, or one of "
         "loop/schedules.py."
     )
 
 
 def _mark(value: object) -> object:
-    """What differs where the value does; None for what is no data, and not looked at."""
+    """Something that differs once the value has changed; None for what isn't data."""
     if value is None or type(value) in (bool, int, float, str):
         return repr(value)
     if isinstance(value, Tensor) and why_not_storable(value):
@@ -234,7 +234,7 @@ def _mark(value: object) -> object:
     except (NotStorableError, RecursionError):
         return None
     text = repr(packed)
-    counted = "{'array': " not in text  # nothing counts the writes to an array of NumPy's
+    counted = "{'array': " not in text  # writes to a NumPy array are not counted
     return text, [_digest(tensor, counted) for tensor in tensors.values()]
 
 
@@ -252,7 +252,7 @@ def _sample(tensor: Tensor) -> object:
 
 
 class _Write:
-    """A tensor, held so that its memory is no other's, and how often it had been written to."""
+    """A tensor and how often it was written to; held, so that its memory isn't used again."""
 
     def __init__(self, tensor: Tensor):
         self.object, self.tensor = tensor, tensor.detach()

@@ -16,7 +16,7 @@ from research_train.state.stored_values import (
     why_not_storable,
 )
 
-Optimizers = Optimizer | Mapping[str, Optimizer]  # several, where a training steps several
+Optimizers = Optimizer | Mapping[str, Optimizer]  # one, or several by name
 
 
 def each_optimizer(optimizer: Optimizers) -> dict[str, Optimizer]:
@@ -34,8 +34,8 @@ def optimizer_parts(
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The optimizer's tensors by `<parameter index>.<name>`, and the rest of it as JSON.
 
-    Of several, each tensor's name begins with `<optimizer's name>/`. Raises CheckpointError for
-    what can't be stored.
+    With several optimizers, each tensor's name begins with `<optimizer's name>/`. Raises
+    CheckpointError for what can't be stored.
     """
     if isinstance(optimizer, Mapping):
         parts = {name: optimizer_parts(each, model) for name, each in optimizer.items()}
@@ -49,7 +49,7 @@ def optimizer_parts(
     try:
         for index, values in content["state"].items():
             if not isinstance(index, int):
-                continue  # of no parameter: with the rest, below
+                continue  # belongs to no parameter: packed below
             for name, value in values.items():
                 place = f"{index}.{name}"
                 if isinstance(value, Tensor) and not why_not_storable(value):
@@ -90,9 +90,9 @@ def fill_optimizer(
     tensors: dict[str, Tensor],
     settings: dict[str, Any] | None,
 ) -> None:
-    """Give the optimizer a stored state, and the groups that were added since it was made.
+    """Restore an optimizer's state, and the parameter groups that were added after it was made.
 
-    where: the checkpoint, for messages. Raises CheckpointError where it doesn't fit.
+    where: the checkpoint, for messages. Raises CheckpointError if it doesn't fit.
     """
     if not isinstance(settings, dict | None):
         raise CheckpointError(f"{where}: holds {type(settings).__name__} as an optimizer's state")
@@ -140,7 +140,7 @@ def _fill(
     stored = settings["param_groups"]
     indices = [index for group in stored for index in group["params"]]
     if len(set(indices)) != len(indices) or not state.keys() <= set(indices):
-        raise ValueError("its state is of parameters that are in no group, or in two")
+        raise ValueError("its state has parameters that are in no group, or in two")
     _add_groups(optimizer, model, stored, settings.get("names"))
     groups = [
         {
@@ -151,7 +151,7 @@ def _fill(
     ]
     others, rest = unpack(settings["others"], tensors) if settings.get("others") else ({}, {})
     if type(optimizer).load_state_dict is not Optimizer.load_state_dict:
-        # Its own, which knows what torch's doesn't.
+        # The class's own method restores what torch's doesn't know.
         optimizer.load_state_dict({"state": {**state, **others}, "param_groups": groups, **rest})
         return
     plain = {
@@ -159,7 +159,7 @@ def _fill(
         for index, each in state.items()
     }
     optimizer.load_state_dict({"state": {**plain, **others}, "param_groups": groups})
-    # torch's gives every tensor its parameter's type, and makes text of the letters of a text.
+    # torch's method casts every tensor to its parameter's dtype, and takes nested values apart.
     for index, parameter in zip(indices, _parameters(optimizer), strict=True):
         for name, value in state.get(index, {}).items():
             own = optimizer.state[parameter].get(name)
@@ -175,20 +175,20 @@ def _add_groups(
     stored: list[dict[str, Any]],
     names: list[list[str | None]] | None,
 ) -> None:
-    """Make the groups those of the checkpoint, where it has what was added after the start."""
+    """Add the parameters and groups that the checkpoint has and that were added in training."""
     known = parameter_names(model)
     own = [[known.get(id(p)) for p in group["params"]] for group in optimizer.param_groups]
     if names is None or any(name is None for group in names for name in group):
-        names = [list(group) for group in own]  # by their order, as was stored once
+        names = [list(group) for group in own]  # by order, as older versions stored them
     if [len(group["params"]) for group in stored] != [len(group) for group in names]:
         raise ValueError(
-            f"{[len(group['params']) for group in stored]} parameters in its groups, not "
+            f"its groups have {[len(group['params']) for group in stored]} parameters, not "
             f"{[len(group) for group in names]}"
         )
     for number, group in enumerate(own):
         if number >= len(names) or names[number][: len(group)] != group:
             there = names[number] if number < len(names) else "no such group"
-            raise ValueError(f"group {number} is of {group} here, in the checkpoint {there}")
+            raise ValueError(f"group {number} has {group} here, but {there} in the checkpoint")
     parameters = dict(model.named_parameters())
     for number, group in enumerate(names):
         added = [

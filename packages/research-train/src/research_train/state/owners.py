@@ -14,25 +14,25 @@ from torch.optim import Optimizer
 from research_train.state.stored_values import moved_to, put_into
 
 MODEL, AVERAGED = "model", "averaged"  # the holders whose tensors have files of their own
-EXTRA = "_extra_state"  # what torch calls a module's state of its own making
+EXTRA = "_extra_state"  # torch's name for what `get_extra_state` returns
 REQUIRES_GRAD = ".requires_grad"
 TRAINING = "training"
 
-# What every module has for torch's own ends: hooks, the tables of what is registered.
+# Attributes that torch gives every module: hooks, tables of parameters, buffers and modules.
 _INTERNAL = frozenset(vars(nn.Module())) - {TRAINING}
 _OF_OPTIMIZERS = ("state", "param_groups", "defaults")
 _OURS = ("research_train.", "research_data.")  # a Trainer and its batches save themselves
 
-# A module or optimizer, a function, or another object; and whether its parameters and buffers
-# are in no file of a checkpoint.
+# An object that holds state (module, optimizer, function, ...), and whether its parameters and
+# buffers are missing from a checkpoint's model files.
 Owner = tuple[object, bool]
 
 
 def find_owners(holders: Mapping[str, object]) -> Iterator[tuple[str, Owner]]:
-    """`holder:path` -> each that holds state, once.
+    """Yield (`holder:path`, owner) for each object that holds state, once.
 
-    Looked into are modules, optimizers, closures, partial's arguments, what a method is bound to,
-    dataclasses, and the lists and dicts that hold such things.
+    Searched are modules, optimizers, closures, arguments of partials, objects that methods are
+    bound to, dataclasses, and lists and dicts that hold such things.
     """
     seen: set[int] = set()
     waiting = list(holders.items())
@@ -48,7 +48,7 @@ def find_owners(holders: Mapping[str, object]) -> Iterator[tuple[str, Owner]]:
                     owner = (module, name not in (MODEL, AVERAGED))
                     yield f"{name}:{path}", owner
                     for attribute, value in read_state(owner).items():
-                        if type(value) in (list, tuple, dict):  # where a teacher hides
+                        if type(value) in (list, tuple, dict):  # of modules, a teacher say
                             place = f"{name}.{path}.{attribute}"
                             waiting += _inside(place, value, nn.Module)
             continue
@@ -73,7 +73,7 @@ def find_owners(holders: Mapping[str, object]) -> Iterator[tuple[str, Owner]]:
 
 
 def _inside(name: str, value: object, kind: type) -> list[tuple[str, object]]:
-    """The value, if it is of the kind and may hold state, or those in its lists and dicts."""
+    """The value, or those in it if it is a list or dict, that are of `kind` and may hold state."""
     if type(value) in (list, tuple, dict):
         each = value.items() if isinstance(value, dict) else enumerate(value)  # type: ignore[arg-type]
         return [
@@ -93,7 +93,7 @@ def _holds_state(value: object) -> bool:
 
 
 def read_state(owner: Owner) -> dict[str, Any]:
-    """Attribute -> value of what an owner holds and may change."""
+    """Attribute -> value, for everything in an owner that may change."""
     holder, outside = owner
     if isinstance(holder, FunctionType):
         return {
@@ -104,7 +104,7 @@ def read_state(owner: Owner) -> dict[str, Any]:
     if isinstance(holder, functools.partial):
         return dict(_arguments(holder))
     if isinstance(holder, Optimizer):
-        own = not type(holder).__module__.startswith("torch.")  # torch's count for themselves
+        own = not type(holder).__module__.startswith("torch.")  # torch's have all in state_dict
         return {
             name: value
             for name, value in vars(holder).items()
@@ -129,16 +129,16 @@ def read_state(owner: Owner) -> dict[str, Any]:
 def write_state(
     owner: Owner, attribute: str, value: Any, fixed: frozenset[int] = frozenset()
 ) -> None:
-    """Give an attribute its value: in place where it can be, so that all who hold it see it.
+    """Set an attribute, in place if possible, so that every reference to its value sees it.
 
-    fixed: where tensors lie in memory that have their values already, and keep them. Raises
-    KeyError, TypeError, ValueError or RuntimeError where the owner has no such place.
+    fixed: memory addresses of tensors that are already restored and must not change. Raises
+    KeyError, TypeError, ValueError or RuntimeError if the owner has no such attribute.
     """
     holder, _ = owner
     if isinstance(holder, functools.partial) or attribute.endswith("="):
-        # Only what is changed in place can have changed there.
+        # Arguments and defaults can only have changed in place.
         if not put_into(read_state(owner)[attribute], value, fixed):
-            raise ValueError(f"{attribute} is of another kind")
+            raise ValueError(f"{attribute} is of another type")
     elif isinstance(holder, FunctionType) and attribute.startswith("."):
         if not put_into(vars(holder).get(attribute[1:]), value, fixed):
             setattr(holder, attribute[1:], value)
@@ -167,14 +167,14 @@ def write_state(
 
 
 def has_extra_state(module: nn.Module) -> bool:
-    """Whether a module makes state of its own for `state_dict`."""
+    """Whether a module defines `get_extra_state`."""
     return type(module).get_extra_state is not nn.Module.get_extra_state
 
 
 def _data_name(holder: object, attribute: str) -> str:
-    """The name, unless it is one of torch's or a method's, which no data may replace."""
+    """The attribute. Raises ValueError if it is torch's or a method, which no data may replace."""
     if attribute in _INTERNAL or callable(getattr(type(holder), attribute, None)):
-        raise ValueError(f"{attribute} is no name of data")
+        raise ValueError(f"{attribute} is not an attribute for data")
     return attribute
 
 
@@ -183,7 +183,7 @@ def _cells(function: FunctionType) -> dict[str, Any]:
 
 
 def _defaults(function: FunctionType) -> dict[str, Any]:
-    """What a function's arguments are where none are given: a list there may be its memory."""
+    """`name=` -> default value of a function's argument: a list there may keep state."""
     if not function.__defaults__ and not function.__kwdefaults__:
         return {}
     code = function.__code__

@@ -14,8 +14,8 @@ from research_train.state.train_state import STATE
 class Phase:
     """A `fit` that has ended.
 
-    steps: how many it was to train. end: the run's step that it ended at, earlier where patience
-    ended it. best: the run's step of its best checkpoint, by `keep_best`.
+    steps: its planned length. end: the run's step at which it ended, earlier if `patience` ended
+    it. best: the run's step of its best checkpoint, by `keep_best`.
     """
 
     steps: int
@@ -24,9 +24,9 @@ class Phase:
 
 
 def phases_before(checkpoint: Path) -> list[Phase]:
-    """The phases that had ended when a checkpoint was written. One of before there were any: none.
+    """The phases that had ended when a checkpoint was written; none in checkpoints of old versions.
 
-    Raises RunError when it can't be read.
+    Raises RunError if it can't be read.
     """
     try:
         return [Phase(*phase) for phase in _state(checkpoint).get("phases", [])]
@@ -35,24 +35,24 @@ def phases_before(checkpoint: Path) -> list[Phase]:
 
 
 def lines_before(checkpoint: Path) -> int | None:
-    """The lines metrics.jsonl had when a checkpoint was written; None where it doesn't say."""
+    """How many lines metrics.jsonl had when a checkpoint was written; None if not recorded."""
     lines = _state(checkpoint).get("lines")
     return lines if isinstance(lines, int) else None
 
 
 def refuse_another_length(number: int, passed: Phase, steps: int) -> None:
-    """Raises RunError where a phase that others followed would now be of another length."""
+    """Raise RunError if a phase that others followed would now have another length."""
     if passed.steps != steps:
         raise RunError(
-            f"phase {number} of this run (its fit number {number + 1}) was to train {passed.steps} "
-            f"steps, and now {steps}, but another phase followed it. Only the last phase of a run "
-            "can be made longer: give the others their own lengths, fit(..., steps=N), or start a "
-            "new run."
+            f"phase {number} of this run (its fit number {number + 1}) had {passed.steps} steps, "
+            f"would now have {steps}, and another phase followed it. Only the last phase of a run "
+            "can be made longer: give the others fixed lengths, fit(..., steps=N), or start a new "
+            "run."
         )
 
 
 def kept_steps(phases: Sequence[Phase]) -> set[int]:
-    """The steps whose checkpoints stay: a resume passes through every phase's end."""
+    """The steps whose checkpoints are kept: a resume loads the one at every phase's end."""
     return {phase.end for phase in phases} | {p.best for p in phases if p.best is not None}
 
 

@@ -14,8 +14,8 @@ from torch import Tensor
 def seed_everything(seed: int, deterministic: bool = False) -> None:
     """Seed Python, NumPy and torch on every device.
 
-    deterministic: let torch use only kernels that give the same bits every time; it raises a
-    RuntimeError where it has none. A CPU's kernels are so anyway, at a fixed number of threads.
+    deterministic: let torch use only kernels that give the same bits every time; it raises
+    RuntimeError where it has none. CPU kernels do so anyway, for a fixed number of threads.
     """
     random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -23,7 +23,7 @@ def seed_everything(seed: int, deterministic: bool = False) -> None:
     torch.backends.cudnn.benchmark = False
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # Asked first: the call imports torch's compiler, a second or more.
+    # Checked first, because the call imports torch's compiler: a second or more.
     if deterministic != torch.are_deterministic_algorithms_enabled():
         torch.use_deterministic_algorithms(deterministic)
 
@@ -39,7 +39,7 @@ class RandomState:
 
     @classmethod
     def capture(cls) -> "RandomState":
-        """The generators as they stand."""
+        """The current states of all generators."""
         name, keys, position, has_gauss, gauss = np.random.get_state()
         version, internal, gauss_next = random.getstate()
         return cls(
@@ -52,7 +52,7 @@ class RandomState:
         )
 
     def check(self) -> None:
-        """Raise ValueError, TypeError or RuntimeError where these are no generators' states."""
+        """Raise ValueError, TypeError or RuntimeError if these aren't valid generator states."""
         version, internal, gauss_next = self.python
         random.Random().setstate((version, tuple(internal), gauss_next))
         name, keys, position, has_gauss, gauss = self.numpy
@@ -63,7 +63,7 @@ class RandomState:
             _decode(state)
 
     def restore(self) -> None:
-        """Put every generator back; those of GPUs that aren't here are left out."""
+        """Restore every generator; those of GPUs only if there are as many GPUs here."""
         version, internal, gauss_next = self.python
         random.setstate((version, tuple(internal), gauss_next))
         name, keys, position, has_gauss, gauss = self.numpy

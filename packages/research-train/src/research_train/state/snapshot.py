@@ -32,7 +32,7 @@ def view_snapshot(
     state: TrainState,
     ema: nn.Module | None = None,
 ) -> Snapshot:
-    """What a checkpoint of these holds now; its tensors are theirs, not copies.
+    """What a checkpoint would hold now; its tensors are the model's own, not copies.
 
     Raises CheckpointError for what no checkpoint can hold.
     """
@@ -61,13 +61,13 @@ def view_snapshot(
 
 
 def refuse_unstorable(snapshot: Snapshot) -> None:
-    """A save without a disk: raises CheckpointError for what could not be written or filled."""
+    """Raise CheckpointError for what could not be written to a checkpoint or loaded from it."""
     for tensors in snapshot.tensors.values():
         for name, tensor in tensors.items():
             if reason := why_not_storable(tensor):
                 raise CheckpointError(
-                    f"{name}, a tensor of shape {_shape(tensor)}, {reason}. No checkpoint could be "
-                    "written of this training."
+                    f"{name}, a tensor of shape {_shape(tensor)}, {reason}. This training could "
+                    "write no checkpoint."
                 )
     content_as_json(snapshot)
 
@@ -77,7 +77,7 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {}
     seen: set[int] = set()
     for name, tensor in model.state_dict(keep_vars=True).items():
-        if name.endswith(EXTRA):  # of a module's own making: with what else moves
+        if name.endswith(EXTRA):  # extra state is stored with the moving state
             continue
         if isinstance(tensor, Tensor) and id(tensor) not in seen:
             seen.add(id(tensor))
@@ -113,4 +113,4 @@ def _shape(tensor: Tensor) -> object:
     try:
         return tuple(tensor.shape)
     except RuntimeError:  # a lazy layer's
-        return "yet unknown"
+        return "not known yet"

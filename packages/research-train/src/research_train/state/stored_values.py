@@ -1,6 +1,6 @@
 """Save nested Python values as JSON and tensors, and load them.
 
-A number, text, truth value or None stands as it is; anything else is an object of one key, its
+A number, text, boolean or None is stored as it is; anything else as an object with one key, its
 kind: {"tensor": <name in the file of tensors>}, {"list": [...]}, {"dict": [[key, value], ...]}.
 """
 
@@ -38,11 +38,11 @@ STORED_TYPES = frozenset(
 
 
 class NotStorableError(TypeError):
-    """A value that a checkpoint has no form for; the message says what it is."""
+    """A value that a checkpoint can't hold; the message says what it is."""
 
 
 def why_not_storable(tensor: Tensor) -> str | None:
-    """What keeps a tensor from a checkpoint, and the way out; None where nothing does."""
+    """Why a checkpoint can't hold a tensor, and what to do about it; None if it can."""
     if is_lazy(tensor):
         return "has no shape yet: run one batch through the model before the training"
     if tensor.is_meta:
@@ -55,7 +55,7 @@ def why_not_storable(tensor: Tensor) -> str | None:
         return f"is {str(tensor.dtype).removeprefix('torch.')}, which safetensors can't hold{way}"
     if tensor.is_conj() or tensor.is_neg():
         return "is a view of another with its signs changed: .clone() it"
-    if torch._debug_has_internal_overlap(tensor) == 1:  # read back, it couldn't be filled
+    if torch._debug_has_internal_overlap(tensor) == 1:  # it couldn't be filled when loaded
         return "is expanded, its elements share memory: .clone() it"
     return None
 
@@ -63,7 +63,7 @@ def why_not_storable(tensor: Tensor) -> str | None:
 def pack(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
     """The value as JSON; its tensors are added to tensors, under names that begin with name.
 
-    Raises NotStorableError for what isn't data: parameters (which have a place of their own),
+    Raises NotStorableError for what isn't data: parameters (which are stored with the model),
     modules, functions, objects of other classes.
     """
     if value is None or type(value) in (bool, int, float, str):
@@ -96,7 +96,7 @@ def pack(value: object, name: str, tensors: dict[str, Tensor]) -> Any:
 
 
 def unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
-    """The value that was packed. Raises KeyError, TypeError or ValueError where nothing was."""
+    """Undo `pack`. Raises KeyError, TypeError or ValueError for what `pack` can't have returned."""
     if packed is None or type(packed) in (bool, int, float, str):
         return packed
     [(kind, content)] = packed.items()
@@ -113,10 +113,10 @@ def unpack(packed: Any, tensors: dict[str, Tensor]) -> Any:
 
 
 def put_into(own: object, value: object, fixed: frozenset[int] = frozenset()) -> bool:
-    """Give own the value in place, so that all who hold it see it; whether that was possible.
+    """Write value into own, for every reference to own to see it; returns whether it was possible.
 
-    fixed: where tensors lie in memory that aren't to change. What shares it with one has the value
-    already, or was no more than its first content (torch.nn.utils.spectral_norm's weight).
+    fixed: memory addresses of tensors that must not change. A tensor in the same memory has its
+    value already, or shared only the first content (torch.nn.utils.spectral_norm's weight).
     """
     if isinstance(own, Tensor) and isinstance(value, Tensor):
         if own.shape != value.shape or own.dtype != value.dtype or why_not_storable(own):
@@ -154,7 +154,7 @@ def moved_to(value: Any, device: torch.device) -> Any:
 
 
 def _on_disk(value: object) -> bool:
-    """Whether it is an array whose content is a file's: it may be as large as a disk."""
+    """Whether it is an array that is mapped from a file, which may be too large to store."""
     while isinstance(value, np.ndarray):
         if isinstance(value, np.memmap):
             return True
@@ -182,7 +182,7 @@ def _python_random(parts: list[Any]) -> random.Random:
     return generator
 
 
-# kind -> its class, the values it consists of, and how it is made of them again.
+# kind -> its class, a function to the parts of a value, and one from the parts to the value.
 _KINDS: dict[str, tuple[type, Callable[[Any], Any], Callable[[list[Any]], Any]]] = {
     "list": (list, list, list),
     "tuple": (tuple, list, tuple),

@@ -11,7 +11,7 @@ from research_train.state.random_state import RandomState
 from research_train.state.stored_values import unpack
 
 STATE = "state.json"
-LARGEST = 2**63  # of a count: steps, epochs, examples
+LARGEST = 2**63  # every count (steps, epochs, examples) is below
 
 
 @dataclass
@@ -19,12 +19,12 @@ class TrainState:
     """All that a checkpoint holds besides tensors of model and optimizer.
 
     step: weight updates done. data: position in the data, None for a loader without one.
-    random: every generator. losses: of the steps since the last line of metrics. scaler: of the
-    gradients in float16. best: the best value of the metric that is watched, and its step;
-    evaluations: how many there were since. ranks: the generators of the processes but the first.
-    weights: what each of the losses is a mean over. phases: [steps, end, best] of each that ended
-    before (phases.py). lines: of metrics.jsonl. unevaluated: an evaluation of this step failed.
-    moving: what else moved, by name (moving_state.py).
+    random: every generator. losses: of the steps since the last line of metrics. scaler: state of
+    the gradient scaler, for float16. best: the best value of the watched metric, and its step.
+    evaluations: how many came since. ranks: the generators of all processes but the first.
+    weights: how much each of the losses is a mean over. phases: [steps, end, best] of each that
+    ended before (phases.py). lines: how many metrics.jsonl has. unevaluated: whether the evaluation
+    of this step failed. moving: other changed state, by name (moving_state.py).
     """
 
     step: int = 0
@@ -43,7 +43,7 @@ class TrainState:
 
 
 def read_train_state(content: dict[str, Any], tensors: dict[str, Tensor]) -> TrainState:
-    """state.json as a TrainState. Raises TypeError, ValueError or KeyError: it can't be one."""
+    """state.json as a TrainState. Raises TypeError, ValueError or KeyError if it isn't one."""
     del content["format"]
     moving = {name: unpack(value, tensors) for name, value in content.pop("moving", {}).items()}
     state = TrainState(**{**content, "random": RandomState(**content["random"]), "moving": moving})
@@ -56,7 +56,7 @@ def read_train_state(content: dict[str, Any], tensors: dict[str, Tensor]) -> Tra
         _numbers("best", [value])
     for name, count in counts.items():
         if type(count) is not int or not 0 <= count < LARGEST:
-            raise ValueError(f"{name} = {count!r} is no count")
+            raise ValueError(f"{name} = {count!r} is not a count")
     _numbers("losses", state.losses)
     _numbers("weights", state.weights)
     if not isinstance(state.unevaluated, bool):
@@ -69,7 +69,7 @@ def read_train_state(content: dict[str, Any], tensors: dict[str, Tensor]) -> Tra
     if state.lines is not None:
         counts["lines"] = state.lines
     if not isinstance(state.scaler, dict | None):
-        raise TypeError(f"scaler = {state.scaler!r} is no mapping")
+        raise TypeError(f"scaler = {state.scaler!r} is not a mapping")
     state.random.check()
     for rank in state.ranks:
         RandomState(**rank).check()
@@ -80,4 +80,4 @@ def _numbers(name: str, values: list[float]) -> None:
     if not isinstance(values, list) or not all(
         type(value) in (int, float) and math.isfinite(value) for value in values
     ):
-        raise ValueError(f"{name} = {str(values)[:60]} are no finite numbers")
+        raise ValueError(f"{name} = {str(values)[:60]} is not a list of finite numbers")

@@ -12,10 +12,10 @@ from torch import Tensor
 from research_train.state.checkpoint import write_snapshot
 from research_train.state.snapshot import Snapshot
 
-# Bytes of tensors that are worth a thread of their own, which touches a gigabyte in half a second.
+# Bytes of tensors from which buffers are allocated in a thread: half a second a gigabyte.
 LARGE = 2**24
-# Bytes from which torch copies on several threads. These wait for each other at every tensor: where
-# other work has the cores, 100 tensors of 4 MB took 0.9 to 2.4 s so, and 0.17 s on one thread.
+# Bytes from which torch copies on several threads, which wait for each other at every tensor. While
+# other work used the cores, 100 tensors of 4 MB took 0.9 to 2.4 s that way, 0.17 s on one thread.
 PARALLEL = 2**17
 
 
@@ -28,9 +28,9 @@ class CheckpointWriter:
         self._error: Exception | None = None
 
     def reserve(self, snapshot: Snapshot) -> None:
-        """Allocate the buffers of a snapshot in the background, for the first copy to be quick.
+        """Allocate the buffers of a snapshot in the background, so that the first copy is quick.
 
-        Half of that copy's time, and more, the system looks for memory and fills it with zeros.
+        More than half of that copy's time would be the system's, to find and zero the memory.
         """
         if sum(t.nbytes for tensors in snapshot.tensors.values() for t in tensors.values()) < LARGE:
             return
@@ -41,21 +41,21 @@ class CheckpointWriter:
     def write(
         self, folder: Path, snapshot: Snapshot, then: Callable[[], None] = lambda: None
     ) -> None:
-        """Begin to write a checkpoint. Raises what went wrong with the one before.
+        """Begin to write a checkpoint. Raises the error of the previous one, if it failed.
 
-        then: called, in the writing thread, when it is published.
+        then: called in the writing thread, once the checkpoint is in its folder.
         """
         self.wait()
         copied = Snapshot(
             {name: self._copy(name, tensors) for name, tensors in snapshot.tensors.items()},
             snapshot.content,
         )
-        # Not a daemon: a process that ends in peace ends with its checkpoint whole.
+        # Not a daemon: a process that ends normally waits until its checkpoint is complete.
         self._thread = threading.Thread(target=self._write, args=(folder, copied, then))
         self._thread.start()
 
     def wait(self) -> None:
-        """Wait until nothing is being written. Raises StorageError: it could not be."""
+        """Wait until nothing is being written. Raises StorageError if writing failed."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -64,7 +64,7 @@ class CheckpointWriter:
             raise error
 
     def close(self) -> None:
-        """Wait for what is being written; an error there is not the news any more."""
+        """Wait until nothing is being written; ignore an error in it."""
         if self._thread is not None:
             self._thread.join()
             self._thread = None
@@ -73,14 +73,14 @@ class CheckpointWriter:
         try:
             write_snapshot(folder, snapshot)
             then()
-        except Exception as error:  # raised where the loop waits
+        except Exception as error:  # `wait` raises it
             self._error = error
 
     def _reserve(self, snapshot: Snapshot) -> None:
-        with suppress(RuntimeError):  # no memory: the checkpoint will say so, if it is so then
+        with suppress(RuntimeError):  # out of memory: if it still is, the copy will raise
             for file, tensors in snapshot.tensors.items():
                 for name, tensor in tensors.items():
-                    _bytes(self._buffer(file, name, tensor)).fill(0)  # without Python's lock
+                    _bytes(self._buffer(file, name, tensor)).fill(0)  # without the GIL
 
     def _buffer(self, file: str, name: str, tensor: Tensor) -> Tensor:
         """The buffer of a tensor: allocated once, in memory of the CPU."""

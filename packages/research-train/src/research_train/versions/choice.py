@@ -1,7 +1,7 @@
 """Choose the version of each internal package that a paper runs.
 
-The workspace's own code runs where its version is what the member requires, else the newest
-release that is (releases.py), else nothing. uv itself ignores a specifier on a workspace source.
+The workspace's own code runs if its version satisfies the member's requirement, else the newest
+release that does (releases.py), else nothing. uv itself ignores a specifier on a workspace source.
 """
 
 import importlib.metadata
@@ -45,8 +45,8 @@ class Choice:
 def choose_versions(member: Member) -> dict[str, Choice]:
     """The version of each internal package that a member reaches, directly or through others.
 
-    Raises RequirementError: no version there is fits, or a release needs another version of some
-    other package than the lock has.
+    Raises RequirementError if no version fits, or if a release needs a version of another package
+    that the lock doesn't have.
     """
     internal = internal_packages(member.workspace)
     _refuse_what_is_not_there(member, internal)
@@ -62,7 +62,7 @@ def choose_versions(member: Member) -> dict[str, Choice]:
 
 
 def _refuse_what_is_not_there(member: Member, internal: Mapping[str, Path]) -> None:
-    """A requirement that nothing answers to would be no requirement: a misspelt pin, say."""
+    """Raise RequirementError for a requirement of an unknown package, such as a misspelt pin."""
     for requirement in required_by(member):
         name = canonicalize_name(requirement.name)
         where = f"{member.folder / 'pyproject.toml'} requires {requirement}"
@@ -92,7 +92,7 @@ class _Wanted:
 
 
 class _ImpossibleError(Exception):
-    """No version is what all of these want of one package."""
+    """No version of a package satisfies all of these requirements."""
 
     def __init__(self, wanted: list[_Wanted]):
         self.wanted = wanted
@@ -101,10 +101,10 @@ class _ImpossibleError(Exception):
 def _chosen(
     wanted: list[_Wanted], chosen: Mapping[str, Choice], internal: Mapping[str, Path]
 ) -> dict[str, Choice]:
-    """A version of each package that is wanted, besides those chosen, so that all fit together.
+    """Choose a version of each wanted package that isn't chosen yet, so that all fit together.
 
-    Depth first, by name: a version whose own requirements can't be met makes way for the next one.
-    Raises _ImpossibleError, with what forbids the first version tried.
+    Depth first, by name: if a version's own requirements can't be met, the next one is tried.
+    Raises _ImpossibleError with the requirements that rule out the first version tried.
     """
     for name, choice in chosen.items():
         of_it = [each for each in wanted if each.name == name]
@@ -145,7 +145,7 @@ def _versions(name: str, folder: Path) -> Iterator[Choice]:
 def _workspace_version(name: str, folder: Path) -> str | None:
     """The version of the workspace's own code. Raises RequirementError after a switch of branches.
 
-    An editable install says what its pyproject.toml said when it was last synced.
+    An editable install has the version that its pyproject.toml had when it was last synced.
     """
     here = installed_version(name)
     if here is None or installed_from(importlib.metadata.distribution(name)) != folder.resolve():
@@ -153,8 +153,8 @@ def _workspace_version(name: str, folder: Path) -> str | None:
     written = read_pyproject(folder).version
     if written != Version(here):
         raise RequirementError(
-            f"{folder} is {name} {written} now, and this environment took it for {here} "
-            "when it was last synced. `uv sync` puts that right."
+            f"{folder} is {name} {written} now, but it was {here} when this environment was last "
+            "synced. Run `uv sync`."
         )
     return here
 
@@ -175,15 +175,15 @@ def _why_impossible(wanted: list[_Wanted], internal: Mapping[str, Path], member:
 
 
 def _check_others(choice: Choice, internal: Mapping[str, Path], distribution: str) -> None:
-    """That the lock has what a release requires besides the internal packages."""
+    """Check that the lock has what a release requires besides the internal packages."""
     for requirement in choice.requires():
         if canonicalize_name(requirement.name) in internal:
             continue
         there = installed_version(requirement.name)
         if there is None:
             raise RequirementError(
-                f"{choice.name} {choice.version} requires {requirement}, which nothing here "
-                f"installs any more: `uv add --package {distribution} '{requirement}'`"
+                f"{choice.name} {choice.version} requires {requirement}, which is no longer "
+                f"installed here: `uv add --package {distribution} '{requirement}'`"
             )
         if not requirement.specifier.contains(there, prereleases=True):
             raise RequirementError(

@@ -1,16 +1,17 @@
 """Start a process under the versions of our packages that a paper requires.
 
-**The hand-over.** `train` and `evaluate` of any version do this and no more: where a release is
-chosen they start themselves again (the same process, interpreter and words, with --paper NAME where
-none was named), the unpacked releases first on PYTHONPATH and in the environment
+**The hand-over.** `train` and `evaluate` of any version do this and no more: if a release is chosen
+they start themselves again (same process, interpreter and arguments, with --paper NAME if none was
+given), with the unpacked releases first on PYTHONPATH, and with this in the environment:
 
     RESEARCH_RELEASES={"paper": "paper-old", "pid": 4711, "releases": {"research-train": ["0.1.0"]}}
 
-A process that finds its own pid there takes it as decided. One that inherited it (a `train` inside
-of a `train`, a shell under `paper exec`) starts again without it: the newest code always decides. A
-pid of null is for whoever is asked to run other versions on purpose (`package impact`).
+A process that finds its own pid there accepts that choice. One that inherited the variable (a
+`train` inside of a `train`, a shell under `paper exec`) starts again without it, so that the newest
+code always decides. A pid of null is accepted by any process: it is for running other versions on
+purpose (`package impact`).
 
-Never to be renamed, as the scripts of a workspace start them in any release: the functions
+Never rename these, because the scripts of a workspace start them in any release: the functions
 research_train.launch.train_command and evaluate_command, the modules research_train.pytest_pins
 and research_train.fingerprints.
 """
@@ -34,14 +35,14 @@ from research_train.versions.choice import Choice, choose_versions
 from research_train.versions.releases import CACHE, differences, releases, unpacked
 from research_train.versions.requirements import installed_version, internal_packages
 
-HIDDEN_MANIFESTS = Version("0.2.0.dev0")  # of research-data: older ones see asset.json alone
+HIDDEN_MANIFESTS = Version("0.2.0.dev0")  # research-data before this reads only asset.json
 VARIABLE = "RESEARCH_RELEASES"
 
 
 def start_under_requirements(member: Member) -> None:
-    """Start this process again if releases must run in it that don't.
+    """Start this process again if the paper requires releases that it doesn't run yet.
 
-    Raises RequirementError when what the paper requires can't be had.
+    Raises RequirementError if no version satisfies what the paper requires.
     """
     decided = _decided()
     if decided is None:
@@ -53,8 +54,8 @@ def start_under_requirements(member: Member) -> None:
         leave_releases()
     if decided["paper"] != member.distribution:
         raise RequirementError(
-            f"this was started to run {decided['paper']} under releases of our packages, and they "
-            f"take it for {member.distribution}. Say which one is meant: --paper NAME"
+            f"this was started to run {decided['paper']} under releases of our packages, but they "
+            f"found the paper {member.distribution}. Name the one that is meant: --paper NAME"
         )
     for name, (version, *_) in decided["releases"].items():
         if installed_version(name) != version:
@@ -88,8 +89,8 @@ def running_releases(member: Member) -> dict[str, str]:
                 break
         else:
             raise RequirementError(
-                f"{folder}: this process imports {name} {version} from here, and it is no release "
-                "as it was made. Start it anew."
+                f"{folder}: this process imports {name} {version} from here, but its files are not "
+                "those of the release. Start it again."
             )
     return found
 
@@ -107,8 +108,8 @@ def environment_under(
 ) -> dict[str, str]:
     """The environment in which a process runs under a member's requirements.
 
-    instead: versions to run in place of those chosen. pid: of the process that may take this as
-    decided, None for any. Raises RequirementError when what is required can't be had.
+    instead: versions to run in place of those chosen. pid: of the process that may accept this
+    choice, None for any. Raises RequirementError if no version satisfies what is required.
     """
     chosen = choose_versions(member) | {choice.name: choice for choice in instead}
     released = [(choice, choice.release) for choice in chosen.values() if choice.release]
@@ -127,7 +128,7 @@ def environment_under(
 
 
 def without_releases() -> dict[str, str]:
-    """This process's environment without what a hand-over has added, whoever's it was."""
+    """This process's environment without what any hand-over has added."""
     environment = {name: value for name, value in os.environ.items() if name != VARIABLE}
     paths = environment.get("PYTHONPATH", "").split(os.pathsep)
     kept = [path for path in paths if Path(path).parent.name != CACHE]
@@ -158,7 +159,7 @@ def _decided() -> _Decided | None:
 
 
 def _start_again(environment: Mapping[str, str], words: Sequence[str] = ()) -> NoReturn:
-    """Become the same command in another environment. words: added where --paper isn't named."""
+    """Start the same command again in another environment. words: added if --paper isn't given."""
     again = list(sys.orig_argv[1:])
     if words and not any(w == words[0] or w.startswith(f"{words[0]}=") for w in again):
         again += words

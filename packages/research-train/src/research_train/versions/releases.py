@@ -26,7 +26,7 @@ from research_train.versions.requirements import Metadata, parse_metadata
 
 RELEASES = "releases"
 HASH = ".sha256"
-CACHE = "research-releases"  # the folder of an environment that holds unpacked ones
+CACHE = "research-releases"  # the folder of unpacked releases in an environment
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class Release:
             return file.read_text(encoding="utf-8").split()[0]
         except (OSError, IndexError, UnicodeDecodeError) as error:
             raise RequirementError(
-                f"{file}: can't be read, so whether {self.wheel.name} is what was released can't "
-                f"be told. {_from_git(file)}"
+                f"{file}: can't be read, so {self.wheel.name} can't be verified. {_from_git(file)}"
             ) from error
 
     def read(self) -> bytes:
@@ -67,7 +66,7 @@ class Release:
         return content
 
     def metadata(self) -> Metadata:
-        """What the wheel says of itself. Raises RequirementError where it is another's."""
+        """The wheel's metadata. Raises RequirementError if it is of another package or version."""
         self.read()
         with zipfile.ZipFile(self.wheel) as archive:
             [name] = [n for n in archive.namelist() if n.endswith(".dist-info/METADATA")]
@@ -108,8 +107,8 @@ def releases(package: Path) -> list[Release]:
 def unpacked(release: Release) -> Path:
     """The folder of the environment in which a release lies unpacked, for sys.path.
 
-    It is made where it isn't there, and anew, with a warning, where it is not what the wheel
-    holds. Safe under several starts at once. Raises RequirementError, OSError.
+    It is made if it is missing, and made anew, with a warning, if it differs from the wheel. Safe
+    for several processes at once. Raises RequirementError, OSError.
     """
     release.metadata()
     sha256 = release.sha256
@@ -120,9 +119,9 @@ def unpacked(release: Release) -> Path:
     with locked(target.parent / ".lock"):
         if target.is_dir():
             if not (different := differences(release.wheel, target)):
-                return target  # another start has made it meanwhile
+                return target  # another process has made it meanwhile
             say(f"warning: {target} was changed ({', '.join(different[:3])}): unpacked anew")
-            # Renamed, not removed: a process that runs from it may import more.
+            # Renamed, not removed: a process that runs from it may still import from it.
             aside = tempfile.mkdtemp(prefix=f".{target.name}.changed-", dir=target.parent)
             target.rename(Path(aside) / target.name)
         beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))

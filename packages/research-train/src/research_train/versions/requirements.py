@@ -1,7 +1,7 @@
 """Read what a paper requires of our packages, and all that it depends on.
 
 uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
-`{ workspace = true }` would silently run whatever lies in the workspace. It is checked here.
+`{ workspace = true }` would silently run whatever is in the workspace. So it is checked here.
 """
 
 import importlib.metadata
@@ -60,9 +60,9 @@ def reached_packages(member: Member) -> dict[str, str]:
 
 
 def workspace_packages(member: Member) -> list[str]:
-    """The internal packages that the workspace's lock knows a member to reach, as they are now.
+    """The internal packages that a member reaches in the workspace's lock.
 
-    What a release reaches may be less: an archive of the code needs all, or its lock doesn't fit.
+    A release may reach fewer, but an archive of the code needs all of these to fit its lock.
     """
     internal = internal_packages(member.workspace)
     reached: set[str] = set()
@@ -121,7 +121,7 @@ def requirements_of(
 
 
 def required_by(member: Member) -> list[Requirement]:
-    """What a member requires: as its pyproject.toml says now, synced or not.
+    """What a member requires, as its pyproject.toml says now, even if not synced yet.
 
     Raises RequirementError, UnreadableError.
     """
@@ -137,7 +137,7 @@ def installed_version(name: str) -> str | None:
 
 
 class Metadata(NamedTuple):
-    """What a distribution says of itself."""
+    """The name, version and requirements in a distribution's metadata."""
 
     name: str
     version: str
