@@ -5,8 +5,10 @@ answer about that repository, whatever folder it is asked in. So ours run withou
 """
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from research_train.errors import CommandError
 from research_train.processes.children import output_of
@@ -43,13 +45,35 @@ def run_git(folder: Path, *words: str) -> bytes | None:
     return None
 
 
-def listed_files(folder: Path, *, tracked_only: bool = False) -> set[Path] | None:
-    """The files in folder that git tracks, and those it could unless tracked_only.
+class Listing(NamedTuple):
+    """The files of a folder that git tracks, and the others that it would not ignore."""
 
-    Names needn't be UTF-8. None where git knows nothing of the folder.
+    tracked: set[Path]
+    others: set[Path]
+
+
+def list_files(folders: Iterable[Path]) -> dict[Path, Listing | None]:
+    """What git lists in each folder; None for one that lies in no repository.
+
+    One call a repository. Names needn't be UTF-8.
     """
-    others = () if tracked_only else ("--others", "--exclude-standard")
-    listing = run_git(folder, "ls-files", "-z", "--cached", *others)
-    if listing is None:
-        return None
-    return {folder / os.fsdecode(name) for name in listing.split(b"\0") if name}
+    repositories: dict[Path, list[Path]] = {}
+    for folder in folders:
+        place = folder.resolve()
+        around = (each for each in (place, *place.parents) if (each / ".git").exists())
+        repositories.setdefault(next(around, place), []).append(folder)
+    found: dict[Path, Listing | None] = {}
+    for repository, inside in repositories.items():
+        names = [str(folder.resolve().relative_to(repository)) for folder in inside]
+        words = ("-z", "-t", "--cached", "--others", "--exclude-standard", "--", *names)
+        listing = run_git(repository, "--literal-pathspecs", "ls-files", *words)
+        entries = [entry.partition(b" ") for entry in (listing or b"").split(b"\0") if entry]
+        for folder, name in zip(inside, names, strict=True):
+            listed = Listing(set(), set())
+            for tag, _, path in entries:
+                file = Path(os.fsdecode(path))
+                if file.is_relative_to(name):
+                    kind = listed.others if tag == b"?" else listed.tracked
+                    kind.add(folder / file.relative_to(name))
+            found[folder] = None if listing is None else listed
+    return found
