@@ -75,16 +75,17 @@ def fingerprint(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def code_identity(experiment: Experiment) -> dict[str, object]:
+def code_identity(experiment: Experiment, parsed: ParsedFiles | None = None) -> dict[str, object]:
     """What of a fingerprint is the same for every config of an experiment, part by part.
 
     modules: name -> digest of what is reached of it. files: those beside the code. packages:
     versions of the external ones that the code uses, and of what they require.
+    parsed: the cache to use, where the caller has opened it already.
     """
-    parsed = ParsedFiles()
+    parsed = parsed or ParsedFiles()
     code = reached_code(experiment, parsed)
     files = {name: parsed.sha256(file) for name, file in files_beside(experiment, code).items()}
-    packages = _versions(code.external, parsed)
+    packages = package_versions(code.external, parsed)
     parsed.save()
     return {"modules": code.modules, "files": files, "packages": packages}
 
@@ -159,7 +160,7 @@ def _shown(name: Path) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
+def package_versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
     """Distribution -> version of what provides the modules, and of what that requires."""
     found: dict[str, str] = {}
     waiting: list[tuple[str, frozenset[str]]] = []

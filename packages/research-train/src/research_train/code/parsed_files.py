@@ -49,7 +49,7 @@ class ParsedFiles:
             self._used[sha256] = self._known[sha256]
         if found is None:
             found = read_python(content)
-            self._keep(sha256, found.as_json())
+            self.keep(sha256, found.as_json())
         self._read[file] = (sha256, found)
         return found
 
@@ -70,19 +70,27 @@ class ParsedFiles:
                 known = hashlib.file_digest(opened, "sha256").hexdigest()
             if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED:
                 return known
-            self._keep(key, known)
+            self.keep(key, known)
         self._used[key] = known
         return known
 
     def remembered(self, key: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
         """What make gave when it was last asked for under this key."""
-        if not isinstance(known := self._known.get(key), dict):
+        if not isinstance(known := self.recall(key), dict):
             known = make()
-            self._keep(key, known)
-        self._used[key] = known
+            self.keep(key, known)
         return known
 
-    def _keep(self, key: str, value: Any) -> None:
+    def recall(self, key: str) -> Any:
+        """What was kept under this key; None where nothing was."""
+        if key not in self._known:
+            return None
+        self._used[key] = self._known[key]
+        return self._known[key]
+
+    def keep(self, key: str, value: Any) -> None:
+        """Keep a JSON value under a key that names all it depends on."""
+        self._known[key] = value
         self._used[key] = value
         self._new = True
 
