@@ -49,12 +49,14 @@ def _reproduce(words: Sequence[str]) -> int:
     member = which_member(options.paper, installed_members())
     from research_train.evidence.plan import plan_runs
     from research_train.evidence.reproduce import due_runs
+    from research_train.history.table import runs
 
     if options.dry_run:
         plan = plan_runs(member, options.words, options.seeds, options.quick)
-        needed = due_runs(plan)
+        there = runs(member.name)
+        needed = due_runs(plan, there)
         _print_plan(needed, options.json)
-        older = 0 if options.quick else len(plan.older_evidence(needed))
+        older = 0 if options.quick else len(plan.older_evidence(needed, there))
         if older and not options.json:
             print(f"{older} settings have runs of older code: a replay of one of each comes first")
         return 0
@@ -119,9 +121,8 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
 
 
 def _import_what_follows() -> None:
-    """Half a second, while another process finds the fingerprints and this one only waits."""
-    for module in ("research_viz.claims", "scipy.special"):
-        import_module(module)
+    """A fifth of a second, while another process finds the fingerprints and this one only waits."""
+    import_module("scipy.special")
 
 
 def _say_edited(runs: Iterable["RunSummary"]) -> None:

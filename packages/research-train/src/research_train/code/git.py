@@ -5,7 +5,7 @@ answer about that repository, whatever folder it is asked in. So ours run withou
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -38,11 +38,33 @@ def git_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_ONE_REPOSITORY}
 
 
-def run_git(folder: Path, *words: str) -> bytes | None:
-    """What a git command prints, asked in folder; None where it fails or there is no git."""
+def run_git(folder: Path, *words: str, given: bytes = b"") -> bytes | None:
+    """What a git command prints, asked in folder; None where it fails or there is no git.
+
+    given: its stdin.
+    """
     with suppress(CommandError):
-        return output_of(["git", *words], folder, git_environment())
+        return output_of(["git", *words], folder, git_environment(), given=given)
     return None
+
+
+def stored_contents(folder: Path, names: Sequence[str]) -> list[bytes | None]:
+    """What a repository stores under names such as `<commit>:<path>` or `<commit>:./<path>`.
+
+    None for each that it doesn't hold. One call of git for all.
+    """
+    said = run_git(folder, "cat-file", "--batch", given="\n".join([*names, ""]).encode())
+    found: list[bytes | None] = []
+    rest = said or b""
+    while rest:
+        head, _, rest = rest.partition(b"\n")
+        kind, _, size = head.rpartition(b" ")
+        if not size.isdigit():  # `<name> missing`
+            found.append(None)
+            continue
+        found.append(rest[: int(size)] if kind.endswith(b" blob") else None)
+        rest = rest[int(size) + 1 :]
+    return found if len(found) == len(names) else [None] * len(names)
 
 
 class Listing(NamedTuple):
