@@ -22,7 +22,7 @@ from research_train.loop.progress import Progress
 from research_train.loop.schedules import BaseRates, Schedule
 from research_train.loop.step_errors import explained
 from research_train.loop.training_log import TrainingLog
-from research_train.processes.world import largest, neighbours
+from research_train.processes.messages import largest, neighbours
 from research_train.record.record import Metrics
 from research_train.record.run import Run
 from research_train.state.moving_state import placed
