@@ -13,7 +13,8 @@ Batch = TypeVar("Batch")
 class EndlessBatches(Generic[Batch]):
     """Takes batches from a source, and begins its next epoch where one ends.
 
-    position: in the data, before the batch taken last, as the source's state_dict says.
+    position: in the data, before the batch taken last, as the source's state_dict says; kept only
+    where a stop can come while a batch is waited for.
     """
 
     def __init__(self, source: BatchSource[Batch], steps: int, done: int, stop: StopRequest | None):
@@ -33,7 +34,8 @@ class EndlessBatches(Generic[Batch]):
         """
         epochs_of_nothing = 0
         while True:
-            self.position = self._source.state_dict()
+            if self._stop is not None:
+                self.position = self._source.state_dict()
             batch = self._waited_for()
             if batch is not None:
                 self._taken, self._gave = self._taken + 1, True

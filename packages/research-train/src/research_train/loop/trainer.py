@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from typing import Any, Generic, TypeVar
 
 import torch
+from research_data.batches.in_memory import Batches
 from research_data.batches.source import BatchesState, BatchSource
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -233,7 +234,9 @@ class Trainer(Generic[Batch]):
 
     def _remaining(self, batches: BatchSource[Batch]) -> Iterator[Batch]:
         """The batches that are left; a signal that comes while one is waited for stops at once."""
-        stop = self.run.stop if self.world.size == 1 else None
+        # Batches in memory come in microseconds: there the step's own look for a signal is enough.
+        waits = self.world.size == 1 and type(batches) is not Batches
+        stop = self.run.stop if waits else None
         source = EndlessBatches(batches, self._end - self._start, self.phase_step, stop)
         first = True
         while not self._ended and self.step < self._end:
