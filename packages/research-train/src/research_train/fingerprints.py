@@ -16,6 +16,8 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from research_train.code.fingerprint import code_identity, fingerprint
+from research_train.code.generator_revisions import keep_revisions, known_revisions
+from research_train.code.parsed_files import ParsedFiles
 from research_train.command_line.edge import at_the_edge
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Member, find_member, installed_members
@@ -32,14 +34,18 @@ def fingerprints(
 
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
-    assets = prepare_assets(member)
+    parsed = ParsedFiles()
+    known = known_revisions(member, parsed)
+    assets = prepare_assets(member, known=known)
+    if len(known) < len(member.pyproject.generated):
+        keep_revisions(member, assets, parsed)
     code: dict[str, dict[str, object]] = {}
     found: list[dict[str, object]] = []
     for asked in experiments:
         experiment = member.experiment(asked["experiment"])
         config = load_config(experiment, asked["overrides"])
         if experiment.name not in code:
-            code[experiment.name] = code_identity(experiment)
+            code[experiment.name] = code_identity(experiment, parsed)
         found.append(
             {
                 "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
@@ -47,6 +53,7 @@ def fingerprints(
                 "assets": assets,
             }
         )
+    parsed.save()
     return found
 
 

@@ -59,7 +59,7 @@ def _train(words: Sequence[str]) -> int:
     parser = train_parser()
     options = parse(parser, words)
     experiment, overrides = _what_to_do(parser, options)
-    from research_train.processes.world import joined, this_world
+    from research_train.processes.world import this_world
 
     world = this_world()
     if options.nproc is not None and world.size == 1:
@@ -70,6 +70,12 @@ def _train(words: Sequence[str]) -> int:
 
             words = _words_for_each(experiment, words)
             return run_processes(options.nproc, "research_train.launch", words)
+    if world.size == 1:
+        return _train_and_print(
+            options, experiment, _made_run(options, experiment, overrides, words)
+        )
+    from research_train.processes.messages import joined
+
     with joined(world):
         run = _shared_run(
             world, lambda: _made_run(options, experiment, overrides, words), experiment
@@ -114,9 +120,7 @@ def _made_run(
 
 def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experiment") -> "Run":
     """The run of all processes: made by rank 0, followed by the others."""
-    if world.size == 1:
-        return make()
-    from research_train.processes.world import share
+    from research_train.processes.messages import share
     from research_train.record.start import join_run
 
     if world.rank == 0:
@@ -191,16 +195,27 @@ def _evaluate(words: Sequence[str]) -> int:
         raise UsageError(f"evaluate takes no {KEY_VALUE}: a run is evaluated with its own config")
     from research_data import check_asset
 
-    from research_train.evaluating import evaluate_run
-    from research_train.record.resume import has_changed, open_run, what_changed
+    from research_train.experiment.config_values import load_config
+    from research_train.processes.beside import Beside
+    from research_train.record.finding import find_run_of
+    from research_train.record.folders import CONFIG
+    from research_train.record.running_code import changes_since
 
-    run = open_run(experiment, options.run, ["completed"])
-    for name in run.record.assets:  # the revisions it was trained on, not today's
+    folder, record = find_run_of(experiment, options.run, ["completed"])
+    config = load_config(experiment, file=folder / CONFIG)
+    changes = Beside(lambda: changes_since(record, config, experiment))  # while torch is imported
+    from research_train.evaluating import evaluate_run
+    from research_train.record.run import Run
+
+    run = Run(folder, record, config)
+    for name in record.assets:  # its own revisions, which need not be today's
         check_asset(run.asset(name))
-    _say(options, f"run {run.folder}")
-    if has_changed(run, experiment):
-        changes = ", ".join(what_changed(run, experiment))
-        _say(options, f"warning: evaluated with code that has changed since the run: {changes}")
+    _say(options, f"run {folder}")
+    if changed := changes.result():
+        _say(
+            options,
+            f"warning: evaluated with code that has changed since the run: {', '.join(changed)}",
+        )
     evaluation = evaluate_run(run, experiment)
     _print_evaluation(options, run, evaluation)
     return 0

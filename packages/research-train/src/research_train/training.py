@@ -11,9 +11,11 @@ from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import COMMAND_LINE, load_config
 from research_train.experiment.members import Experiment
 from research_train.experiment.needs import link_needs, prepare_assets
+from research_train.processes.beside import Beside
 from research_train.record.folders import CONFIG
 from research_train.record.lock import run_status
 from research_train.record.record import recorded_metrics
+from research_train.record.running_code import running_code
 
 if TYPE_CHECKING:
     from research_train.record.run import Run
@@ -61,13 +63,14 @@ def new_run(
     Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
     """
     config = load_config(experiment, overrides, config_file)
+    code = Beside(lambda: running_code(experiment))  # while torch is imported
     _seeded_function(experiment, "train", config)  # fails before a folder is made
     assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)
     from research_train.record.start import start_run
 
-    return start_run(experiment, config, assets, name, command)
+    return start_run(experiment, config, assets, name, command, code.result)
 
 
 def resumed_run(

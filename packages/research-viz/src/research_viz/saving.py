@@ -17,14 +17,19 @@ METADATA: dict[Format, dict[str, str | None]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+DESCRIBED: dict[Format, str] = {"png": "Description", "svg": "Description", "pdf": "Subject"}
 DOTS_PER_INCH = 150
 
 
 def save_figure(
-    figure: Figure, stem: Path | str, formats: Sequence[Format] = ("png", "svg")
+    figure: Figure,
+    stem: Path | str,
+    formats: Sequence[Format] = ("png", "svg"),
+    description: str | None = None,
 ) -> list[Path]:
     """Write figure to stem.png and stem.svg (or the formats named); returns the paths.
 
+    description: stands in each file's metadata, under the name that the format has for it.
     A reader sees a whole file, the old or the new one. Equal figures give equal bytes.
     """
     unknown = [format for format in formats if format not in METADATA]
@@ -32,15 +37,19 @@ def save_figure(
         raise ValueError(f"formats: {unknown or 'none named'}; known are {', '.join(METADATA)}")
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
-    return [_save(figure, stem.with_name(f"{stem.name}.{format}"), format) for format in formats]
+    return [
+        _save(figure, stem.with_name(f"{stem.name}.{format}"), format, description)
+        for format in formats
+    ]
 
 
 @house_style()
-def _save(figure: Figure, path: Path, format: Format) -> Path:
+def _save(figure: Figure, path: Path, format: Format, description: str | None) -> Path:
+    metadata = {**METADATA[format], DESCRIBED[format]: description}
     beside = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with beside.open("wb") as file:
-            figure.savefig(file, dpi=DOTS_PER_INCH, metadata=METADATA[format], format=format)
+            figure.savefig(file, dpi=DOTS_PER_INCH, metadata=metadata, format=format)
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)

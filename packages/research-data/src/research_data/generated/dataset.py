@@ -10,10 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from typing import TYPE_CHECKING
 
 from research_data.assets.catalog import Asset
 from research_data.assets.manifest import FileEntry, Manifest, folder_name, hide_manifest
@@ -22,7 +19,9 @@ from research_data.assets.verify import check_asset
 from research_data.assets_dir import get_datasets_dir
 from research_data.durable import new_folder, sha256_file
 from research_data.errors import DamagedAssetError
-from research_data.generated.generator_code import reached_sources
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ARRAYS = "data.safetensors"
 
@@ -43,7 +42,7 @@ class GeneratedDataset:
     """
 
     name: str
-    generate: Callable[..., Mapping[str, np.ndarray]]
+    generate: "Callable[..., Mapping[str, np.ndarray]]"
     arguments: Mapping[str, Argument]
     package: str
     licence: str
@@ -65,6 +64,8 @@ class GeneratedDataset:
         The source counts, so that editing the generator, a helper or a constant of its package
         never leaves old data under its name.
         """
+        from research_data.generated.generator_code import reached_sources
+
         identity: dict[str, object] = {
             "generator": self.generator,
             "source": inspect.getsource(self.generate),
@@ -91,15 +92,23 @@ def make_dataset(dataset: GeneratedDataset) -> Path:
     if not folder.exists():
         with suppress(FileExistsError):  # another process was faster, with the same data
             _generate(dataset, folder)
-    asset = Asset(folder, check_asset(folder))
-    hide_manifest(folder)
-    name_asset(asset, dataset.name)
-    asset.mark_used()
-    return folder
+    return _in_use(folder, dataset.name)
 
 
-def load_arrays(folder: Path) -> dict[str, np.ndarray]:
+def find_generated(name: str, revision: str) -> Path | None:
+    """The folder of a dataset that was generated before, verified; None where it wasn't.
+
+    Raises DamagedAssetError as `make_dataset`.
+    """
+    folder = get_datasets_dir() / folder_name(name, revision)
+    return _in_use(folder, name) if folder.exists() else None
+
+
+def load_arrays(folder: Path) -> "dict[str, np.ndarray]":
     """The named arrays of a generated dataset."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
     try:
         return load_file(folder / ARRAYS)
     except (SafetensorError, OSError) as error:
@@ -112,6 +121,8 @@ def _same_draws() -> Iterator[None]:
 
     One that a generator draws from would give other data under the same revision in each process.
     """
+    import numpy as np
+
     before, drawn = random.getstate(), np.random.get_state()
     torch = sys.modules.get("torch")
     tensors = torch.get_rng_state() if torch else None
@@ -128,7 +139,19 @@ def _same_draws() -> Iterator[None]:
             torch.set_rng_state(tensors)
 
 
+def _in_use(folder: Path, name: str) -> Path:
+    """The folder, verified, under its name and marked as used."""
+    asset = Asset(folder, check_asset(folder))
+    hide_manifest(folder)
+    name_asset(asset, name)
+    asset.mark_used()
+    return folder
+
+
 def _generate(dataset: GeneratedDataset, folder: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import save_file
+
     with _same_draws():
         arrays = {
             name: np.ascontiguousarray(array)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from research_data.durable import write_bytes
 
-from research_train.code.git import listed_files
+from research_train.code.git import Listing, list_files
 from research_train.code.places import files_in, is_cache, module_folder
 from research_train.code.secret_files import holds_secret, is_secret_name, without_secrets
 from research_train.experiment.members import Member
@@ -102,7 +102,7 @@ def member_code(member: Member) -> list[Path]:
     """The Python files of a member except its tests, sorted."""
     return [
         file
-        for file in _files(member.folder)
+        for file in _files(member.folder, list_files([member.folder])[member.folder])
         if file.suffix == ".py" and "tests" not in file.relative_to(member.folder).parts
     ]
 
@@ -135,8 +135,9 @@ def _stored_files(
     workspace = member.workspace
     internal = internal_packages(workspace)
     folders = [member.folder, *(internal[name] for name in packages)]
-    tracked = set().union(*(listed_files(each, tracked_only=True) or () for each in folders))
-    files = {file for folder in folders for file in _files(folder)}
+    listings = list_files(folders)
+    tracked = set().union(*(each.tracked for each in listings.values() if each))
+    files = {file for folder, listing in listings.items() for file in _files(folder, listing)}
     files.update(file for folder in import_packages(member) for file in files_in(folder))
     root = [workspace / name for name in ("pyproject.toml", "uv.lock")]
     files.update(file for file in root if file.is_file())
@@ -173,17 +174,16 @@ def _name(file: Path, workspace: Path) -> str:
     return file.relative_to(workspace).as_posix()
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path, listing: Listing | None) -> list[Path]:
     """The source files of a folder, sorted: tracked by git or not ignored, and no links."""
     everything: set[Path] = set()
     for place, folders, names in os.walk(folder):
         folders[:] = [each for each in folders if not each.startswith(".")]
         everything.update(Path(place, name) for name in names if not name.startswith("."))
-    listed = listed_files(folder)
     # Without git: an unpacked archive or a zip. With it, Python files count even where ignored: a
     # module may be called `runs`.
-    paths = {path for path in everything if listed is None or path.suffix == ".py"}
-    for path in listed or ():
+    paths = {path for path in everything if listing is None or path.suffix == ".py"}
+    for path in (listing.tracked | listing.others) if listing else ():
         paths.update(files_in(path) if path.is_dir() and not path.is_symlink() else [path])
     return sorted(
         path

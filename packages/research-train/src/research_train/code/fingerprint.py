@@ -75,17 +75,17 @@ def fingerprint(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def code_identity(experiment: Experiment) -> dict[str, object]:
+def code_identity(experiment: Experiment, parsed: ParsedFiles | None = None) -> dict[str, object]:
     """The part of a fingerprint that is the same for every config of an experiment.
 
     modules: name -> digest of the parts that are reached. files: name -> sha256 of each file beside
     the code. packages: versions of the external packages that the code uses, and of all packages
-    that those require.
+    that those require. parsed: the cache to use, if the caller has opened it already.
     """
-    parsed = ParsedFiles()
+    parsed = parsed or ParsedFiles()
     code = reached_code(experiment, parsed)
     files = {name: parsed.sha256(file) for name, file in files_beside(experiment, code).items()}
-    packages = _versions(code.external, parsed)
+    packages = package_versions(code.external, parsed)
     parsed.save()
     return {"modules": code.modules, "files": files, "packages": packages}
 
@@ -161,7 +161,7 @@ def _shown(name: Path) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
+def package_versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
     """Distribution -> version of what provides the modules, and of what that requires."""
     found: dict[str, str] = {}
     waiting: list[tuple[str, frozenset[str]]] = []

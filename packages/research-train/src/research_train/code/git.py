@@ -6,8 +6,10 @@ the environment of the git commands started here.
 """
 
 import os
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from research_train.errors import CommandError
 from research_train.processes.children import output_of
@@ -38,20 +40,64 @@ def git_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if name not in OF_ONE_REPOSITORY}
 
 
-def run_git(folder: Path, *words: str) -> bytes | None:
-    """The output of a git command that runs in folder; None if it fails or git isn't installed."""
+def run_git(folder: Path, *words: str, given: bytes = b"") -> bytes | None:
+    """The output of a git command that runs in folder; None if it fails or git isn't installed.
+
+    given: its stdin.
+    """
     with suppress(CommandError):
-        return output_of(["git", *words], folder, git_environment())
+        return output_of(["git", *words], folder, git_environment(), given=given)
     return None
 
 
-def listed_files(folder: Path, *, tracked_only: bool = False) -> set[Path] | None:
-    """The files in folder that git tracks and, unless tracked_only, those it doesn't ignore.
+def stored_contents(folder: Path, names: Sequence[str]) -> list[bytes | None]:
+    """The contents of files in a repository, named as `<commit>:<path>` or `<commit>:./<path>`.
 
-    Names needn't be UTF-8. None if the folder is in no repository.
+    None for each that doesn't exist. Git is called once for all of them.
     """
-    others = () if tracked_only else ("--others", "--exclude-standard")
-    listing = run_git(folder, "ls-files", "-z", "--cached", *others)
-    if listing is None:
-        return None
-    return {folder / os.fsdecode(name) for name in listing.split(b"\0") if name}
+    said = run_git(folder, "cat-file", "--batch", given="\n".join([*names, ""]).encode())
+    found: list[bytes | None] = []
+    rest = said or b""
+    while rest:
+        head, _, rest = rest.partition(b"\n")
+        kind, _, size = head.rpartition(b" ")
+        if not size.isdigit():  # `<name> missing`
+            found.append(None)
+            continue
+        found.append(rest[: int(size)] if kind.endswith(b" blob") else None)
+        rest = rest[int(size) + 1 :]
+    return found if len(found) == len(names) else [None] * len(names)
+
+
+class Listing(NamedTuple):
+    """The files of a folder that git tracks, and the others that it does not ignore."""
+
+    tracked: set[Path]
+    others: set[Path]
+
+
+def list_files(folders: Iterable[Path]) -> dict[Path, Listing | None]:
+    """The files of each folder; None if the folder is in no repository.
+
+    Git is called once for each repository. Names needn't be UTF-8.
+    """
+    repositories: dict[Path, list[Path]] = {}
+    for folder in folders:
+        place = folder.resolve()
+        around = (each for each in (place, *place.parents) if (each / ".git").exists())
+        repositories.setdefault(next(around, place), []).append(folder)
+    found: dict[Path, Listing | None] = {}
+    for repository, inside in repositories.items():
+        names = [str(folder.resolve().relative_to(repository)) for folder in inside]
+        words = ("-z", "-t", "--cached", "--others", "--exclude-standard", "--", *names)
+        listing = run_git(repository, "--literal-pathspecs", "ls-files", *words)
+        entries = [entry.partition(b" ") for entry in (listing or b"").split(b"\0") if entry]
+        for folder, name in zip(inside, names, strict=True):
+            listed = Listing(set(), set())
+            for tag, _, path in entries:
+                file = Path(os.fsdecode(path))
+                if file.is_relative_to(name):
+                    kind = listed.others if tag == b"?" else listed.tracked
+                    kind.add(folder / file.relative_to(name))
+            found[folder] = None if listing is None else listed
+    return found

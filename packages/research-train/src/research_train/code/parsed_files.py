@@ -50,7 +50,7 @@ class ParsedFiles:
             self._used[sha256] = self._known[sha256]
         if found is None:
             found = read_python(content)
-            self._keep(sha256, found.as_json())
+            self.keep(sha256, found.as_json())
         self._read[file] = (sha256, found)
         return found
 
@@ -71,19 +71,27 @@ class ParsedFiles:
                 known = hashlib.file_digest(opened, "sha256").hexdigest()
             if time.time() - max(stat.st_mtime, stat.st_ctime) < SETTLED:
                 return known
-            self._keep(key, known)
+            self.keep(key, known)
         self._used[key] = known
         return known
 
     def remembered(self, key: str, make: Callable[[], dict[str, str]]) -> dict[str, str]:
         """The cached result of make under this key; make is called if there is none."""
-        if not isinstance(known := self._known.get(key), dict):
+        if not isinstance(known := self.recall(key), dict):
             known = make()
-            self._keep(key, known)
-        self._used[key] = known
+            self.keep(key, known)
         return known
 
-    def _keep(self, key: str, value: Any) -> None:
+    def recall(self, key: str) -> Any:
+        """The value cached under this key; None if there is none."""
+        if key not in self._known:
+            return None
+        self._used[key] = self._known[key]
+        return self._known[key]
+
+    def keep(self, key: str, value: Any) -> None:
+        """Cache a JSON value under a key that names everything it depends on."""
+        self._known[key] = value
         self._used[key] = value
         self._new = True
 

@@ -6,7 +6,7 @@ runs (ROOTS). It follows imports and names through the member and the internal p
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from research_train.code.parsed_files import ParsedFiles
 from research_train.code.places import files_in, is_installed, module_folder
 from research_train.code.python_units import UNREADABLE, Binding, PythonFile, Unit
 from research_train.code.reached_module import ReachedModule, by_name, file_and_folder
-from research_train.experiment.members import Experiment
+from research_train.experiment.members import Experiment, Member
 from research_train.versions.requirements import internal_packages
 
 # Code that every training runs, though no paper imports it. Seeds, device and weights come from
@@ -57,10 +57,17 @@ def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
     time, exec), the whole package that contains it counts. Where code looks at the names of a
     module (globals, or the module itself as a value), that whole module counts.
     """
-    walk = _Walk(experiment, parsed)
-    walk.need(f"{experiment.module}.train", "train")
-    walk.need(f"{experiment.module}.config", "Config")
-    for module, name in ROOTS:
+    own = ((f"{experiment.module}.train", "train"), (f"{experiment.module}.config", "Config"))
+    return reached_from([*own, *ROOTS], experiment.member, parsed)
+
+
+def reached_from(
+    names: Iterable[tuple[str, str]], member: Member, parsed: ParsedFiles
+) -> ReachedCode:
+    """What is reached from names in modules, (module, name) each, as a member's code uses them."""
+    tops = {module.split(".")[0] for module in member.experiments.values()}
+    walk = _Walk(tops, member.workspace, parsed)
+    for module, name in names:
         walk.need(module, name)
     walk.finish()
     return walk.result()
@@ -69,15 +76,19 @@ def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
 class _Walk:
     """The search for reached code. It keeps a list of units to follow, so cycles can't hang it."""
 
-    def __init__(self, experiment: Experiment, parsed: ParsedFiles):
-        self.member = experiment.module.split(".")[0]
-        self.internal = {
-            name.replace("-", "_") for name in internal_packages(experiment.member.workspace)
-        } | {"research_train", "research_data", "research_models", "research_viz"}
+    def __init__(self, tops: set[str], workspace: Path, parsed: ParsedFiles):
+        self.member = tops  # top-level modules of the member
+        self.internal = {name.replace("-", "_") for name in internal_packages(workspace)} | {
+            "research_train",
+            "research_data",
+            "research_models",
+            "research_viz",
+        }
         self.parsed = parsed
         self.modules: dict[str, ReachedModule | None] = {}
         self.external: set[str] = set()
         self.subclasses = False
+        self.wholes: set[str] = set()  # top-level modules of which all counts
         self.waiting: list[tuple[ReachedModule, int]] = []
         self.known: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         self.tops: dict[str, bool] = {}
@@ -97,7 +108,7 @@ class _Walk:
             if digest := module.digest(self.parsed):
                 found.modules[module.name] = digest
                 found.files.add(module.file)
-            if module.name.split(".")[0] == self.member:
+            if module.name.split(".")[0] in self.member:
                 found.strings.update(module.content.strings)
                 found.lists_files |= module.content.lists_files
         return found
@@ -109,7 +120,7 @@ class _Walk:
         top = name.split(".")[0]
         if top in sys.stdlib_module_names:
             return False
-        if top == self.member or top in self.internal:
+        if top in self.member or top in self.internal:
             return True
         if top not in self.tops:
             self.tops[top] = not is_installed(top)
@@ -360,10 +371,13 @@ class _Walk:
     def _whole_package(self, module: ReachedModule) -> None:
         """Reach every module of the top-level package that contains a module."""
         top = module.name.split(".")[0]
+        if top in self.wholes:
+            return
         package = self.module(top)
         if package is None or package.folder is None:
             self._whole(module)
             return
+        self.wholes.add(top)
         for file in files_in(package.folder):
             if file.suffix == ".py":
                 parts = file.relative_to(package.folder).with_suffix("").parts

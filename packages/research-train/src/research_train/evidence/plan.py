@@ -16,7 +16,6 @@ from research_train.evidence.carried import Candidate, candidates, origins, read
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member
-from research_train.history.table import runs
 from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary, seal_state
@@ -42,9 +41,8 @@ class Plan:
         more = {claim.name: claim.extend_to for claim in claims if claim.extend_to}
         return replace(self, seeds={**self.seeds, **more})
 
-    def needed(self) -> list[NeededRun]:
-        """Every run that is needed, with the evidence that exists for it now."""
-        there = [run for run in runs(self.member.name) if run.record]
+    def needed(self, there: Sequence[RunSummary]) -> list[NeededRun]:
+        """Every run that is needed, and the evidence for it. there: the paper's runs by now."""
         carried = read_carried(self.member.name)
         wanted = dict.fromkeys(
             (setting, seed)
@@ -57,9 +55,10 @@ class Plan:
             for setting, seed in wanted
         ]
 
-    def older_evidence(self, needed: Sequence[NeededRun]) -> list[Candidate]:
-        """Runs of older code that count as evidence if a replay gives the same bits."""
-        there = runs(self.member.name)
+    def older_evidence(
+        self, needed: Sequence[NeededRun], there: Sequence[RunSummary]
+    ) -> list[Candidate]:
+        """Runs of older code that may stand for the present one, if a replay says so."""
         return candidates(needed, self.fingerprints, self.configs, self.assets, there)
 
 

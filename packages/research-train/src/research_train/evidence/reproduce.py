@@ -10,6 +10,7 @@ once; an interrupted run is resumed.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -90,23 +91,26 @@ def reproduce(
     another `reproduce` of the paper is running.
     """
     with _alone(member):
-        plan = plan_runs(member, names, seeds, quick)
-        before, after, failed = _trained(plan, jobs, quick, say, show)
-        if more := undecided_at_first_look(plan, after) if not failed else []:
+        with ThreadPoolExecutor(1) as beside:  # plan_runs waits for another process
+            reading = beside.submit(runs, member.name)
+            plan = plan_runs(member, names, seeds, quick)
+        trained = _trained(plan, reading.result(), jobs, quick, say, show)
+        before = trained.before
+        if more := undecided_at_first_look(plan, trained.after) if not trained.failed else []:
             say(f"undecided, and planned with more seeds: {', '.join(each.name for each in more)}")
             plan = plan.extended(more)
-            extended, after, failed = _trained(plan, jobs, quick, say, show)
-            before = [*before, *extended]
-    found = find(plan, after, failed)
+            trained = _trained(plan, trained.there, jobs, quick, say, show)
+            before = [*before, *trained.before]
+    found = find(plan, trained.after, trained.failed)
     set_at = {}
     if not quick:
-        set_at = when_set(member, plan.chosen, found.runs, runs(member.name))
+        set_at = when_set(member, plan.chosen, found.runs, trained.there)
         found.findings = [
             replace(each, notes=with_set_after(each.notes, set_at[each.claim.name].after_runs))
             for each in found.findings
         ]
     else:  # twenty steps must not be what `evaluate` takes for the paper's last run
-        remove_runs([each.run for each in after if each.run])
+        remove_runs([each.run for each in trained.after if each.run])
     edited = edited_runs(before)
     present = set(plan.fingerprints.values())
     codes = {run.record.fingerprint for used in found.runs.values() for run in used if run.record}
@@ -137,35 +141,51 @@ def carry_evidence(
     """
     with _alone(member):
         plan = plan_runs(member)
-        return carry(member, plan.older_evidence(due_runs(plan)), jobs, say)
+        there = runs(member.name)
+        return carry(member, plan.older_evidence(due_runs(plan, there), there), jobs, say)
 
 
-def due_runs(plan: Plan) -> list[NeededRun]:
-    """The runs that a plan needs now, with more seeds for claims undecided at their first look."""
-    needed = plan.needed()
+def due_runs(plan: Plan, there: Sequence[RunSummary]) -> list[NeededRun]:
+    """What a plan needs now: with the extension, where the first look is here and undecided.
+
+    there: the paper's runs.
+    """
+    needed = plan.needed(there)
     more = undecided_at_first_look(plan, needed)
-    return plan.extended(more).needed() if more else needed
+    return plan.extended(more).needed(there) if more else needed
+
+
+@dataclass(frozen=True)
+class _Trained:
+    """What a plan needed before and after its trainings, all runs after them, and what failed."""
+
+    before: list[NeededRun]
+    after: list[NeededRun]
+    there: list[RunSummary]
+    failed: list[Failed]
 
 
 def _trained(
     plan: Plan,
+    there: list[RunSummary],
     jobs: int | None,
     quick: bool,
     say: Callable[[str], None],
     show: Callable[[Work], None],
-) -> tuple[list[NeededRun], list[NeededRun], list[Failed]]:
-    """Carry or train the runs that a plan lacks.
-
-    Returns the needed runs before and after that, and the failed ones.
-    """
-    before = plan.needed()
-    if not quick and (older := plan.older_evidence(before)):
+) -> _Trained:
+    """Carry or train what a plan lacks of the runs that are there."""
+    before = plan.needed(there)
+    if not quick and (older := plan.older_evidence(before, there)):
         carry(plan.member, older, jobs, say)
-        before = plan.needed()
+        before = plan.needed(there)
     missing = [each for each in before if quick or each.run is None]
-    failed = train_all(plan.member, missing, jobs, say, show) if missing else []
-    after = plan.needed() if missing else before
-    return before, after, [*failed, *_changed_meanwhile(missing, after, failed)]
+    if not missing:
+        return _Trained(before, before, there, [])
+    failed = train_all(plan.member, missing, jobs, say, show)
+    there = runs(plan.member.name)
+    after = plan.needed(there)
+    failed = [*failed, *_changed_meanwhile(missing, after, failed)]
+    return _Trained(before, after, there, failed)
 
 
 def _changed_meanwhile(

@@ -28,17 +28,24 @@ from research_data import (
 )
 from research_data.assets.manifest import Kind
 from research_data.assets.needs import HubNeed
+from research_data.generated.dataset import find_generated
 from research_data.shown import say
 
 from research_train.errors import MemberError
 from research_train.experiment.members import Member
 
 
-def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) -> dict[str, str]:
-    """Pull or make every dataset and model that a member needs; returns name -> revision.
+def prepare_assets(
+    member: Member,
+    rebuild: bool = False,
+    quiet: bool = True,
+    known: Mapping[str, str] | None = None,
+) -> dict[str, str]:
+    """Have every dataset and model that a member needs; returns name -> revision.
 
-    rebuild: generate a damaged generated dataset again instead of raising DamagedAssetError. Raises
-    MemberError if the pyproject is wrong, HubError if something missing can't be fetched;
+    rebuild: make a damaged generated dataset anew instead of raising DamagedAssetError. known:
+    revisions of generated datasets that need not be asked of their code. Raises
+    MemberError when the pyproject is wrong, HubError when what is missing can't be fetched,
     StorageError.
     """
     revisions: dict[str, str] = {}
@@ -49,7 +56,11 @@ def prepare_assets(member: Member, rebuild: bool = False, quiet: bool = True) ->
                 f"{member.folder / 'pyproject.toml'}: two datasets or models are named {name!r}"
             )
         revisions[name] = asset.manifest.revision
-    for name, dataset in _generated(member).items():
+    for name, where in member.pyproject.generated.items():
+        if known and name in known and find_generated(name, known[name]):
+            revisions[name] = known[name]
+            continue
+        dataset = _generated(member, name, where)
         try:
             make_dataset(dataset)
         except DamagedAssetError as error:
@@ -113,18 +124,13 @@ def _pinned(member: Member, need: HubNeed) -> tuple[str, str]:
     return name, revision
 
 
-def _generated(member: Member) -> dict[str, GeneratedDataset]:
-    pyproject = member.pyproject
-    datasets: dict[str, GeneratedDataset] = {}
-    for name, where in pyproject.generated.items():
-        module, _, attribute = where.partition(":")
-        try:
-            dataset = getattr(import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise MemberError(f"{pyproject.file}: {name} = {where!r}: {error}") from error
-        if not isinstance(dataset, GeneratedDataset) or dataset.name != name:
-            raise MemberError(
-                f"{pyproject.file}: {name} = {where!r} must be a GeneratedDataset named {name!r}"
-            )
-        datasets[name] = dataset
-    return datasets
+def _generated(member: Member, name: str, where: str) -> GeneratedDataset:
+    file = member.pyproject.file
+    module, _, attribute = where.partition(":")
+    try:
+        dataset = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise MemberError(f"{file}: {name} = {where!r}: {error}") from error
+    if not isinstance(dataset, GeneratedDataset) or dataset.name != name:
+        raise MemberError(f"{file}: {name} = {where!r} must be a GeneratedDataset named {name!r}")
+    return dataset

@@ -10,7 +10,7 @@ from research_data.shown import say
 from torch import nn
 
 from research_train.errors import RunError
-from research_train.processes.world import gather
+from research_train.processes.messages import gather
 from research_train.record.run import Run
 from research_train.state.checkpoint import load_checkpoint
 from research_train.state.moving_state import MovingState

@@ -13,7 +13,8 @@ Batch = TypeVar("Batch")
 class EndlessBatches(Generic[Batch]):
     """Takes batches from a source, and starts its next epoch when one ends.
 
-    position: the source's state_dict from before the last batch was taken.
+    position: the source's state_dict from before the last batch was taken; kept up to date only if
+    `stop` is given.
     """
 
     def __init__(self, source: BatchSource[Batch], steps: int, done: int, stop: StopRequest | None):
@@ -35,7 +36,8 @@ class EndlessBatches(Generic[Batch]):
         """
         epochs_of_nothing = 0
         while True:
-            self.position = self._source.state_dict()
+            if self._stop is not None:
+                self.position = self._source.state_dict()
             batch = self._waited_for()
             if batch is not None:
                 self._taken, self._gave = self._taken + 1, True

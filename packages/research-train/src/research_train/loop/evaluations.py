@@ -7,7 +7,7 @@ from torch import nn
 
 from research_train.errors import RunError
 from research_train.loop.metrics import evaluation_mode
-from research_train.processes.world import largest, share
+from research_train.processes.messages import largest, share
 from research_train.record.record import Metrics, RecordedMetrics, line_metrics
 from research_train.record.run import Run
 from research_train.state.random_state import RandomState

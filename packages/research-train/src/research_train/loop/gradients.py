@@ -16,7 +16,8 @@ from torch.optim import Optimizer
 from research_train.errors import RunError
 from research_train.experiment.config import TrainConfig
 from research_train.loop.loss_parts import IgnoredTargets, Loss, mean_and_weight
-from research_train.processes.world import World, mean_over_ranks
+from research_train.processes.messages import mean_over_ranks
+from research_train.processes.world import World
 
 Batch = TypeVar("Batch")
 

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, closing, contextmanager, nullcont
 from typing import Any, Generic, TypeVar
 
 import torch
+from research_data.batches.in_memory import Batches
 from research_data.batches.source import BatchesState, BatchSource
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -22,7 +23,7 @@ from research_train.loop.progress import Progress
 from research_train.loop.schedules import BaseRates, Schedule
 from research_train.loop.step_errors import explained
 from research_train.loop.training_log import TrainingLog
-from research_train.processes.world import largest, neighbours
+from research_train.processes.messages import largest, neighbours
 from research_train.record.record import Metrics
 from research_train.record.run import Run
 from research_train.state.moving_state import placed
@@ -236,7 +237,9 @@ class Trainer(Generic[Batch]):
 
     def _remaining(self, batches: BatchSource[Batch]) -> Iterator[Batch]:
         """The batches that are left; a signal that comes while one is waited for stops at once."""
-        stop = self.run.stop if self.world.size == 1 else None
+        # Batches in memory come in microseconds: there the step's own look for a signal is enough.
+        waits = self.world.size == 1 and type(batches) is not Batches
+        stop = self.run.stop if waits else None
         source = EndlessBatches(batches, self._end - self._start, self.phase_step, stop)
         first = True
         while not self._ended and self.step < self._end:

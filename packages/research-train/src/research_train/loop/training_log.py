@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from research_train.errors import NotFiniteError, RunError
 from research_train.loop.loss_parts import IgnoredTargets
-from research_train.processes.world import agree, mean
+from research_train.processes.messages import agree, mean
 from research_train.record.run import Run
 
 

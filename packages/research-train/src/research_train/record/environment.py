@@ -14,6 +14,8 @@ from research_train.processes.hash_seed import hash_seed
 if TYPE_CHECKING:
     import torch
 
+HEAD = "# branch.oid "  # in what `git status` prints, before the commit
+
 
 class Environment(BaseModel):
     """The machine and interpreter; gpu and cuda are None without a usable GPU.
@@ -79,11 +81,14 @@ def host_name() -> str:
 
 def git_state(folder: Path) -> GitState:
     """The state of the repository around folder."""
-    commit = run_git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    status = run_git(folder, "status", "--porcelain")
+    said = run_git(folder, "status", "--porcelain=v2", "--branch")
+    if said is None:
+        return GitState(commit=None, dirty=None)
+    lines = said.decode(errors="replace").splitlines()
+    head = [line.removeprefix(HEAD) for line in lines if line.startswith(HEAD)]
     return GitState(
-        commit=commit.decode().strip() or None if commit else None,
-        dirty=None if status is None else bool(status.strip()),
+        commit=next((commit for commit in head if commit != "(initial)"), None),
+        dirty=any(not line.startswith("#") for line in lines),
     )
 
 

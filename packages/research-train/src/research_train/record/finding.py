@@ -7,8 +7,9 @@ from research_data import get_outputs_dir
 from research_data.shown import did_you_mean, say
 
 from research_train.errors import RunError
+from research_train.experiment.members import Experiment
 from research_train.record.folders import RECORD, all_run_folders, run_folders, run_label
-from research_train.record.record import Status
+from research_train.record.record import RunRecord, Status, read_record
 from research_train.record.summary import RunSummary, record_of, summarise
 
 
@@ -18,6 +19,24 @@ def find_run(paper: str, text: str) -> Path:
     Raises RunError if there is none, or several.
     """
     return _find(text, paper)
+
+
+def find_run_of(
+    experiment: Experiment, text: str | None, statuses: Sequence[Status]
+) -> tuple[Path, RunRecord]:
+    """The folder and record of a run of an experiment.
+
+    text: as for `find_run`; by default the newest in one of the statuses. Raises RunError when
+    there is none, or it is of another experiment, or its record can't be read.
+    """
+    paper = experiment.member.name
+    folder = find_run(paper, text) if text else last_run(paper, experiment.name, statuses)
+    if folder is None:
+        raise RunError(f"no run of {experiment.name} is {' or '.join(statuses)}")
+    record = read_record(folder)
+    if (record.paper, record.experiment) != (paper, experiment.name):
+        raise RunError(f"{folder}: is a run of {record.experiment}, not of {experiment.name}")
+    return folder, record
 
 
 def find_any_run(text: str) -> RunSummary:

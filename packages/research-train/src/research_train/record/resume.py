@@ -9,18 +9,16 @@ from typing import Any
 
 from research_data.durable import write_bytes
 
-from research_train.code.archive import changed_files
 from research_train.code.fingerprint import fingerprint
 from research_train.errors import RunError
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
-from research_train.record.finding import find_run, last_run
+from research_train.record.finding import find_run_of
 from research_train.record.folders import (
     CHECKPOINTS,
     CONFIG,
     METRICS,
-    code_archive,
 )
 from research_train.record.record import (
     Status,
@@ -29,12 +27,9 @@ from research_train.record.record import (
 )
 from research_train.record.resolved_config import write_config
 from research_train.record.run import Run
-from research_train.record.start import new_attempt, present_code
+from research_train.record.running_code import present_code, trains_otherwise, what_changed
+from research_train.record.start import new_attempt
 from research_train.state.phases import lines_before
-from research_train.versions.requirements import (
-    dependency_closure,
-    workspace_packages,
-)
 
 
 def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status]) -> Run:
@@ -43,13 +38,7 @@ def open_run(experiment: Experiment, text: str | None, statuses: Sequence[Status
     text: its id, the beginning of one, or its folder; by default the newest in one of the statuses.
     Raises RunError when there is none, or it is of another experiment or damaged.
     """
-    paper = experiment.member.name
-    folder = find_run(paper, text) if text else last_run(paper, experiment.name, statuses)
-    if folder is None:
-        raise RunError(f"no run of {experiment.name} is {' or '.join(statuses)}")
-    record = read_record(folder)
-    if (record.paper, record.experiment) != (paper, experiment.name):
-        raise RunError(f"{folder}: is a run of {record.experiment}, not of {experiment.name}")
+    folder, record = find_run_of(experiment, text, statuses)
     return Run(folder, record, load_config(experiment, file=folder / CONFIG))
 
 
@@ -71,11 +60,11 @@ def resume_run(
             f"{run.folder}: its seal is missing or doesn't fit: record, config.yaml, metrics.jsonl "
             "or weights were changed after it ended, so a new seal would be false. Start a new run."
         )
-    changed = _trains_otherwise(run, experiment)
+    changed = trains_otherwise(run.record, run.config, experiment)
     if changed and not any_code:
         raise RunError(
             f"{run.record.id} can't be resumed, because its code or data has changed since:\n  "
-            + "\n  ".join(what_changed(run, experiment))
+            + "\n  ".join(what_changed(run.record, experiment))
             + "\nUndo these changes, or start a new run, or add --any-code to continue anyway: the "
             "run is then no evidence for any version of the code."
         )
@@ -85,37 +74,6 @@ def resume_run(
     except BaseException:
         run.release()
         raise
-
-
-def has_changed(run: Run, experiment: Experiment) -> bool:
-    """Whether anything of the experiment has changed: what training uses, or other code."""
-    return _trains_otherwise(run, experiment) or bool(_changed_files(run, experiment))
-
-
-def _trains_otherwise(run: Run, experiment: Experiment) -> bool:
-    """Whether what training uses has changed since the run: code, packages or data."""
-    return fingerprint(experiment, run.config, run.record.assets) != run.record.fingerprint
-
-
-def _changed_files(run: Run, experiment: Experiment) -> list[str]:
-    archive = code_archive(run.record.source)
-    packages = workspace_packages(experiment.member)
-    return changed_files(experiment.member, packages, archive) if archive.is_file() else []
-
-
-def what_changed(run: Run, experiment: Experiment) -> list[str]:
-    """The files and packages that differ from those of a run, at most ten files."""
-    files = _changed_files(run, experiment)
-    versions = dependency_closure(experiment.member)
-    moved = [
-        f"{name} {then} -> {versions.get(name, 'not installed')}"
-        for name, then in run.record.packages.items()
-        if versions.get(name) != then
-    ]
-    return [*files[:10], *moved] or [
-        "its config.yaml, an indirect dependency, or how fingerprints are computed: it was "
-        "recorded by another research-train"
-    ]
 
 
 def _reopen(

@@ -1,28 +1,23 @@
 """Start a run: create its folder with record, config and source archive."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypedDict
 
-from packaging.utils import canonicalize_name
 from research_data import (
     get_outputs_dir,
 )
-from research_data.durable import new_folder, sha256_file, write_json
+from research_data.durable import new_folder, write_json
 
-from research_train.code.archive import archive_source
 from research_train.code.fingerprint import fingerprint
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, Member
 from research_train.processes.world import World
 from research_train.record.environment import (
-    GitState,
     describe_environment,
     find_device,
-    git_state,
     host_name,
 )
 from research_train.record.finding import find_run
@@ -30,7 +25,6 @@ from research_train.record.folders import (
     CONFIG,
     METRICS,
     RECORD,
-    SOURCES,
     run_label,
 )
 from research_train.record.record import (
@@ -43,13 +37,10 @@ from research_train.record.record import (
 )
 from research_train.record.resolved_config import write_config
 from research_train.record.run import Run
+from research_train.record.running_code import RunningCode, running_code
 from research_train.versions.hand_over import running_releases
 from research_train.versions.requirements import (
-    dependency_closure,
     reached_packages,
-    required_by,
-    requirements_of,
-    workspace_packages,
 )
 
 
@@ -59,10 +50,12 @@ def start_run(
     assets: Mapping[str, str] | None = None,
     name: str | None = None,
     command: Sequence[str] = (),
+    code: Callable[[], RunningCode] | None = None,
 ) -> Run:
     """A new run of an experiment: its folder with record, config and source archive.
 
-    assets: name -> revision of the data it uses. Two runs started at once get folders of their own.
+    assets: name -> revision of the data it uses. code: gives `running_code(experiment)`, where that
+    is being computed already. Two runs started at once get folders of their own.
     Raises ConfigError when the device isn't there, RequirementError when an internal package isn't
     of the version required, StorageError.
     """
@@ -70,6 +63,7 @@ def start_run(
     member = experiment.member
     outputs = get_outputs_dir()
     attempt = new_attempt(command, member)
+    found = code() if code else running_code(experiment)
     record = RunRecord(
         id="",
         paper=member.name,
@@ -78,8 +72,8 @@ def start_run(
         started=attempt.time,
         command=list(command),
         seed=config.seed,
-        fingerprint=fingerprint(experiment, config, assets or {}),
-        **present_code(member),
+        fingerprint=fingerprint(experiment, config, assets or {}, found.identity),
+        **found.recorded,
         assets=dict(assets or {}),
         environment=attempt.environment,
         attempts=[attempt],
@@ -112,32 +106,6 @@ def join_run(folder: Path, resume_from: Path | None, experiment: Experiment, wor
     run = Run(folder, read_record(folder), config, quiet=True)
     run.resume_from, run.world = resume_from, world
     return run
-
-
-class PresentCode(TypedDict):
-    """The fields of a record that say which code runs."""
-
-    git: GitState
-    source: str
-    lock_sha256: str | None
-    packages: dict[str, str]
-    releases: dict[str, str]
-
-
-def present_code(member: Member) -> PresentCode:
-    """What a run of the member would be recorded as running now; its code is archived."""
-    packages = reached_packages(member)
-    wanted = [*required_by(member), *(r for name in packages for r in requirements_of(name))]
-    main = {member.distribution, *(canonicalize_name(each.name) for each in wanted)}
-    versions = dependency_closure(member)
-    lock = member.workspace / "uv.lock"
-    return {
-        "git": git_state(member.workspace),
-        "source": archive_source(member, workspace_packages(member), get_outputs_dir() / SOURCES),
-        "lock_sha256": sha256_file(lock) if lock.is_file() else None,
-        "packages": {name: version for name, version in versions.items() if name in main},
-        "releases": running_releases(member),
-    }
 
 
 def new_attempt(command: Sequence[str], member: Member) -> Attempt:

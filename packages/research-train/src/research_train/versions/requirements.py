@@ -6,6 +6,7 @@ uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 
 import importlib.metadata
 import re
+import sys
 from collections.abc import Collection, Iterator
 from email.parser import HeaderParser
 from functools import cache
@@ -149,7 +150,7 @@ class Metadata(NamedTuple):
         for text in self.requires:
             if not extras and _ONLY_FOR_AN_EXTRA.search(text):
                 continue  # nine of ten, and parsing them all takes a noticeable time
-            requirement = Requirement(text)
+            requirement = _parsed(text)
             if requirement.marker is None or any(map(requirement.marker.evaluate, environments)):
                 yield requirement
 
@@ -166,9 +167,23 @@ def parse_metadata(text: str) -> Metadata:
     return Metadata(fields["Name"], fields["Version"], tuple(requires))
 
 
+@cache
+def _parsed(requirement: str) -> Requirement:
+    return Requirement(requirement)
+
+
 def _metadata(name: str) -> Metadata | None:
     try:
-        distribution = importlib.metadata.distribution(name)
+        path = tuple(sys.path)
+        text = _distribution(path, name).read_text("METADATA")
+        if text is None:  # uninstalled, or another version since
+            _distribution.cache_clear()
+            text = _distribution(path, name).read_text("METADATA")
     except importlib.metadata.PackageNotFoundError:
         return None
-    return parse_metadata(distribution.read_text("METADATA") or "")
+    return parse_metadata(text or "")
+
+
+@cache  # a fingerprint asks for the same hundred a thousand times
+def _distribution(path: tuple[str, ...], name: str) -> importlib.metadata.Distribution:
+    return importlib.metadata.distribution(name)
