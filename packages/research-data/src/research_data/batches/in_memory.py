@@ -3,14 +3,14 @@
 import hashlib
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from research_data.batches.source import BatchesState as BatchesState
-from research_data.batches.source import BatchSource, Order
+from research_data.batches.source import BatchSource, Keywords, Order, show_keywords
 
 if TYPE_CHECKING:
     import pyarrow
@@ -35,16 +35,12 @@ class Batches(BatchSource[Fields], Generic[Fields]):
     An iteration begun after `load_state_dict` yields the rest of that epoch.
     """
 
+    @show_keywords
     def __init__(
         self,
         data: Fields,
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ):
         _refuse_what_holds_no_tensors(data)
         examples = {len(field) for field in _fields(data)}
@@ -53,11 +49,7 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         super().__init__(
             examples.pop(),
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
+            **keywords,
         )
         self.data = data
         self._fingerprint = _fingerprint(data)
@@ -70,12 +62,7 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         dataset: "Dataset | pyarrow.Table",
         columns: type[Fields],
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ) -> "Batches[Fields]": ...
     @overload
     @classmethod
@@ -84,25 +71,16 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         dataset: "Dataset | pyarrow.Table",
         columns: Sequence[str],
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ) -> "Batches[tuple[Tensor, ...]]": ...
     @classmethod
+    @show_keywords
     def from_arrow(
         cls,
         dataset: "Dataset | pyarrow.Table",
         columns: type[Fields] | Sequence[str],
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ) -> "Batches[Fields] | Batches[tuple[Tensor, ...]]":
         """Batches of the columns of a `datasets.Dataset`, read from the memory-mapped file.
 
@@ -126,11 +104,7 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         return Batches(
             cast(Fields, kind(*opened)),
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
+            **keywords,
         )
 
     def __iter__(self) -> Iterator[Fields]:

@@ -3,13 +3,13 @@
 import random
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar, Unpack, cast
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
-from research_data.batches.source import BatchSource, Order
+from research_data.batches.source import BatchSource, Keywords, Order, show_keywords
 
 Example = TypeVar("Example")
 Batch = TypeVar("Batch")
@@ -30,18 +30,15 @@ class StatefulDataLoader(BatchSource[Batch], Generic[Example, Batch]):
     restore any generator of its own.
     """
 
+    @show_keywords
     def __init__(
         self,
         dataset: Dataset[Example],
         batch_size: int,
         *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
         num_workers: int = 0,
         collate_fn: Callable[[list[Example]], Batch] = default_collate,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ):
         if not hasattr(dataset, "__len__"):
             raise ValueError(
@@ -51,13 +48,9 @@ class StatefulDataLoader(BatchSource[Batch], Generic[Example, Batch]):
         super().__init__(
             len(cast(Sized, dataset)),
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
+            **keywords,
         )
-        self._batches = _SeededBatches(dataset, collate_fn, seed)
+        self._batches = _SeededBatches(dataset, collate_fn, self.seed)
         self._remaining = _Remaining()
         self._workers = num_workers
         self._device = torch.device("cpu")

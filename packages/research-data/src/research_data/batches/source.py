@@ -1,14 +1,26 @@
 """The interface of every source of batches: its order by seed and epoch, and its position."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Generic, NotRequired, Self, TypedDict, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, NotRequired, Self, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
 
 Batch = TypeVar("Batch")
 Order = np.ndarray[tuple[int], np.dtype[np.int64]]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Keywords(TypedDict, total=False):
+    """The types of the keywords of every source; BatchSource has their defaults."""
+
+    shuffle: bool
+    seed: int
+    drop_last: bool
+    rank: int
+    world_size: int
 
 
 class BatchesState(TypedDict):
@@ -42,11 +54,11 @@ class BatchSource(ABC, Generic[Batch]):
         examples: int,
         batch_size: int,
         *,
-        shuffle: bool,
-        seed: int,
-        drop_last: bool,
-        rank: int,
-        world_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
@@ -176,3 +188,13 @@ class BatchSource(ABC, Generic[Batch]):
     def _end_epoch(self) -> None:
         self.epoch += 1
         self.position = 0
+
+
+def show_keywords(function: Function) -> Function:
+    """Let `help` show the keywords and defaults of BatchSource for `**keywords` of function."""
+    own = inspect.signature(function)
+    named = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    source = inspect.signature(BatchSource.__init__).parameters.values()
+    shown = [*named, *(each for each in source if each.kind is each.KEYWORD_ONLY)]
+    function.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
+    return function
