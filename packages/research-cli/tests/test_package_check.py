@@ -71,7 +71,7 @@ def test_env_has_a_row_for_a_paper_whose_pin_nothing_satisfies(tiny: TinyPackage
     assert check_requirements(here.root) == []
     (folder / "pyproject.toml").write_text("[project\n")
     [row] = check_requirements(here.root)
-    assert (row.name, row.status) == ("paper-tiny", "fail") and "is no TOML" in row.fix
+    assert (row.name, row.status) == ("paper-tiny", "fail") and "not valid TOML" in row.fix
 
 
 def test_a_workspace_in_order_is_one_line_with_git_and_without(tiny: TinyPackages) -> None:

@@ -224,7 +224,7 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
         assert "papers/tiny · 0 runs" in page.words and "No runs here yet" in page.words
         assert "◌ stale" in page.words and "has values of 1 seed, and" in page.words
         pyproject.write_text("[project")
-        assert "tiny/pyproject.toml: is no TOML" in facts().problems[0]
+        assert "tiny/pyproject.toml: is not valid TOML" in facts().problems[0]
     finally:
         pyproject.write_text(before)
         results.write_text(json.dumps(report.results))

@@ -103,7 +103,7 @@ def test_exports_that_are_refused(exported: tuple[Workspace, Path, Path], tmp_pa
         assert list(tmp_path.iterdir()) == []
 
     refused(2, str(file), parts=(str(file), "exists"))
-    refused(2, str(tmp_path / "no" / "run.tar"), parts=("is no folder",))
+    refused(2, str(tmp_path / "no" / "run.tar"), parts=(str(tmp_path / "no"), "doesn't exist"))
     weights = run / "checkpoints" / "step-00000020" / "model.safetensors"
     for path, parts in (
         (weights, (str(weights), "damaged")),
@@ -177,7 +177,7 @@ def pack(file: Path, held: dict[str, bytes], manifest: dict[str, Any]) -> None:
     ("change", "part"),
     [
         (flip_a_byte, "is damaged: run/metrics.jsonl has the sha256"),
-        (leave_out, "ends before run/config.yaml"),
+        (leave_out, "run/config.yaml missing"),
         (add_outside, "holds '../x', which its manifest.json doesn't list"),
         (listing("../x"), "'../x' is refused: it leads out of its folder"),
         (listing("run/../../x"), "it leads out of its folder"),
@@ -220,8 +220,8 @@ def test_a_link_a_torn_file_and_a_file_of_something_else(
     torn.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     importing(workspace, torn, outputs).refused(1, str(torn))
     torn.write_bytes(b"no tar at all")
-    importing(workspace, torn, outputs).refused(1, "no whole archive")
-    importing(workspace, tmp_path / "none.tar", outputs).refused(2, "none.tar is not a file")
+    importing(workspace, torn, outputs).refused(1, "not a complete archive")
+    importing(workspace, tmp_path / "none.tar", outputs).refused(2, "none.tar")
     assert list(outputs.rglob("*")) == []
 
 

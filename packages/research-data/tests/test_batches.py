@@ -106,7 +106,7 @@ def test_what_makes_no_batches_is_refused(data, size, drop, message):
 
 def test_a_position_in_other_data_is_refused():
     state = Batches(numbers(7), 3).state_dict()
-    with pytest.raises(ValueError, match="7 examples, here are 8"):
+    with pytest.raises(ValueError, match=r"7 examples.*8"):
         Batches(numbers(8), 3).load_state_dict(state)
     with pytest.raises(ValueError, match=r"other data or in another order: data was '\w+', is"):
         Batches(Pair(torch.arange(7), torch.arange(7)), 3).load_state_dict(state)
@@ -131,7 +131,7 @@ def test_a_position_in_another_order_is_refused(options, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"position": 4}, "batch 4 of epoch 0, an epoch here has 3"),
+        ({"position": 4}, "batch 4 of epoch 0.*3 batches"),
         ({"position": -1}, "batch -1"),
         ({"epoch": -1}, "epoch -1"),
     ],
@@ -372,9 +372,9 @@ def test_what_does_not_fit_a_device_is_moved_batch_by_batch(layouts):
         (pa.chunked_array([[[1]], [[2, 3]]]), r"'x' holds lists of 1 to 2 items"),
         (pa.chunked_array([[[[1]]], [[[2, 3]]]]), r"'x' holds lists of 1 to 2 items"),
         (pa.chunked_array([[1, 2], [3, None]]), "'x' has nulls"),
-        (pa.array(["a", "b"]), "'x' holds string, no numbers: .*tokenize_dataset"),
+        (pa.array(["a", "b"]), "'x' holds string, .*tokenize_dataset"),
         (pa.array([{"a": 1}, {"a": 2}]), "'x' holds struct"),
-        (pa.array([[], []], pa.list_(pa.int32())), "'x' holds empty lists alone"),
+        (pa.array([[], []], pa.list_(pa.int32())), "'x' holds only empty lists"),
         (pa.array([], pa.int32()), "0 examples make no batch"),
     ],
 )

@@ -77,9 +77,9 @@ def test_own_files_are_an_asset_keyed_by_their_content(rows, tmp_path):
 
 
 def test_a_name_that_is_not_here_names_the_nearest(rows):
-    with pytest.raises(UsageError, match=r"no dataset 'rosw' here. Nearest here: rows"):
+    with pytest.raises(UsageError, match=r"'rosw' is not here.*: rows\."):
         find_asset("dataset", "rosw")
-    with pytest.raises(UsageError, match="other revisions: rows@"):
+    with pytest.raises(UsageError, match=r"other revisions.*: rows@"):
         find_asset("dataset", "rows@0000000")
 
 
@@ -113,7 +113,7 @@ def test_a_symlink_in_place_of_a_file_is_damage(rows, tmp_path):
     outside.write_bytes((rows.folder / "a.csv").read_bytes())
     (rows.folder / "a.csv").unlink()
     (rows.folder / "a.csv").symlink_to(outside)
-    with pytest.raises(DamagedAssetError, match="no plain file"):
+    with pytest.raises(DamagedAssetError, match="not a plain file"):
         verify_asset(rows.folder)
 
 
@@ -235,7 +235,7 @@ def test_an_archive_with_more_than_its_manifest_lists_is_refused(
     archive = export_asset(rows, tmp_path, quiet=True)
     _with_member(archive, name.replace("ROOT", rows.folder.name), kind=kind, link="/etc/passwd")
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "another"))
-    with pytest.raises(AssetError, match="doesn't list as such"):
+    with pytest.raises(AssetError, match="doesn't list as a plain file"):
         import_asset(archive, quiet=True)
     assert visible(tmp_path / "another" / "datasets") == set()
     assert not Path("/tmp/evil-of-a-test").exists()
@@ -311,7 +311,7 @@ def test_a_manifest_that_leads_elsewhere_is_damage(rows, changes):
 def test_a_folder_that_became_a_link_is_damage(rows, tmp_path):
     (rows.folder / "sub").rename(tmp_path / "sub")
     (rows.folder / "sub").symlink_to(tmp_path / "sub")
-    with pytest.raises(DamagedAssetError, match="no plain file of this folder"):
+    with pytest.raises(DamagedAssetError, match="not a plain file of this folder"):
         verify_asset(rows.folder)
 
 
@@ -331,7 +331,7 @@ def test_a_name_is_never_taken_from_another(rows, tmp_path):
         name_asset(other, "rows")
     assert find_asset("dataset", "rows").folder == rows.folder
     (rows.folder.parent / "notes").write_text("mine")
-    with pytest.raises(UsageError, match="is a file of somebody's"):
+    with pytest.raises(UsageError, match=r"the link for the name .* belongs"):
         import_asset(tmp_path / "other.csv", name="notes", quiet=True)
     with pytest.raises(UsageError, match="differ only by case"):
         import_asset(tmp_path / "other.csv", name="Rows", quiet=True)
@@ -366,7 +366,7 @@ def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatc
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "another"))
     content = archive.read_bytes()
     archive.write_bytes(b"x" + content[1:])
-    with pytest.raises(AssetError, match="no whole archive"):
+    with pytest.raises(AssetError, match="not a complete archive"):
         import_asset(archive, quiet=True)
     sparse = tmp_path / "sparse.tar"
     with tarfile.open(archive.with_name("good.tar"), "w") as good, tarfile.open(sparse, "w") as bad:
@@ -379,7 +379,7 @@ def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatc
                     body = bytes(100_000)
                     info.size = len(body)
                 opened.addfile(info, io.BytesIO(body))
-    with pytest.raises(AssetError, match="doesn't list as such"):
+    with pytest.raises(AssetError, match="doesn't list as a plain file"):
         import_asset(sparse, quiet=True)
     assert visible(tmp_path / "another" / "datasets") == set()
     assert import_asset(archive.with_name("good.tar"), quiet=True).names == ["rows"]

@@ -25,12 +25,12 @@ except ResearchError as error:
     [
         (
             {"HF_ENDPOINT": "https://127.0.0.1:9", "SSL_CERT_FILE": "/no/ca.pem"},
-            "SSL_CERT_FILE names /no/ca.pem, which isn't there",
+            "SSL_CERT_FILE is /no/ca.pem",
             "pull again",
         ),
         (
             {"HF_ENDPOINT": "https://127.0.0.1:9", "SSL_CERT_FILE": "/etc/hosts"},
-            "no certificates can be read",
+            "SSL_CERT_FILE is /etc/hosts",
             "pull again",
         ),
         (
@@ -45,12 +45,12 @@ except ResearchError as error:
         ),
         (
             {"HF_ENDPOINT": "http://hub.invalid", "http_proxy": ""},
-            "the name hub.invalid has no address",
+            "hub.invalid could not be resolved",
             "pull again",
         ),
-        ({"HF_ENDPOINT": NOWHERE}, "is it up, and is its address right?", "room"),
-        ({"HF_ENDPOINT": "hub.org"}, "HF_ENDPOINT is 'hub.org', which is no address", "pull"),
-        ({"HF_ENDPOINT": "http://hub.org:99999"}, "which is no address", "pull"),
+        ({"HF_ENDPOINT": NOWHERE}, "is its address right?", "room"),
+        ({"HF_ENDPOINT": "hub.org"}, "HF_ENDPOINT is 'hub.org'", "pull"),
+        ({"HF_ENDPOINT": "http://hub.org:99999"}, "HF_ENDPOINT is 'http://hub.org:99999'", "pull"),
         ({"HF_ENDPOINT": NOWHERE, "HF_HUB_OFFLINE": "1"}, "nothing is fetched offline", "again"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_hub_that_does_not_answer_and_one_that_answers_something_else(hub, mon
         pull_dataset("org/rows", quiet=True)
     hub.server.clear_faults()
     hub.server.fault("/api/datasets/org/rows", "short", bytes=1)
-    with pytest.raises(HubError, match="broke off its answer, or gave one that is no hub's"):
+    with pytest.raises(HubError, match=r"cut off or is not that of a hub.*JSON"):
         pull_dataset("org/rows", quiet=True)
 
 
@@ -79,7 +79,7 @@ def test_a_hub_that_does_not_answer_and_one_that_answers_something_else(hub, mon
     ("number", "words"),
     [
         (errno.ENOSPC, "Free some room"),
-        (errno.EROFS, "only for reading"),
+        (errno.EROFS, "read-only"),
         (errno.ENOTDIR, "is a file where a folder should be"),
         (errno.ENAMETOOLONG, "shorter"),
         (errno.EMFILE, "ulimit -n"),

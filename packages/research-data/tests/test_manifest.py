@@ -140,9 +140,9 @@ def test_a_repository_with_a_file_of_that_name_is_refused(hub):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"repo_id": "other"}, "says that it is the dataset other@"),
-        ({"revision": "f" * 64}, "says that it is the dataset rows@ffff"),
-        ({"kind": "model"}, "says that it is the model"),
+        ({"repo_id": "other"}, "the dataset other@"),
+        ({"revision": "f" * 64}, "the dataset rows@ffff"),
+        ({"kind": "model"}, "the model rows@"),
         ({"files": {"../x": {"size": 1, "sha256": "0" * 64}}}, "out of its folder"),
         ({"files": {"x": {"size": -1, "sha256": "0" * 64}}}, "greater than or equal"),
         ({"schema": 9}, "schema 9"),

@@ -126,9 +126,9 @@ def test_twenty_rows_with_long_names_stay_on_the_canvas(inside, written):
         ({"values": [1.0, np.nan]}, "claim 'CNN', values: nan at position 1"),
         ({"values": 3.0}, r"claim 'CNN': values must be \(seeds,\)"),
         ({"known_gap": np.nan}, "claim 'CNN', known gap: nan"),
-        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: its ends are 2 and 1"),
-        ({"side": "left"}, "claim 'CNN': side 'left' is none of at_least, at_most"),
-        ({"verdict": "fine"}, "claim 'CNN': verdict 'fine' is none of reproduced, better"),
+        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: .*2 .*1"),
+        ({"side": "left"}, "claim 'CNN': side 'left' .*at_least, at_most"),
+        ({"verdict": "fine"}, "claim 'CNN': verdict 'fine' .*reproduced, better"),
     ],
 )
 def test_a_claim_that_can_not_be_drawn_is_refused(change, message):

@@ -97,8 +97,8 @@ def test_a_logarithmic_axis_bears_a_band_that_reaches_below_zero(inside):
         ({"a": ([np.nan], [1])}, {}, "curve 'a', steps: nan at position 0"),
         ({"a": ([1], [1e200])}, {}, "1e\\+200 is too large"),
         ({"a": ([1], [np.nan]), "b": ([1], [np.inf])}, {}, "no finite value in a, b"),
-        ({"a": ([7], [0])}, {"logarithmic": True}, "curve 'a', values: 0 at 7, but a log"),
-        ({"a": ([1], [1])}, {"band": "sd"}, "band: 'sd' is none of 'interval', 'range'"),
+        ({"a": ([7], [0])}, {"logarithmic": True}, "curve 'a', values: 0 at 7.*log"),
+        ({"a": ([1], [1])}, {"band": "sd"}, "band: 'sd' .*'interval', 'range'"),
     ],
 )
 def test_what_can_not_be_drawn_is_refused_with_the_reason(curves, options, message):

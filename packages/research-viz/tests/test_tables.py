@@ -101,7 +101,7 @@ def test_any_cell_stays_in_its_place(rows):
 
 @pytest.mark.parametrize("table", [markdown_table, latex_table])
 def test_a_row_of_another_length_is_refused(table):
-    with pytest.raises(ValueError, match="row 1 has 1 cells for 2 columns"):
+    with pytest.raises(ValueError, match=r"row 1 has 1 cells.*2 columns"):
         table(["a", "b"], [[1, 2], [3]])
     with pytest.raises(ValueError, match="at least one column"):
         table([], [])

@@ -12,6 +12,6 @@ class Config(TrainConfig):
     model: Literal["logistic", "mlp", "cnn", "gru"]
     """Classifier of Table 1."""
     shuffled: bool
-    """Give it the 40 points in another order, the same for every sequence (section 4)."""
+    """Whether to shuffle the 40 points, in the same way for every sequence (section 4)."""
     learning_rate: PositiveFloat
     """Adam's step size."""

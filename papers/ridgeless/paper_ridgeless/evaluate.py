@@ -8,14 +8,14 @@ from paper_ridgeless.config import Config
 
 
 def limiting_risk(ratio: float, signal: float, noise: float) -> float:
-    """The risk as both grow, features / samples tending to a ratio other than 1 (section 3)."""
+    """The limit of the risk as features / samples tends to a ratio other than 1 (section 3)."""
     if ratio < 1:
         return noise * ratio / (1 - ratio)
     return signal * (1 - 1 / ratio) + noise / (ratio - 1)
 
 
 def evaluate(config: Config, run: Run) -> Evaluation:
-    """The mean over the draws, which stand in the run's metrics: there are no weights to load."""
+    """The mean of the risks in the run's metrics; there are no weights to load."""
     risks = [risk for point in read_metrics(run.folder) if (risk := point["risk"]) is not None]
     metrics = {"risk": fmean(risks)}
     if config.features != config.samples:  # where the limit is infinite

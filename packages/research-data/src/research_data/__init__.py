@@ -1,7 +1,7 @@
 """Datasets in one verified folder, and fast exact batches.
 
-The public names are listed in `__init__.pyi`; each is imported when first used, so that
-`import research_data` is quick. only the batches import torch.
+The public names are listed in `__init__.pyi`; each is imported when it is first used, so that
+`import research_data` is quick. Only the batches import torch.
 """
 
 from importlib.metadata import version

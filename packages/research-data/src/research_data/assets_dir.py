@@ -1,8 +1,8 @@
 """Find the assets folder, which holds everything large.
 
-assets/datasets/   one folder a dataset and revision, with its .asset.json
-assets/models/     likewise
-assets/outputs/    one folder a paper, in it one a run
+assets/datasets/   one folder for each revision of a dataset, with its .asset.json
+assets/models/     the same for models
+assets/outputs/    one folder for each paper, with one folder for each run in it
 """
 
 import os
@@ -25,27 +25,28 @@ def find_workspace(start: Path) -> Path | None:
 
 
 def this_workspace() -> Path | None:
-    """The workspace that this package, its environment or the working folder lies in."""
+    """The workspace that contains this package, its environment or the working folder."""
     starts = (Path(__file__), Path(sys.prefix), Path.cwd())
     return next((found for start in starts if (found := find_workspace(start.resolve()))), None)
 
 
 def get_assets_dir() -> Path:
-    """The assets folder: RESEARCH_ASSETS where set, else `assets/` of this workspace.
+    """The assets folder: RESEARCH_ASSETS if it is set, else `assets/` of this workspace.
 
-    Raises AssetError where there is none, or RESEARCH_ASSETS names no folder.
+    Raises AssetError when there is no workspace, or when RESEARCH_ASSETS can't be a folder.
     """
     if chosen := os.environ.get("RESEARCH_ASSETS"):
         return _chosen_folder(chosen)
     if workspace := this_workspace():
         return workspace / "assets"
     raise AssetError(
-        "there is no workspace here to hold assets. Set RESEARCH_ASSETS to the folder that should."
+        "this is not in a uv workspace, so there is no assets folder. Set RESEARCH_ASSETS to the "
+        "folder that should hold assets."
     )
 
 
 def _chosen_folder(chosen: str) -> Path:
-    """The folder that RESEARCH_ASSETS names; it need not be there yet."""
+    """The folder that RESEARCH_ASSETS names, which need not exist yet."""
     try:
         folder = Path(chosen).expanduser().absolute()
         for place in (folder, *folder.parents):
@@ -54,11 +55,11 @@ def _chosen_folder(chosen: str) -> Path:
             if os.path.lexists(place):
                 what = "a file" if place.exists() else "a link to nowhere"
                 raise AssetError(
-                    f"RESEARCH_ASSETS is {brief(chosen)}, and {brief(place)} is {what}. Set it to "
-                    "a folder, there or to be made, or unset it."
+                    f"RESEARCH_ASSETS is {brief(chosen)}, but {brief(place)} is {what}. Set it to "
+                    "a folder, which need not exist yet, or unset it."
                 )
-    except RuntimeError as error:  # ~somebody whom this machine doesn't know
-        raise AssetError(f"RESEARCH_ASSETS is {chosen!r}: {error}. Name a folder.") from error
+    except RuntimeError as error:  # the user in ~user is not known on this machine
+        raise AssetError(f"RESEARCH_ASSETS is {chosen!r}: {error}. Set it to a folder.") from error
     except OSError as error:
         raise AssetError(
             f"RESEARCH_ASSETS is {brief(chosen)}: {reason_of(error)}. {advice_for(error)}".rstrip()
@@ -67,23 +68,26 @@ def _chosen_folder(chosen: str) -> Path:
 
 
 def get_datasets_dir() -> Path:
-    """Where datasets lie, one folder a revision."""
+    """The folder of datasets, with one folder for each revision."""
     return get_assets_dir() / "datasets"
 
 
 def get_models_dir() -> Path:
-    """Where models lie, one folder a revision."""
+    """The folder of models, with one folder for each revision."""
     return get_assets_dir() / "models"
 
 
 def get_outputs_dir() -> Path:
-    """Where runs are recorded: one folder a paper, in it one a run."""
+    """The folder of recorded runs: a folder for each paper, with one for each run in it."""
     return get_assets_dir() / "outputs"
 
 
 @lru_cache
 def _is_workspace(pyproject: Path, modified: int) -> bool:
-    """Whether it is the root of a uv workspace. modified: its time; a table of runs asks often."""
+    """Whether a pyproject.toml is that of a uv workspace's root.
+
+    modified: its modification time, which makes the cached answer expire; tables of runs ask often.
+    """
     try:
         return "workspace" in table_of(read_toml(pyproject), "tool", "uv", path=pyproject)
     except UnreadableError:

@@ -31,16 +31,16 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, value: object) -> None:
     """Replace path by value as indented JSON. Raises StorageError."""
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    # Half of a surrogate pair has no UTF-8: it comes out as JSON's own escape.
+    # Half of a surrogate pair has no UTF-8 form: it is written as a JSON escape.
     write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty folder beside path that takes path's name when the block ends well.
+    """Yield an empty folder beside path; it is renamed to path when the block succeeds.
 
-    Raises FileExistsError when another writer was first, StorageError when the disk refuses;
-    then, as after any other exception, nothing is left behind.
+    Raises FileExistsError when another process made path first, StorageError when it can't be
+    written. After any exception nothing is left behind.
     """
     partial: Path | None = None
     try:
@@ -48,19 +48,19 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial = Path(
             tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         )
-        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private, the result need not be
+        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private to the user
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():
                 fsync_file(file)
         fsync_file(partial)
-        partial.rename(path)  # refused by the system when path is a folder with something in it
+        partial.rename(path)  # the system refuses this when path is a folder that isn't empty
         fsync_file(path.parent)
     except OSError as error:
         if path.is_dir() and any(path.iterdir()):
             raise FileExistsError(f"{path} exists") from error
         raise StorageError(path, error) from error
-    except SafetensorError as error:  # how its writer says that the disk is full
+    except SafetensorError as error:  # raised by the safetensors writer when the disk is full
         raise StorageError(path, OSError(0, str(error))) from error
     finally:
         if partial is not None:
@@ -86,7 +86,7 @@ def sha256_file(path: Path) -> str:
 
 
 def fsync_file(path: Path) -> None:
-    """Have a file, or a folder's list of names, on the disk and not only with the system."""
+    """Flush a file, or a folder's list of names, from the system's cache to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -101,5 +101,5 @@ def _umask() -> int:
 
 
 def _remove_quietly(path: Path) -> None:
-    with suppress(OSError):  # the error that brought us here is the one to report
+    with suppress(OSError):  # the earlier error is the one to report
         path.unlink(missing_ok=True)

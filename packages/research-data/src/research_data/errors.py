@@ -6,7 +6,7 @@
     └── AssetError            a dataset or model is not as it should be
         ├── DamagedAssetError a file differs from what its .asset.json says
         ├── HubError          a hub refuses, or can't be reached
-        └── StorageError      a file could not be written: no room, no right
+        └── StorageError      a file could not be written: disk full, no permission
 
 research-train adds its own below these.
 """
@@ -14,44 +14,44 @@ research-train adds its own below these.
 import errno
 from pathlib import Path
 
-# errno -> what helps, as a sentence. Only what the system itself said is known here, so each says
-# what is true of that error wherever it came from.
+# errno -> advice, as a sentence. Only the errno is known here, so each sentence must be true of
+# that error wherever it occurred.
 _ADVICE = {
-    errno.ENOSPC: "Free some room on that disk, or use another: RESEARCH_ASSETS says where assets "
-    "and runs lie.",
-    errno.EACCES: "Give yourself the right to it, or use another folder: RESEARCH_ASSETS says "
-    "where assets and runs lie.",
-    errno.EROFS: "That disk is only for reading. Use another: RESEARCH_ASSETS says where assets "
-    "and runs lie.",
-    errno.ENOENT: "Check how it is spelt, and that the folder it lies in is there.",
+    errno.ENOSPC: "Free some room on that disk, or use another: RESEARCH_ASSETS is the folder of "
+    "assets and runs.",
+    errno.EACCES: "Give yourself permission, or use another folder: RESEARCH_ASSETS is the folder "
+    "of assets and runs.",
+    errno.EROFS: "That disk is read-only. Use another: RESEARCH_ASSETS is the folder of assets "
+    "and runs.",
+    errno.ENOENT: "Check its spelling, and that the folder it belongs in exists.",
     errno.ENOTDIR: "A part of that path is a file where a folder should be: correct the path (is "
     "it RESEARCH_ASSETS?), or move the file away.",
-    errno.EISDIR: "A folder stands where a file should: name another, or move the folder away.",
-    errno.EEXIST: "Something of that name is there already: move it away.",
-    errno.ENOTEMPTY: "Something lies in that folder already: move it away.",
-    errno.ELOOP: "Links in that path lead round in a circle: remove one of them.",
+    errno.EISDIR: "That is a folder, not a file: name another, or move the folder away.",
+    errno.EEXIST: "Something of that name exists already: move it away.",
+    errno.ENOTEMPTY: "That folder is not empty: move its content away.",
+    errno.ELOOP: "Links in that path form a circle: remove one of them.",
     errno.ENAMETOOLONG: "Use a shorter name.",
     errno.EMFILE: "This process has too many files open: `ulimit -n` shows and raises the limit.",
     errno.ENFILE: "This machine has too many files open: end some programs.",
-    errno.EIO: "The disk, or the connection to it, failed: look at it before anything is repeated.",
-    errno.EFBIG: "That disk takes no file so large: use another.",
+    errno.EIO: "The disk, or the connection to it, failed: check it before you try again.",
+    errno.EFBIG: "That disk can't hold a file so large: use another.",
     errno.ENOMEM: "There is not enough memory: end some programs.",
-    errno.EBUSY: "Another program uses it: end that, or wait.",
-    errno.EXDEV: "Both must lie on one disk.",
+    errno.EBUSY: "Another program uses it: end that program, or wait.",
+    errno.EXDEV: "Both must be on the same disk.",
 }
-_ADVICE[errno.ETXTBSY] = "A process has it open: let that end first."
+_ADVICE[errno.ETXTBSY] = "A running program uses it: wait until it ends."
 _ADVICE[errno.EDQUOT] = _ADVICE[errno.ENOSPC]
 _ADVICE[errno.EPERM] = _ADVICE[errno.EACCES]
 _ADVICE[errno.ESTALE] = _ADVICE[errno.EIO]
 
 
 def reason_of(error: OSError) -> str:
-    """What the system said: `No such file or directory`."""
+    """The system's own words for an error: `No such file or directory`."""
     return error.strerror or str(error) or type(error).__name__
 
 
 def advice_for(error: OSError) -> str:
-    """What helps against an error of the system, as a sentence; empty where nothing is known."""
+    """Advice on an error of the system, as a sentence; empty when there is none."""
     return _ADVICE.get(error.errno or 0, "")
 
 
@@ -74,7 +74,7 @@ class AssetError(ResearchError):
 class DamagedAssetError(AssetError):
     """A file of an asset is missing or differs from what .asset.json says.
 
-    folder: the asset's folder; it can be removed and made or pulled again. what: is wrong with it.
+    folder: the asset's folder; it can be removed, and made or pulled again. what: the damage.
     """
 
     def __init__(self, folder: Path, what: str):
@@ -84,9 +84,9 @@ class DamagedAssetError(AssetError):
 
 
 class UnreadableError(ResearchError):
-    """A file can't be read, or isn't what it should hold. path, reason: which, and why.
+    """A file can't be read, or doesn't hold what it should.
 
-    missing: whether it isn't there at all.
+    path: the file. reason: what is wrong. missing: whether the file doesn't exist.
     """
 
     def __init__(self, path: Path, reason: str, missing: bool = False):
@@ -104,10 +104,10 @@ class StorageError(AssetError):
 
 
 class HubError(AssetError):
-    """A hub refuses, can't be reached, or sends what is not what it promised.
+    """A hub refuses, can't be reached, or sends something other than it announced.
 
-    transient: whether the same request may well succeed a moment later. pause: seconds that the
-    hub wants to be left alone for, where it says so.
+    transient: whether the same request may succeed a moment later. pause: the seconds that the hub
+    asks to wait, if it does.
     """
 
     def __init__(self, message: str, transient: bool = False, pause: float | None = None):
@@ -117,5 +117,5 @@ class HubError(AssetError):
 
 
 def is_of_the_disk(error: OSError) -> bool:
-    """Whether an error is about files here, and not about a connection."""
+    """Whether an error is about local files and not about a connection."""
     return error.errno in _ADVICE

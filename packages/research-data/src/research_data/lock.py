@@ -17,9 +17,9 @@ PAUSE = 0.05  # seconds between two tries
 
 @contextmanager
 def locked(file: Path, waiting: str = "") -> Iterator[None]:
-    """Hold a file's lock, once no other process does; the file itself stays.
+    """Hold a file's lock, after waiting for any other process; the file is not removed.
 
-    waiting: a line for stderr where another process holds it. Raises StorageError.
+    waiting: a line printed on stderr when another process holds the lock. Raises StorageError.
     """
     held = try_lock(file)
     if held is None:
@@ -32,11 +32,11 @@ def locked(file: Path, waiting: str = "") -> Iterator[None]:
 
 
 def try_lock(file: Path, shared: bool = False, patience: float = 0.0) -> IO[str] | None:
-    """The file with its lock, or None where another process holds it. `close()` frees it.
+    """Open the file and lock it; None if another process holds the lock. `close()` frees it.
 
-    The file is made where it is missing; what its holder writes into it, others can read. shared:
-    a lock that many can hold at a time, and none beside the other kind. patience: seconds to go on
-    trying. Raises StorageError.
+    The file is created if missing; what its holder writes into it, others can read. shared: take
+    a lock that many can hold at the same time, but not while one holds the exclusive lock.
+    patience: seconds to keep trying. Raises StorageError.
     """
     opened = _opened(file)
     last = time.monotonic() + patience
@@ -65,8 +65,10 @@ def _opened(file: Path) -> IO[str]:
 
 
 def _close_locks() -> None:
-    """A forked process, a DataLoader's worker say, holds no lock: it is free when the process
-    that took it dies, though its workers live on for seconds.
+    """Free all locks in a forked process, such as a DataLoader's worker.
+
+    Otherwise workers, which outlive their parent by seconds, would keep the locks of a parent that
+    died.
     """
     for file in _open_locks:
         file.close()

@@ -1,7 +1,7 @@
 """Read text, JSON and TOML files, with errors that name the file and the place.
 
-Whatever is wrong with such a file (missing, a folder, no right to it, binary, cut off, nested ten
-thousand deep, an integer of five thousand digits) is one UnreadableError.
+Everything that can be wrong with such a file (missing, a folder, no permission, binary, truncated,
+nested ten thousand deep, an integer of five thousand digits) is an UnreadableError.
 """
 
 import json
@@ -12,11 +12,11 @@ from typing import Any
 
 from research_data.errors import UnreadableError, reason_of
 
-DEEPEST = 100  # levels of lists and objects in a JSON file: ours have six
+DEEPEST = 100  # levels of lists and objects in a JSON file; ours have six
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file, without the mark that some editors put before it.
+    """The text of a UTF-8 file, without the byte order mark that some editors add.
 
     Raises UnreadableError.
     """
@@ -28,7 +28,7 @@ def read_text(path: Path) -> str:
         raise UnreadableError(path, f"is not UTF-8 text, from byte {error.start} on") from error
     except MemoryError as error:
         raise UnreadableError(path, "is larger than the memory") from error
-    except ValueError as error:  # a zero byte in its name
+    except ValueError as error:  # a zero byte in the path
         raise UnreadableError(path, str(error)) from error
 
 
@@ -38,7 +38,7 @@ def read_json(path: Path) -> Any:
 
 
 def parse_json(text: str | bytes, path: Path) -> Any:
-    """The value of a JSON text. path: what errors call it. Raises UnreadableError."""
+    """The value of a JSON text. path: the file to name in errors. Raises UnreadableError."""
     try:
         value = json.loads(text)
         _refuse_depth(value, path)
@@ -47,10 +47,10 @@ def parse_json(text: str | bytes, path: Path) -> Any:
         raise UnreadableError(path, "is nested too deeply") from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}"
-        raise UnreadableError(path, f"{error.msg} at {place}, so it is no JSON") from error
+        raise UnreadableError(path, f"is not valid JSON ({error.msg} at {place})") from error
     except UnicodeDecodeError as error:
         raise UnreadableError(path, f"is not UTF-8 text, from byte {error.start} on") from error
-    except ValueError as error:  # the only other one: Python's limit to the length of an integer
+    except ValueError as error:  # the only other cause: Python's limit on the digits of an integer
         raise UnreadableError(path, too_many_digits()) from error
     except MemoryError as error:
         raise UnreadableError(path, "is larger than the memory") from error
@@ -60,7 +60,7 @@ def read_json_object(path: Path) -> dict[str, Any]:
     """The content of a JSON file that holds an object. Raises UnreadableError."""
     content = read_json(path)
     if not isinstance(content, dict):
-        raise UnreadableError(path, f"must be a JSON object, is {_kind(content)}")
+        raise UnreadableError(path, f"must be a JSON object, but is {_kind(content)}")
     return content
 
 
@@ -70,7 +70,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise UnreadableError(path, f"is no TOML ({error})") from error
+        raise UnreadableError(path, f"is not valid TOML ({error})") from error
     except RecursionError as error:
         raise UnreadableError(path, "is nested too deeply") from error
     except ValueError as error:
@@ -78,21 +78,21 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def table_of(content: dict[str, Any], *names: str, path: Path) -> dict[str, Any]:
-    """The table of these names in a TOML file's content, `[tool.research]`; empty where none is.
+    """A table of a TOML file's content by its names, as `[tool.research]`; empty if it is missing.
 
-    Raises UnreadableError where something else stands in its place.
+    Raises UnreadableError when something other than a table has that name.
     """
     for depth, name in enumerate(names, start=1):
         below: object = content.get(name, {})
         if not isinstance(below, dict):
             where = ".".join(names[:depth])
-            raise UnreadableError(path, f"[{where}] must be a table, is {_kind(below)}")
+            raise UnreadableError(path, f"[{where}] must be a table, but is {_kind(below)}")
         content = below
     return content
 
 
 def _refuse_depth(value: object, path: Path) -> None:
-    """What reads further down than this calls itself more often than Python lets it."""
+    """Refuse values so deep that a recursive function would exceed Python's recursion limit."""
     level = [value]
     for _ in range(DEEPEST):
         level = [
@@ -108,7 +108,7 @@ def _refuse_depth(value: object, path: Path) -> None:
 
 
 def too_many_digits() -> str:
-    """What is wrong with an integer that Python refuses to read."""
+    """The reason to give when Python refuses to read an integer."""
     return f"holds an integer of more than {sys.get_int_max_str_digits()} digits"
 
 

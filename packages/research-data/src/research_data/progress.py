@@ -9,12 +9,12 @@ from types import TracebackType
 
 from research_data.shown import printable, say, shown_size
 
-DRAWN_INTERVAL = 0.2  # seconds between two looks at a terminal or in a notebook
-PLAIN_INTERVAL = 5.0  # seconds between two lines in a pipe or file
+DRAWN_INTERVAL = 0.2  # seconds between updates in a terminal or notebook
+PLAIN_INTERVAL = 5.0  # seconds between lines in a pipe or file
 
 
 class ProgressLine:
-    """One line that says how far some work is. quiet: shows nothing."""
+    """One line that shows how far some work is. quiet: show nothing."""
 
     def __init__(self, quiet: bool = False):
         self._quiet = quiet
@@ -31,7 +31,7 @@ class ProgressLine:
         return not self._quiet and time.perf_counter() >= self._next
 
     def show(self, line: str) -> None:
-        """Show a line, in place of the last one where it is drawn."""
+        """Show a line; in a terminal or notebook it replaces the last one."""
         self._next = time.perf_counter() + self._interval
         if self._quiet:
             return
@@ -47,7 +47,7 @@ class ProgressLine:
             self._write("\r")
 
     def leave(self) -> None:
-        """Let the line that is drawn stand, and go to the next."""
+        """Keep the line that is drawn, and go to the next."""
         if self._length:
             self._length = 0
             self._write("\n")
@@ -57,15 +57,15 @@ class ProgressLine:
         self._length = len(text)
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # the terminal was closed: that ends no work
+        with suppress(OSError):  # a closed terminal must not end the work
             sys.stderr.write(text)
             sys.stderr.flush()
 
 
 class BytesProgress:
-    """Shows how many of some bytes are done, with the rate; from any number of threads.
+    """Show how many bytes of a total are done, and the rate; any number of threads may update it.
 
-    task: what is being done. quiet shows nothing.
+    task: the name of the work. quiet: show nothing.
     """
 
     def __init__(self, task: str, total: int, quiet: bool = False):
@@ -75,7 +75,7 @@ class BytesProgress:
         self._line = ProgressLine(quiet)
 
     def update(self, count: int) -> None:
-        """Say that so many more bytes are done; less than none when they must come again."""
+        """Add count to the bytes done; negative when bytes have to be fetched again."""
         with self._lock:
             self.done += count
             if self._line.due():
@@ -86,7 +86,7 @@ class BytesProgress:
 
     @property
     def seconds(self) -> float:
-        """Since the beginning."""
+        """Seconds since the beginning."""
         return time.perf_counter() - self._began
 
     def __enter__(self) -> "BytesProgress":

@@ -1,8 +1,8 @@
 """Make text safe and short enough to print: no terminal control codes, no endless values.
 
-Names, notes, tags and the names of metrics and files are other people's words. An escape sequence
-in them would colour, move or retitle a terminal, a line end would forge a row of a table, and a
-bidirectional override would turn the rest of the line around.
+Names, notes, tags and the names of metrics and files may contain any text. An escape sequence in
+them could colour, move or retitle a terminal, a line end could forge a row of a table, and a
+bidirectional override could reverse the rest of the line.
 """
 
 import codecs
@@ -16,14 +16,14 @@ from datetime import UTC, datetime
 UNITS = ("B", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 100  # characters of a value in a sentence
 
-# What our own lines hold beyond ASCII, for a terminal or log file that has nothing else.
+# ASCII replacements of the other characters in our lines, for a terminal or log that needs them.
 PLAIN = {"±": "+-", "…": "...", "→": "->", "≥": ">=", "≤": "<="}
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text with every character that isn't printed as itself written out: `\x1b`, `\n`.
+    r"""The text with every unprintable character replaced by its escape: `\x1b`, `\n`.
 
-    keep: characters to leave as they are, line ends say. What is printed is what `repr` prints.
+    keep: characters to leave as they are, such as line ends. Printable is what `repr` prints.
     """
     if text.isprintable():
         return text
@@ -31,18 +31,18 @@ def printable(text: str, keep: str = "") -> str:
 
 
 def print_line(line: str) -> None:
-    """Print a line on stdout, printable."""
+    """Print a line on stdout, with unprintable characters escaped."""
     print(printable(line))
 
 
 def say(line: str) -> None:
-    """Print a line on stderr; one that nobody reads any more (a closed pipe) ends no work."""
+    """Print a line on stderr, unprintable characters escaped; a closed pipe is not an error."""
     with suppress(BrokenPipeError):
         print(printable(line), file=sys.stderr, flush=True)
 
 
 def shown_size(count: float) -> str:
-    """Bytes for people: 1536000 -> `1.5 MB`."""
+    """A number of bytes in a readable unit: 1536000 -> `1.5 MB`."""
     units = list(UNITS)
     while abs(count) >= 1000 and len(units) > 1:
         count /= 1000
@@ -52,7 +52,7 @@ def shown_size(count: float) -> str:
 
 
 def shown_metric(value: float | None) -> str:
-    """A metric to four decimals, or to four digits where these would hide it."""
+    """A metric to four decimals, or to four digits when it is very small or very large."""
     if value is None:
         return "none: it was no finite number"
     return f"{value:.4f}" if value == 0 or 1e-3 <= abs(value) < 1e9 else f"{value:.4g}"
@@ -61,9 +61,9 @@ def shown_metric(value: float | None) -> str:
 def table_lines(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: bool = False
 ) -> Iterator[str]:
-    """A table as lines of printable text, each column as wide as it needs.
+    """A table as lines of printable text, each column as wide as its longest cell.
 
-    right: whether the columns after the first hold numbers, and end where their heads do.
+    right: align all columns but the first to the right, for numbers.
     """
     lines = [[printable(cell) for cell in row] for row in (columns, *rows)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -76,18 +76,18 @@ def table_lines(
 
 
 def counted(count: int, what: str, several: str | None = None) -> str:
-    """`1 file`, `1,200 files`. several: the plural that no `s` makes, `entries`."""
+    """`1 file`, `1,200 files`. several: an irregular plural, such as `entries`."""
     return f"{count:,} {what if count == 1 else several or what + 's'}"
 
 
 def first_few(names: Sequence[str], most: int = 5) -> str:
-    """`a, b, c`, or of more than most `a, b, c and 4 more`."""
+    """`a, b, c`; with more than `most` names, `a, b, c and 4 more`."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A sentence with the nearest known name, or nothing."""
+    """A question with the most similar known name; empty when none is similar."""
     nearest = difflib.get_close_matches(name, list(known), n=1)
     return f" Did you mean {nearest[0]!r}?" if nearest else ""
 
@@ -96,7 +96,7 @@ def brief(value: object) -> str:
     """`repr` of a value seen in a file or on a command line, at most LONGEST_VALUE characters."""
     try:
         text = repr(value)
-    except ValueError:  # an integer of so many digits that Python won't write them
+    except ValueError:  # an integer with more digits than Python is willing to write
         text = f"a number of {_digits(value)} digits" if isinstance(value, int) else "too large"
     except RecursionError:
         text = f"a {type(value).__name__} nested too deeply"
@@ -117,7 +117,7 @@ def shown_number(value: object) -> str:
 
 
 def shown_age(moment: str) -> str:
-    """How long ago that was: "3 h ago"; a text that is no time stays as it is."""
+    """The age of an ISO time: "3 h ago"; a text that is not a time is returned unchanged."""
     with suppress(ValueError):
         seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
         for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
@@ -139,10 +139,10 @@ def shown_duration(seconds: float | None) -> str:
 
 
 def prepare_output(*streams: object) -> None:
-    """Have text streams write what their encoding lacks in other characters, and never raise.
+    """Make text streams replace characters that their encoding lacks, instead of raising.
 
-    `PYTHONIOENCODING=ascii`, a cron job, an old console: `±` becomes `+-`, others `?`. The bytes of
-    a file name that isn't UTF-8 come out as they are.
+    With `PYTHONIOENCODING=ascii`, in a cron job or an old console, `±` becomes `+-` and unknown
+    characters `?`. A file name that isn't UTF-8 is written with its original bytes.
     """
     codecs.register_error(_HANDLER, _replaced)
     for stream in streams:

@@ -13,9 +13,10 @@ class ConvNet(nn.Module):
 
     input_shape: (channels, length) for sequences, (channels, height, width) for images.
     channels: output channels of each convolution.
-    kernel_sizes: of each convolution.
+    kernel_sizes: kernel size of each convolution.
     outputs: features of the result.
-    stride, padding: of every convolution.
+    stride, padding: the same for every convolution.
+    activation: applied after every convolution.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class ConvNet(nn.Module):
             raise ValueError(f"input_shape must have 2 or 3 numbers, got {tuple(input_shape)}")
         if len(channels) != len(kernel_sizes):
             raise ValueError(
-                f"{len(channels)} channels but {len(kernel_sizes)} kernel sizes: one each a layer"
+                f"{len(channels)} channels but {len(kernel_sizes)} kernel sizes: each convolution "
+                "needs one of both"
             )
         self.input_shape = tuple(input_shape)
         self.convolutions = nn.ModuleList(
@@ -54,7 +56,7 @@ class ConvNet(nn.Module):
         self.activation = activation
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (batch, *input_shape), the channel axis may be left out when it is 1.
+        """x: (batch, *input_shape); the channel axis may be left out when there is one channel.
 
         Returns (batch, outputs).
         """
@@ -62,7 +64,7 @@ class ConvNet(nn.Module):
         return self.linear(last.flatten(1))
 
     def features(self, x: Tensor) -> list[Tensor]:
-        """What each convolution gives, after its nonlinearity: (batch, channels, *lengths).
+        """The output of each convolution after its nonlinearity, (batch, channels, *lengths).
 
         x: as for forward.
         """

@@ -12,8 +12,8 @@ class MLP(nn.Module):
 
     sizes: features of the input, of each hidden layer and of the output; at least two numbers.
     activation: applied after every layer but the last.
-    residual: hidden layers whose input and output have the same size add their input,
-        h + activation(W h + b), as in the baseline of Greydanus and Kobak, arXiv 2011.14439.
+    residual: add the input of a hidden layer to its output, h + activation(W h + b), if both have
+        the same size; as in the baseline of Greydanus and Kobak, arXiv 2011.14439.
     """
 
     def __init__(

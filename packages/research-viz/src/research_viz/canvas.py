@@ -1,6 +1,6 @@
 """Lay out a figure: axes of a given size, text that fits, a canvas cut to its content.
 
-Nothing here asks pyplot, so no figure is kept alive and no display is needed.
+pyplot isn't used, so that figures are freed and no display is needed.
 """
 
 import re
@@ -16,22 +16,22 @@ from matplotlib.textpath import text_to_path
 from research_viz.style import FONT_SIZE, HOUSE
 
 MARGIN = 0.08  # inches
-NAME_WIDTH = 2.2  # inches: where a method's, class's or claim's name is broken
-POINTS = 72.0  # an inch
-PANEL_GAP = 0.45  # inches between axes below one another: tick labels, half a line of air
+NAME_WIDTH = 2.2  # inches, at which the name of a method, class or claim is wrapped
+POINTS = 72.0  # points in an inch
+PANEL_GAP = 0.45  # inches between panels: tick labels and half a line of space
 MATHEMATICS = re.compile(r"(?:[^$]|\$(?:[^\s$]|[^\s$][^$]*[^\s$])\$(?!\d))*")
 
 
 def new_figure(width: float = 4.2, height: float = 2.8) -> tuple[Figure, Axes]:
-    """A figure with one pair of axes of this size in inches; `fit_canvas` adds what is around."""
+    """A figure with axes of this size in inches; `fit_canvas` adds room for labels around them."""
     figure, [axes] = new_panels(1, width, height)
     return figure, axes
 
 
 def new_panels(count: int, width: float = 4.2, height: float = 2.8) -> tuple[Figure, list[Axes]]:
-    """A figure with several axes of this size in inches below one another, the first on top.
+    """A figure with several axes of this size in inches, from top to bottom.
 
-    Their x axes go equally far.
+    They share the limits of the x axis.
     """
     whole = count * height + (count - 1) * PANEL_GAP
     figure = Figure(figsize=(width, whole))
@@ -44,11 +44,11 @@ def new_panels(count: int, width: float = 4.2, height: float = 2.8) -> tuple[Fig
 
 
 def fit_canvas(figure: Figure) -> None:
-    """Cut or widen the canvas to what is drawn; every axes keeps its size in inches.
+    """Cut or widen the canvas to what is drawn; all axes keep their size in inches.
 
-    So no name is too long to be seen, and equal data areas stay equal from figure to figure.
+    No name is cut off, and axes have the same size in every figure.
     """
-    around = figure.get_tightbbox()  # lays everything out
+    around = figure.get_tightbbox()  # also computes the layout
     old_width, old_height = figure.get_size_inches()
     width, height = around.width + 2 * MARGIN, around.height + 2 * MARGIN
     figure.set_size_inches(width, height)
@@ -62,7 +62,7 @@ def fit_canvas(figure: Figure) -> None:
 
 
 def label_axes(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") -> None:
-    """Name the axes, broken where they would be longer than the side they stand at."""
+    """Label the axes and set the title; text longer than its side of the axes is wrapped."""
     width, height = (max(side / axes.figure.dpi, NAME_WIDTH) for side in axes.bbox.size)
     axes.set_xlabel(wrapped(xlabel, width))
     axes.set_ylabel(wrapped(ylabel, height))
@@ -71,11 +71,11 @@ def label_axes(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") 
 
 
 def wrapped(text: str, width: float, size: float = FONT_SIZE) -> str:
-    """Text in lines of at most width inches, as matplotlib takes it.
+    """Text in lines of at most width inches, escaped for matplotlib.
 
-    Breaks at spaces, within a word only where it is longer than a line. Mathematics between two
-    dollars (as Pandoc finds it: not `$5 or $6`) is drawn as such and its text left whole; any
-    other dollar is a dollar.
+    Breaks at spaces, and within a word only if it is longer than a line. A text with mathematics
+    between two dollars (by Pandoc's rules, so not `$5 or $6`) is left in one line; any other dollar
+    is drawn as a dollar.
     """
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     if "$" in text and _holds_mathematics(text):
@@ -98,9 +98,9 @@ def wrapped(text: str, width: float, size: float = FONT_SIZE) -> str:
     return "\n".join([*lines, line])
 
 
-@lru_cache(maxsize=4096)  # a name is measured several times on its way to its place
+@lru_cache(maxsize=4096)  # each name is measured several times
 def text_width(text: str, size: float = FONT_SIZE) -> float:
-    """How wide a line of text (several: the widest) is, in inches, at this size in points."""
+    """The width of a text's widest line in inches, at a font size in points."""
     font = FontProperties(family=HOUSE["font.family"], size=size)
     widths = []
     for line in text.split("\n"):
@@ -111,7 +111,7 @@ def text_width(text: str, size: float = FONT_SIZE) -> float:
 
 
 def text_height(text: str, size: float = FONT_SIZE) -> float:
-    """How high it is, in inches, with matplotlib's distance between lines."""
+    """The height of a text in inches, with matplotlib's distance between lines."""
     return 1.3 * size * (text.count("\n") + 1) / POINTS
 
 
@@ -122,7 +122,10 @@ def _as_drawn(line: str) -> tuple[str, bool]:
 
 
 def _longest_head(word: str, width: float, size: float) -> str:
-    """At least one character of it; never ending in the backslash of an escaped dollar."""
+    """The longest beginning of a word that fits, at least one character.
+
+    It never ends between the backslash and the dollar of an escaped dollar.
+    """
     end = 1
     while end < len(word) and text_width(word[: end + 1], size) <= width:
         end += 1

@@ -19,7 +19,7 @@ from research_viz.tables import with_ends, with_interval
 Side = Literal["at_least", "at_most", "above", "below"]
 Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
 
-# Shape and colour; the word stands beside it. Filled and pale shapes differ in greyscale too.
+# Marker and colour, drawn beside the word. The markers differ in greyscale too.
 VERDICTS: dict[Verdict, tuple[str, str]] = {
     "reproduced": ("o", COLOURS[0]),
     "better": ("^", COLOURS[0]),
@@ -37,21 +37,21 @@ KNOWN_GAP: dict[str, Any] = {
 STRIP_WIDTH = 2.6  # inches
 ROW_HEIGHT = 0.42
 COLUMN_GAP = 0.22
-TOLERANCES = 3.0  # a strip shows at least as many to either side, so the bands line up
-ROOM = 1.12  # beyond the furthest mark
+TOLERANCES = 3.0  # shown to either side of the published value at least, so the bands line up
+ROOM = 1.12  # the strip's reach relative to the furthest mark
 
 
 @dataclass(frozen=True)
 class ClaimRow:
-    """A published value and what came of it; all numbers in the claim's own unit.
+    """A published value and its reproduction; all numbers are in the claim's own unit.
 
     tolerance: half-width of the band around published in which a mean counts as reproduced.
-    mean: of the seeds; None where nothing is known of it. interval: its 95 % interval, a half-width
-    or both ends, of which one may be infinite; None for one run.
-    values: (seeds,), every seed; may be empty.
+    mean: the mean over seeds; None if unknown. interval: its 95 % interval, as a half-width or as
+    both ends, of which one may be infinite; None for one run.
+    values: (seeds,), the value of every seed; may be empty.
     known_gap: the value that a known difference from the paper gives, if there is one.
-    side: of published, where it is a bound: the band is then all of that side.
-    note: words that belong to the verdict.
+    side: given when published is a bound; the band then covers that whole side of it.
+    note: text below the verdict.
     """
 
     name: str
@@ -83,28 +83,32 @@ class ClaimRow:
         if isinstance(self.interval, tuple):
             low, high = numbers(self.interval, f"{what}, interval")
             if not low <= high:
-                raise ValueError(f"{what}, interval: its ends are {low:g} and {high:g}")
+                raise ValueError(
+                    f"{what}, interval: the lower end {low:g} is above the upper end {high:g}"
+                )
         else:
             half_width(self.interval, f"{what}, interval")
         if self.side not in (None, *get_args(Side)):
-            raise ValueError(f"{what}: side {self.side!r} is none of {', '.join(get_args(Side))}")
+            raise ValueError(
+                f"{what}: side {self.side!r} is not one of {', '.join(get_args(Side))}"
+            )
         if self.known_gap is not None:
             number(self.known_gap, f"{what}, known gap")
         if finite(self.values, f"{what}, values").ndim != 1:
             raise ValueError(f"{what}: values must be (seeds,), got {self.values}")
         if self.verdict not in VERDICTS:
             known = ", ".join(get_args(Verdict))
-            raise ValueError(f"{what}: verdict {self.verdict!r} is none of {known}")
+            raise ValueError(f"{what}: verdict {self.verdict!r} is not one of {known}")
 
 
 @house_style()
 def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
-    """Draw a row a claim: where the reproduced mean and every seed lie from the published value.
+    """Draw each claim in a row: the reproduced mean and every seed relative to the published value.
 
-    Every row has its own scale, with the published value in the middle and its tolerance as a
-    grey band; the bands are equally wide unless something lies more than three tolerances away.
-    So a dot in the grey is a number that came out, and the numbers themselves stand beside it.
-    Every row is an axes in the claim's own unit, from top to bottom.
+    Each row has its own scale, with the published value in the middle and its tolerance as a grey
+    band; the bands are equally wide unless a value is more than three tolerances away. A dot in
+    the band is a reproduced mean; the numbers are written beside it. Each row is an axes in the
+    claim's own unit; figure.axes has them from top to bottom.
     """
     if not rows:
         raise ValueError("there is no claim to draw")
@@ -115,7 +119,7 @@ def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
         for column, head in enumerate(heads)
     ]
     widths[1] = STRIP_WIDTH
-    widths[4] += 0.2  # the shape before the word
+    widths[4] += 0.2  # for the marker before the verdict
     lefts = [sum(widths[:column]) + column * COLUMN_GAP for column in range(len(heads))]
     heights = [max(ROW_HEIGHT, max(map(text_height, line)) + 0.14) for line in cells]
     width, height = lefts[-1] + widths[-1], sum(heights)
@@ -204,20 +208,20 @@ def _draw_row(axes: Axes, row: ClaimRow) -> None:
 
 
 def _reach(row: ClaimRow) -> float:
-    """How far a row's scale goes to either side of the published value."""
+    """The distance from the published value to either end of a row's scale."""
     means = [] if row.mean is None else [row.mean]
     marks = [*means, *row.values, *([] if row.known_gap is None else [row.known_gap])]
     furthest = max((abs(mark - row.published) for mark in marks), default=0.0)
-    # With two seeds an interval is easily twenty times their distance: it may leave the strip.
+    # The interval of two seeds can be twenty times as wide as their distance: it may be cut off.
     ends = [end for end in row.ends or () if math.isfinite(end)]
     end = max((abs(end - row.published) for end in ends), default=0.0)
     needed = max(furthest, min(end, max(3 * furthest, 2 * TOLERANCES * row.tolerance)))
-    least = 1e-9 * abs(row.published) or 1e-12  # a strip of no width can't be drawn
+    least = 1e-9 * abs(row.published) or 1e-12  # a scale of zero width can't be drawn
     return max(TOLERANCES * row.tolerance, ROOM * needed, least)
 
 
 def _write(axes: Axes, left: float, text: str, above: bool = False) -> None:
-    """Text at left inches from the axes' left side, in the middle of its height or above it."""
+    """Write text `left` inches right of the axes' left side, at half its height or above it."""
     axes.annotate(
         text,
         (0, 1 if above else 0.5),
@@ -247,7 +251,7 @@ def _draw_verdict(axes: Axes, left: float, verdict: Verdict, words: str) -> None
 
 
 def _rule(axes: Axes, left: float, right: float) -> None:
-    """A hairline above the row, over all columns."""
+    """Draw a thin line above the row, across all columns."""
     inches = axes.bbox.width / axes.figure.dpi
     axes.plot(
         [left / inches, right / inches],

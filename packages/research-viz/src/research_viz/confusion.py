@@ -12,20 +12,20 @@ from research_viz.heat import colour_bar, ink_on, name_ticks
 from research_viz.inputs import finite
 from research_viz.style import SEQUENTIAL, SMALL, house_style
 
-MOST_CLASSES_WITH_COUNTS = 40  # with more the numbers would make a poster of it
-LARGEST_SIDE = 8.0  # inches, where no counts ask for room
+MOST_CLASSES_WITH_COUNTS = 40  # with more, the numbers would make the figure too large
+LARGEST_SIDE = 8.0  # inches, for a figure without counts
 
 
 @house_style()
 def confusion_matrix(
     counts: ArrayLike, labels: Sequence[str] | None = None, title: str = ""
 ) -> Figure:
-    """Draw which classes are taken for which.
+    """Draw how often each true class was predicted as each class.
 
     counts: (classes, classes), examples of true class (row) predicted as class (column).
-    labels: a name a class, their numbers by default.
+    labels: the name of each class; by default their numbers.
 
-    Colour is the share of the true class; counts that are not zero are written in the cells,
+    The colour is the share of the true class. Counts other than zero are written in the cells, for
     up to 40 classes.
     """
     array = finite(counts, "counts")
@@ -33,7 +33,7 @@ def confusion_matrix(
         raise ValueError(f"counts must be square, got shape {array.shape}")
     if (array < 0).any():
         row, column = np.argwhere(array < 0)[0]
-        raise ValueError(f"counts: {array[row, column]:g} at row {row}, column {column}, below 0")
+        raise ValueError(f"counts: {array[row, column]:g} at row {row}, column {column} is below 0")
     classes = len(array)
     names = [str(label) for label in (range(classes) if labels is None else labels)]
     if len(names) != classes:

@@ -29,12 +29,12 @@ BANDS: dict[Band, str] = {
     "interval": "band: 95 % t-interval of the mean of",
     "range": "band: lowest to highest of",
 }
-MARKS = 7  # on a line: enough to find its marker, too few to hide it
+MARKS = 7  # markers on a line: enough to identify it, few enough to see it
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A line, with the band around it if there are seeds to make one; all (steps,)."""
+    """A line, with a band around it if there are several seeds; all arrays are (steps,)."""
 
     steps: Floats
     middle: Floats
@@ -55,16 +55,16 @@ def learning_curves(
     band: Band = "interval",
     of: str = "seeds",
 ) -> Figure:
-    """Draw one line a name: a run's values, or the mean over seeds with a band around it.
+    """Draw one line for each name: a run's values, or the mean over seeds with a band around it.
 
     curves: name -> (steps, values); steps (steps,), values (steps,) or (seeds, steps).
-    logarithmic: the y axis is; then every value must be over 0.
-    band: over the seeds at each step, the 95 % t-interval of the mean ("interval") or from the
-    lowest to the highest seed ("range"); the legend says which. of: what the legend calls them
-    where they are no seeds, `runs`.
+    logarithmic: use a logarithmic y axis; all values must then be above 0.
+    band: at each step, the 95 % t-interval of the mean over seeds ("interval"), or from the lowest
+    to the highest seed ("range"); the legend says which. of: the word for the seeds in the legend,
+    such as `runs`.
 
-    A value that is not finite leaves a gap, in the mean as well, whichever seed it is of: a mean
-    over the seeds that survived would flatter. The legend is in the order of the lines' ends.
+    A value of any seed that is not finite leaves a gap in the mean: a mean over the seeds that did
+    not diverge would be too good. The legend is in the order of the lines' last values.
     """
     return curve_panels({ylabel: curves}, xlabel, title, [ylabel] if logarithmic else [], band, of)
 
@@ -78,16 +78,17 @@ def curve_panels(
     band: Band | Mapping[str, Band] = "interval",
     of: str = "seeds",
 ) -> Figure:
-    """Several learning curves below one another: label of the y axis -> curves.
+    """Draw learning curves of several metrics in panels, from top to bottom.
 
-    A name has one colour in all panels. logarithmic: the panels whose y axis is. band: of all
-    panels, or of each by its label. The rest is as in `learning_curves`.
+    panels: label of the y axis -> curves. A name has the same colour in all panels. logarithmic:
+    labels of the panels with a logarithmic y axis. band: one for all panels, or label -> band. The
+    other arguments are those of `learning_curves`.
     """
     not_empty(panels, "panel")
     bands = {ylabel: band if isinstance(band, str) else band[ylabel] for ylabel in panels}
     for each in bands.values():
         if each not in BANDS:
-            raise ValueError(f"band: {each!r} is none of {', '.join(map(repr, BANDS))}")
+            raise ValueError(f"band: {each!r} is not one of {', '.join(map(repr, BANDS))}")
     places: dict[str, int] = {}  # name -> number of the series, the same in every panel
     drawn: list[dict[str, Curve]] = []
     for ylabel, curves in panels.items():
@@ -97,7 +98,7 @@ def curve_panels(
             {name: _curve(name, *each, bands[ylabel], positive) for name, each in curves.items()}
         )
         if not any(np.isfinite(curve.middle).any() for curve in drawn[-1].values()):
-            raise ValueError(f"there is nothing to draw: no finite value in {', '.join(curves)}")
+            raise ValueError(f"nothing to draw: there is no finite value in {', '.join(curves)}")
         for name in curves:
             places.setdefault(name, len(places))
     figure, axes = new_panels(len(panels))
@@ -118,7 +119,10 @@ def curve_panels(
 def _draw_legend(
     axes: Axes, curves: Mapping[str, Curve], lines: Mapping[str, Line2D], band: str
 ) -> None:
-    """Beside the axes, in the order of the lines' ends. band: what it is, with {} for how many."""
+    """Draw the legend beside the axes, in the order of the lines' last values.
+
+    band: the label of the band, with {} for the number of seeds.
+    """
     bands = [curve for curve in curves.values() if curve.seeds > 1]
     if not bands and len(curves) == 1:
         return
@@ -150,8 +154,8 @@ def _curve(name: str, steps: ArrayLike, values: ArrayLike, band: Band, positive:
     if positive and (seeds <= 0).any():
         seed, step = np.argwhere(seeds <= 0)[0]
         raise ValueError(
-            f"{what}: {seeds[seed, step]:g} at {where[step]:g}, but a logarithmic axis has only "
-            "values over 0"
+            f"{what}: {seeds[seed, step]:g} at {where[step]:g}, but on a logarithmic axis all "
+            "values must be above 0"
         )
     whole = np.isfinite(seeds).all(axis=0)
     seeds = np.where(whole, seeds, np.nan)
@@ -186,7 +190,10 @@ def _draw(axes: Axes, index: int, name: str, curve: Curve) -> Line2D:
 
 
 def _marks(here: NDArray[np.bool_], alone: NDArray[np.bool_], index: int) -> list[int]:
-    """Where a line bears its marker: each point alone, a few others, moved from line to line."""
+    """The indices of a line's points with a marker: all isolated points, and a few others.
+
+    The others are shifted on every second line, so that markers of two lines rarely coincide.
+    """
     places = np.flatnonzero(here)
     if len(places) <= MARKS:
         return [int(place) for place in places]
@@ -195,12 +202,12 @@ def _marks(here: NDArray[np.bool_], alone: NDArray[np.bool_], index: int) -> lis
 
 
 def _end(curve: Curve) -> float:
-    """The last finite value, by which the legend is sorted."""
+    """A curve's last finite value, by which the legend is sorted."""
     finite_values = curve.middle[np.isfinite(curve.middle)]
     return float(finite_values[-1]) if len(finite_values) else -np.inf
 
 
 def _counts(curves: list[Curve]) -> str:
-    """Of how many seeds they are: `5`, or `3 to 5`."""
+    """The number of seeds of the curves: `5`, or `3 to 5`."""
     counts = sorted({curve.seeds for curve in curves})
     return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"

@@ -12,11 +12,14 @@ from research_viz.style import INK, SMALL
 
 BAR_WIDTH = 0.14  # inches
 BAR_GAP = 0.15
-BAR_LEAST = 1.3  # high enough for its label
+BAR_LEAST = 1.3  # inches, high enough for its label
 
 
 def ink_on(colormap: str, position: float) -> str:
-    """Dark or white, whichever has more contrast on the colour at position in 0..1 (WCAG 2.1)."""
+    """The text colour, dark or white, with more contrast on a colormap's colour (WCAG 2.1).
+
+    position: of the colour in the colormap, from 0 to 1.
+    """
     colour = matplotlib.colormaps[colormap](position)[:3]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -27,10 +30,10 @@ def ink_on(colormap: str, position: float) -> str:
 def name_ticks(
     axes: Axes, columns: Sequence[str], rows: Sequence[str], width: float, height: float
 ) -> None:
-    """Name the cells, which are width by height inches, below and at the left.
+    """Name the columns below the cells and the rows at their left.
 
-    Names too wide for their column stand upright; of more names than there is room for, every
-    second, fifth, ... is shown.
+    width, height: of a cell, in inches. Column names that are too wide are turned upright. When
+    there is no room for all names, only every second, fifth, tenth, ... is shown.
     """
     below = [wrapped(name, NAME_WIDTH, SMALL) for name in columns]
     left = [wrapped(name, NAME_WIDTH, SMALL) for name in rows]
@@ -49,7 +52,7 @@ def name_ticks(
 
 
 def colour_bar(figure: Figure, axes: Axes, image: ScalarMappable, label: str) -> None:
-    """A colour bar right of the axes, as high, with its label broken to that height."""
+    """Draw a colour bar right of the axes and as high, with its label wrapped to that height."""
     width, height = figure.get_size_inches()
     bar_height = max(height, BAR_LEAST) / height
     bar = figure.add_axes((1 + BAR_GAP / width, 1 - bar_height, BAR_WIDTH / width, bar_height))
@@ -63,7 +66,10 @@ def _high(name: str) -> float:
 
 
 def _every(need: float, room: float) -> int:
-    """1, 2, 5, 10, ...: the least step at which names that need so much room do not touch."""
+    """The smallest step of 1, 2, 5, 10, ... at which names do not touch.
+
+    need: inches that a name needs. room: inches that a cell has.
+    """
     step, factors = 1, (2, 2.5, 2)
     index = 0
     while need > step * room + 1e-9:

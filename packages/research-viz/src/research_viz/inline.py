@@ -3,13 +3,13 @@
     :root { --figure-ink: #222; --figure-paper: #fff; --figure-series-1: #4f73ff; }
     @media (prefers-color-scheme: dark) { :root { --figure-ink: #eee; ... } }
 
-| variable | colours |
+| variable | colour of |
 |---|---|
-| --figure-ink, --figure-faint | letters and marks; what is less important |
-| --figure-paper, --figure-rule, --figure-band | the ground, rules and grid, a tolerance's band |
-| --figure-series-1 to -6 | the series, in their order |
+| --figure-ink, --figure-faint | text and marks; less important text and marks |
+| --figure-paper, --figure-rule, --figure-band | background; lines and grid; tolerance band |
+| --figure-series-1 to -6 | the series, in order |
 
-Where a page sets none, the colours are those of the house.
+A variable that the page doesn't set has the colour of the house style.
 """
 
 import io
@@ -37,13 +37,15 @@ _TAG_OR_TEXT = re.compile(r"<[^>]*>|[^<]+")
 
 
 def inline_svg(figure: Figure, name: str, label: str = "") -> str:
-    """The figure as an `<svg>` element, to stand in an HTML page beside others.
+    """The figure as an `<svg>` element for an HTML page, which may have several.
 
-    name: differs from figure to figure of a page; letters, digits and hyphens: the ids inside
-    begin with it. label: says to those who can't see it what it shows.
+    name: prefix of the ids inside, different for each figure of a page; letters, digits and
+    hyphens. label: a description of the figure for people who can't see it.
     """
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
-        raise ValueError(f"name: {name!r} is not of letters, digits and hyphens, a letter first")
+        raise ValueError(
+            f"name: {name!r} must start with a letter and hold only letters, digits and hyphens"
+        )
     written = io.StringIO()
     with house_style():
         matplotlib.rcParams["svg.fonttype"] = "none"
@@ -63,10 +65,10 @@ def inline_svg(figure: Figure, name: str, label: str = "") -> str:
 
 
 def _shorter(part: str, name: str) -> str:
-    """A tag or the text between two, as few letters as its meaning allows."""
+    """A tag, or the text between two tags, in as few characters as possible."""
     if not part.startswith("<"):
         return part if part.strip() else ""
-    part = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", part)  # matplotlib's own counting: none is used
+    part = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", part)  # numbered ids to which nothing refers
     part = re.sub(r' transform="rotate\(-0 [^"]*\)"', "", part)
     part = re.sub(r'( id="| xlink:href="#|url\(#)', rf"\g<1>{name}-", part).replace("xlink:", "")
     part = part.replace("\n", " ").replace("'DejaVu Sans'", "'DejaVu Sans', sans-serif")

@@ -11,9 +11,9 @@ Floats = NDArray[np.float64]
 
 
 def numbers(values: ArrayLike, what: str) -> Floats:
-    """values as floats of any shape, not finite ones included; `what` names them in the error.
+    """values as an array of floats, which may be NaN or infinite; `what` names them in errors.
 
-    None, and what a masked array masks, is not a number (NaN). Complex numbers and texts are none.
+    None and masked values become NaN. Raises ValueError for complex numbers and text.
     """
     try:
         given = np.ma.asarray(values) if np.ma.isMaskedArray(values) else np.asarray(values)
@@ -22,7 +22,8 @@ def numbers(values: ArrayLike, what: str) -> Floats:
         if given.dtype.kind == "O" and any(isinstance(each, str | bytes) for each in given.flat):
             raise TypeError("there is text among them")
         array = np.asarray(np.ma.filled(given.astype(np.float64), np.nan))
-    except (TypeError, ValueError, OverflowError, RuntimeError) as error:  # of torch: has a graph
+    # RuntimeError: a torch tensor that requires gradients
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise ValueError(f"{what}: not an array of numbers ({error})") from None
     huge = np.isfinite(array) & (np.abs(array) > LARGEST)
     if huge.any():
@@ -31,7 +32,7 @@ def numbers(values: ArrayLike, what: str) -> Floats:
 
 
 def finite(values: ArrayLike, what: str) -> Floats:
-    """values as floats; refuses NaN and infinity."""
+    """values as an array of floats; raises ValueError for NaN and infinity."""
     array = numbers(values, what)
     bad = ~np.isfinite(array)
     if bad.any():
@@ -42,7 +43,7 @@ def finite(values: ArrayLike, what: str) -> Floats:
 
 
 def number(value: float, what: str) -> float:
-    """One finite number."""
+    """value as one finite float; raises ValueError for anything else."""
     array = finite(value, what)
     if array.ndim:
         raise ValueError(f"{what}: one number is needed, got an array of shape {array.shape}")
@@ -50,7 +51,7 @@ def number(value: float, what: str) -> float:
 
 
 def half_width(interval: float | None, what: str) -> float | None:
-    """An interval as its half-width: finite and not negative, or None where there is none."""
+    """The half-width of an interval, checked to be finite and not negative; None stays None."""
     if interval is None:
         return None
     half = number(interval, what)
@@ -60,6 +61,6 @@ def half_width(interval: float | None, what: str) -> float | None:
 
 
 def not_empty(values: Mapping[str, object], what: str) -> None:
-    """Refuse a mapping without entries."""
+    """Raise ValueError for a mapping without entries."""
     if not values:
         raise ValueError(f"there is no {what} to draw")

@@ -11,12 +11,12 @@ from research_viz.inputs import Floats, finite
 def t_interval(values: ArrayLike) -> tuple[float, float | None]:
     """Mean over seeds and the half-width of its 95 % t-interval.
 
-    values: (seeds,). Returns (mean, half-width), the half-width None for one seed, of which
-    nothing is known about the spread.
+    values: (seeds,). Returns (mean, half-width); the half-width is None for one seed, which says
+    nothing about the spread.
     """
     seeds = finite(values, "values")
     if seeds.ndim != 1 or not seeds.size:
-        raise ValueError(f"values: one number a seed is needed, got shape {seeds.shape}")
+        raise ValueError(f"values: must have the shape (seeds,), got shape {seeds.shape}")
     if len(seeds) == 1:
         return float(seeds[0]), None
     mean, half = t_intervals(seeds)
@@ -24,7 +24,10 @@ def t_interval(values: ArrayLike) -> tuple[float, float | None]:
 
 
 def t_intervals(values: Floats) -> tuple[Floats, Floats]:
-    """Over the first axis: values (seeds, ...), two or more; returns mean and half-width, (...)."""
+    """Means over seeds and the half-widths of their 95 % t-intervals.
+
+    values: (seeds, ...), two seeds or more. Returns (mean, half-width), each (...).
+    """
     seeds = len(values)
     deviation = values.std(axis=0, ddof=1)
     quantile = float(stdtrit(seeds - 1, 0.975))  # Student's t at 97.5 %

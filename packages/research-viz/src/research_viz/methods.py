@@ -15,7 +15,7 @@ from research_viz.tables import with_interval
 
 WIDTH = 3.6  # inches
 ROW_HEIGHT = 0.34
-SEEDS_BELOW = 0.26  # rows: beside the interval, so that neither hides the other
+SEEDS_BELOW = 0.26  # rows below the interval, so that neither hides the other
 
 
 @house_style()
@@ -25,28 +25,31 @@ def comparison(
     intervals: Mapping[str, float] | None = None,
     title: str = "",
 ) -> Figure:
-    """Draw a row a method: its mean as a dot, its interval as a line, every seed as a small mark.
+    """Draw each method in a row: its mean as a dot, its interval as a line, its seeds as marks.
 
-    methods: name -> one number, or (seeds,) of them; drawn from top to bottom.
-    intervals: name -> half-width; by default the 95 % t-interval of the mean over seeds, where
-    there are two or more. The numbers stand at the right.
+    methods: name -> one number, or an array (seeds,); drawn from top to bottom.
+    intervals: name -> half-width; by default the 95 % t-interval of the mean over seeds, if there
+    are two or more. The numbers are written at the right.
     """
     not_empty(methods, "method")
     given = intervals or {}
     for name in given:
         if name not in methods:
-            raise ValueError(f"intervals: {name!r} is none of the methods {', '.join(methods)}")
+            raise ValueError(f"intervals: {name!r} is not one of the methods {', '.join(methods)}")
     names = [wrapped(name, NAME_WIDTH, SMALL) for name in methods]
     row = max(ROW_HEIGHT, max(text_height(name, SMALL) for name in names) + 0.08)
     figure, axes = new_figure(WIDTH, row * len(names))
     for index, (name, values) in enumerate(methods.items()):
         seeds = np.atleast_1d(finite(values, f"method {name!r}"))
         if seeds.ndim != 1 or not seeds.size:
-            raise ValueError(f"method {name!r}: one number or (seeds,), got {np.shape(values)}")
+            raise ValueError(
+                f"method {name!r}: must be one number or have the shape (seeds,), got "
+                f"{np.shape(values)}"
+            )
         mean, half = t_interval(seeds)
         if name in given:
             half = half_width(given[name], f"interval of {name!r}")
-        else:  # of large seeds it may be too large
+        else:  # the interval of very large values may overflow
             half = half_width(half, f"interval of method {name!r}")
         if half is not None:
             axes.plot([mean - half, mean + half], [index, index], color=COLOURS[0], linewidth=2.5)

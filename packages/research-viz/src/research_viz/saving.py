@@ -11,7 +11,7 @@ from research_viz.style import house_style
 
 Format = Literal["png", "svg", "pdf"]
 
-# No dates, and not the version of matplotlib: a figure whose data stayed stays the same file.
+# No dates and no version of matplotlib, so that an unchanged figure gives an unchanged file.
 METADATA: dict[Format, dict[str, str | None]] = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},
@@ -27,14 +27,15 @@ def save_figure(
     formats: Sequence[Format] = ("png", "svg"),
     description: str | None = None,
 ) -> list[Path]:
-    """Write figure to stem.png and stem.svg (or the formats named); returns the paths.
+    """Write figure to stem.png and stem.svg (or the given formats); returns the paths.
 
-    description: stands in each file's metadata, under the name that the format has for it.
-    A reader sees a whole file, the old or the new one. Equal figures give equal bytes.
+    description: text for the metadata of each file.
+    A file is replaced in one step, never seen half written. Equal figures give equal bytes.
     """
     unknown = [format for format in formats if format not in METADATA]
     if unknown or not formats:
-        raise ValueError(f"formats: {unknown or 'none named'}; known are {', '.join(METADATA)}")
+        problem = f"unknown {', '.join(map(repr, unknown))}" if unknown else "none given"
+        raise ValueError(f"formats: {problem}; known are {', '.join(METADATA)}")
     stem = Path(stem)
     stem.parent.mkdir(parents=True, exist_ok=True)
     return [

@@ -18,7 +18,7 @@ from research_viz.style import INK, SEQUENTIAL, SMALL, house_style
 Coordinate = str | int | float | bool
 CELL_HEIGHT = 0.32  # inches
 LEAST_WIDTH = 0.5
-MOST_CELLS = 40  # a side: more can't be read
+MOST_CELLS = 40  # rows or columns; more can't be read
 
 
 @house_style()
@@ -31,16 +31,16 @@ def sweep_heatmap(
     digits: int = 3,
     best: Literal["highest", "lowest"] | None = None,
 ) -> Figure:
-    """Draw a cell a combination, its value written in it to this many significant digits.
+    """Draw each combination of two parameters as a cell, with its value written in it.
 
-    values: (row, column) -> value; numbers are sorted, names stay in their order. A combination
-    that is absent or None was not run: hatched and empty. One that is NaN or infinite was run
-    and diverged: hatched, and says so.
-    best: frame the highest or lowest cell.
+    values: (row, column) -> value. Coordinates that are numbers are sorted, names keep their order.
+    A combination that is absent or None was not run: its cell is hatched and empty. One that is NaN
+    or infinite diverged: its cell is hatched and shows the value.
+    digits: significant digits of the values. best: frame the highest or lowest cell.
     """
     runs = {place: value for place, value in values.items() if value is not None}
     if not runs:
-        raise ValueError(f"there is no value to draw in {len(values)} combinations")
+        raise ValueError(f"none of the {len(values)} combinations has a value to draw")
     if best not in (None, "highest", "lowest"):
         raise ValueError(f"best: {best!r} is neither 'highest' nor 'lowest'")
     if not 1 <= digits <= 15:
@@ -48,7 +48,8 @@ def sweep_heatmap(
     rows, columns = (_sorted(place[side] for place in values) for side in (0, 1))
     if max(len(rows), len(columns)) > MOST_CELLS:
         raise ValueError(
-            f"{len(rows)} by {len(columns)} cells: at most {MOST_CELLS} a side can be read"
+            f"{len(rows)} by {len(columns)} cells can't be read: at most {MOST_CELLS} by "
+            f"{MOST_CELLS} are drawn"
         )
     array = np.full((len(rows), len(columns)), np.nan)
     texts: dict[tuple[int, int], str] = {}

@@ -22,8 +22,8 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # after \\ or \midrule a bare one opens an optional argument
-    "*": "{*}",  # after \\ a bare one is an option
+    "[": "{[}",  # otherwise read as an optional argument after \\ or \midrule
+    "*": "{*}",  # otherwise read as the starred form after \\
     "±": r"$\pm$",
     "\N{MULTIPLICATION SIGN}": r"$\times$",
     "≤": r"$\leq$",
@@ -33,16 +33,16 @@ LATEX = {
     "\N{EN DASH}": "--",
 }
 NUMBER = re.compile(r"\(?[-+\u2212]?\.?\d[\d.,e+-]*( ± |\)|%|$)")  # \u2212: a printed minus
-LARGEST_PLAIN = 6  # digits before the point; from the seventh on, a power of ten is shorter
-SMALLEST_PLAIN = -6  # the last decimal place
-FLOAT_DIGITS = 15  # what a float holds
+LARGEST_PLAIN = 6  # digits before the point; larger numbers are written with a power of ten
+SMALLEST_PLAIN = -6  # power of ten of the last decimal place written out
+FLOAT_DIGITS = 15  # significant digits of a float
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A Markdown table, readable as text too: columns padded, those of numbers to the right.
+    """A Markdown table, padded to be readable as text; columns of numbers are right-aligned.
 
-    columns: a heading each. rows: one cell a column; None is an empty cell, and a number stands
-    as Python prints it (round with `with_interval` or a format first).
+    columns: the headings. rows: one cell for each column; None is an empty cell, and a number is
+    written as Python prints it (round it first, with `with_interval` or a format).
     """
     cells = [[_markdown(cell) for cell in row] for row in [columns, *_checked(columns, rows)]]
     right = _numeric(columns, rows)
@@ -62,10 +62,10 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> st
 
 
 def latex_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
-    """A LaTeX `tabular` with the rules of the package booktabs; columns of numbers to the right.
+    """A LaTeX `tabular` with booktabs rules; columns of numbers are right-aligned.
 
-    Arguments as for `markdown_table`. Every character stands for itself: what LaTeX would read as
-    a command is escaped. Caption, label and `table` are the paper's own.
+    Arguments as for `markdown_table`. Characters that LaTeX would read as commands are escaped. The
+    `table` environment, caption and label are left to the paper.
     """
     heading, *body = (
         " & ".join(_latex(cell) for cell in row) + r" \\"
@@ -79,8 +79,8 @@ def latex_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def with_interval(mean: float, interval: float | None) -> str:
     """`93.62 ± 0.68`: the interval to two significant digits, the mean to the same decimals.
 
-    interval: half-width. With None (one run) or 0 the mean stands as it is, to six significant
-    digits. Very large and very small ones share a power of ten: `(1.234 ± 0.012)e-07`.
+    interval: half-width. With None (one run) or 0 the mean has six significant digits. Very large
+    and very small values share a power of ten: `(1.234 ± 0.012)e-07`.
     """
     mean, half = number(mean, "mean"), half_width(interval, "interval")
     if half is None:
@@ -99,9 +99,10 @@ def with_interval(mean: float, interval: float | None) -> str:
 
 
 def with_ends(mean: float, low: float, high: float) -> str:
-    """`93.62 (92.9 to 95.1)` for an interval that isn't symmetric, else as `with_interval`.
+    """`93.6 (92.9 to 95.1)` for an interval that isn't symmetric, else like `with_interval`.
 
-    low, high: its ends. All three to the decimals of two significant digits of its half-width.
+    low, high: ends of the interval. All three numbers have the decimals that give the half-width
+    two significant digits.
     """
     half = half_width((high - low) / 2, "interval") or 0.0
     if abs(high + low - 2 * mean) <= 1e-6 * half or half == 0:
@@ -132,12 +133,14 @@ def _checked(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Sequence
         raise ValueError("a table needs at least one column")
     for index, row in enumerate(rows):
         if len(row) != len(columns):
-            raise ValueError(f"row {index} has {len(row)} cells for {len(columns)} columns: {row}")
+            raise ValueError(
+                f"row {index} has {len(row)} cells, but there are {len(columns)} columns: {row}"
+            )
     return rows
 
 
 def _numeric(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> list[bool]:
-    """Which columns hold numbers, or text that starts as one, and something at all."""
+    """For each column, whether all its cells are numbers or text that starts with a number."""
     return [
         any(row[index] is not None for row in rows)
         and all(row[index] is None or _is_number(row[index]) for row in rows)
@@ -150,7 +153,7 @@ def _is_number(cell: Cell) -> bool:
 
 
 def _text(cell: Cell) -> str:
-    """One line; what would steer a terminal, or turn the rest of it around, is written out."""
+    """A cell's text in one line, with unprintable characters replaced by their escapes."""
     text = "" if cell is None else " ".join(str(cell).split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 

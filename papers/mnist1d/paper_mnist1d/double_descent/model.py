@@ -8,12 +8,12 @@ from paper_mnist1d.data import Data
 
 
 def perceptron(width: int) -> MLP:
-    """Two hidden layers of a width, as in the authors' notebook."""
+    """An MLP with two hidden layers of this width, as in the authors' notebook."""
     return MLP([40, width, width, 10])
 
 
 def errors(model: nn.Module, data: Data) -> Metrics:
-    """Share classified wrong, of the training examples with their noisy labels and of the test."""
+    """Error rates on the training examples, with their noisy labels, and on the test examples."""
     train, test = accuracy(model, data.train, "train"), accuracy(model, data.test, "test")
     return {
         "train/error": 1 - train["train/accuracy"],

@@ -12,8 +12,8 @@ from torch.nn.functional import cross_entropy
 class Training(nn.Module):
     """SGD on an MLP 40-50-10 with tanh, always from the same initial weights.
 
-    learning_rate: what to begin with; the one parameter that is learned. steps: updates.
-    batch_size: examples an update.
+    learning_rate: the initial value of the only parameter that is learned. steps: updates of the
+    MLP. batch_size: examples in each update.
     """
 
     def __init__(self, learning_rate: float, steps: int, batch_size: int):
@@ -24,10 +24,10 @@ class Training(nn.Module):
         self.batch_size = batch_size
 
     def forward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """inputs: (examples, 40). targets: (examples,). Both are gone through in their order.
+        """inputs: (examples, 40). targets: (examples,). The batches are taken in their order.
 
-        Returns the mean of the losses of all updates, a scalar to take the learning rate's
-        gradient of.
+        Returns the mean of the losses of all updates, a scalar that is differentiable with respect
+        to the learning rate.
         """
         weights: dict[str, Tensor] = {
             name: weight.detach().requires_grad_()

@@ -11,7 +11,7 @@ from paper_mnist1d.learning_rate.model import Training
 
 
 def train(config: Config, run: Run) -> Metrics:
-    """Learn a learning rate; returns the one that is reached."""
+    """Learn a learning rate; returns its final value."""
     data = load_mnist1d(run.asset("mnist1d"))
     training = Training(config.start, config.inner_steps, config.batch_size)
     optimizer = torch.optim.SGD([training.learning_rate], lr=config.outer_learning_rate)

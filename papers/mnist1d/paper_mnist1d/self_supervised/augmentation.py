@@ -7,7 +7,7 @@ from paper_mnist1d.self_supervised.config import Config
 
 
 def augment(x: Tensor, config: Config) -> Tensor:
-    """Take out mean and linear slope, move around by a few points, add a random slope and mean.
+    """Remove mean and linear slope, shift cyclically, then add a random slope and mean.
 
     x: (batch, length). Returns (batch, length).
     """

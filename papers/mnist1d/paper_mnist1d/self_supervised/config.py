@@ -10,10 +10,10 @@ class Config(TrainConfig):
     learning_rate: PositiveFloat
     """Adam's step size."""
     temperature: PositiveFloat
-    """What similarities are divided by in the InfoNCE loss."""
+    """Divisor of the similarities in the InfoNCE loss."""
     largest_shift: NonNegativeInt
-    """An augmentation moves a sequence around by 0 to so many points."""
+    """Largest cyclic shift of a sequence in its augmentation, in points."""
     slope: NonNegativeFloat
-    """Standard deviation of its new slope, per point."""
+    """Standard deviation of the slope that augmentation adds, per point."""
     offset: NonNegativeFloat
-    """Standard deviation of its new mean."""
+    """Standard deviation of the mean that augmentation adds."""

@@ -29,7 +29,7 @@ class SimCLR(nn.Module):
 
 
 def info_nce(a: Tensor, b: Tensor, temperature: float) -> Tensor:
-    """The InfoNCE loss in nats: of all b, which one belongs to each a? By cosine similarity.
+    """The InfoNCE loss in nats: classify which b belongs to each a, by cosine similarity.
 
     a, b: (batch, features), two views of the same examples in the same order. Returns a scalar.
     """

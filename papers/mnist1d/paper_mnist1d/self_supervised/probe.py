@@ -20,8 +20,8 @@ def probe(model: SimCLR, data: Data) -> Metrics:
     layers = zip(features(model, data.train.inputs), features(model, data.test.inputs), strict=True)
     accuracies = []
     for train, test in layers:
-        # The authors' tol=1e-2 was of a summed loss. Of scikit-learn's present mean it stops after
-        # ten iterations; its default finds what they print for layer 0, 32.8 %.
+        # The authors' tol=1e-2 applied to a summed loss. Applied to a mean, as scikit-learn does
+        # now, it would stop after ten iterations; the default gives their 32.8 % for layer 0.
         classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         classifier.fit(train, data.train.targets.numpy())
         accuracies.append(float(classifier.score(test, data.test.targets.numpy())))

@@ -21,13 +21,21 @@ from research_cli.printing import Json, examples, new_app, output
 if TYPE_CHECKING:
     from research_data.assets.manifest import Kind
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# What only one command needs is imported inside it, as everywhere in this package.
 
-Names = Annotated[
+DatasetNames = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME[@REVISION]...",
-        help="Name on the hub, or your own files: `squad`, `org/name@v1`, `./rows.csv`.",
+        help="Name on the hub, or path of your own files: `squad`, `org/name@v1`, `./rows.csv`.",
+    ),
+]
+ModelNames = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="NAME[@REVISION]...",
+        help="Name on the hub, or path of your own folder: `bert-base-uncased`, `org/name@v1`, "
+        "`./my-model`.",
     ),
 ]
 Name = Annotated[
@@ -49,7 +57,7 @@ UNITS |= {"KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
 
 
 def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
-    """The commands `research-cli dataset`. rich: help is for a terminal."""
+    """The commands `research-cli dataset`. rich: format the help for a terminal."""
     app = _app("dataset", group, rich)
 
     @app.command(
@@ -61,7 +69,7 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
         )
     )
     def pull(
-        names: Names,
+        names: DatasetNames,
         config: Annotated[
             list[str] | None,
             typer.Option(metavar="CONFIG", help="Fetch only this config. May be repeated."),
@@ -102,7 +110,7 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
 
 
 def model_app(group: type[Any], rich: bool) -> typer.Typer:
-    """The commands `research-cli model`. rich: help is for a terminal."""
+    """The commands `research-cli model`. rich: format the help for a terminal."""
     app = _app("model", group, rich)
 
     @app.command(
@@ -112,7 +120,7 @@ def model_app(group: type[Any], rich: bool) -> typer.Typer:
         )
     )
     def pull(
-        names: Names,
+        names: ModelNames,
         include: Annotated[
             list[str] | None,
             typer.Option(
@@ -191,7 +199,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Hash every byte and compare with the manifest; exit with 1 if anything is damaged."""
+        """Compare the hash of every file with the manifest; exit with 1 if any is damaged."""
         verify_each(kind, names or [], all_, repair, quiet, json)
 
     @app.command()
@@ -215,9 +223,9 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         ] = False,
         json: Json = False,
     ) -> None:
-        """Remove from disk; refuse what a paper links or requires."""
+        """Remove from disk, unless a paper links or requires it."""
         if bool(names) == leftovers:
-            raise UsageError("name what to remove, or give --leftovers")
+            raise UsageError("give either the names to remove or --leftovers")
         if leftovers:
             clear_leftovers(kind, dry_run, json)
         else:
@@ -229,7 +237,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         name: Name,
         json: Json = False,
     ) -> None:
-        """Link into a paper's folder as `data`; several become links in a folder `data`."""
+        """Link into a paper's folder as `data`; several are links in a folder `data`."""
         from research_data import add_link, find_asset, split_name
 
         asset = find_asset(kind, name)
@@ -251,7 +259,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
     @app.command(
         name="import",
         epilog=examples(
-            f"research-cli {kind} import squad.tar",
+            f"research-cli {kind} import archive.tar",
             f"research-cli {kind} import folder --name mine",
         ),
     )
@@ -276,7 +284,7 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
-        """Write one archive, to be imported on a machine without a network."""
+        """Write an archive that can be imported on a machine without a network."""
         from research_data import export_asset, find_asset
 
         file = export_asset(find_asset(kind, name), path, quiet=quiet)
@@ -294,5 +302,5 @@ def _bytes(text: str | None) -> int | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
     if not found:
-        raise UsageError(f"--max-size {text!r}: write a size as 500MB or 20GB")
+        raise UsageError(f"--max-size {text!r} is not a size: write it as 500MB or 20GB")
     return int(float(found.group(1)) * UNITS[found.group(2)])

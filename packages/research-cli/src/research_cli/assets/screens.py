@@ -1,4 +1,4 @@
-"""What the commands `dataset` and `model` do once the words are read, and what they print of it."""
+"""Carry out the commands `dataset` and `model`, and print the results."""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -27,7 +27,10 @@ def pull_each(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Pull or import each by name; with several, one that fails doesn't stop the others."""
+    """Pull each name, or import each path; a failure doesn't stop the others.
+
+    one: pulls a name. plan: makes the request to plan for --dry-run from a name and a revision.
+    """
     from research_data.assets.archives import import_asset, is_path
 
     results: list[dict[str, Any]] = []
@@ -37,7 +40,7 @@ def pull_each(
         try:
             if is_path(name):
                 if dry_run:
-                    raise UsageError(f"{name} is your own: --dry-run has nothing to show")
+                    raise UsageError(f"{name} is a path: --dry-run only shows what the hub has")
                 asset = import_asset(Path(name), kind, quiet=quiet)
             elif dry_run:
                 results.append(_show_plan(plan, name, offline, update, as_json))
@@ -47,7 +50,7 @@ def pull_each(
         except ResearchError as error:
             if len(names) == 1:
                 raise
-            say(f"error: {error}")  # and go on with the other names
+            say(f"error: {error}")  # continue with the other names
             results.append({"name": name, "error": str(error)})
             worst = max(worst, error.exit_code)
             continue
@@ -67,7 +70,7 @@ def pull_each(
 
 
 def show_list(kind: "Kind", as_json: bool) -> None:
-    """What is here, a row each, and what could be removed."""
+    """Print the assets here, one in each row, and what could be removed."""
     from research_data import Asset, list_assets
     from research_data.assets.catalog import disk_size, kind_folder
     from research_data.assets.removal import leftovers
@@ -121,19 +124,19 @@ def show_list(kind: "Kind", as_json: bool) -> None:
             print_line(f"damaged: {asset.folder.name}: {asset.reason}")
     if left:
         print_line(
-            f"{shown_size(left)} left by stopped pulls and imports: a new pull uses it, "
-            f"`research-cli {kind} remove --leftovers` removes it"
+            f"{shown_size(left)} left by stopped pulls and imports: the next pull continues with "
+            f"it, `research-cli {kind} remove --leftovers` removes it"
         )
     if made:
         print_line(
-            f"and {shown_size(sum(size for _, size in made))} of derived files, made again "
-            f"when needed (`research-cli {kind} remove NAME --derived`): "
+            f"and {shown_size(sum(size for _, size in made))} of derived files, made again when "
+            f"needed (`research-cli {kind} remove NAME --derived` removes them): "
             + ", ".join(f"{asset.names[0]} {shown_size(size)}" for asset, size in made)
         )
 
 
 def show_info(kind: "Kind", name: str, as_json: bool) -> None:
-    """All that is known of one, and its files."""
+    """Print all facts about an asset, and its files."""
     from research_data import find_asset
     from research_data.assets.catalog import disk_size
     from research_data.assets.users import users_of
@@ -169,11 +172,11 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
 def verify_each(
     kind: "Kind", names: list[str], every: bool, repair: bool, quiet: bool, as_json: bool
 ) -> None:
-    """Hash each; exit code 1 where one isn't sound."""
+    """Hash every file of each asset; exit with 1 if one is damaged and not repaired."""
     from research_data import examine, list_assets
 
     if bool(names) == every:
-        raise UsageError(f"name the {kind}s to verify, or give --all")
+        raise UsageError(f"give either the names of the {kind}s to verify or --all")
     chosen = list_assets(kind) if every else [_find(kind, name) for name in names]
     healths = []
     for asset in chosen:
@@ -195,7 +198,8 @@ def verify_each(
     if not all(health.sound for health in healths):
         if not repair and not as_json:
             print_line(
-                f"`research-cli {kind} verify NAME --repair` fetches again what came from a hub"
+                f"`research-cli {kind} verify NAME --repair` fetches damaged files again from the "
+                "hub"
             )
         raise typer.Exit(1)
 
@@ -203,12 +207,12 @@ def verify_each(
 def remove_each(
     kind: "Kind", names: list[str], force: bool, derived: bool, dry_run: bool, as_json: bool
 ) -> None:
-    """Remove each, or with dry_run say what that would free."""
+    """Remove each asset, or only its derived files; with dry_run only print the size."""
     from research_data import remove_asset
     from research_data.assets.catalog import disk_size
     from research_data.assets.removal import refuse_used, remove_derived
 
-    assets = [_find(kind, name) for name in names]  # all of them, before the first goes
+    assets = [_find(kind, name) for name in names]  # a wrong name ends this before any removal
     if not derived:
         for asset in assets:
             refuse_used(asset, force)
@@ -219,7 +223,7 @@ def remove_each(
         else:
             freed = remove_derived(asset) if derived else remove_asset(asset, force)
         removed.append({"folder": str(asset.folder), "freed": freed})
-        what = f"what was made from {asset.folder.name}" if derived else asset.folder.name
+        what = f"files derived from {asset.folder.name}" if derived else asset.folder.name
         verb = "would remove" if dry_run else "removed"
         say_unless(as_json, f"{verb} {what}: {shown_size(freed)}")
     if as_json:
@@ -227,19 +231,19 @@ def remove_each(
 
 
 def clear_leftovers(kind: "Kind", dry_run: bool, as_json: bool) -> None:
-    """Remove what stopped pulls and imports left, or with dry_run say how much it is."""
+    """Remove what stopped pulls and imports left; with dry_run only print the size."""
     from research_data.assets.catalog import disk_size
     from research_data.assets.removal import leftovers, remove_leftovers
 
     freed = sum(map(disk_size, leftovers(kind))) if dry_run else remove_leftovers(kind)
     verb = "would remove" if dry_run else "removed"
-    say_unless(as_json, f"{verb} what stopped pulls and imports left: {shown_size(freed)}")
+    say_unless(as_json, f"{verb} leftovers of stopped pulls and imports: {shown_size(freed)}")
     if as_json:
         print_json({"freed": freed, "dry_run": dry_run})
 
 
 def described(asset: Any) -> dict[str, Any]:
-    """What --json says of an asset."""
+    """An asset as --json prints it."""
     manifest = asset.manifest
     used = asset.last_used
     return {
@@ -291,7 +295,7 @@ def _show_plan(
 
 
 def _find(kind: "Kind", name: str) -> Any:
-    """The asset of that name, also one that can't be read."""
+    """The asset of that name, which may be broken."""
     from research_data import DamagedAssetError, find_asset, split_name
     from research_data.assets.catalog import find_broken
 

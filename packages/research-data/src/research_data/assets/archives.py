@@ -1,7 +1,8 @@
 """Export and import assets as archives, and import people's own files.
 
-An archive is a plain tar of the asset's folder, .asset.json first: `tar tf` shows what it holds. It
-is as trustworthy as whoever made it: what it says of itself is checked, not who said it.
+An archive is a plain tar of the asset's folder, with .asset.json first: `tar tf` shows what it
+holds. Its files are checked against its own .asset.json; nothing proves who made the archive, so
+it is as trustworthy as its source.
 """
 
 import hashlib
@@ -43,7 +44,7 @@ Fill = Callable[[Path, dict[str, FileEntry], OnBytes], None]
 
 
 def is_path(text: str) -> bool:
-    """Whether text means files on this disk, and no name: `./rows`, `/data`, `rows.csv`."""
+    """Whether text is a path on this disk and not a name: `./rows`, `/data`, `rows.csv`."""
     return text.startswith((".", "/", "~")) or (
         Path(text).suffix in SUFFIXES and Path(text).is_file()
     )
@@ -52,8 +53,8 @@ def is_path(text: str) -> bool:
 def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
     """Write an asset as one tar archive; path is the file, or the folder for it. Returns the file.
 
-    Every file is hashed on the way. Raises UsageError when the file exists or its folder doesn't,
-    DamagedAssetError, StorageError.
+    Every file is verified while it is written. Raises UsageError when the archive exists or its
+    folder doesn't, DamagedAssetError, StorageError.
     """
     file = export_target(path, f"{asset.folder.name}.tar")
     manifest = read_manifest(asset.folder)
@@ -78,12 +79,12 @@ def export_asset(asset: Asset, path: Path, *, quiet: bool = False) -> Path:
 def import_asset(
     path: Path, kind: Kind = "dataset", name: str | None = None, *, quiet: bool = False
 ) -> Asset:
-    """Take an exported archive, an asset's folder, or files of one's own (csv, json, parquet, a
-    folder of them) into assets; every file is hashed, and nothing half is left.
+    """Copy an exported archive, an asset's folder, or files of your own (csv, json, parquet, or a
+    folder of them) into assets. Every file is hashed; a failed import leaves nothing behind.
 
-    name: what to call it; by default what the archive's was asked for by, or the file is called.
-    Hidden files of a folder are left out. Raises UsageError when path isn't there or the name is
-    another's, AssetError for an archive that is damaged or holds what it shouldn't, StorageError.
+    name: the asset's name here; by default the names in the archive, or the name of the file.
+    Hidden files of a folder are left out. Raises UsageError when path doesn't exist or another
+    asset has the name, AssetError when an archive is damaged or holds unlisted files, StorageError.
     """
     path = path.expanduser()
     if not path.exists():
@@ -103,7 +104,9 @@ def _from_archive(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asse
         except DamagedAssetError as error:
             raise AssetError(f"{path}: {error.what}") from error
         if manifest.kind != kind:
-            raise UsageError(f"{path} holds a {manifest.kind}: `{manifest.kind} import`")
+            raise UsageError(
+                f"{path} holds a {manifest.kind}: use `research-cli {manifest.kind} import`"
+            )
 
         def unpack(partial: Path, wanted: dict[str, FileEntry], on_bytes: OnBytes) -> None:
             archive.unpack(
@@ -118,18 +121,20 @@ def _from_archive(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asse
 def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:
     called = name or path.resolve().name.partition(".")[0]
     if reason := why_no_name(called):
-        raise UsageError(f"{called[:80]!r} can be no name: it {reason}. Say another with --name.")
+        raise UsageError(
+            f"{called[:80]!r} can't be a name: it {reason}. Choose another with --name."
+        )
     below = [path] if path.is_file() else sorted(path.rglob("*"))
     top = path.parent if path.is_file() else path
     seen = [p for p in below if not any(x.startswith(".") for x in p.relative_to(top).parts)]
     if links := [p for p in seen if p.is_symlink()]:
         raise AssetError(
-            f"{links[0]} is a link: what it goes to may change or lie elsewhere. Put the file "
-            "itself there. Nothing was imported."
+            f"{links[0]} is a link, and the file it points to may change. Put the file itself "
+            "there. Nothing was imported."
         )
     sources = {p.relative_to(top).as_posix(): p for p in seen if p.is_file()}
     if not sources:
-        raise UsageError(f"{path} has no files in it")
+        raise UsageError(f"{path} contains no files")
     check_file_names(sources)
     size = sum(file.stat().st_size for file in sources.values())
     entries: dict[str, FileEntry] = {}
@@ -150,9 +155,12 @@ def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> As
 
 
 def _publish(manifest: Manifest, name: str | None, quiet: bool, fill: Fill) -> Asset:
-    """Have what is missing of an asset written by fill, and name it."""
+    """Publish an asset and name it; fill writes the files that are not here yet."""
     if manifest.kind == "model" and (pickled := [f for f in manifest.files if is_pickle(f)]):
-        raise AssetError(f"{pickled[0]} is pickled, and would run code when read: not imported")
+        raise AssetError(
+            f"{pickled[0]} is a pickled file, which can run code when it is read. Nothing was "
+            "imported."
+        )
     folder = kind_folder(manifest.kind) / manifest.folder_name
     names = [name] if name else _plain_names(manifest)
     for called in names[:1]:
@@ -169,18 +177,18 @@ def _publish(manifest: Manifest, name: str | None, quiet: bool, fill: Fill) -> A
             given = manifest.model_copy(update={"asked_as": asked_as})
             asset = Asset(folder, opened.publish(given, wanted))
         finally:
-            shutil.rmtree(opened.partial, ignore_errors=True)  # an import begins anew
+            shutil.rmtree(opened.partial, ignore_errors=True)  # an import never resumes
     for called in names:
         try:
             name_asset(asset, called)
-        except UsageError:  # here that name means something else already
+        except UsageError:  # another asset here has that name
             if called == name:
                 raise
     return asset
 
 
 def _plain_names(manifest: Manifest) -> list[str]:
-    """The names an asset was asked for by, where it came from; else its id."""
+    """The names by which an asset was pulled on the machine it came from; else its id."""
     asked = {text.partition("@")[0] for text in manifest.asked_as}
     return sorted(n for n in asked if not why_no_name(n)) or [manifest.repo_id]
 

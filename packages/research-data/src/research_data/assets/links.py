@@ -3,7 +3,7 @@
 papers/squad/data -> ../../assets/datasets/rajpurkar--squad@7b6d24c440a3      one: `data` itself
 papers/glue/data/{sst2,bert} -> ...                                           several: a folder
 
-What is no link into assets is a person's own: it is never replaced and never removed.
+Anything else in their place is a person's own: it is never replaced and never removed.
 """
 
 import os
@@ -18,10 +18,10 @@ DATA = "data"
 
 
 def link_assets(member: Path, assets: Mapping[str, Path]) -> list[Path]:
-    """Have a member's `data` link to exactly these assets, by name; returns the links.
+    """Make a member's `data` link to exactly these assets, by name; returns the links.
 
-    Relative links, absolute where the assets lie outside the member's workspace. Raises AssetError
-    when something that is no link into assets is in the way, StorageError where no link can be
+    The links are relative, or absolute if the assets are outside the member's workspace. Raises
+    AssetError when something other than a link into assets is in the way, or when no link can be
     made.
     """
     data = member / DATA
@@ -35,7 +35,7 @@ def link_assets(member: Path, assets: Mapping[str, Path]) -> list[Path]:
             if link not in links:
                 link.unlink()
         if data in links and data.is_dir() and not data.is_symlink():
-            data.rmdir()  # it held links of ours alone
+            data.rmdir()  # it held only our links
         for link, target in links.items():
             link.parent.mkdir(exist_ok=True)
             if not link.is_symlink() or link.resolve() != target.resolve():
@@ -43,23 +43,23 @@ def link_assets(member: Path, assets: Mapping[str, Path]) -> list[Path]:
     except (OSError, StorageError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise AssetError(
-            f"{data} can't be made a link ({reason}). Where a file system has no symbolic links "
-            "none are needed: training finds its data without (run.asset), and it lies at "
+            f"{data} can't be made a link ({reason}). Training needs no link (run.asset finds the "
+            f"data), so a file system without symbolic links will do. The data is at "
             f"{', '.join(map(str, links.values()))}."
         ) from error
     return sorted(links)
 
 
 def add_link(member: Path, name: str, folder: Path) -> list[Path]:
-    """Link one more asset into a member's `data`; returns all links. Raises as link_assets does."""
+    """Link one more asset into a member's `data`; returns all links. Raises like link_assets."""
     others = {n: f for n, f in linked_assets(member).items() if f.resolve() != folder.resolve()}
     return link_assets(member, {**others, name: folder})
 
 
 def unlink_assets(member: Path, name: str | None = None) -> list[Path]:
-    """Remove a member's links to assets, or the one of that name; returns what was removed.
+    """Remove a member's links to assets, or the one of that name; returns the removed links.
 
-    Raises UsageError when there is none such, StorageError.
+    Raises UsageError when there is no such link, StorageError.
     """
     data = member / DATA
     key = (name or "").replace("/", "--")
@@ -77,7 +77,7 @@ def unlink_assets(member: Path, name: str | None = None) -> list[Path]:
 
 
 def linked_assets(member: Path) -> dict[str, Path]:
-    """The assets that a member's `data` links to, by name; also those that are gone."""
+    """The assets that a member's `data` links to, by name, including those no longer there."""
     data = member / DATA
     links = _our_links(data)
     if links == [data]:
@@ -92,7 +92,7 @@ def _our_links(data: Path) -> list[Path]:
 
 
 def _is_asset(target: Path) -> bool:
-    """Whether a path is, or was, that of an asset, of these assets or of some before a move."""
+    """Whether a path looks like an asset's folder, in this assets folder or an earlier one."""
     return "@" in target.name and target.parent.name in ("datasets", "models")
 
 
@@ -101,15 +101,15 @@ def _refuse_in_the_way(data: Path, links: Mapping[Path, Path]) -> None:
     in_the_way = [link for link in links if os.path.lexists(link) and link not in ours]
     if data in links and in_the_way and data.is_dir() and not data.is_symlink():
         if ours and ours == set(data.iterdir()):
-            in_the_way = []  # a folder of links of ours alone may become a link
+            in_the_way = []  # a folder with only our links may become a link
     elif links and data not in links and data not in ours and os.path.lexists(data):
         folder = data.is_dir() and not data.is_symlink()
         in_the_way = in_the_way if folder else [data]
     if in_the_way:
         kind = "link of your own" if in_the_way[0].is_symlink() else "real folder or file"
         raise AssetError(
-            f"{in_the_way[0]} is a {kind}, where a link to the data belongs. Move it away: it is "
-            "yours, and nothing here removes it."
+            f"{in_the_way[0]} is a {kind}, where a link to the data belongs. Move it away; it is "
+            "yours, so it is never removed for you."
         )
 
 
@@ -126,7 +126,7 @@ def _target_of(link: Path) -> Path:
 
 
 def _is_called(link: Path, key: str) -> bool:
-    """Whether a link, or the asset it goes to, has that name; or the name beside it goes there."""
+    """Whether a link or its asset has that name, or a link of that name beside the asset does."""
     target = _target_of(link)
     beside = target.with_name(key) if key else target
     linked = beside.is_symlink() and beside.readlink() == Path(target.name)
@@ -134,7 +134,7 @@ def _is_called(link: Path, key: str) -> bool:
 
 
 def _name_of(folder: Path) -> str:
-    """What an asset is called here: the name of a link beside it, else its id."""
+    """An asset's name here: that of a link beside it, else its id."""
     stem = folder.name.rpartition("@")[0]
     if folder.parent.is_dir():
         beside = sorted(p for p in folder.parent.iterdir() if p.is_symlink())

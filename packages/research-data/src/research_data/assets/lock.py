@@ -8,18 +8,18 @@ from research_data.lock import locked
 
 
 def lock_file(folder: Path) -> Path:
-    """The file beside an asset's folder, there or not, whose lock is the folder's."""
+    """The file beside an asset's folder whose lock stands for the folder; it need not exist."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 def locked_folder(folder: Path, quiet: bool = True) -> AbstractContextManager[None]:
-    """Hold the lock of an asset's folder, there or not. Raises StorageError.
+    """Hold the lock of an asset's folder, which need not exist. Raises StorageError.
 
-    quiet: say nothing where another process holds it and this one waits.
+    quiet: print nothing while this process waits for another that holds the lock.
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(folder, error) from error
-    waiting = f"{folder.name}: another process is at work on it; waiting"
+    waiting = f"{folder.name}: waiting for another process that is working on it"
     return locked(lock_file(folder), "" if quiet else waiting)

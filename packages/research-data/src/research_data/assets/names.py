@@ -9,9 +9,9 @@ from research_data.errors import UsageError
 
 
 def refuse_name(folder: Path, name: str) -> None:
-    """Refuse a name for an asset's folder, there or not, that means something else already.
+    """Refuse a name for an asset's folder, which need not exist, that is already taken.
 
-    Raises UsageError: it is another asset's, or differs from another's only by case.
+    Raises UsageError when another asset has the name, or one that differs only by case.
     """
     link = folder.with_name(name.replace("/", "--"))
     if not folder.parent.is_dir():
@@ -20,11 +20,14 @@ def refuse_name(folder: Path, name: str) -> None:
         shown = other.name.rpartition("@")[0] or other.name
         if shown != link.name and shown.casefold() == link.name.casefold():
             raise UsageError(
-                f"{name!r} and {shown!r}, which is here, differ only by case: they would be one "
-                f"on some machines. Use {shown!r}, or another --name."
+                f"{name!r} and the existing name {shown!r} differ only by case: on some machines "
+                f"they would be the same. Use {shown!r}, or another --name."
             )
     if os.path.lexists(link) and not link.is_symlink():
-        raise UsageError(f"{link} is a file of somebody's, where the name {name!r} belongs")
+        raise UsageError(
+            f"{link} is a file or folder that isn't ours, where the link for the name {name!r} "
+            "belongs. Move it away, or use another --name."
+        )
     held = link.readlink().name if link.is_symlink() else ""
     if held and held.rpartition("@")[0] != folder.name.rpartition("@")[0]:
         raise UsageError(
@@ -33,7 +36,7 @@ def refuse_name(folder: Path, name: str) -> None:
 
 
 def name_asset(asset: Asset, name: str) -> None:
-    """Link name to an asset, beside it. Raises as refuse_name does, StorageError."""
+    """Name an asset by a link beside it. Raises like refuse_name; StorageError."""
     refuse_name(asset.folder, name)
     link = asset.folder.with_name(name.replace("/", "--"))
     if not link.is_symlink() or link.readlink() != Path(asset.folder.name):

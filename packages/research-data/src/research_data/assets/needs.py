@@ -13,7 +13,7 @@ from research_data.shown import brief
 class HubNeed:
     """A dataset or model of the hub that a paper or project needs.
 
-    name: NAME@REVISION, as it is written. configs, splits: the parts of a dataset; all where empty.
+    name: NAME@REVISION, as written. configs, splits: the parts of a dataset; empty means all.
     """
 
     kind: Kind
@@ -23,7 +23,7 @@ class HubNeed:
 
 
 def hub_needs(kind: Kind, research: Mapping[str, object]) -> list[HubNeed]:
-    """What is needed of one kind. research: the table [tool.research]. Raises UsageError."""
+    """The needs of one kind. research: the table [tool.research]. Raises UsageError."""
     listed = research.get(f"{kind}s", [])
     needs = [_need(kind, each) for each in listed] if isinstance(listed, list) else [None]
     if None in needs:

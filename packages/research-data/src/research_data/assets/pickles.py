@@ -15,5 +15,5 @@ def is_pickle(name: str) -> bool:
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:
-    """Whether a file's name is like one of the patterns."""
+    """Whether a file's name matches one of the patterns."""
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)

@@ -1,8 +1,9 @@
 """Publish an asset: fill a hidden folder under the asset's lock, then move it into place.
 
-This is the one way into assets. The manifest comes last, so that a listed file is complete.
+Pulled and imported assets are all written this way. The manifest is written last, so that every
+file it lists is complete.
 
-The hidden folder, `.NAME@REVISION.partial`, survives a kill: the next to come goes on with it.
+The hidden folder, `.NAME@REVISION.partial`, survives a kill: the next pull continues with it.
 """
 
 import shutil
@@ -27,7 +28,7 @@ from research_data.shown import first_few, say, shown_size
 
 @dataclass(frozen=True)
 class Present:
-    """What an asset's folder holds: its manifest, the files that are intact, and their stamps."""
+    """The content of an asset's folder: its manifest, the intact files and their stamps."""
 
     manifest: Manifest | None
     files: Mapping[str, FileEntry]
@@ -35,14 +36,14 @@ class Present:
 
     @property
     def damaged(self) -> set[str]:
-        """The files that its manifest lists and that are not intact."""
+        """The files that its manifest lists but that are missing or damaged."""
         return set(self.manifest.files) - set(self.files) if self.manifest else set()
 
 
 class Publication:
-    """An asset being filled, by the one process that holds its lock.
+    """An asset being filled by the one process that holds its lock.
 
-    present: what is there already. partial: the hidden folder for the rest.
+    present: what its folder holds already. partial: the hidden folder for the missing files.
     """
 
     def __init__(self, folder: Path):
@@ -52,17 +53,20 @@ class Publication:
         self.stamps: Stamps = dict(self.present.stamps)
 
     def publish(self, manifest: Manifest, fetched: Mapping[str, FileEntry]) -> Manifest:
-        """Put what was fetched into partial in its place; returns the manifest of the whole.
+        """Move the fetched files from partial into the asset; returns its merged manifest.
 
-        A file that is in neither is not listed: raises AssetError when an earlier manifest had it.
+        Raises AssetError when a file of the earlier manifest is damaged and was not fetched.
         """
         files = dict(sorted({**self.present.files, **fetched}.items()))
         if lost := self.present.damaged - files.keys():
-            raise AssetError(f"{self.folder}: {first_few(sorted(lost))} would be lost")
+            raise AssetError(
+                f"{self.folder}: {first_few(sorted(lost))} would be lost: damaged or missing, and "
+                "not fetched again"
+            )
         merged = merge_manifests(manifest, self.present.manifest, files)
-        for path in sorted(self.partial.rglob("*"), reverse=True):  # left by one that was killed
+        for path in sorted(self.partial.rglob("*"), reverse=True):  # a killed process left some
             if path.is_dir():
-                with suppress(OSError):  # it has files in it
+                with suppress(OSError):  # it is not empty
                     path.rmdir()
             elif path.relative_to(self.partial).as_posix() not in fetched:
                 path.unlink()
@@ -86,9 +90,9 @@ class Publication:
 
 @contextmanager
 def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
-    """Hold the lock of an asset's folder and make room to fill it. Raises StorageError.
+    """Hold the lock of an asset's folder and make its hidden folder. Raises StorageError.
 
-    What arrived before it failed is kept and said; where nothing did, nothing is left.
+    After a failure, files that arrived are kept and a line says so; an empty folder is removed.
     """
     with locked_folder(folder, quiet):
         opened = Publication(folder)
@@ -102,7 +106,7 @@ def publication(folder: Path, quiet: bool = False) -> Iterator[Publication]:
 
 
 def _leave(partial: Path, folder: Path, quiet: bool) -> None:
-    """Remove what a failure left where it is of no use to anybody; say the rest."""
+    """Remove the hidden folder if a failure left it empty; otherwise say that it is kept."""
     sizes = [path.stat().st_size for path in partial.rglob("*") if path.is_file()]
     if not partial.exists():
         return
@@ -110,23 +114,23 @@ def _leave(partial: Path, folder: Path, quiet: bool) -> None:
         shutil.rmtree(partial, ignore_errors=True)
     elif not quiet:
         say(
-            f"{folder.name}: {shown_size(sum(sizes))} that arrived are kept for the next try; "
+            f"{folder.name}: the {shown_size(sum(sizes))} that arrived are kept for the next try; "
             f"`research-cli {folder.parent.name.removesuffix('s')} remove --leftovers` removes them"
         )
 
 
 def partial_folder(folder: Path) -> Path:
-    """Where an asset is filled."""
+    """The hidden folder in which an asset is filled."""
     return folder.with_name(f".{folder.name}.partial")
 
 
 def look_at(folder: Path) -> Present:
-    """What an asset's folder holds now; hashes what was touched since it was last hashed."""
+    """The present content of an asset's folder; hashes the files changed since the last hashing."""
     try:
         manifest = read_own_manifest(folder)
     except DamagedAssetError:
         return Present(None, {}, {})
-    stamps = take_stamps(folder, manifest.files)  # before: what changes meanwhile is hashed again
+    stamps = take_stamps(folder, manifest.files)  # before hashing: see verify_asset
     damage = find_damage(folder, manifest, touched_files(folder, manifest))
     intact = {name: entry for name, entry in manifest.files.items() if name not in damage}
     return Present(manifest, intact, {name: stamps[name] for name in intact})
@@ -135,7 +139,7 @@ def look_at(folder: Path) -> Present:
 def merge_manifests(
     new: Manifest, before: Manifest | None, files: Mapping[str, FileEntry]
 ) -> Manifest:
-    """The manifest of a folder that holds what both list: parts of a dataset add up."""
+    """The manifest of a folder that holds the files of both: parts of a dataset add up."""
     if before is None:
         return new.model_copy(update={"files": dict(files)})
     changes: dict[str, object] = {
@@ -150,13 +154,13 @@ def merge_manifests(
         }
         changes["whole_configs"] = sorted({*new.whole_configs, *before.whole_configs})
         changes["whole_splits"] = sorted({*new.whole_splits, *before.whole_splits})
-    else:  # one of them has all of it
+    else:  # one of them lists the whole dataset
         changes |= {"configs": {}, "whole_configs": [], "whole_splits": []}
     return new.model_copy(update=changes)
 
 
 def refuse_full_disk(folder: Path, needed: int, what: str) -> None:
-    """Raise AssetError when the disk has no room for so many bytes more."""
+    """Raise AssetError when the disk has no room for `needed` more bytes."""
     place = folder.parent
     while not place.exists():
         place = place.parent
@@ -164,6 +168,6 @@ def refuse_full_disk(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(place).free
     if needed - here > free:
         raise AssetError(
-            f"{what} needs {shown_size(needed)}, {place} has {shown_size(free)} left. Free some "
-            "room, or set RESEARCH_ASSETS to a larger disk. Nothing was fetched."
+            f"{what} needs {shown_size(needed)}, but {place} has {shown_size(free)} left. Free "
+            "some room, or set RESEARCH_ASSETS to a larger disk. Nothing was fetched."
         )

@@ -20,10 +20,10 @@ from research_data.lock import try_lock
 
 
 def remove_asset(asset: Asset | BrokenAsset, force: bool = False) -> int:
-    """Remove an asset, what was derived from it and the names that link to it; returns bytes freed.
+    """Remove an asset, the files derived from it and its names; returns the bytes freed.
 
-    A name goes on to the newest revision that is left. Raises UsageError when a paper links or
-    needs it, unless force; StorageError.
+    A name moves to the newest revision that is left, if there is one. Raises UsageError when a
+    paper links or needs the asset, unless force; StorageError.
     """
     refuse_used(asset, force)
     with locked_folder(asset.folder):
@@ -53,26 +53,26 @@ def refuse_used(asset: Asset | BrokenAsset, force: bool = False) -> None:
     """Raise UsageError when a paper links or needs an asset, unless force."""
     if (users := users_of([asset.folder])[asset.folder]) and not force:
         raise UsageError(
-            f"{asset.folder.name} is used by {', '.join(users)}. --force removes it all the same; "
-            "`train` fetches or makes it again."
+            f"{asset.folder.name} is used by {', '.join(users)}. --force removes it anyway; "
+            "`train` then fetches or makes it again."
         )
 
 
 def remove_derived(asset: Asset | BrokenAsset) -> int:
-    """Remove what was made from an asset; it is made again when needed. Returns bytes freed."""
+    """Remove an asset's derived files, made again when needed; returns the bytes freed."""
     freed = disk_size(asset.derived)
     remove_folder(asset.derived)
     return freed
 
 
 def leftovers(kind: Kind) -> list[Path]:
-    """What killed pulls, imports and removals left: a pull goes on with it, nothing else does."""
+    """The folders that stopped pulls, imports and removals left; only a pull continues with one."""
     hidden = [path for path in entries_of(kind) if path.name.startswith(".") and "@" in path.name]
     return [path for path in hidden if path.name.endswith((".partial", ".removed"))]
 
 
 def remove_leftovers(kind: Kind) -> int:
-    """Remove the leftovers that no process is at work on; returns bytes freed."""
+    """Remove the leftovers that no process is using; returns the bytes freed."""
     freed = 0
     for path in leftovers(kind):
         folder = path.with_name(path.name[1:].rpartition(".")[0])
@@ -84,7 +84,7 @@ def remove_leftovers(kind: Kind) -> int:
 
 
 def remove_folder(folder: Path) -> None:
-    """Out of sight in one step, so that a kill leaves no half asset; then file by file."""
+    """Remove a folder: hide it in one step, so that a kill leaves no half asset, then delete it."""
     going = folder.with_name(f".{folder.name}.removed")
     try:
         if going.exists():

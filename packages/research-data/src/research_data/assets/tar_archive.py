@@ -1,7 +1,8 @@
 """Write and read a tar archive that begins with its manifest; every byte is verified.
 
-It is a plain tar, so that `tar tf` shows what it holds. Its entries have no owner and no time:
-equal content gives equal bytes. What an archive says of itself is checked, not who said it.
+It is a plain tar, so that `tar tf` shows what it holds. Its entries have no owner and no time, so
+that equal content gives equal bytes. The files are checked against the archive's own manifest;
+nothing proves who made the archive.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ LARGEST_MANIFEST = 256 << 20  # bytes; a million files
 
 
 def export_target(path: Path, name: str) -> Path:
-    """Where an export goes: path itself, or name in it where it is a folder.
+    """The file to export to: path itself, or the file `name` in path if path is a folder.
 
     Raises UsageError when the file exists or its folder doesn't.
     """
@@ -34,7 +35,7 @@ def export_target(path: Path, name: str) -> Path:
     if target.exists():
         raise UsageError(f"{target} exists; export to another name")
     if not target.parent.is_dir():
-        raise UsageError(f"{target.parent} is no folder to write to")
+        raise UsageError(f"the folder {target.parent} doesn't exist; make it first")
     return target
 
 
@@ -45,11 +46,11 @@ def write_archive(
     on_bytes: OnBytes,
     damaged: Callable[[str, str], ResearchError],
 ) -> None:
-    """Write an archive of files, hashing each on the way; target appears once all is written.
+    """Write an archive of files, verifying each; target appears once it is complete.
 
-    manifest: its name in the archive and its content. files: by name in the archive. damaged: the
-    error to raise for a file, by its name, that isn't what its entry says, and what is wrong.
-    Raises StorageError where target can't be written.
+    manifest: its name in the archive and its content. files: name in the archive -> path and entry.
+    damaged: makes the error to raise for a file that differs from its entry, from its name and what
+    is wrong. Raises StorageError when target can't be written.
     """
     beside = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
@@ -81,10 +82,10 @@ def write_archive(
 
 @dataclass(frozen=True)
 class ArchiveReader:
-    """An archive being read, whose manifest is behind it.
+    """An archive being read, after its manifest.
 
-    root: the folder in it that its manifest lies in, "" for none. manifest_name, manifest: what the
-    manifest is called, and its content. error: what to raise.
+    root: the folder of the manifest in the archive, or "". manifest_name, manifest: the manifest's
+    name and content. error: the class of the errors to raise.
     """
 
     path: Path
@@ -100,10 +101,10 @@ class ArchiveReader:
         target_of: Callable[[str], Path | None],
         on_bytes: OnBytes,
     ) -> None:
-        """Write the files of the manifest, by their names below root, comparing every byte.
+        """Write the files that the manifest lists, and verify each by its hash.
 
-        target_of: where a file goes, None: nowhere. Raises the error for a file that isn't listed
-        or isn't as listed, and for one that is missing.
+        files: name below root -> entry. target_of: the path to write a file to; None skips it.
+        Raises the error for a file that is missing, not listed, or differs from its entry.
         """
         left = dict(files)
         while (member := self._archive.next()) is not None:
@@ -113,7 +114,7 @@ class ArchiveReader:
             if entry is None or not plain or member.size != entry.size:
                 raise self.error(
                     f"{self.path} holds {member.name[:80]!r}, which its {self.manifest_name} "
-                    "doesn't list as such a file. Nothing was imported."
+                    "doesn't list as a plain file of that size. Nothing was imported."
                 )
             target, source = target_of(name), self._archive.extractfile(member)
             assert source is not None  # a regular file
@@ -121,22 +122,22 @@ class ArchiveReader:
                 entry.sha256
             ):
                 raise self.error(
-                    f"{self.path} is damaged: {name} has the sha256 {sha256}, "
+                    f"{self.path} is damaged: {name} has the sha256 {sha256}, but "
                     f"{self.manifest_name} says {entry.sha256}. Nothing was imported."
                 )
         if left:
             missing = first_few(sorted(left))
-            raise self.error(f"{self.path} ends before {missing}. Nothing was imported.")
+            raise self.error(f"{self.path} is incomplete: {missing} missing. Nothing was imported.")
 
 
 @contextmanager
 def read_archive(
     path: Path, manifest_names: Collection[str], what: str, error: type[ResearchError]
 ) -> Iterator[ArchiveReader]:
-    """Open an archive whose first file is called one of manifest_names.
+    """Open an archive whose first file has one of manifest_names.
 
-    what: what it is an archive of, for errors: `a run`. Raises the error when it is none or broken,
-    StorageError when it can't be read.
+    what: the content of the archive, for errors: `a run`. Raises the error when the file is not
+    such an archive or is broken.
     """
     try:
         with tarfile.open(path, "r:") as archive:
@@ -144,15 +145,18 @@ def read_archive(
             named = PurePosixPath(first.name) if first is not None else PurePosixPath()
             if first is None or named.name not in manifest_names or not first.isreg():
                 expected = next(iter(manifest_names))
-                raise error(f"{path} is no export of {what}: {expected} isn't its first file")
+                raise error(f"{path} is not an export of {what}: its first file isn't {expected}")
             if first.size > LARGEST_MANIFEST or first.issparse():
-                raise error(f"{path}: its {named.name} has {first.size} bytes, which is absurd")
+                raise error(
+                    f"{path}: its {named.name} has {first.size} bytes, more than the "
+                    f"{LARGEST_MANIFEST} allowed"
+                )
             opened = archive.extractfile(first)
             assert opened is not None  # a regular file
             root = "" if named.parent == PurePosixPath() else str(named.parent)
             yield ArchiveReader(path, root, named.name, opened.read(), error, archive)
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as broken:
-        raise error(f"{path} is no whole archive of {what}: {broken}") from broken
+        raise error(f"{path} is not a complete archive of {what}: {broken}") from broken
 
 
 def write_hashed(source: IO[bytes], target: Path, on_bytes: OnBytes) -> str:
@@ -165,14 +169,14 @@ def write_hashed(source: IO[bytes], target: Path, on_bytes: OnBytes) -> str:
 
 
 class _HashingReader(io.RawIOBase):
-    """Reads through to a file and hashes what goes by."""
+    """Reads a file and hashes the bytes that it returns."""
 
     def __init__(self, file: IO[bytes], on_bytes: OnBytes):
         self._file, self._on_bytes = file, on_bytes
         self.sha256 = hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, hashed."""
+        """The next bytes, which are added to the hash."""
         chunk = self._file.read(size)
         self.sha256.update(chunk)
         self._on_bytes(len(chunk))

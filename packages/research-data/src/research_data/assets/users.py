@@ -27,7 +27,7 @@ def users_of(folders: Iterable[Path]) -> dict[Path, list[str]]:
 
 
 def _used_by(pyproject: Path) -> set[Path]:
-    """The asset folders that a member links, or names in its pyproject."""
+    """The asset folders that a member links to or names in its pyproject.toml."""
     data = pyproject.parent / "data"
     links = [data] if data.is_symlink() else list(data.glob("*"))
     folders = {link.resolve() for link in links if link.is_symlink()}
@@ -39,7 +39,7 @@ def _used_by(pyproject: Path) -> set[Path]:
 
 
 def _named_in(pyproject: Path) -> Mapping[Kind, list[str]]:
-    """The datasets and models that a pyproject names; what is wrong there `train` says."""
+    """The datasets and models that a pyproject.toml names; `train` reports what is wrong in it."""
     named: dict[Kind, list[str]] = {kind: [] for kind in KINDS}
     with suppress(UnreadableError):
         research = table_of(read_toml(pyproject), "tool", "research", path=pyproject)

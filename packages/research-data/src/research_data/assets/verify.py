@@ -1,7 +1,7 @@
 """Verify an asset's files by hash; unchanged files may be trusted by size and time.
 
-A stamp is size, time of change and inode of a file as they were when it was last hashed; they lie
-in `.verified.json` in the asset's folder and mean nothing on another machine.
+A stamp is the size, modification time and inode of a file when it was last hashed. Stamps are kept
+in `.verified.json` in the asset's folder and are of no use on another machine.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ OnBytes = Callable[[int], None]
 
 
 def check_asset(folder: Path) -> Manifest:
-    """The manifest of an asset that is intact; hashes only what changed since it was last hashed.
+    """The manifest of an intact asset; hashes only the files changed since the last hashing.
 
     Raises DamagedAssetError.
     """
     manifest = read_manifest(folder)
-    stamps = take_stamps(folder, manifest.files)  # before: see verify_asset
+    stamps = take_stamps(folder, manifest.files)  # before hashing: see verify_asset
     if touched := touched_files(folder, manifest):
         _raise_if_damaged(folder, find_damage(folder, manifest, touched))
         write_stamps(folder, stamps)
@@ -43,7 +43,7 @@ def verify_asset(folder: Path, on_bytes: OnBytes = lambda count: None) -> Manife
     DamagedAssetError, which names the damaged files.
     """
     manifest = read_manifest(folder)
-    stamps = take_stamps(folder, manifest.files)  # before: a change is hashed later
+    stamps = take_stamps(folder, manifest.files)  # before hashing: a change meanwhile is noticed
     _raise_if_damaged(folder, find_damage(folder, manifest, manifest.files, on_bytes))
     write_stamps(folder, stamps)
     return manifest
@@ -55,7 +55,7 @@ def find_damage(
     names: Iterable[str],
     on_bytes: OnBytes = lambda count: None,
 ) -> dict[str, str]:
-    """What is wrong with the named files of an asset, by name; hashes them in parallel."""
+    """Hash the named files of an asset in parallel; returns what is wrong with each damaged one."""
     largest_first = sorted(names, key=lambda name: -manifest.files[name].size)
 
     def look(name: str) -> str | None:
@@ -64,7 +64,7 @@ def find_damage(
             return "is missing"
         way = [path, *(folder / parent for parent in Path(name).parents[:-1])]
         if any(step.is_symlink() for step in way) or not path.is_file():
-            return "is no plain file of this folder"
+            return "is not a plain file of this folder"
         try:
             if (size := path.stat().st_size) != entry.size:
                 return f"has {size} bytes, {MANIFEST} says {entry.size}"
@@ -80,7 +80,7 @@ def find_damage(
 
 
 def sha256_of(path: Path, on_bytes: OnBytes = lambda count: None) -> str:
-    """The sha256 of a file's bytes, in hex; hashing lets other threads run."""
+    """The sha256 of a file, in hex; other threads run meanwhile."""
     digest = hashlib.sha256()
     buffer = memoryview(bytearray(CHUNK))
     with path.open("rb", buffering=0) as file:
@@ -91,7 +91,7 @@ def sha256_of(path: Path, on_bytes: OnBytes = lambda count: None) -> str:
 
 
 def touched_files(folder: Path, manifest: Manifest) -> list[str]:
-    """The files of an asset that are not as they were when they were last hashed."""
+    """The files of an asset whose stamps changed since they were last hashed."""
     known = _read_stamps(folder)
     return [
         name
@@ -106,7 +106,7 @@ def take_stamps(folder: Path, names: Iterable[str]) -> Stamps:
 
 
 def write_stamps(folder: Path, stamps: Stamps) -> None:
-    """Remember stamps of files that were found intact; a read-only folder goes without."""
+    """Save the stamps of files that were found intact; not saved in a read-only folder."""
     with suppress(StorageError):
         write_bytes(folder / STAMPS, json.dumps(stamps).encode())
 
@@ -123,7 +123,7 @@ def _stamp(path: Path) -> list[int]:
     try:
         status = path.lstat()
     except OSError:
-        return [-1, 0, 0]  # equal to no stamp of a file
+        return [-1, 0, 0]  # no file has this stamp
     return [status.st_size, status.st_mtime_ns, status.st_ino]
 
 
@@ -135,5 +135,5 @@ def _raise_if_damaged(folder: Path, damage: dict[str, str]) -> None:
 
 
 def count_cores() -> int:
-    """The cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

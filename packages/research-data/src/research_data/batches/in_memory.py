@@ -3,14 +3,14 @@
 import hashlib
 from collections import namedtuple
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Generic, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Generic, Self, TypeVar, Unpack, cast, overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from research_data.batches.source import BatchesState as BatchesState
-from research_data.batches.source import BatchSource, Order
+from research_data.batches.source import BatchSource, Keywords, Order, show_keywords
 
 if TYPE_CHECKING:
     import pyarrow
@@ -24,27 +24,23 @@ SAMPLED_ROWS = 16
 
 
 class Batches(BatchSource[Fields], Generic[Fields]):
-    """Iterate over a tuple or dict of tensors in batches, one epoch an iteration.
+    """Iterate over a tuple or dict of tensors in batches; one iteration is one epoch.
 
     data: a tuple, named tuple or dict of tensors, each (examples, ...); batches have the same type.
-    batch_size: examples a batch; the last batch of an epoch may be smaller, unless drop_last.
-    shuffle: a new order every epoch, which depends on seed and the epoch's number alone.
-    rank, world_size: of several processes, each is given its part of every batch; batch_size, order
-    and state are those of one process alone (see `shard`, and `weight` for uneven parts).
+    batch_size: examples in a batch; the last batch of an epoch may be smaller, unless drop_last.
+    shuffle: a new order every epoch, which depends only on seed and the epoch's number.
+    rank, world_size: this process, and the number of processes that share every batch. batch_size,
+    order and state don't depend on them (see `shard`, and `weight` for uneven parts).
 
-    An iteration begun after `load_state_dict` yields what was left of that epoch.
+    An iteration begun after `load_state_dict` yields the rest of that epoch.
     """
 
+    @show_keywords
     def __init__(
         self,
         data: Fields,
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ):
         _refuse_what_holds_no_tensors(data)
         examples = {len(field) for field in _fields(data)}
@@ -53,11 +49,7 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         super().__init__(
             examples.pop(),
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
+            **keywords,
         )
         self.data = data
         self._fingerprint = _fingerprint(data)
@@ -70,12 +62,7 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         dataset: "Dataset | pyarrow.Table",
         columns: type[Fields],
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ) -> "Batches[Fields]": ...
     @overload
     @classmethod
@@ -84,37 +71,26 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         dataset: "Dataset | pyarrow.Table",
         columns: Sequence[str],
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ) -> "Batches[tuple[Tensor, ...]]": ...
     @classmethod
+    @show_keywords
     def from_arrow(
         cls,
         dataset: "Dataset | pyarrow.Table",
         columns: type[Fields] | Sequence[str],
         batch_size: int,
-        *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ) -> "Batches[Fields] | Batches[tuple[Tensor, ...]]":
-        """Batches of a `datasets.Dataset`'s columns, read from the mapped file row by row.
+        """Batches of the columns of a `datasets.Dataset`, read from the memory-mapped file.
 
         columns: their names, or a NamedTuple class with a field for each; batches are named tuples.
 
-        A column holds numbers, or lists of one length of them, nested ones too; its tensors have
-        its own type. Rows are read as they lie in Arrow, after `select` and `shuffle`; formats and
+        A column holds numbers, or lists of equal length, which may be nested; its tensors have the
+        column's type. `select` and `shuffle` of the dataset are respected; its formats and
         transforms are not applied. Raises ValueError, naming the column, for any other content.
         """
-        from research_data.batches.arrow import (
-            open_columns,  # pyarrow: only who has it here pays for it
-        )
+        from research_data.batches.arrow import open_columns  # pyarrow takes long to import
 
         names: Sequence[str]
         if isinstance(columns, type):
@@ -124,15 +100,11 @@ class Batches(BatchSource[Fields], Generic[Fields]):
             kind = cast(type[Fields], namedtuple("Batch", names, rename=True))
         if not names:
             raise ValueError("name the columns to read, or a NamedTuple with a field for each")
-        opened = cast(list[Tensor], open_columns(dataset, names))  # tensors as far as batches need
+        opened = cast(list[Tensor], open_columns(dataset, names))  # used like tensors
         return Batches(
             cast(Fields, kind(*opened)),
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
+            **keywords,
         )
 
     def __iter__(self) -> Iterator[Fields]:
@@ -144,7 +116,7 @@ class Batches(BatchSource[Fields], Generic[Fields]):
         count = len(self)
         while self.position < count:
             part = self._hand_out()
-            if order is None and self._streamed_to is None:  # next to nothing, for small models
+            if order is None and self._streamed_to is None:  # a fast path, for small models
                 yield self._rebuild([field[part] for field in fields])
                 continue
             rows = part if order is None else order[part]
@@ -154,8 +126,8 @@ class Batches(BatchSource[Fields], Generic[Fields]):
     def to(self, device: torch.device) -> Self:
         """Hold the data on device from now on; returns self.
 
-        Arrow's columns stay mapped on a CPU. They are copied to a GPU whole where they fill half of
-        its free memory at most; else each batch is copied as it is handed out.
+        On a CPU, Arrow columns stay memory-mapped. On a GPU, they are copied as a whole if they fit
+        in half of its free memory; otherwise each batch is copied when it is handed out.
         """
         self._streamed_to = None
         mapped = [field for field in _fields(self.data) if not isinstance(field, Tensor)]
@@ -191,7 +163,7 @@ def _fields(data: "tuple[Tensor, ...] | dict[str, Tensor]") -> tuple[Tensor, ...
 
 
 def _refuse_what_holds_no_tensors(data: object) -> None:
-    """Raises ValueError where data is no tuple or dict of tensors, or of Arrow's columns."""
+    """Raise ValueError unless data is a tuple or dict of tensors or Arrow columns."""
     if not isinstance(data, tuple | list | dict):
         raise ValueError(f"data must be a tuple or dict of tensors, is {type(data).__name__}")
     named = data.items() if isinstance(data, dict) else enumerate(data)
@@ -214,11 +186,11 @@ def _fits(size: int, device: torch.device) -> bool:
 
 
 def _fingerprint(data: "tuple[Tensor | ArrowColumn, ...] | dict[str, Tensor]") -> str:
-    """A hash of the fields' types, shapes, and of a few rows from first to last."""
+    """A hash of the fields' types and shapes, and of a few evenly spaced rows."""
     digest = hashlib.sha256()
     for field in _fields(cast("tuple[Tensor, ...]", data)):
         digest.update(f"{field.dtype} {tuple(field.shape)}".encode())
-        # A tensor of floats was often computed, and its last bits are the machine's.
+        # Floats are often computed, and their last bits differ from machine to machine.
         if isinstance(field, Tensor) and (field.is_floating_point() or field.is_complex()):
             continue
         rows = np.linspace(0, len(field) - 1, SAMPLED_ROWS).astype(np.int64)

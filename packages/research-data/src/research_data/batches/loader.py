@@ -3,13 +3,13 @@
 import random
 from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
-from typing import Generic, Self, TypeVar, cast
+from typing import Generic, Self, TypeVar, Unpack, cast
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset, Subset, default_collate
 
-from research_data.batches.source import BatchSource, Order
+from research_data.batches.source import BatchSource, Keywords, Order, show_keywords
 
 Example = TypeVar("Example")
 Batch = TypeVar("Batch")
@@ -17,46 +17,40 @@ Part = tuple[int, list[int]]  # an epoch's number, and the examples of one batch
 
 
 class StatefulDataLoader(BatchSource[Batch], Generic[Example, Batch]):
-    """Batches of a map-style dataset through torch's DataLoader, for what Batches can't hold.
+    """Batches of a map-style dataset through torch's DataLoader, for data that Batches can't hold.
 
     dataset: anything with a length and `dataset[index]`. num_workers: processes that read ahead.
     collate_fn: list of examples -> batch. The other arguments are those of Batches.
 
-    What the dataset draws from Python's, NumPy's or torch's global CPU generator depends on seed,
-    epoch and the example's index alone; what collate_fn draws, and a dataset that reads whole
-    batches (`__getitems__`), on seed, epoch and the rank's part of the batch. So it is the same
-    with any number of workers, and after a resume, which reads nothing over again. The training's
-    own generators are left as they are. A generator that the dataset keeps is its care.
+    Random numbers that the dataset draws from the global CPU generators of Python, NumPy or torch
+    depend only on seed, epoch and the example's index. Those drawn by collate_fn, or by a dataset
+    that reads whole batches (`__getitems__`), depend only on seed, epoch and the rank's part of the
+    batch. They are therefore the same with any number of workers and after a resume, which reads no
+    batch again. The generators that training uses are not changed. The dataset must seed and
+    restore any generator of its own.
     """
 
+    @show_keywords
     def __init__(
         self,
         dataset: Dataset[Example],
         batch_size: int,
         *,
-        shuffle: bool = False,
-        seed: int = 0,
-        drop_last: bool = False,
         num_workers: int = 0,
         collate_fn: Callable[[list[Example]], Batch] = default_collate,
-        rank: int = 0,
-        world_size: int = 1,
+        **keywords: Unpack[Keywords],
     ):
         if not hasattr(dataset, "__len__"):
             raise ValueError(
-                f"{type(dataset).__name__} has no length: a position in it can't be found again. "
-                "Give it __len__ and __getitem__."
+                f"{type(dataset).__name__} has no length, so a saved position in it can't be "
+                "restored. Give it __len__ and __getitem__."
             )
         super().__init__(
             len(cast(Sized, dataset)),
             batch_size,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-            rank=rank,
-            world_size=world_size,
+            **keywords,
         )
-        self._batches = _SeededBatches(dataset, collate_fn, seed)
+        self._batches = _SeededBatches(dataset, collate_fn, self.seed)
         self._remaining = _Remaining()
         self._workers = num_workers
         self._device = torch.device("cpu")
@@ -67,13 +61,13 @@ class StatefulDataLoader(BatchSource[Batch], Generic[Example, Batch]):
         if self._loader is None:
             self._loader = DataLoader(
                 cast("Dataset[Batch]", self._batches),
-                batch_size=None,  # an index is a whole batch's
+                batch_size=None,  # each item of _SeededBatches is a whole batch
                 sampler=cast("torch.utils.data.Sampler[Part]", self._remaining),
                 collate_fn=_as_it_is,
                 num_workers=self._workers,
                 persistent_workers=self._workers > 0,
                 pin_memory=self._device.type == "cuda",
-                generator=torch.Generator(),  # else an iteration draws from the training's own
+                generator=torch.Generator(),  # else it draws from the generator of the training
             )
         self._remaining.epoch, self._remaining.order = self.epoch, self._order()
         self._remaining.parts = [self._part(batch) for batch in range(self.position, len(self))]
@@ -90,10 +84,10 @@ class StatefulDataLoader(BatchSource[Batch], Generic[Example, Batch]):
 
 
 class _Remaining:
-    """A sampler of what is left of an epoch, given to it before each iteration.
+    """A sampler of the rest of an epoch, which is set before each iteration.
 
-    It can't ask the source itself: a loader in a cycle of references waits 5 s for each of its
-    workers when it is collected.
+    It holds no reference to the source: a loader that is part of a reference cycle waits 5 s for
+    each of its workers when it is garbage-collected.
     """
 
     def __init__(self) -> None:
@@ -108,7 +102,7 @@ class _Remaining:
 
 
 class _SeededBatches(Generic[Example, Batch]):
-    """Whole batches of a dataset, read and collated under seeds of their own."""
+    """Whole batches of a dataset, each read and collated with its own seeds."""
 
     def __init__(
         self, dataset: Dataset[Example], collate: Callable[[list[Example]], Batch], seed: int
@@ -119,11 +113,11 @@ class _SeededBatches(Generic[Example, Batch]):
         epoch, rows = part
         with _generators_kept():
             examples = self._read(epoch, rows)
-            _seed_generators(self.seed, epoch, rows[0], 1)  # no example's own
+            _seed_generators(self.seed, epoch, rows[0], 1)  # differs from the seeds of examples
             return self.collate(examples)
 
     def _read(self, epoch: int, rows: list[int]) -> list[Example]:
-        # A Subset has it too, but mostly reads one by one.
+        # A Subset has __getitems__ too, but usually reads its examples one by one.
         if not isinstance(self.dataset, Subset) and hasattr(self.dataset, "__getitems__"):
             _seed_generators(self.seed, epoch, rows[0])
             return list(self.dataset.__getitems__(rows))
@@ -149,7 +143,7 @@ def _seed_generators(*parts: int) -> None:
     python, numpy, own = np.random.SeedSequence(parts).generate_state(3).tolist()
     random.seed(python)
     np.random.seed(numpy)
-    torch.default_generator.manual_seed(own)  # torch.manual_seed would reach for the GPUs as well
+    torch.default_generator.manual_seed(own)  # torch.manual_seed would also seed the GPUs
 
 
 def _as_it_is(batch: Batch) -> Batch:
@@ -158,7 +152,7 @@ def _as_it_is(batch: Batch) -> Batch:
 
 def _moved(batch: object, device: torch.device) -> object:
     """The tensors of a batch on device, in tuples, lists and dicts of any depth."""
-    if hasattr(batch, "to"):  # a tokenizer's BatchEncoding has it
+    if hasattr(batch, "to"):  # tensors, and a tokenizer's BatchEncoding
         return batch.to(device, non_blocking=True)
     if isinstance(batch, dict):
         return {name: _moved(value, device) for name, value in batch.items()}

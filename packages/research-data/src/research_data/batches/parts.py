@@ -11,22 +11,24 @@ Batch = TypeVar("Batch")
 def count_examples(batch: object) -> int:
     """How many examples a batch has: the length of every tensor in it, at any depth.
 
-    batch: a tensor, or a tuple, list or mapping of batches. Lists of anything else (names, say)
-    have an entry an example; single numbers and 0-dimensional tensors belong to all. Raises
-    ValueError where lengths differ or there are none.
+    batch: a tensor, or a tuple, list or mapping of batches. A list of anything else (names, for
+    example) has one entry for each example; single numbers and 0-dimensional tensors belong to all
+    examples. Raises ValueError when lengths differ or nothing has a length.
     """
     lengths: set[int] = set()
     _walk(batch, lambda field: lengths.add(len(field)))
     if len(lengths) != 1:
         found = f"its fields have {sorted(lengths)} examples" if lengths else "it has no tensors"
-        raise ValueError(f"a batch of {type(batch).__name__} can't be counted: {found}")
+        raise ValueError(
+            f"the examples of a batch of type {type(batch).__name__} can't be counted: {found}"
+        )
     return lengths.pop()
 
 
 def split_batch(batch: Batch, parts: int) -> list[Batch]:
-    """A batch cut into so many consecutive parts of its own type, fewer where it is short.
+    """A batch cut into consecutive parts of its own type; fewer than `parts` if it is too short.
 
-    The parts have equally many examples, but for the last.
+    All parts have the same number of examples, except that the last may have fewer.
     """
     examples = count_examples(batch)
     size = -(-examples // parts)
@@ -37,7 +39,7 @@ def split_batch(batch: Batch, parts: int) -> list[Batch]:
 
 
 def _walk(batch: object, change: Callable[[Any], object]) -> object:
-    """The batch with what has an entry an example changed."""
+    """The batch with `change` applied to each field that has one entry for each example."""
     if isinstance(batch, Tensor):
         return change(batch) if batch.dim() else batch
     if isinstance(batch, Mapping):

@@ -1,22 +1,34 @@
 """The interface of every source of batches: its order by seed and epoch, and its position."""
 
+import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import Generic, NotRequired, Self, TypedDict, TypeVar, cast
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, NotRequired, Self, TypedDict, TypeVar, cast
 
 import numpy as np
 import torch
 
 Batch = TypeVar("Batch")
 Order = np.ndarray[tuple[int], np.dtype[np.int64]]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Keywords(TypedDict, total=False):
+    """The types of the keywords of every source; BatchSource has their defaults."""
+
+    shuffle: bool
+    seed: int
+    drop_last: bool
+    rank: int
+    world_size: int
 
 
 class BatchesState(TypedDict):
-    """Where in the data a source stands: all that a resume needs, on any number of processes.
+    """The position of a source in its data: all that a resume needs, on any number of processes.
 
-    epoch, position: epochs gone by, and batches handed out in this one. The others say what they
-    are a place in, and must be the same where they are restored; data is a short hash of its
-    content. States written before those were kept have examples alone.
+    epoch, position: completed epochs, and batches handed out in the current one. The other keys
+    identify the data and its order, and must be the same on restoring; data is a short hash of the
+    content. Older states have none of these but examples.
     """
 
     epoch: int
@@ -30,10 +42,11 @@ class BatchesState(TypedDict):
 
 
 class BatchSource(ABC, Generic[Batch]):
-    """Batches of a known number of examples, one epoch an iteration; see Batches for the arguments.
+    """Batches of a known number of examples; one iteration is one epoch.
 
-    weight: what this rank's mean over the batch last handed out counts in a mean over ranks, 1.0
-    where every rank's part is equally large. count: the examples of that batch, of all ranks.
+    The arguments are explained in Batches. weight: the weight of this rank's mean over the last
+    batch in the mean over all ranks; 1.0 when all ranks have equal parts. count: the number of
+    examples in that batch, over all ranks.
     """
 
     def __init__(
@@ -41,11 +54,11 @@ class BatchSource(ABC, Generic[Batch]):
         examples: int,
         batch_size: int,
         *,
-        shuffle: bool,
-        seed: int,
-        drop_last: bool,
-        rank: int,
-        world_size: int,
+        shuffle: bool = False,
+        seed: int = 0,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
     ):
         if batch_size < 1:
             raise ValueError(f"batch_size must be positive, got {batch_size}")
@@ -78,7 +91,7 @@ class BatchSource(ABC, Generic[Batch]):
         """Hand out this rank's part of every batch from now on; returns self.
 
         A batch is cut into consecutive parts that differ by one example at most. Raises ValueError
-        where one has too few examples for every rank to get any.
+        when a batch has fewer examples than there are ranks.
         """
         if not 0 <= rank < world_size:
             raise ValueError(f"rank must be from 0 to {world_size - 1}, got {rank}")
@@ -106,10 +119,10 @@ class BatchSource(ABC, Generic[Batch]):
         }
 
     def load_state_dict(self, state: BatchesState) -> None:
-        """Go to a saved position; nothing is read to get there.
+        """Go to a saved position, without reading the data before it.
 
-        Raises ValueError, and stays where it is, when the position is one in other data or in
-        another order, saying what differs.
+        Raises ValueError, which says what differs, when the position is one in other data or in
+        another order; the present position is then kept.
         """
         saved, own = (
             cast(Mapping[str, object], state),
@@ -119,7 +132,8 @@ class BatchSource(ABC, Generic[Batch]):
             raise ValueError(f"the saved position has no {', '.join(sorted(missing))}")
         if state["examples"] != self.examples:
             raise ValueError(
-                f"the saved position is in {state['examples']} examples, here are {self.examples}"
+                f"the saved position is in {state['examples']} examples, but here are "
+                f"{self.examples}"
             )
         differing = [
             f"{name} was {saved[name]!r}, is {own[name]!r}"
@@ -133,13 +147,13 @@ class BatchSource(ABC, Generic[Batch]):
         if state["epoch"] < 0 or not 0 <= state["position"] <= len(self):
             raise ValueError(
                 f"the saved position is batch {state['position']} of epoch {state['epoch']}, "
-                f"an epoch here has {len(self)}"
+                f"but an epoch here has {len(self)} batches"
             )
         self.epoch = state["epoch"]
         self.position = state["position"]
 
     def _order(self) -> Order | None:
-        """The examples of this epoch in turn, None for the order that they have."""
+        """The indices of the examples in this epoch's order; None when they aren't shuffled."""
         if not self.shuffle:
             return None
         return np.random.default_rng([self.seed, self.epoch]).permutation(self.examples)
@@ -156,7 +170,11 @@ class BatchSource(ABC, Generic[Batch]):
         return min(self.batch_size, self.examples - position * self.batch_size)
 
     def _hand_out(self) -> slice:
-        """The next batch's part, counted before its step: a checkpoint after that is past it."""
+        """This rank's part of the next batch; advances the position past that batch.
+
+        The position advances before the training step, so that a checkpoint after the step resumes
+        with the following batch.
+        """
         if self.world_size == 1:
             start = self.position * self.batch_size
             stop = min(start + self.batch_size, self.examples)
@@ -170,3 +188,13 @@ class BatchSource(ABC, Generic[Batch]):
     def _end_epoch(self) -> None:
         self.epoch += 1
         self.position = 0
+
+
+def show_keywords(function: Function) -> Function:
+    """Let `help` show the keywords and defaults of BatchSource for `**keywords` of function."""
+    own = inspect.signature(function)
+    named = [each for each in own.parameters.values() if each.kind is not each.VAR_KEYWORD]
+    source = inspect.signature(BatchSource.__init__).parameters.values()
+    shown = [*named, *(each for each in source if each.kind is each.KEYWORD_ONLY)]
+    function.__signature__ = own.replace(parameters=shown)  # type: ignore[attr-defined]
+    return function

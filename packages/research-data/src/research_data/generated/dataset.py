@@ -27,17 +27,17 @@ ARRAYS = "data.safetensors"
 
 Argument = str | int | float | bool | None | list[int] | list[float]
 
-TORCH_BEGINS = 67280421310721  # the seed that torch has when it is imported, as it may be just here
+TORCH_BEGINS = 67280421310721  # torch's seed just after its import, which a generator may cause
 
 
 @dataclass(frozen=True)
 class GeneratedDataset:
-    """A dataset named by what makes it.
+    """A dataset whose revision is a key of the code and arguments that make it.
 
-    name: what it is called under assets/datasets.
+    name: its name under assets/datasets.
     generate: called with `arguments`; returns named NumPy arrays. It must depend on nothing else.
     arguments: keyword arguments, JSON values.
-    package: the distribution that does the generating; its version is part of the key.
+    package: the distribution that contains the generator; its version is part of the key.
     licence: SPDX identifier of the data.
     """
 
@@ -49,7 +49,7 @@ class GeneratedDataset:
 
     @property
     def generator(self) -> str:
-        """Where the generating function is found, `module:name`."""
+        """The generating function, as `module:name`."""
         return f"{self.generate.__module__}:{self.generate.__qualname__}"
 
     @property
@@ -61,8 +61,8 @@ class GeneratedDataset:
     def revision(self) -> str:
         """Key of generator (its name and source), package version and arguments; 12 hex digits.
 
-        The source counts, so that editing the generator, a helper or a constant of its package
-        never leaves old data under its name.
+        The source is part of the key, so that an edit of the generator, or of a helper or constant
+        of its package, gives a new revision.
         """
         from research_data.generated.generator_code import reached_sources
 
@@ -78,15 +78,15 @@ class GeneratedDataset:
 
     @property
     def folder(self) -> Path:
-        """Where this revision lies, made or not."""
+        """The folder of this revision, which need not exist yet."""
         return get_datasets_dir() / folder_name(self.name, self.revision)
 
 
 def make_dataset(dataset: GeneratedDataset) -> Path:
-    """Return the dataset's folder, generating it where it is missing and verifying it where not.
+    """Return the dataset's folder; the dataset is generated if missing and verified if not.
 
-    Several processes may do so at once: one sound copy results. Raises DamagedAssetError when a
-    file differs from its manifest (remove the folder to have it made anew), StorageError.
+    Several processes may do so at once: one complete copy results. Raises DamagedAssetError when a
+    file differs from its manifest (remove the folder to generate it again), StorageError.
     """
     folder = dataset.folder
     if not folder.exists():
@@ -117,9 +117,10 @@ def load_arrays(folder: Path) -> "dict[str, np.ndarray]":
 
 @contextmanager
 def _same_draws() -> Iterator[None]:
-    """In this block the global generators begin where they begin everywhere; then as they were.
+    """Seed the global random number generators alike in this block, then restore their states.
 
-    One that a generator draws from would give other data under the same revision in each process.
+    Otherwise a dataset drawn from one of them would differ from process to process under the same
+    revision.
     """
     import numpy as np
 
@@ -159,7 +160,7 @@ def _generate(dataset: GeneratedDataset, folder: Path) -> None:
         }
     with new_folder(folder) as partial:
         save_file(arrays, partial / ARRAYS)
-        (partial / ARRAYS).chmod(0o644)  # safetensors makes it private
+        (partial / ARRAYS).chmod(0o644)  # safetensors makes it private to the user
         entry = FileEntry(
             size=(partial / ARRAYS).stat().st_size, sha256=sha256_file(partial / ARRAYS)
         )

@@ -15,11 +15,11 @@ import numpy as np
 
 
 def reached_sources(generate: Callable[..., Any]) -> dict[str, str]:
-    """`module:name` -> source or value of all of its own package that a function reaches by name.
+    """All that a function uses of its own package, directly or not: `module:name` -> source.
 
-    Functions and classes by their source, and what those reach; constants by their value; a module
-    of the package that is used as a whole, or imported inside a function, by its file. Other
-    packages are not looked into: their version is for the caller to count.
+    Functions and classes count by their source, and lead to what they use in turn; constants count
+    by their value; a module of the package that is used as a whole, or imported inside a function,
+    counts by its file. Other packages are not searched: the caller adds their version to the key.
     """
     package = generate.__module__.partition(".")[0]
     found: dict[str, str] = {}
@@ -37,7 +37,7 @@ def reached_sources(generate: Callable[..., Any]) -> dict[str, str]:
 
 
 def _named(thing: Any, package: str) -> Iterator[tuple[str, Any]]:
-    """What the code of a function or class names, of its module and by imports of its own."""
+    """The values that a function or class names: globals of its module, and its own imports."""
     functions = [thing] if isinstance(thing, FunctionType) else []
     if inspect.isclass(thing):
         functions = [each for each in vars(thing).values() if isinstance(each, FunctionType)]
@@ -56,7 +56,7 @@ def _named(thing: Any, package: str) -> Iterator[tuple[str, Any]]:
 
 def _names(code: CodeType) -> Iterator[str]:
     yield from code.co_names
-    for constant in code.co_consts:  # of functions and comprehensions inside
+    for constant in code.co_consts:  # functions and comprehensions inside it
         if isinstance(constant, CodeType):
             yield from _names(constant)
 
@@ -72,7 +72,7 @@ def _imported(function: FunctionType) -> Iterator[str]:
             name = "." * node.level + (node.module or "")
             module = importlib.util.resolve_name(name, around) if node.level else name
             yield module
-            for alias in node.names:  # a submodule, perhaps
+            for alias in node.names:  # the name may be a submodule
                 below = f"{module}.{alias.name}"
                 if below.partition(".")[0] == around.partition(".")[0] and _is_module(below):
                     yield below
@@ -86,7 +86,7 @@ def _is_module(name: str) -> bool:
 
 
 def _text(value: Any, package: str) -> str | None:
-    """The source or value that counts; None for what is of other packages, or can't be told."""
+    """The source or value of something; None if it is of another package or has no such text."""
     if isinstance(value, ModuleType):
         own = value.__name__.partition(".")[0] == package
         return inspect.getsource(value) if own and value.__name__ != package else None

@@ -1,8 +1,8 @@
 """Generators of synthetic datasets from the literature, in NumPy alone.
 
-Each is for `GeneratedDataset.generate`: its arrays follow from its keyword arguments and nothing
-else. A public function holds all that decides its data, inner functions included, because
-`GeneratedDataset.revision` reads the source of that one function.
+Each is for `GeneratedDataset.generate`: its arrays depend only on its keyword arguments. The text
+of a public function, docstring included, is part of `GeneratedDataset.revision`: an edit renames
+the data.
 """
 
 import math

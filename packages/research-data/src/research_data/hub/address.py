@@ -11,13 +11,13 @@ def redact(text: str) -> str:
     """Text without tokens, passwords in addresses, and the queries that sign an address."""
     text = re.sub(r"(\w://)[^/\s@'\"]*@", r"\1", text)
     text = re.sub(r"(https?://[^\s?'\"<>]+)\?[^\s'\"<>]+", r"\1", text)
-    text = re.sub(r"[^\s(]*=[^\s)]*&[^\s)]*", "***", text)  # the end of one, as the client cuts it
+    text = re.sub(r"[^\s(]*=[^\s)]*&[^\s)]*", "***", text)  # the end of a query that was cut off
     text = re.sub(r"(?i)\b(bearer|basic|authorization:)(\s+(bearer|basic))?\s+\S+", r"\1 ***", text)
     return re.sub(r"hf_[A-Za-z0-9]{8,}", "hf_***", text)
 
 
 def hub_address() -> str | None:
-    """The address in HF_ENDPOINT, None where it isn't set. Raises UsageError when it is none."""
+    """The address in HF_ENDPOINT; None if unset. Raises UsageError when it isn't an address."""
     said = os.environ.get("HF_ENDPOINT", "").rstrip("/")
     if not said:
         return None
@@ -28,7 +28,7 @@ def hub_address() -> str | None:
         right = False
     if not right:
         raise UsageError(
-            f"HF_ENDPOINT is {redact(said)!r}, which is no address of a hub: write it as "
+            f"HF_ENDPOINT is {redact(said)!r}, which is not the address of a hub: write it as "
             "https://HOST or https://HOST:PORT, or unset it"
         )
     return said

@@ -10,9 +10,9 @@ CARD, CARD_YAML = "README.md", ".huggingface.yaml"
 
 
 def card_configs(folder: Path) -> dict[str, list[str]]:
-    """The configs that a dataset's card declares, with their splits; empty where it declares none.
+    """The configs that a dataset's card declares, with their splits; empty if it declares none.
 
-    Raises AssetError for data files that would lie outside the dataset's folder.
+    Raises AssetError when the card names data files outside the dataset's folder.
     """
     found: dict[str, list[str]] = {}
     for config in _declared(folder):
@@ -36,11 +36,11 @@ def _declared(folder: Path) -> Iterator[dict[str, object]]:
             text = (folder / name).read_text(encoding="utf-8-sig")
         if name == CARD_YAML:
             text = f"---\n{text}\n---\n"
-        if not text.lstrip().startswith("---"):  # no head, which the client would warn of
+        if not text.lstrip().startswith("---"):  # no metadata, about which the client would warn
             continue
         try:
             configs = RepoCard(text, ignore_metadata_errors=True).data.get("configs")
-        except Exception:  # no YAML, or no table: `datasets` says what is wrong with it
+        except Exception:  # not YAML, or not a table: `datasets` reports what is wrong with it
             continue
         if isinstance(configs, list):
             yield from (config for config in configs if isinstance(config, dict))
@@ -56,5 +56,6 @@ def _refuse_outside(folder: Path, value: object) -> None:
         "://" in value or value.startswith(("/", "~")) or ".." in Path(value).parts
     ):
         raise AssetError(
-            f"{folder.name}: its card names data outside the dataset, {value!r}, which is not read"
+            f"{folder.name}: its card names data outside the dataset, {value!r}. Such data is not "
+            "read."
         )

@@ -22,17 +22,21 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-ATTEMPTS = 3  # at one request, and at one file whose bytes are not those that were promised
-LONGEST_PAUSE = 30.0  # seconds in all, for one request, that a hub's wish for a pause is granted
+ATTEMPTS = 3  # for one request, and for one file that arrives with the wrong bytes
+LONGEST_PAUSE = 30.0  # seconds in all to wait for one request when a hub asks for pauses
 METADATA_TIMEOUT = 10.0  # seconds until a hub that doesn't answer counts as down
-CLIENT_FILES = ".cache"  # in the folder being filled: what hasn't arrived whole
+CLIENT_FILES = ".cache"  # in the folder being filled: files that haven't arrived completely
 COMMIT = re.compile("[0-9a-f]{40}")
 SHOWN = 10
 
 
 @dataclass(frozen=True)
 class HubFile:
-    """A file of a repository. sha256: of a large one; git_sha1: of its git blob, of a small one."""
+    """A file of a repository.
+
+    sha256: of the content, which the hub gives only for large (LFS) files. git_sha1: of its git
+    blob, by which small files are verified.
+    """
 
     name: str
     size: int
@@ -55,8 +59,8 @@ class HubRepository:
 def find_repository(kind: Kind, name: str, revision: str | None) -> HubRepository:
     """Ask the hub for a repository by id or canonical name, at a branch, tag or commit.
 
-    revision: may be the first digits of a commit; None is the main branch. Raises UsageError when
-    there is no such name or revision, HubError when the hub refuses or can't be reached.
+    revision: may also be the first digits of a commit; None is the main branch. Raises UsageError
+    when there is no such name or revision, HubError when the hub refuses or can't be reached.
     """
 
     def ask() -> HubRepository:
@@ -68,7 +72,9 @@ def find_repository(kind: Kind, name: str, revision: str | None) -> HubRepositor
             info = api.repo_info(name, revision=commit, repo_type=kind, timeout=METADATA_TIMEOUT)
             sha = str(info.sha)
             if not COMMIT.fullmatch(sha):  # it becomes part of a path
-                raise HubError(f"{api.endpoint} names {sha[:60]!r} as a commit of {name}")
+                raise HubError(
+                    f"{api.endpoint} gives {sha[:60]!r} as a commit of {name}, which is not a sha"
+                )
             tree = api.list_repo_tree(info.id, recursive=True, revision=sha, repo_type=kind)
             files = tuple(_hub_file(entry) for entry in tree if hasattr(entry, "blob_id"))
             return HubRepository(kind, info.id, api.endpoint, sha, _licence(info), files)
@@ -83,14 +89,14 @@ def list_revisions(kind: Kind, repo_id: str) -> list[str]:
 
 
 def remove_client_files(folder: Path) -> None:
-    """Remove what is left of files on their way."""
+    """Remove the files that haven't arrived completely."""
     shutil.rmtree(folder / CLIENT_FILES, ignore_errors=True)
 
 
 def patiently(action: Callable[[], Result]) -> Result:
-    """The result of action, which is tried again a moment after a transient HubError.
+    """The result of action; after a transient HubError it is tried again a moment later.
 
-    A hub that asks for a pause gets it, up to LONGEST_PAUSE in all, with a line that says so.
+    When a hub asks for a pause, this waits, up to LONGEST_PAUSE in all, and prints a line.
     """
     waited = 0.0
     for attempt in range(1, ATTEMPTS):
@@ -112,27 +118,27 @@ _said_until = [0.0]
 
 
 def _say_pause(asked: float, pause: float) -> None:
-    """One line for all files that wait at a time."""
+    """Print one line for all files that wait at the same time."""
     now = time.monotonic()
     if now >= _said_until[0]:
         _said_until[0] = now + pause
-        most = f"; {LONGEST_PAUSE:.0f} s in all is the most" if pause < asked else ""
+        most = f" (at most {LONGEST_PAUSE:.0f} s in all)" if pause < asked else ""
         say(f"the hub asks for a pause of {asked:.0f} s: waiting {pause:.0f} s{most}")
 
 
 def _client() -> "HfApi":
     from huggingface_hub import HfApi
 
-    # Given, and not left to the client: it looks only when it is imported.
+    # The endpoint is passed because the client reads HF_ENDPOINT only when it is imported.
     return HfApi(endpoint=hub_address())
 
 
 def _revisions(kind: Kind, name: str) -> str:
     try:
         names = list_revisions(kind, name)
-    except Exception:  # a hint only: the error it belongs to is said all the same
+    except Exception:  # only a hint: the error it belongs to is raised without it
         return ""
-    return f" It has {first_few(names, SHOWN)}, and every commit's sha."
+    return f" It has {first_few(names, SHOWN)}, and every commit by its sha."
 
 
 def _whole_commit(api: "HfApi", kind: Kind, name: str, digits: str) -> str:
@@ -151,7 +157,7 @@ def _whole_commit(api: "HfApi", kind: Kind, name: str, digits: str) -> str:
 def _hub_file(entry: Any) -> HubFile:
     if entry.lfs is None:
         return HubFile(entry.path, int(entry.size), None, str(entry.blob_id))
-    # Size and hash of the content, not of the pointer that git holds in its place.
+    # Size and hash of the content, not of the LFS pointer that git stores in its place.
     return HubFile(entry.path, int(entry.lfs.size), str(entry.lfs.sha256), str(entry.blob_id))
 
 

@@ -15,9 +15,10 @@ from research_data.hub.errors import client_errors
 def download_file(repository: HubRepository, file: HubFile, folder: Path, on_bytes: OnBytes) -> str:
     """Download one file to its place below folder; returns its sha256, equal to the hub's.
 
-    A file that is there already with the right bytes is kept; of one that was broken off, the rest
-    is asked for. on_bytes: told the bytes as they arrive, negative when they have to come again;
-    what it raises stops the download. Raises HubError, StorageError.
+    A file that is already there and has the right hash is kept; an interrupted download continues
+    with the missing bytes. on_bytes: called with the number of bytes that arrived, negative when
+    bytes have to be fetched again; an exception from it stops the download. Raises HubError,
+    StorageError.
     """
     path = folder / file.name
     if path.is_file():
@@ -25,8 +26,8 @@ def download_file(repository: HubRepository, file: HubFile, folder: Path, on_byt
             on_bytes(file.size)
             return sha256
         path.unlink()
-    # Named by the hash it must have: bytes of another revision never get into it. And by its own
-    # name: of two files with equal content, each arrives by itself.
+    # Its name has the hash that it must have, so that bytes of different revisions never mix, and a
+    # hash of the file's name, so that two files with equal content don't share it.
     own = hashlib.sha256(file.name.encode()).hexdigest()[:8]
     arriving = folder / CLIENT_FILES / f"{file.sha256 or file.git_sha1}-{own}.incomplete"
     with client_errors(repository.kind, repository.repo_id, repository.revision, path):
@@ -45,21 +46,21 @@ def download_file(repository: HubRepository, file: HubFile, folder: Path, on_byt
             arriving.replace(path)
             tell(file.size)
             return sha256
-        arriving.unlink()  # and once more, from its first byte
+        arriving.unlink()  # try again from the first byte
         tell(0)
     raise HubError(
-        f"{repository.repo_id}: {file.name} arrived {ATTEMPTS} times with other bytes than the "
-        "hub's own hash of it. Something between here and the hub alters them, or the hub's copy "
-        "is damaged. Nothing of it was kept."
+        f"{repository.repo_id}: {file.name} arrived {ATTEMPTS} times with bytes that don't match "
+        "the hub's hash. Something between here and the hub alters them, or the hub's copy is "
+        "damaged. Nothing of it was kept."
     )
 
 
 def _fetch_rest(
     repository: HubRepository, file: HubFile, arriving: Path, tell: Callable[[int], None]
 ) -> None:
-    """Have all bytes of a file in arriving, asking only for those that aren't there.
+    """Complete the file `arriving`, requesting only the bytes that it lacks.
 
-    tell: told how many are there, again and again.
+    tell: called repeatedly with the number of bytes that are there.
     """
     from huggingface_hub import constants, get_session, hf_hub_url
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
@@ -73,7 +74,7 @@ def _fetch_rest(
             there = written.truncate(0)
         tell(there)
         if there == file.size:
-            return  # what its hash is decides the rest
+            return  # complete; the caller checks its hash
         address = hf_hub_url(
             repository.repo_id,
             file.name,
@@ -87,11 +88,11 @@ def _fetch_rest(
             address,
             headers=build_hf_headers(headers=asked),
             timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
-            follow_redirects=True,  # the token stays with the hub: the HTTP library sees to that
+            follow_redirects=True,  # the HTTP library sends the token only to the hub itself
         ) as response:
             if response.status_code >= 400:
                 response.read()
-                if there:  # 416, say: it can't go on from here
+                if there:  # for example 416: the hub can't continue from this byte
                     written.truncate(0)
                 hf_raise_for_status(response)
             if there and not _goes_on(response, there, file.size):
@@ -110,7 +111,7 @@ def _fetch_rest(
 
 
 def _goes_on(response: Any, there: int, size: int) -> bool:
-    """Whether an answer holds the rest of a file from byte there on."""
+    """Whether a response contains the rest of a file, from byte `there` on."""
     said = str(response.headers.get("Content-Range") or "")
     found = re.fullmatch(r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", said.strip())
     return (
@@ -123,12 +124,13 @@ def _goes_on(response: Any, there: int, size: int) -> bool:
 
 def _other_size(repository: HubRepository, file: HubFile) -> HubError:
     return HubError(
-        f"{repository.repo_id}: {file.name} arrived with another size than promised", transient=True
+        f"{repository.repo_id}: {file.name} arrived with a size other than the hub announced",
+        transient=True,
     )
 
 
 def _right_sha256(path: Path, file: HubFile) -> str | None:
-    """The sha256 of a file that has the size and hash that the hub gives it; None otherwise."""
+    """The sha256 of a file if its size and hash are those that the hub gives; else None."""
     if path.stat().st_size != file.size:
         return None
     sha256, sha1 = hashlib.sha256(), hashlib.sha1(f"blob {file.size}\0".encode())

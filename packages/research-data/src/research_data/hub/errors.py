@@ -1,6 +1,6 @@
 """Turn errors of the hub's client libraries into messages that say what to do.
 
-No token, password or signed address is in any of them.
+None of the messages contains a token, password or signed address.
 """
 
 import json
@@ -20,7 +20,7 @@ from research_data.hub.address import hub_address, redact
 from research_data.hub.pauses import AskedToWaitError, pauses_raised
 from research_data.hub.settings import our_calls
 
-KEPT = "What arrived is kept: pull again, and it goes on from there."
+KEPT = "What arrived is kept: pull again to continue from there."
 
 
 @contextmanager
@@ -31,9 +31,9 @@ def client_errors(
     path: Path | None = None,
     hint: Callable[[], str] = lambda: "",
 ) -> Iterator[None]:
-    """Turn what the clients raise in this block into errors of ours; quiet their own log.
+    """Turn the clients' exceptions in this block into our errors, and silence their log.
 
-    path: what is being written. hint: more about a revision that isn't there.
+    path: the file being written. hint: makes a sentence to add when the revision doesn't exist.
     """
     hub_address()
     logger = logging.getLogger("huggingface_hub")
@@ -46,8 +46,8 @@ def client_errors(
             yield
     except (AssetError, UsageError):
         raise
-    except Exception as error:  # the client's own, and those of the HTTP library it uses by now
-        error.__context__ = None  # it would carry signed addresses into a traceback
+    except Exception as error:  # of the client, or of its HTTP library, which differs by version
+        error.__context__ = None  # it would show signed addresses in a traceback
         raise _translated(error, kind, name, revision, path, hint) from None
     finally:
         for handler in handlers:
@@ -57,7 +57,7 @@ def client_errors(
 class _RedactingFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None
-        return record.levelno >= logging.ERROR  # what it tries again is no news to anyone
+        return record.levelno >= logging.ERROR  # the client's retries need not be reported
 
 
 def _translated(
@@ -75,27 +75,27 @@ def _translated(
     if isinstance(error, AskedToWaitError):
         return HubError(
             f"{endpoint} answered {error.status} for {name} and asks for a pause of "
-            f"{error.seconds:.0f} s. Pull again when that is over: what arrived is kept.",
+            f"{error.seconds:.0f} s. Pull again after that; what arrived is kept.",
             transient=True,
             pause=error.seconds,
         )
     if isinstance(error, errors.HFValidationError):
-        return UsageError(f"{name!r} is no name of a {kind}: {redact(str(error))}")
+        return UsageError(f"{name!r} is not the name of a {kind}: {redact(str(error))}")
     if isinstance(error, errors.GatedRepoError):
         return HubError(
-            f"{name} is gated: its authors want its terms accepted first. Do that at {page} while "
-            "logged in, then `hf auth login` here (or set HF_TOKEN), and pull again."
+            f"{name} is gated: its terms must be accepted first. Log in and accept them at {page}, "
+            "then run `hf auth login` here (or set HF_TOKEN), and pull again."
         )
     if isinstance(error, errors.RevisionNotFoundError):
         return UsageError(f"{name} has no revision {revision!r}.{hint()}")
     if isinstance(error, errors.RepositoryNotFoundError):
         return UsageError(
-            f"there is no {kind} {name!r} at {endpoint}, or it is private. If it is private: "
+            f"there is no {kind} {name!r} at {endpoint}, or it is private. If it is private, run "
             "`hf auth login` with an account that may read it, then pull again."
         )
     if isinstance(error, errors.OfflineModeIsEnabled):
         return HubError(
-            f"{name}: HF_HUB_OFFLINE is set, so nothing is asked of {endpoint}; unset it to fetch"
+            f"{name}: HF_HUB_OFFLINE is set, so no request is made to {endpoint}; unset it to fetch"
         )
     chain = list(_chain(error))
     for each in chain:
@@ -111,21 +111,22 @@ def _translated(
 
 def _answered(endpoint: str, name: str, status: int) -> HubError:
     reasons = {
-        401: "who you are is not known there: `hf auth login`",
-        403: "not allowed",
-        404: "not there; is HF_ENDPOINT, or the default, the address of a hub?",
-        407: "that is the proxy, which wants a name and password: put them into HTTPS_PROXY",
+        401: "you are not logged in, or your token is not valid: run `hf auth login`",
+        403: "access is not allowed",
+        404: "not found; is HF_ENDPOINT (or the default) the address of a hub?",
+        407: "the answer is from the proxy, which needs a user name and password: put them into "
+        "HTTPS_PROXY",
         429: "too many requests; try again later",
     }
     return HubError(
         f"{endpoint} answered {status} for {name}: "
-        f"{reasons.get(status, 'that is its own trouble; try again later')}",
+        f"{reasons.get(status, 'the hub has a problem; try again later')}",
         transient=status >= 500 or status == 429,
     )
 
 
 def _wrong_setting(chain: list[BaseException], endpoint: str) -> str | None:
-    """What is set wrongly on this machine, in a sentence; None when nothing is seen to be."""
+    """A sentence on a wrong setting of this machine; None when none is found."""
     texts = " ".join(map(str, chain))
     unverified = "CERTIFICATE_VERIFY_FAILED" in texts
     local = any(
@@ -135,15 +136,16 @@ def _wrong_setting(chain: list[BaseException], endpoint: str) -> str | None:
         place = os.environ.get(variable)
         if place and (local or unverified):
             if not Path(place).exists():
-                return f"{variable} names {place}, which isn't there: correct it or unset it"
+                return f"{variable} is {place}, which doesn't exist: correct it or unset it"
             if not unverified:
-                return f"{variable} names {place}, and no certificates can be read from there"
+                return f"{variable} is {place}, from which no certificates can be read"
     if unverified:
         other = [name for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE") if os.environ.get(name)]
-        also = f" ({other[0]}, which is set, is not read for this)" if other else ""
+        also = f" ({other[0]}, which is set, is not used here)" if other else ""
         return (
-            f"the certificate of {endpoint} is signed by nobody this machine knows. Where a "
-            "network puts its own in between, name its certificate file in SSL_CERT_FILE" + also
+            f"the certificate of {endpoint} is not signed by an authority that this machine "
+            "trusts. If your network replaces certificates by its own, set SSL_CERT_FILE to the "
+            "network's certificate file" + also
         )
     proxy = _proxy(endpoint)
     if proxy and any(
@@ -158,7 +160,7 @@ def _wrong_setting(chain: list[BaseException], endpoint: str) -> str | None:
 
 
 def _broken_way(chain: list[BaseException], endpoint: str) -> str:
-    """What is wrong between here and a hub, and what to do."""
+    """A sentence on the failed connection to a hub, and what to do."""
     proxy = _proxy(endpoint)
     through = f" through the proxy {proxy}" if proxy else ""
     names = {type(each).__name__ for each in chain}
@@ -166,24 +168,28 @@ def _broken_way(chain: list[BaseException], endpoint: str) -> str:
     if any(isinstance(each, socket.gaierror) for each in chain) or "Name or service" in what:
         host = urlsplit(proxy or endpoint).hostname
         return (
-            f"the name {host} has no address here ({what}): is there a network, and is the name "
-            f"right? It is from {'the proxy settings' if proxy else 'HF_ENDPOINT, or the default'}."
+            f"the name {host} could not be resolved ({what}): is there a network, and is the name "
+            "right? It is that of "
+            f"{'the proxy settings' if proxy else 'HF_ENDPOINT, or the default hub'}."
         )
     if any("Timeout" in each for each in names):
         return f"{endpoint} didn't answer in time{through} ({what}). {KEPT}"
     if "ProxyError" in names or (proxy and "ConnectError" in names):
         return (
-            f"{endpoint} can't be reached{through} ({what}): is that proxy right (HTTPS_PROXY, "
-            "HTTP_PROXY, ALL_PROXY), and is it up?"
+            f"{endpoint} can't be reached{through} ({what}): is the proxy's address right "
+            "(HTTPS_PROXY, HTTP_PROXY, ALL_PROXY), and is the proxy running?"
         )
     if any(isinstance(each, json.JSONDecodeError) for each in chain):
         return (
-            f"{endpoint} broke off its answer, or gave one that is no hub's{through} ({what}): a "
-            f"log-in page of this network? If not: {KEPT}"
+            f"the answer of {endpoint} was cut off or is not that of a hub{through} ({what}). Does "
+            f"your network show a login page? If not: {KEPT}"
         )
     if "ConnectError" in names:
-        return f"{endpoint} can't be reached{through} ({what}): is it up, and is its address right?"
-    return f"{endpoint} can't be reached, or broke off{through} ({what}). {KEPT}"
+        return (
+            f"{endpoint} can't be reached{through} ({what}): is it running, and is its address "
+            "right?"
+        )
+    return f"{endpoint} can't be reached, or broke the connection{through} ({what}). {KEPT}"
 
 
 def _proxy(endpoint: str) -> str | None:
@@ -197,7 +203,7 @@ def _proxy(endpoint: str) -> str | None:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An error and what it came from."""
+    """An error and the errors that caused it."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:

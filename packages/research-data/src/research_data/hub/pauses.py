@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass
 class AskedToWaitError(Exception):
-    """A hub answered that it wants to be left alone for a while. seconds: for how long."""
+    """A hub asked to wait before the next request. seconds: for how long."""
 
     status: int
     seconds: float
@@ -23,13 +23,16 @@ _hook_lock = threading.Lock()
 
 @contextmanager
 def pauses_raised() -> Iterator[None]:
-    """In this block an answer that asks for a pause is raised: the client would sleep a day."""
+    """Raise AskedToWaitError in this block when an answer asks for a pause.
+
+    The client itself would sleep as long as it is asked to, even for a day.
+    """
     from huggingface_hub import get_session
 
     session: Any
     try:
         session = get_session()
-    except (OSError, ValueError, ImportError):  # certificates or a proxy: the request will say so
+    except (OSError, ValueError, ImportError):  # of certificates or a proxy: the request fails too
         yield
         return
 
@@ -54,7 +57,7 @@ def _raise_asked_to_wait(response: Any) -> None:
 
 
 def _asked_pause(headers: Any) -> float | None:
-    """Seconds that an answer's headers ask to wait: a number, a date, or a rate limit's rest."""
+    """Seconds to wait by a number or date in Retry-After, or by the ratelimit header; else None."""
     said = str(headers.get("Retry-After") or "").strip()
     if re.fullmatch(r"\d{1,12}", said):
         return float(said)

@@ -28,10 +28,10 @@ from research_data.hub.settings import is_offline
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """A dataset or model to pull.
 
-    configs, splits: of a dataset; () is all of it. include: patterns of a model's files beside
-    the usual ones.
+    configs, splits: the parts of a dataset; () is all of them. include: patterns of files of a
+    model to fetch in addition to the usual ones.
     """
 
     kind: Kind
@@ -45,7 +45,7 @@ class Request:
         return f"{self.name}@{self.revision}" if self.revision else self.name
 
     def covered_by(self, manifest: Manifest) -> bool:
-        """Whether an asset has all that is asked for."""
+        """Whether an asset with this manifest contains all that is requested."""
         if self.kind == "model":
             return set(self.include) <= set(manifest.include)
         if not manifest.configs:
@@ -62,7 +62,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a pull would fetch. files: all that is asked for. missing: those not here, intact."""
+    """What a pull would fetch. files: all requested files. missing: those not here and intact."""
 
     repository: HubRepository
     folder: Path
@@ -82,9 +82,10 @@ class Plan:
 
 
 def plan_pull(request: Request, offline: bool = False, update: bool = False) -> Plan | Asset:
-    """What a pull would fetch, or the asset that is here and answers; fetches nothing.
+    """What a pull would fetch, or the asset here that fulfils the request; fetches nothing.
 
-    Raises as pull_dataset does; DamagedAssetError for damage that no hub can mend, or offline.
+    Raises like pull_dataset; also DamagedAssetError when the asset here is damaged and can't be
+    fetched again, because it isn't from the hub or because of offline.
     """
     if not update:
         here, request = _here_already(request, offline or is_offline())
@@ -111,10 +112,10 @@ def plan_pull(request: Request, offline: bool = False, update: bool = False) -> 
 
 
 def _here_already(request: Request, offline: bool) -> tuple[Asset | None, Request]:
-    """An asset that answers the request, without a look at the hub; else what to ask the hub for.
+    """The asset here that fulfils the request, or None; and the request to send to the hub if None.
 
-    That is the very revision that the name is on where its folder is damaged or gone. Raises
-    DamagedAssetError where no hub can mend it.
+    When an asset here is incomplete, damaged or gone, the request is for that same revision. Raises
+    DamagedAssetError when it is damaged and can't be fetched again.
     """
     found = matching_assets(request.kind, request.name, request.revision)[:1]
     if (
@@ -139,7 +140,7 @@ def _here_already(request: Request, offline: bool) -> tuple[Asset | None, Reques
 
 
 def _refuse_unknown_parts(asset: Asset, request: Request) -> None:
-    """Of a dataset that is here whole, refuse a config that its card doesn't have."""
+    """Refuse configs and splits that the card of a complete dataset doesn't declare."""
     if not request.configs or asset.manifest.configs:
         return
     known = card_configs(asset.folder)
@@ -161,8 +162,12 @@ def _offline_message(request: Request) -> str:
     here = matching_assets(request.kind, request.name, None)
     revisions = ", ".join(asset.folder.name for asset in here)
     return (
-        f"{request} is not here as asked for, and nothing is fetched offline."
-        + (f" Here is {revisions}." if here else nearest(request.kind, request.name))
-        + f" Where there is a network: `research-cli {request.kind} pull {request}`, or carry it "
-        "over with `export` and `import`."
+        f"{request} is not here (or not all that was requested), and nothing is fetched offline."
+        + (
+            f" These revisions are here: {revisions}."
+            if here
+            else nearest(request.kind, request.name)
+        )
+        + f" Run `research-cli {request.kind} pull {request}` with a network, or copy it from "
+        "another machine with `export` and `import`."
     )

@@ -2,8 +2,8 @@
 
     pull_dataset("squad")  ->  datasets/rajpurkar--squad@7b6d24c440a3/, and `squad` linking to it
 
-The order of things: what is here already? what does the hub have? does it fit? Then, holding the
-asset's lock, the files that are missing are fetched and published (assets/publish.py).
+The steps: look for the asset here; ask the hub for its files; check sizes and the disk; then, while
+holding the asset's lock, fetch the missing files and publish them (assets/publish.py).
 """
 
 import threading
@@ -40,7 +40,7 @@ from research_data.hub.selection import refuse_pickles
 from research_data.progress import BytesProgress
 from research_data.shown import counted, first_few, say, shown_size
 
-WORKERS = min(8, 2 * count_cores())  # downloads at once: more only wait for each other's Python
+WORKERS = min(8, 2 * count_cores())  # parallel downloads; with more, the threads wait for Python
 
 
 def pull_dataset(
@@ -53,14 +53,15 @@ def pull_dataset(
     update: bool = False,
     quiet: bool = False,
 ) -> Asset:
-    """A dataset of the hub, `NAME[@REVISION]`, in assets: fetched where it isn't, and intact.
+    """A dataset of the hub, `NAME[@REVISION]`, as an intact asset; missing files are fetched.
 
-    configs, splits: only these. What is here and intact is returned without a look at the hub,
-    unless update asks for the newest commit. max_size: bytes above which nothing is fetched.
-    offline: no request at all, as with HF_HUB_OFFLINE=1. In a run only what its paper pins can
-    be had, at that revision.
+    configs, splits: the parts to fetch; by default all. An intact asset here is returned without a
+    request to the hub, unless update asks for the newest commit. max_size: fetch nothing if the
+    download has more bytes. offline: make no request, as with HF_HUB_OFFLINE=1. In a run, only
+    assets that its paper pins can be pulled, at the pinned revision.
+
     Raises UsageError for a name, revision, config or split that doesn't exist, HubError,
-    AssetError when it doesn't fit or needs remote code, StorageError.
+    AssetError when it is too large or needs remote code, StorageError.
     """
     request = Request("dataset", *split_name(name), tuple(configs), tuple(splits))
     return _pull(_pinned(request), max_size, offline, update, quiet)
@@ -75,10 +76,10 @@ def pull_model(
     update: bool = False,
     quiet: bool = False,
 ) -> Asset:
-    """A model of the hub, `NAME[@REVISION]`, in assets: safetensors, config, tokenizer.
+    """A model of the hub, `NAME[@REVISION]`, as an intact asset: safetensors, config, tokenizer.
 
-    include: patterns of other files to have with them; pickled weights are refused. The rest is as
-    in pull_dataset.
+    include: patterns of other files to fetch as well; pickled weights are refused. Everything else
+    is as in pull_dataset.
     """
     refuse_pickles(name, include, include)
     request = Request("model", *split_name(name), include=tuple(include))
@@ -92,7 +93,7 @@ def fetch(
     manifest: Manifest,
     quiet: bool,
 ) -> Manifest:
-    """Have these files, and whatever of the asset is damaged, in its folder; its whole manifest."""
+    """Fetch files, and all damaged ones, into an asset's folder; returns its merged manifest."""
     with publication(folder, quiet) as opened:
         wanted = {file.name: file for file in files}
         for file in repository.files:
@@ -114,12 +115,12 @@ def _pull(
     missing = plan.missing_size
     if max_size is not None and missing > max_size:
         raise AssetError(
-            f"{request.name} is {shown_size(missing)} to fetch, more than the "
+            f"the download of {request.name} has {shown_size(missing)}, more than the "
             f"{shown_size(max_size)} allowed. Nothing was fetched."
         )
     refuse_full_disk(plan.folder, missing, plan.repository.repo_id)
     if not quiet and (damaged := sorted(look_at(plan.folder).damaged)):
-        say(f"{plan.folder.name}: damaged, and fetched again: {first_few(damaged)}")
+        say(f"{plan.folder.name}: fetching damaged files again: {first_few(damaged)}")
     manifest = Manifest(
         kind=request.kind,
         source="hub",
@@ -148,7 +149,7 @@ def _pull(
 
 
 def _used(asset: Asset, request: Request) -> Asset:
-    """The asset, with the request's name linked to it, where assets can be written to."""
+    """The asset, with the request's name linked to it if the assets folder is writable."""
     hide_manifest(asset.folder)
     try:
         name_asset(asset, request.name)
@@ -158,14 +159,20 @@ def _used(asset: Asset, request: Request) -> Asset:
                 asset, manifest=asset.manifest.model_copy(update={"asked_as": asked_as})
             )
             asset.manifest.write(asset.folder)
-    except StorageError:  # assets that can only be read: what is here can be used all the same
-        say(f"note: {asset.folder.parent} is read-only, so the name {request.name} isn't updated")
+    except StorageError:  # read-only assets can be used without it
+        say(
+            f"note: {asset.folder.parent} can't be written to, so the name {request.name} isn't "
+            "linked to this revision"
+        )
     asset.mark_used()
     return asset
 
 
 def _pinned(request: Request) -> Request:
-    """In a run: the request at the revision that the run records. Raises UsageError."""
+    """The request at the revision that the current run pins; unchanged outside of a run.
+
+    Raises UsageError when the run doesn't pin it.
+    """
     pins = pins_here()
     if pins is None:
         return request
@@ -173,8 +180,9 @@ def _pinned(request: Request) -> Request:
     if pinned is None or not str(pinned).startswith(request.revision or ""):
         needs = ", ".join(f"{name}@{rev[:12]}" for name, rev in pins.items()) or "nothing"
         raise UsageError(
-            f"this run's paper needs {needs}, and its code asks for {request}. A run reads only "
-            f"what it records: add it to {request.kind}s under [tool.research] in its pyproject."
+            f"this run's code asks for {request}, but its paper pins {needs}. A run reads only "
+            f"what is pinned: add it to {request.kind}s under [tool.research] in the paper's "
+            "pyproject.toml."
         )
     return replace(request, revision=pinned)
 
@@ -182,7 +190,7 @@ def _pinned(request: Request) -> Request:
 def _download(
     repository: HubRepository, files: Sequence[HubFile], opened: Publication, quiet: bool
 ) -> dict[str, FileEntry]:
-    """Download files in parallel; stops the others when one fails or Ctrl-C comes."""
+    """Download files in parallel; all stop when one fails or Ctrl-C is pressed."""
     stopping = threading.Event()
     fetched: dict[str, FileEntry] = {}
     label = f"{repository.repo_id}@{repository.revision[:12]}"
@@ -190,7 +198,7 @@ def _download(
 
         def on_bytes(count: int) -> None:
             if stopping.is_set():
-                raise HubError("stopped")  # out of the client's loop; nobody is told
+                raise HubError("stopped")  # ends this download; never shown to anyone
             progress.update(count)
 
         def one(file: HubFile) -> tuple[str, FileEntry]:
@@ -198,7 +206,7 @@ def _download(
             fsync_file(opened.partial / file.name)
             return file.name, FileEntry(size=file.size, sha256=sha256)
 
-        # Its threads end with the process: Ctrl-C need not wait for a server that says nothing.
+        # These threads end with the process, so Ctrl-C need not wait for a silent server.
         with ThreadPool(WORKERS) as pool:
             try:
                 largest_first = sorted(files, key=lambda file: -file.size)

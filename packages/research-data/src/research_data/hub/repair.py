@@ -16,10 +16,10 @@ from research_data.progress import BytesProgress
 
 @dataclass
 class Health:
-    """What a look at an asset found.
+    """The result of verifying an asset.
 
     damaged: file -> what is wrong with it. repaired: the files that were fetched again. trouble:
-    why they could not be.
+    the reason if the repair failed.
     """
 
     folder: Path
@@ -34,9 +34,9 @@ class Health:
 
 
 def examine(asset: Asset | BrokenAsset, repair: bool = False, *, quiet: bool = False) -> Health:
-    """Hash every byte of an asset; with repair, have what is damaged fetched again.
+    """Hash every byte of an asset; with repair, fetch damaged files again.
 
-    What can't be repaired is said in the result, so that others can be looked at.
+    A failed repair is reported in the result and not raised, so that other assets can be verified.
     """
     health = Health(asset.folder)
     if isinstance(asset, BrokenAsset):
@@ -44,7 +44,7 @@ def examine(asset: Asset | BrokenAsset, repair: bool = False, *, quiet: bool = F
     else:
         manifest = asset.manifest
         with BytesProgress(f"verify {asset.folder.name}", manifest.size, quiet) as progress:
-            stamps = take_stamps(asset.folder, manifest.files)  # before: a change is seen later
+            stamps = take_stamps(asset.folder, manifest.files)  # before hashing: see verify_asset
             health.damaged = find_damage(asset.folder, manifest, manifest.files, progress.update)
         if not health.damaged:
             write_stamps(asset.folder, stamps)
@@ -62,10 +62,10 @@ def examine(asset: Asset | BrokenAsset, repair: bool = False, *, quiet: bool = F
 def repair_asset(
     asset: Asset, damaged: Collection[str] | None = None, *, quiet: bool = False
 ) -> list[str]:
-    """Fetch the damaged and missing files of an asset of the hub again; returns their names.
+    """Fetch the damaged and missing files of an asset again; returns their names.
 
-    damaged: their names, where they are known already. Raises HubError, AssetError when the asset
-    is from no hub, StorageError.
+    damaged: their names, if known already. Raises HubError, AssetError when the asset isn't from
+    the hub, StorageError.
     """
     manifest = asset.manifest
     if damaged is None:
@@ -91,6 +91,6 @@ def _pull_anew(asset: BrokenAsset, quiet: bool) -> list[str]:
 
 def _from_no_hub(folder: Path) -> str:
     return (
-        f"{folder.name} is from no hub, so nothing can mend it: `remove` it, and import it again "
-        "or have `train` make it"
+        f"{folder.name} is not from the hub, so it can't be fetched again: `remove` it, then "
+        "import it again or let `train` make it"
     )

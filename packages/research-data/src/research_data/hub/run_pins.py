@@ -1,10 +1,10 @@
 """Let a run read only the datasets and models that its paper pins.
 
-Our own functions answer at the pinned revision. The hub's clients, asked by name
-(`from_pretrained("bert-base-uncased")`, `load_dataset("squad")`), would read whatever a cache of
-this machine holds, or the newest there is. In a run they find one cache alone: pinned repositories
-in the hub's own layout, as links to assets. What isn't in it ends in a sentence. Paths are not
-their business: `from_pretrained(folder)` and `load_dataset("csv", data_files=...)` work as ever.
+Our own functions return the pinned revision. The hub's clients, called with a name
+(`from_pretrained("bert-base-uncased")`, `load_dataset("squad")`), would read any revision in a
+cache of this machine, or the newest one. In a run they find only one cache, which has the pinned
+repositories in the hub's own layout, as links to assets. Other names raise a UsageError. Calls with
+paths are not affected: `from_pretrained(folder)`, `load_dataset("csv", data_files=...)`.
 """
 
 import hashlib
@@ -23,16 +23,16 @@ from research_data.hub.address import redact
 from research_data.hub.settings import only_from
 
 RUN_ASSETS = "RESEARCH_RUN_ASSETS"  # in a run's environment: JSON, name -> revision of its assets
-FOLDER = ".in-runs"  # among assets: what the clients may find in runs; removable at any time
-# What the clients raise, or name in what they say, when they may not ask for what isn't there.
+FOLDER = ".in-runs"  # folder in assets with the caches for runs; may be removed at any time
+# Errors that the clients raise, or name in messages, when something is missing while offline.
 NOT_FOUND = ("OfflineModeIsEnabled", "LocalEntryNotFoundError")
 
 
 @contextmanager
 def pinned_assets(revisions: Mapping[str, str]) -> Iterator[None]:
-    """In this block, child processes included, only these assets can be had: name -> revision.
+    """Let this block and its child processes read only these assets: name -> revision.
 
-    Raises UsageError when the hub's clients are asked by name for anything else.
+    Raises UsageError when the hub's clients are called with any other name.
     """
     before = os.environ.get(RUN_ASSETS)
     os.environ[RUN_ASSETS] = json.dumps(dict(revisions))
@@ -51,12 +51,12 @@ def pinned_assets(revisions: Mapping[str, str]) -> Iterator[None]:
 
 
 def with_pins(environment: Mapping[str, str], revisions: Mapping[str, str]) -> dict[str, str]:
-    """An environment in which a run of these assets is started; it may still pull them."""
+    """The environment variables to start a run of these assets with; it may still pull them."""
     return {**environment, RUN_ASSETS: json.dumps(dict(revisions))}
 
 
 def pins_here() -> dict[str, str] | None:
-    """Name -> revision of the assets of the run that this is part of; None outside of runs."""
+    """Name -> revision of the assets that the current run pins; None outside of a run."""
     try:
         pins = json.loads(os.environ.get(RUN_ASSETS, "null"))
     except (ValueError, RecursionError):
@@ -84,13 +84,16 @@ def _caches(revisions: Mapping[str, str]) -> tuple[Path, Path]:
                     for name in {asset.manifest.repo_id, *asset.names, *revisions}:
                         if asset in matching_assets(asset.kind, name, asset.manifest.revision):
                             _add_to_cache(partial / "hub", name, asset, folder / "hub")
-    except AssetError:  # assets that can only be read: the clients find nothing then
+    except AssetError:  # read-only assets: the clients then find nothing
         folder = Path(tempfile.gettempdir()) / f"research-in-runs-{os.getuid()}-{key}"
     return folder / "hub", folder / "datasets"
 
 
 def _add_to_cache(cache: Path, name: str, asset: Asset, place: Path) -> None:
-    """A repository as the hub's client keeps it, its files being the asset's. place: its end."""
+    """Add an asset to a cache in the hub client's layout, as links to its files.
+
+    place: the folder that the cache will be renamed to, from which the links are relative.
+    """
     repository = f"{asset.kind}s--{name.replace('/', '--')}"
     if (cache / repository).exists():
         return
@@ -103,7 +106,7 @@ def _add_to_cache(cache: Path, name: str, asset: Asset, place: Path) -> None:
 
 
 def _asked_by_name(error: BaseException) -> str | None:
-    """What a client said that wasn't found in a run; None for any other error."""
+    """The client's message that something was not found in a run; None for any other error."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen:
@@ -117,9 +120,13 @@ def _asked_by_name(error: BaseException) -> str | None:
 def _not_recorded(revisions: Mapping[str, str], asked: str) -> str:
     needs = ", ".join(f"run.asset({name!r})" for name in revisions)
     return (
-        f"this run's code asked the hub's client for something by name ({asked}). A run reads only "
-        "what it records: "
-        + (f"its data is {needs}, a folder each, " if needs else "its paper pins nothing, ")
-        + "which load_dataset and from_pretrained take as well as a name. Add what is missing to "
-        "datasets or models under [tool.research] in its pyproject."
+        f"this run's code asked the hub's client by name for something that its paper doesn't pin "
+        f"({asked}). "
+        + (
+            f"Pass a folder to load_dataset or from_pretrained instead of a name: {needs}. "
+            if needs
+            else "The paper pins nothing. "
+        )
+        + "To use anything else, add it to datasets or models under [tool.research] in the paper's "
+        "pyproject.toml, and pass its folder."
     )

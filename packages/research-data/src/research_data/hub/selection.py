@@ -13,7 +13,7 @@ from research_data.shown import first_few
 
 Configs = dict[str, dict[str, list[str]]]  # config -> split -> files
 
-ALWAYS = ("README.md", "LICENSE*", "LICENCE*", "*.yaml")  # with any part of a dataset
+ALWAYS = ("README.md", "LICENSE*", "LICENCE*", "*.yaml")  # fetched with any part of a dataset
 MODEL_FILES = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -27,24 +27,24 @@ MODEL_FILES = (
 
 
 def model_files(repository: HubRepository, include: Sequence[str]) -> list[HubFile]:
-    """Safetensors, config and tokenizer, and what the patterns say.
+    """The files of a model to fetch: safetensors, config, tokenizer, and those that include names.
 
-    Raises UsageError for a pattern that means nothing or a pickled file, AssetError when there are
-    no safetensors.
+    Raises UsageError for a pattern that matches no file or a pickled file, AssetError when there
+    are no safetensors.
     """
     names = [file.name for file in repository.files]
     for pattern in include:
         chosen = [name for name in names if fnmatch.fnmatch(name, pattern)]
         if not chosen:
             raise UsageError(
-                f"--include {pattern!r}: no file of {repository.repo_id} is like that. It has "
+                f"--include {pattern!r} matches no file of {repository.repo_id}. It has "
                 f"{first_few(names, 20)}"
             )
         refuse_pickles(repository.repo_id, [pattern], chosen)
     files = [f for f in repository.files if matches(f.name, (*MODEL_FILES, *include))]
     if not any(file.name.endswith(".safetensors") for file in files):
         only = [name for name in names if is_pickle(name)]
-        pickles = f", only {first_few(only)}: pickled files run code when read" if only else ""
+        pickles = f", only {first_few(only)}: pickled files can run code when read" if only else ""
         raise AssetError(
             f"{repository.repo_id} has no weights in safetensors{pickles}. Many repositories have "
             "a converted copy in a pull request: try `research-cli model pull "
@@ -57,23 +57,24 @@ def refuse_pickles(name: str, patterns: Sequence[str], chosen: Iterable[str]) ->
     """Raise UsageError when one of the chosen files is pickled."""
     if pickled := [file for file in chosen if is_pickle(file)]:
         raise UsageError(
-            f"{name}: --include {' '.join(patterns)} means {first_few(pickled)}, and pickled "
-            "files run code when they are read: they are never pulled. The safetensors weights "
-            "come without --include."
+            f"{name}: --include {' '.join(patterns)} matches {first_few(pickled)}. Pickled files "
+            "can run code when they are read, so they are never fetched. The safetensors weights "
+            "are fetched without --include."
         )
 
 
 def dataset_files(
     repository: HubRepository, configs: Sequence[str], splits: Sequence[str]
 ) -> tuple[list[HubFile], Configs]:
-    """The files of a dataset, all of them or those of the configs and splits; and which is whose.
+    """The files of a dataset to fetch, and config -> split -> files; by default all files and {}.
 
-    Raises UsageError for a config or split that it doesn't have, AssetError when it needs code.
+    Raises UsageError for a config or split that it doesn't have, AssetError when it can only be
+    read by code of its own.
     """
     script = f"{repository.repo_id.rpartition('/')[2]}.py"
     if any(file.name == script for file in repository.files):
         raise AssetError(
-            f"{repository.repo_id} needs remote code ({script}) to be read, and none is ever run. "
+            f"{repository.repo_id} needs remote code ({script}) to be read, which is never run. "
             "The hub keeps a Parquet copy of most datasets: `research-cli dataset pull "
             f"{repository.repo_id}@refs/convert/parquet`"
         )
@@ -88,15 +89,15 @@ def dataset_files(
 def _data_files(
     repository: HubRepository, configs: Sequence[str], splits: Sequence[str]
 ) -> Configs:
-    """The files of the configs and splits asked for, found as `datasets` itself finds them."""
-    hub_address()  # the library takes it when it is imported, with a traceback for a wrong one
-    import datasets  # before the settings of our calls, which it is to have
+    """The files of the requested configs and splits, as `datasets` itself finds them."""
+    hub_address()  # checked first: with a wrong one the import of `datasets` ends in a traceback
+    import datasets  # before client_errors, which changes settings of imported libraries
 
     repo_id, revision = repository.repo_id, repository.revision
     prefix = f"hf://datasets/{repo_id}@{revision}/"
     found: Configs = {}
     with (
-        tempfile.TemporaryDirectory() as scratch,  # it keeps the card there, which is pulled anyway
+        tempfile.TemporaryDirectory() as scratch,  # for the card, which is fetched into assets too
         client_errors("dataset", repo_id, revision),
     ):
         settings = datasets.DownloadConfig(cache_dir=scratch)

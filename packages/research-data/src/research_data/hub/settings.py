@@ -1,8 +1,8 @@
 """Change settings of the hub's client libraries for a while, then restore them.
 
-`huggingface_hub` and `datasets` read their variables once, when they are imported, and keep them as
-attributes of a module. So both are set: the attributes where a library is imported already, the
-variables for child processes and for what is imported later.
+`huggingface_hub` and `datasets` read their environment variables once, when they are imported, and
+keep the values as attributes of a module. Both are therefore set: the attributes for libraries that
+are already imported, the variables for child processes and later imports.
 """
 
 import os
@@ -20,14 +20,14 @@ Attributes = Mapping[tuple[str, str], object]  # module and attribute -> value
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE says that no request may be made; in a run, whether it did outside."""
+    """Whether HF_HUB_OFFLINE forbids requests; in a run, whether it did so before the run."""
     said = os.environ.get(BEFORE_RUN, os.environ.get("HF_HUB_OFFLINE", ""))
     return said.upper() in ("1", "ON", "YES", "TRUE")
 
 
 @dataclass
 class _Calls:
-    """Our calls under way, in all threads: the first sets, the last puts back."""
+    """Our calls in progress in all threads: the first changes the settings, the last restores."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     count: int = 0
@@ -39,16 +39,17 @@ _calls = _Calls()
 
 @contextmanager
 def our_calls() -> Iterator[None]:
-    """In this block the clients ask the hub, and tell nobody what is used."""
+    """Let the clients make requests to the hub in this block, without telemetry."""
     import huggingface_hub.constants  # noqa: F401 - its attributes are set
 
     with _calls.lock:
         if _calls.count == 0:
             _calls.before = _set_attributes(
                 {
-                    (CONSTANTS, "HF_HUB_OFFLINE"): False,  # asked before: in a run it means others
+                    # Our functions check is_offline; in a run the constant stops only other code.
+                    (CONSTANTS, "HF_HUB_OFFLINE"): False,
                     (CONSTANTS, "HF_HUB_DISABLE_TELEMETRY"): True,
-                    (CONSTANTS, "HF_HUB_DISABLE_XET"): True,  # plain HTTP, which we can check
+                    (CONSTANTS, "HF_HUB_DISABLE_XET"): True,  # plain HTTP, which we can verify
                     (CONFIG, "HF_HUB_OFFLINE"): False,
                     (CONFIG, "HF_DATASETS_OFFLINE"): False,
                     (CONFIG, "HF_UPDATE_DOWNLOAD_COUNTS"): False,
@@ -66,7 +67,7 @@ def our_calls() -> Iterator[None]:
 
 @contextmanager
 def only_from(hub_cache: Path, datasets_cache: Path) -> Iterator[None]:
-    """In this block, child processes included, the clients find what these caches hold, no more."""
+    """Let the clients, in this block and its child processes, find only what these caches hold."""
     downloads = datasets_cache / "downloads"
     variables = {
         BEFORE_RUN: os.environ.get(BEFORE_RUN, os.environ.get("HF_HUB_OFFLINE", "")),
@@ -103,7 +104,7 @@ def only_from(hub_cache: Path, datasets_cache: Path) -> Iterator[None]:
 
 
 class _NothingCached:
-    """In place of what `datasets` takes from a cache by name alone, of whatever revision it is."""
+    """Stands in for the class by which `datasets` reads any cached revision of a name."""
 
     def __init__(self, name: str, cache_dir: str | None = None):
         self.name = name
@@ -114,7 +115,7 @@ class _NothingCached:
 
 
 def _set_attributes(values: Attributes) -> dict[tuple[str, str], object]:
-    """Set attributes of the modules that are imported; returns what they were."""
+    """Set attributes of those modules that are imported; returns the previous values."""
     before: dict[tuple[str, str], object] = {}
     for (name, attribute), value in values.items():
         module = sys.modules.get(name)
@@ -125,7 +126,7 @@ def _set_attributes(values: Attributes) -> dict[tuple[str, str], object]:
 
 
 def _as_imported_now() -> dict[tuple[str, str], object]:
-    """What the attributes would be if the libraries were imported in this environment."""
+    """The values that the attributes would have if the libraries were imported now."""
     values: dict[tuple[str, str], object] = {}
     offline = is_offline()
     if constants := sys.modules.get(CONSTANTS):

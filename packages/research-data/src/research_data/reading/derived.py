@@ -3,7 +3,7 @@
     datasets/.derived/rajpurkar--squad@7b6d24c440a3/plain_text-<key>/    index.json, *.arrow
                                                     files-<key>/         links to the asset's files
 
-A folder here appears whole or not at all, and reading it takes no lock and writes nothing.
+Such a folder appears only when it is complete; reading it takes no lock and writes nothing.
 """
 
 import hashlib
@@ -36,16 +36,16 @@ def key_of(identity: object) -> str:
 def open_or_make(
     parent: Path, label: str, identity: object, make: Callable[[Path], Shards]
 ) -> "DatasetDict":
-    """The dataset made from identity, in a folder of parent; made there first where it is missing.
+    """Open the derived dataset that identity describes, in a folder of parent; make it if missing.
 
-    label: what a person calls it. identity: what it is made from and how, as JSON; its key is part
-    of the folder's name. make: writes Arrow files into the folder it is given and returns split ->
-    their names. Raises StorageError.
+    label: a readable part of the folder's name. identity: all that determines its content, as JSON;
+    its key is part of the folder's name. make: writes Arrow files into the folder it is given and
+    returns split -> their names. Raises StorageError.
     """
     words = re.sub(r"[^A-Za-z0-9_.]+", "-", label).strip("-.")[:40]
     folder = parent / f"{words}-{key_of(identity)}"
     if (shards := _shards(folder)) is None:
-        with locked_folder(folder):  # it takes long: not twice, and never two into one
+        with locked_folder(folder):  # so that two processes don't both make it, which takes long
             if folder.exists() and _shards(folder) is None:
                 shutil.rmtree(folder)
             with suppress(FileExistsError), new_folder(folder) as partial:

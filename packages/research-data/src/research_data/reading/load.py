@@ -37,12 +37,12 @@ def download_dataset(
 def download_dataset(
     name: str, config: str | None = None, *, split: str | None = None, offline: bool = False
 ) -> "DatasetDict | Dataset":
-    """A dataset of the hub, `NAME[@REVISION]`, pulled where it isn't here, mapped into memory.
+    """A dataset of the hub, `NAME[@REVISION]`, memory-mapped; it is pulled if it isn't here.
 
-    name: files of one's own as well, `./rows.csv`. config: which of several the dataset has.
-    split: that one alone, as a `Dataset`. Only what is asked for is pulled. What is returned is
-    the library's own; its Arrow files lie in assets, made once. Raises what pull_dataset and
-    open_dataset raise.
+    name: may also be a path of your own files, `./rows.csv`. config: needed when the dataset has
+    several. split: return only this one, as a `Dataset`. Only the requested parts are pulled. The
+    result is an object of the library `datasets`, whose Arrow files are made once and kept in
+    assets. Raises like pull_dataset and open_dataset.
     """
     if is_path(name):
         asset = import_asset(Path(name))
@@ -56,19 +56,19 @@ def download_dataset(
 def download_model(
     name: str, include: Sequence[str] = (), *, offline: bool = False, quiet: bool = False
 ) -> Path:
-    """The folder of a model of the hub, `NAME[@REVISION]`, pulled where it isn't here.
+    """The folder of a model of the hub, `NAME[@REVISION]`; it is pulled if it isn't here.
 
-    Any `from_pretrained` takes it, offline too. Raises what pull_model raises.
+    Pass it to any `from_pretrained`, which then needs no network. Raises like pull_model.
     """
     return pull_model(name, include, offline=offline, quiet=quiet).folder
 
 
 def open_dataset(folder: Path | str, config: str | None = None) -> "DatasetDict":
-    """The dataset in an asset's folder, as `datasets` reads it, without a look at any network.
+    """The dataset in an asset's folder, as `datasets` reads it, without any network request.
 
-    folder: or the name of a dataset that is here. Raises UsageError for a config that isn't there
-    or isn't named where there are several, DamagedAssetError, AssetError when `datasets` can't
-    read its files or they lie elsewhere, StorageError.
+    folder: may also be the name of a dataset that is here. Raises UsageError when the config
+    doesn't exist, or is not given although there are several; DamagedAssetError; AssetError when
+    `datasets` can't read the files, or would read files outside the asset; StorageError.
     """
     if isinstance(folder, str):
         folder = find_asset("dataset", folder).folder
@@ -76,7 +76,7 @@ def open_dataset(folder: Path | str, config: str | None = None) -> "DatasetDict"
     if asset.manifest.source == "generated":
         raise AssetError(f"{folder.name} was generated: read it with research_data.load_arrays")
     asset.mark_used()
-    card_configs(folder)  # refuses a card that leads elsewhere
+    card_configs(folder)  # raises when the card names files outside the asset
     files = {name: entry.sha256 for name, entry in asset.manifest.files.items()}
     view = asset.derived / f"files-{key_of(files)}"
     data_files = _chosen_files(asset, config)
@@ -84,7 +84,7 @@ def open_dataset(folder: Path | str, config: str | None = None) -> "DatasetDict"
         "files": files,
         "config": config,
         "data_files": data_files,
-        "view": str(view),  # the Arrow files of images and sounds name them by their path
+        "view": str(view),  # Arrow files of images and sounds hold absolute paths into it
     }
 
     def make(partial: Path) -> Shards:
@@ -104,12 +104,13 @@ def tokenize_dataset(
     offline: bool = False,
     **options: object,
 ) -> "DatasetDict":
-    """A dataset's text as tokens of a model's tokenizer; done once, then mapped from assets.
+    """A dataset's text as tokens of a model's tokenizer; made once, then memory-mapped.
 
-    dataset, tokenizer: `NAME[@REVISION]` of a dataset and of a model. columns: one of text, or two
-    for pairs. keep: columns to have beside the tokens. options: the tokenizer's own, such as
-    max_length=384, truncation=True. The result is kept under a key of both revisions, the options
-    and the tokenizers' version. Raises UsageError for a column that isn't there.
+    dataset, tokenizer: `NAME[@REVISION]` of a dataset and of a model. columns: one column of text,
+    or two for pairs. keep: other columns to keep beside the tokens. options: arguments of the
+    tokenizer, such as max_length=384, truncation=True. The tokens are kept under a key of both
+    revisions, the options and the versions of tokenizers and transformers. Raises UsageError for a
+    column that doesn't exist.
     """
     columns = [columns] if isinstance(columns, str) else list(columns)
     data = pull_dataset(dataset, [config] if config else [], offline=offline)
@@ -129,8 +130,8 @@ def tokenize_dataset(
             from transformers import AutoTokenizer
         except ImportError as error:
             raise AssetError(
-                "tokenising needs transformers: `uv add --package ... transformers`, or depend on "
-                "research-data[text]"
+                "tokenising needs transformers: run `uv add --package MEMBER transformers`, or "
+                "depend on research-data[text]"
             ) from error
         opened = open_dataset(data.folder, config)
         try:
@@ -161,23 +162,25 @@ def tokenize_dataset(
 
 
 def _chosen_files(asset: Asset, config: str | None) -> dict[str, list[str]] | None:
-    """Of a dataset that was pulled in part: the files of each split of the config."""
+    """Split -> files of the config, for a dataset that was pulled in part; else None."""
     configs = asset.manifest.configs
     if not configs:
         return None
     if config is None and len(configs) > 1:
-        raise UsageError(f"{asset.folder.name}: which config? Here are {', '.join(configs)}.")
+        raise UsageError(
+            f"{asset.folder.name} has several configs here: name one of {', '.join(configs)}."
+        )
     name = config if config is not None else next(iter(configs))
     if name not in configs:
         raise UsageError(
             f"{asset.folder.name}: config {name!r} isn't here, only {', '.join(configs)}. "
-            f"`research-cli dataset pull {asset.manifest.repo_id} --config {name}` adds it."
+            f"`research-cli dataset pull {asset.manifest.repo_id} --config {name}` fetches it."
         )
     return configs[name]
 
 
 def _make_view(asset: Asset, view: Path) -> None:
-    """A folder of links to the asset's own files alone: .asset.json is not data."""
+    """Make a folder of links to the asset's files, without .asset.json, which is not data."""
     if view.is_dir():
         return
     with suppress(FileExistsError), new_folder(view) as partial:
@@ -194,7 +197,7 @@ def _build(
     data_files: Mapping[str, list[str]] | None,
     partial: Path,
 ) -> Shards:
-    """Have `datasets` write the Arrow files of a config into partial; returns them by split."""
+    """Let `datasets` write the Arrow files of a config into partial; returns split -> files."""
     import pyarrow
     from datasets import load_dataset_builder
 
@@ -207,9 +210,9 @@ def _build(
             cache_dir=str(work),
         )
         _refuse_others(asset, view, builder.config.data_files)
-        # Every byte was hashed: what a card says of sizes is often out of date.
+        # Every byte was hashed already, and the sizes in a card are often out of date.
         builder.download_and_prepare(str(made), verification_mode="no_checks")
-    pyarrow.default_memory_pool().release_unused()  # it keeps what reading took, for ever
+    pyarrow.default_memory_pool().release_unused()  # else pyarrow keeps the memory it used
     shutil.rmtree(work, ignore_errors=True)
     for lock in partial.glob("*.lock"):
         lock.unlink()
@@ -227,21 +230,24 @@ def _build(
 
 
 def _refuse_others(asset: Asset, view: Path, data_files: Mapping[str, Sequence[str]]) -> None:
-    """Refuse data that is not the asset's own, verified: `datasets` follows what a card says."""
+    """Refuse files outside the asset, which aren't verified: `datasets` obeys the card's paths."""
     own = {str(view.resolve() / name) for name in asset.manifest.files}
     for path in (path for paths in (data_files or {}).values() for path in paths):
         if os.path.abspath(path) not in own:  # noqa: PTH100  # resolve() would follow the link
-            raise AssetError(f"{asset.folder.name} leads to {path}, which is not its own: not read")
+            raise AssetError(
+                f"{asset.folder.name} refers to {path}, which is outside the asset. Such data is "
+                "not read."
+            )
 
 
 @contextmanager
 def _readable(asset: Asset) -> Iterator[None]:
-    """What `datasets` says of files it can't read, as sentences of ours."""
+    """Turn the exceptions of `datasets` for files that it can't read into our errors."""
     try:
         yield
     except (AssetError, UsageError):
         raise
-    except Exception as error:  # ValueError, its own, and those of pyarrow and pandas
+    except Exception as error:  # ValueError, those of `datasets`, of pyarrow and of pandas
         chain: list[BaseException] = [error]
         while cause := chain[-1].__cause__ or chain[-1].__context__:
             chain.append(cause)
@@ -262,7 +268,7 @@ def _readable(asset: Asset) -> Iterator[None]:
 
 @contextmanager
 def _bars_at_a_terminal() -> Iterator[None]:
-    """`datasets` draws its progress bars into pipes as well, unless told not to."""
+    """Hide the progress bars of `datasets` unless stderr is a terminal."""
     from datasets import disable_progress_bars, enable_progress_bars, is_progress_bar_enabled
 
     hide = is_progress_bar_enabled() and not os.isatty(2)
