@@ -21,7 +21,7 @@ from research_cli.printing import Json, examples, new_app, output
 if TYPE_CHECKING:
     from research_data.assets.manifest import Kind
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 Names = Annotated[
     list[str],
@@ -294,5 +294,5 @@ def _bytes(text: str | None) -> int | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?", text.strip().upper())
     if not found:
-        raise UsageError(f"--max-size {text!r}: write a size as 500MB or 20GB")
+        raise UsageError(f"--max-size {text!r}: write a size such as 500MB or 20GB")
     return int(float(found.group(1)) * UNITS[found.group(2)])
