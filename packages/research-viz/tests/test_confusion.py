@@ -43,11 +43,11 @@ def test_long_names_and_large_counts_stay_on_the_canvas(classes, inside):
         ([], None, "square"),
         ([[1]], ["a", "b"], "2 labels"),
         ([[1]], [], "0 labels"),
-        ([[1, 2], [-1, 3]], None, "counts: -1 at row 1, column 0, below 0"),
+        ([[1, 2], [-1, 3]], None, "counts: -1 at row 1, column 0"),
         ([[np.nan]], None, "counts: nan at position 0, 0"),
         ([["many"]], None, "counts: not an array of numbers"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused(counts, labels, message):
+def test_counts_that_cannot_be_drawn_are_refused(counts, labels, message):
     with pytest.raises(ValueError, match=message):
         confusion_matrix(counts, labels)
