@@ -235,7 +235,7 @@ def test_an_archive_with_more_than_its_manifest_lists_is_refused(
     archive = export_asset(rows, tmp_path, quiet=True)
     _with_member(archive, name.replace("ROOT", rows.folder.name), kind=kind, link="/etc/passwd")
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "another"))
-    with pytest.raises(AssetError, match=f"{archive.name}.*manifest"):
+    with pytest.raises(AssetError, match=rf"{archive.name} .*asset\.json"):
         import_asset(archive, quiet=True)
     assert visible(tmp_path / "another" / "datasets") == set()
     assert not Path("/tmp/evil-of-a-test").exists()
@@ -379,7 +379,7 @@ def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatc
                     body = bytes(100_000)
                     info.size = len(body)
                 opened.addfile(info, io.BytesIO(body))
-    with pytest.raises(AssetError, match=f"{sparse.name}.*manifest"):
+    with pytest.raises(AssetError, match=rf"{sparse.name} .*asset\.json"):
         import_asset(sparse, quiet=True)
     assert visible(tmp_path / "another" / "datasets") == set()
     assert import_asset(archive.with_name("good.tar"), quiet=True).names == ["rows"]

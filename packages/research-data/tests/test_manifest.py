@@ -144,7 +144,7 @@ def test_a_repository_with_a_file_of_that_name_is_refused(hub):
         ({"revision": "f" * 64}, "dataset rows@ffff"),
         ({"kind": "model"}, "model rows@"),
         ({"files": {"../x": {"size": 1, "sha256": "0" * 64}}}, "out of its folder"),
-        ({"files": {"x": {"size": -1, "sha256": "0" * 64}}}, "files.x.size"),
+        ({"files": {"x": {"size": -1, "sha256": "0" * 64}}}, "files: x: size"),
         ({"schema": 9}, "schema 9"),
     ],
 )

@@ -376,7 +376,7 @@ claims:
         ("reason:", "at_least: 1\n    reason:", ["value has no at_least", "bound"]),
         ("reason:", "logarithmic: true\n    reason:", ["value has no logarithmic"]),
         ("kind: value", "kind: bound\n    above: 1", ["bound has no tolerance"]),
-        ("metric: test/accuracy", "metric: a / b / c", ["claim it: metric: ", "a / b / c"]),
+        ("metric: test/accuracy", "metric: a / b / c", ["claim it: ", "'a / b / c'"]),
         ("reason:", "censored_at: never\n    reason:", ["censored_at"]),
         (
             "    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n"
