@@ -17,7 +17,7 @@ def test_help_shows_the_commands_and_examples(research_cli: Run) -> None:
     commands, examples = shown.stdout.split("Examples:")
     for name in ("dataset", "env", "model", "package", "paper", "project", "report", "run"):
         assert f"\n  {name} " in commands
-    assert "\n  research-cli env --json " in examples
+    assert "  research-cli env --json " in examples
 
 
 def test_help_is_plain_in_a_pipe_and_rich_at_a_terminal(
@@ -30,7 +30,7 @@ def test_help_is_plain_in_a_pipe_and_rich_at_a_terminal(
     shown = at_a_terminal(Path(sys.executable).with_name("research-cli"), "--help")
     assert "╭─" in shown
     assert "\b" not in shown
-    assert "research-cli env --json" in shown
+    assert "run the workspace" in shown
 
 
 def test_help_imports_nothing_heavy() -> None:
