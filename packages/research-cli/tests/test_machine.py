@@ -43,7 +43,7 @@ def test_a_disk_that_refuses_links_is_a_warning(tmp_path: Path) -> None:
     # Room for four: the disk's root, the temporary folder, a folder in it, its file; no link.
     _, links = on_a_disk("nr_inodes=4", tmp_path)
     assert links.status == "warn"
-    assert links.found.startswith("no links: ")
+    assert "No space left on device" in links.found
 
 
 def test_assets_that_are_not_there_yet_are_ok_and_nothing_is_left(
@@ -53,7 +53,7 @@ def test_assets_that_are_not_there_yet_are_ok_and_nothing_is_left(
     assert check_disk().status == "ok"
     links = check_links()
     assert links.status == "ok"
-    assert links.found == f"can be made; {tmp_path / 'new' / 'assets'} will be, on first use"
+    assert str(tmp_path / "new" / "assets") in links.found
     assert list(tmp_path.iterdir()) == []
 
 
@@ -63,5 +63,5 @@ def test_a_file_in_place_of_assets_fails(tmp_path: Path, monkeypatch: pytest.Mon
     links = check_links()
     assert links.status == "fail"
     assert "is a file" in links.found
-    assert links.fix == "set RESEARCH_ASSETS to a folder you can write"
+    assert "RESEARCH_ASSETS" in links.fix
     assert "\n" not in "".join(map(str, asdict(links).values()))

@@ -142,61 +142,59 @@ def test_two_at_once_are_both_in_the_lock(workspace: NewMembers) -> None:
 
 def test_a_usage_error_is_one_line_and_exit_code_2(workspace: NewMembers) -> None:
     said = workspace.research_cli("paper", "new", "x", "--uses", "data,modls", code=2)
-    assert said == (
-        "error: --uses data,modls: none of our packages is research-modls. Did you mean 'models'? "
-        "There are: data, models, train, viz\n"
-    )
+    assert said.startswith("error: --uses data,modls: ") and said.count("\n") == 1
+    for part in ("research-modls", "'models'", "data, models, train, viz"):
+        assert part in said
     assert not (workspace.root / "papers").exists()
 
 
 @pytest.mark.parametrize(
     ("name", "part"),
     [
-        ("mnist1d", "there is papers/mnist1d already"),
-        ("exploratory", "there is projects/exploratory already"),
-        ("torch", "torch is a package that uv.lock holds"),
-        ("paper-x", "leave out the 'paper-': `x` becomes the distribution paper-x"),
-        ("x_y", "Did you mean 'x-y'?"),
-        ("größe", "lower case letters a to z, digits, and hyphens"),
-        ("../x", "that is a path"),
-        ("/x", "that is a path"),
-        ("", "it is empty"),
-        ("-x", "Did you mean 'x'?"),
-        ("x" * 41, "it has 41 characters; at most 40"),
+        ("mnist1d", "papers/mnist1d .*already"),
+        ("exploratory", "projects/exploratory .*already"),
+        ("torch", "uv.lock .*torch"),
+        ("paper-x", "'paper-'.* `x` .*paper-x"),
+        ("x_y", "'x-y'"),
+        ("größe", "a to z, digits"),
+        ("../x", "path.*papers/NAME"),
+        ("/x", "path.*papers/NAME"),
+        ("", "empty"),
+        ("-x", "'x'"),
+        ("x" * 41, "41 characters.* 40 "),
     ],
 )
-def test_a_name_that_cannot_be_says_why(name: str, part: str) -> None:
+def test_an_invalid_or_taken_name_is_refused_with_the_reason(name: str, part: str) -> None:
     workspace = this_workspace()
     assert workspace is not None
-    with pytest.raises(UsageError) as raised:
+    with pytest.raises(UsageError, match=part):
         check_name(name, "paper", workspace)
-    assert part in str(raised.value)
 
 
-def test_a_module_that_is_there_already_is_not_shadowed(
+def test_a_module_that_exists_already_is_not_shadowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "paper_taken.py").touch()
     monkeypatch.syspath_prepend(str(tmp_path))
-    with pytest.raises(UsageError, match="its module paper_taken is there already"):
+    with pytest.raises(UsageError, match=r"paper_taken.*paper_taken\.py"):
         check_name("taken", "paper", tmp_path)
 
 
-def test_reserved_words_and_names_of_commands_are_names_like_others() -> None:
+def test_reserved_words_and_names_of_commands_are_valid_names() -> None:
     workspace = this_workspace()
     assert workspace is not None
     for name in ("class", "list", "train", "2-layers"):
         check_name(name, "paper", workspace)
 
 
-def test_citations_that_cannot_be_true_are_refused() -> None:
+def test_impossible_arxiv_identifiers_and_years_are_refused() -> None:
     for good in ("2011.14439", "2011.14439v2", "0704.0001", "cs/0112017", "math.GT/0309136"):
         check_arxiv(good)
     for bad in ("2013.14439", "2011.1", "arXiv:2011.14439", "cs/0113017", ""):
-        with pytest.raises(UsageError, match="no arXiv identifier"):
+        with pytest.raises(UsageError, match=f"--arxiv {bad!r}.*2011.14439"):
             check_arxiv(bad)
     check_year(2018)
-    with pytest.raises(UsageError, match="between 1900 and"):
+    with pytest.raises(UsageError, match=r"--year 3018.*1900"):
         check_year(3018)
 
 

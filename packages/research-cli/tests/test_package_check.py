@@ -46,10 +46,8 @@ def test_list_says_what_is_unreleased_and_who_runs_what(tiny: TinyPackages) -> N
     assert (who["paper-first"]["runs"], who["paper-first"]["release"]) == ("0.2.0.dev0", False)
     assert (who["paper-second"]["runs"], who["paper-second"]["release"]) == ("0.1.0", True)
     assert who["paper-third"]["runs"] is None
-    assert (
-        "the workspace has tiny-lib 0.2.0.dev0; released are 0.1.0"
-        in (who["paper-third"]["refused"])
-    )
+    for part in ("tiny-lib==9", "tiny-lib 0.2.0.dev0", "0.1.0"):
+        assert part in who["paper-third"]["refused"]
     rows = [line.split() for line in tiny.package("list").stdout.splitlines()]
     assert ["tiny-lib", "0.2.0.dev0", "0.1.0", "1", "file"] in rows
     assert ["tiny-lib", "paper-second", "tiny-lib==0.1.0", "release", "0.1.0"] in rows
@@ -62,23 +60,28 @@ def test_env_has_a_row_for_a_paper_whose_pin_nothing_satisfies(tiny: TinyPackage
     here.require("tiny-lib==9")
     [row] = check_requirements(here.root)
     assert (row.name, row.status) == ("paper-tiny", "fail")
-    assert "paper-tiny requires tiny-lib==9" in row.fix
-    assert "released are 0.1.0" in row.fix and "paper pin tiny PACKAGE" in row.fix
+    for part in ("paper-tiny", "tiny-lib==9", "0.1.0", "paper pin tiny PACKAGE"):
+        assert part in row.fix
     here.require("numpy>=99")
     [row] = check_requirements(here.root)
-    assert "requires numpy>=99" in row.fix and "uv sync" in row.fix
+    assert "numpy>=99" in row.fix and "uv sync" in row.fix
     here.require("numpy")
     assert check_requirements(here.root) == []
     (folder / "pyproject.toml").write_text("[project\n")
     [row] = check_requirements(here.root)
-    assert (row.name, row.status) == ("paper-tiny", "fail") and "not valid TOML" in row.fix
+    assert (row.name, row.status) == ("paper-tiny", "fail")
+    assert "pyproject.toml" in row.fix and "TOML" in row.fix
 
 
 def test_a_workspace_in_order_is_one_line_with_git_and_without(tiny: TinyPackages) -> None:
-    summary = "2 packages: 2 requirements of them, all met; releases as they were made: 1"
-    assert tiny.package("check").stdout == f"{summary} (as in git's history)\n"
+    counts = ["2 packages", "2 requirements", "1 release"]
+    with_git = tiny.package("check").stdout
+    assert [part for part in counts if part in with_git] == counts
+    assert with_git.count("\n") == 1 and "git's history" in with_git
     shutil.rmtree(tiny.root / ".git")
-    assert tiny.package("check").stdout == f"{summary} (no git here to compare them with)\n"
+    without = tiny.package("check").stdout
+    assert [part for part in counts if part in without] == counts
+    assert without.count("\n") == 1 and "no git here" in without
 
 
 def test_requirements_and_imports_that_are_wrong_are_named(tiny: TinyPackages) -> None:
@@ -87,54 +90,63 @@ def test_requirements_and_imports_that_are_wrong_are_named(tiny: TinyPackages) -
     tiny.add_paper("misspelt", "tiny-lbi>=0.1", code="")
     tiny.add_paper("silent", "tiny-lib", code="def train():\n    from tiny_top import double\n")
     far, misspelt, silent, slip = findings(tiny)
-    assert far.startswith("paper-far requires tiny-lib==9; the workspace has tiny-lib 0.2.0.dev0;")
-    assert misspelt.startswith("papers/misspelt/pyproject.toml requires tiny-lbi>=0.1")
-    assert misspelt.endswith("Did you mean 'tiny-lib'?")
-    assert silent == (
-        "papers/silent/paper_silent/__init__.py: imports tiny_top, and paper-silent doesn't "
-        "declare tiny-top. `uv add --package paper-silent tiny-top`"
-    )
-    assert slip.startswith("papers/slip/pyproject.toml: 'tiny-lib=0.1' is not a requirement: ")
+    for finding, parts in (
+        (far, ("paper-far", "tiny-lib==9", "tiny-lib 0.2.0.dev0")),
+        (misspelt, ("papers/misspelt/pyproject.toml", "tiny-lbi>=0.1", "'tiny-lib'?")),
+        (silent, ("papers/silent/paper_silent/__init__.py: ", "imports tiny_top")),
+        (silent, ("`uv add --package paper-silent tiny-top`",)),
+        (slip, ("papers/slip/pyproject.toml: ", "'tiny-lib=0.1'")),
+    ):
+        assert [part for part in parts if part not in finding] == [], finding
 
 
-def test_code_that_is_not_its_release_and_a_version_not_synced(tiny: TinyPackages) -> None:
+def test_code_changed_after_its_release_and_a_version_not_synced_are_named(
+    tiny: TinyPackages,
+) -> None:
     tiny.replace("packages/tiny-lib/pyproject.toml", "0.2.0.dev0", "0.1.0")
     tiny.replace("packages/tiny-lib/src/tiny_lib/__init__.py", "2 * x", "x + x")
     unsynced, differs = findings(tiny)
-    assert "version is 0.1.0, and this environment has tiny-lib 0.2.0.dev0. `uv sync" in unsynced
-    assert differs == (
-        "packages/tiny-lib: version is 0.1.0, which is released, but src differs from that "
-        "release: tiny_lib/__init__.py. Undo that, or go on to the next: "
-        "`uv version --package tiny-lib 0.2.0.dev0`"
-    )
+    assert unsynced.startswith("packages/tiny-lib/pyproject.toml: ")
+    assert differs.startswith("packages/tiny-lib: ")
+    for finding, parts in (
+        (unsynced, ("0.1.0", "tiny-lib 0.2.0.dev0", "`uv sync")),
+        (differs, ("0.1.0", ": tiny_lib/__init__.py.")),
+        (differs, ("`uv version --package tiny-lib 0.2.0.dev0`",)),
+    ):
+        assert [part for part in parts if part not in finding] == [], finding
 
 
-def test_a_release_touched_after_it_was_made(tiny: TinyPackages) -> None:
+def test_a_release_that_was_changed_or_removed_is_found_by_hash_and_by_history(
+    tiny: TinyPackages,
+) -> None:
     wheel, hash_file = tiny.root / WHEEL, tiny.root / f"{WHEEL}.sha256"
     commit = tiny.git("rev-parse", "HEAD~1")[:12]
     changed = wheel.read_bytes() + b"0"
     wheel.write_bytes(changed)
     by_hash, by_history = findings(tiny)
-    assert "this is not tiny-lib 0.1.0 as it was released: its sha256 is" in by_hash
-    assert by_history == (
-        f"{WHEEL}: was changed after it was released in {commit}. "
-        f"`git checkout {commit} -- {WHEEL}` brings it back."
-    )
+    assert by_hash.startswith(WHEEL) and hashlib.sha256(changed).hexdigest() in by_hash
+    assert by_history.startswith(f"{WHEEL}: was changed")
+    assert f"`git checkout {commit} -- {WHEEL}`" in by_history
     hash_file.write_text(f"{hashlib.sha256(changed).hexdigest()}  {wheel.name}\n")
     tiny.commit("Another wheel, and a hash that fits")
-    assert [line.split(": ")[1][:17] for line in findings(tiny)] == ["was changed after"] * 2
+    assert [line.split(" after ")[0] for line in findings(tiny)] == [
+        f"{WHEEL}: was changed",
+        f"{WHEEL}.sha256: was changed",
+    ]
     wheel.unlink()
     hash_file.unlink()
     gone, _ = findings(tiny)
-    assert gone.startswith(f"{WHEEL}: was released in {commit} and is gone. `git checkout {commit}")
+    assert gone.startswith(f"{WHEEL}: ") and "gone" in gone
+    assert f"`git checkout {commit} -- {WHEEL}`" in gone
 
 
-def test_a_wheel_of_another_or_in_no_commit(tiny: TinyPackages) -> None:
+def test_a_wheel_of_another_version_and_in_no_commit_is_found(tiny: TinyPackages) -> None:
     other = Path(WHEEL.replace("0.1.0", "0.3.0"))
     shutil.copyfile(tiny.root / WHEEL, tiny.root / other)
     sha256 = hashlib.sha256((tiny.root / other).read_bytes()).hexdigest()
     tiny.write(f"{other}.sha256", f"{sha256}  {other.name}\n")
     inner, *loose = findings(tiny)
-    assert inner.startswith(f"{other}: named tiny-lib 0.3.0, but inside it is tiny-lib 0.1.0.")
+    assert inner.startswith(f"{other}: ")
+    assert "tiny-lib 0.3.0" in inner and "tiny-lib 0.1.0" in inner
     assert [line.split(":")[0] for line in loose] == [str(other), f"{other}.sha256"]
-    assert "is in no commit, so nobody else has it" in loose[0]
+    assert "is in no commit" in loose[0]

@@ -56,17 +56,17 @@ def test_who_feels_what(workspace: Workspace) -> None:
     assert "needs what was removed" in str(found["tiny"]["message"])
 
 
-def test_what_cannot_be_compared_is_said(workspace: Workspace) -> None:
+def test_an_unknown_package_and_one_without_a_release_are_refused(workspace: Workspace) -> None:
     workspace.run("research-cli", "package", "impact", "research-trian").refused(
-        2, "Did you mean 'research-train'?"
+        2, "'research-trian'", "'research-train'?"
     )
     shutil.rmtree(workspace.root / "packages/research-train/releases")
     workspace.run("research-cli", "package", "impact", "research-train").refused(
-        1, "has no release yet"
+        1, "research-train has no release"
     )
 
 
-def test_where_runs_are_here_their_replay_says_it(workspace: Workspace) -> None:
+def test_a_paper_with_sealed_runs_is_compared_by_their_replay(workspace: Workspace) -> None:
     source = workspace.copy_packages()
     paper = workspace.root / "papers/tiny"
     (paper / "claims.yaml").write_text(
@@ -83,5 +83,5 @@ def test_where_runs_are_here_their_replay_says_it(workspace: Workspace) -> None:
     assert done.code == 0, done.errors
     found = {each["paper"]: each for each in json.loads(done.output)["impacts"]}
     assert found["tiny"]["verdict"] == "bit-identical"
-    assert found["tiny"]["message"] == "by a replay of 1 setting"
+    assert "replay of 1 setting" in str(found["tiny"]["message"])
     assert len(workspace.records()) == 1

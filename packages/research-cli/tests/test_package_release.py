@@ -30,13 +30,14 @@ def refused(tiny: TinyPackages, *words: str, code: int = 1) -> str:
 
 def test_a_release_is_a_tested_wheel_with_a_tag_and_is_made_once(tiny: TinyPackages) -> None:
     dry = tiny.package("release", "tiny-lib", "--dry-run").stdout
-    assert "would release tiny-lib 0.1.0 (it is 0.1.0.dev0 now)" in dry and WHEEL in dry
+    for part in ("tiny-lib 0.1.0", "0.1.0.dev0", "0.2.0.dev0", "tiny-lib-v0.1.0", WHEEL):
+        assert part in dry
     assert tiny.git("tag") == ""
 
     done = tiny.package("release", "tiny_lib")
-    assert "imported from the wheel: 1 modules, 1 public names; version 0.1.0" in done.stderr
+    assert "1 modules, 1 public names; version 0.1.0" in done.stderr
     assert "1 passed" in done.stderr
-    assert "released tiny-lib 0.1.0 in" in done.stdout
+    assert "released tiny-lib 0.1.0" in done.stdout and "0.2.0.dev0" in done.stdout
 
     subjects = tiny.git("log", "--format=%s", "-3").splitlines()
     assert subjects == ["tiny-lib goes on as 0.2.0.dev0", "Release tiny-lib 0.1.0", "Begin"]
@@ -83,53 +84,56 @@ def test_a_wheel_is_bound_to_the_siblings_that_it_was_tested_with(tiny: TinyPack
 
 def released_twice(tiny: TinyPackages) -> None:
     shown = refused(tiny, "tiny-lib")
-    assert "/data/packages/tiny-lib/CHANGELOG.md: has nothing under Unreleased, so there" in shown
+    assert "/data/packages/tiny-lib/CHANGELOG.md: " in shown and "Unreleased" in shown
     shown = refused(tiny, "tiny-lib", "--version", "0.1.0", code=2)
-    assert "tiny-lib 0.1.0 was released; a release never changes." in shown
-    assert "older than its newest release, 0.1.0" in refused(
-        tiny, "tiny-lib", "--version", "0.0.9", code=2
-    )
+    assert f"/data/{WHEEL}: tiny-lib 0.1.0" in shown
+    assert "`--bump patch`" in shown and "`--version 0.2.0`" in shown
+    shown = refused(tiny, "tiny-lib", "--version", "0.0.9", code=2)
+    assert "tiny-lib 0.0.9" in shown and "newest release, 0.1.0" in shown
     for bump, version in (("patch", "0.1.1"), ("minor", "0.2.0"), ("major", "1.0.0")):
         tiny.git("tag", f"tiny-lib-v{version}")
-        assert f"the tag tiny-lib-v{version} exists" in refused(tiny, "tiny-lib", "--bump", bump)
+        assert f"tag tiny-lib-v{version} exists" in refused(tiny, "tiny-lib", "--bump", bump)
 
 
-def test_a_release_is_refused_with_the_way_on(tiny: TinyPackages) -> None:
+def test_a_release_that_cannot_be_made_is_refused_with_the_way_on(tiny: TinyPackages) -> None:
     shown = refused(tiny, "tiny-lbi", code=2)
-    assert "has no package 'tiny-lbi'. Did you mean 'tiny-lib'?" in shown
-    assert "like 0.1.0" in refused(tiny, "tiny-lib", "--version", "0.1.0rc1", code=2)
+    assert "'tiny-lbi'" in shown and "'tiny-lib'?" in shown
+    shown = refused(tiny, "tiny-lib", "--version", "0.1.0rc1", code=2)
+    assert "--version 0.1.0rc1" in shown and "like 0.1.0" in shown
     assert "stable, major, minor, patch" in refused(tiny, "tiny-lib", "--bump", "big", code=2)
-    assert "nothing is released yet" in refused(tiny, "tiny-lib", "--bump", "minor", code=2)
-    assert "has no tests" in refused(tiny, "tiny-top")
+    shown = refused(tiny, "tiny-lib", "--bump", "minor", code=2)
+    assert "--bump minor: nothing is released" in shown and "0.1.0" in shown
+    shown = refused(tiny, "tiny-top")
+    assert "/data/packages/tiny-top: has no tests" in shown
     tiny.write("packages/tiny-lib/src/tiny_lib/new.py", "")
     tiny.replace("papers/first/paper_first/__init__.py", "tiny_lib", "tiny_lib  # noqa")
-    assert refused(tiny, "tiny-lib") == (
-        "error: /data: changes that are in no commit: papers/first/paper_first/__init__.py, "
-        "packages/tiny-lib/src/tiny_lib/new.py. A release is what a commit holds: commit them, or "
-        "`git stash --include-untracked`."
-    )
+    shown = refused(tiny, "tiny-lib")
+    assert shown.startswith("error: /data: ") and "`git stash --include-untracked`" in shown
+    changed = "papers/first/paper_first/__init__.py, packages/tiny-lib/src/tiny_lib/new.py"
+    assert changed in shown
     tiny.replace("packages/tiny-lib/src/tiny_lib/__init__.py", "2 * x", "3 * x")
     tiny.commit("A bug")
     shown = refused(tiny, "tiny-lib")
-    assert "tests: fail against the wheel (exit code 1, their output is above)" in shown
+    assert "/data/packages/tiny-lib/tests: fail" in shown and "exit code 1" in shown
     tiny.write("packages/tiny-lib/src/tiny_lib/new.py", "import nowhere\n")
     tiny.commit("Another")
     shown = refused(tiny, "tiny-lib")
-    assert "its wheel can't be imported by itself: `python tiny-lib` failed" in shown
+    assert "/data/packages/tiny-lib: its wheel can't be imported" in shown
     assert "No module named 'nowhere'" in shown
     tiny.replace("packages/tiny-lib/CHANGELOG.md", "## Unreleased", "## Soon")
     tiny.commit("No such heading")
-    assert "CHANGELOG.md: has no heading `## Unreleased`" in refused(tiny, "tiny-lib")
+    shown = refused(tiny, "tiny-lib")
+    assert "/data/packages/tiny-lib/CHANGELOG.md: " in shown and "`## Unreleased`" in shown
 
 
-def test_without_git_the_refusal_says_what_works_without(tiny: TinyPackages) -> None:
+def test_a_release_without_git_is_refused_and_says_what_works_without(tiny: TinyPackages) -> None:
     shutil.rmtree(tiny.root / ".git")
     shown = tiny.package("release", "tiny-lib", code=1).stderr
-    assert "is no git repository with a commit, and a release is a commit with a tag." in shown
-    assert "training, and papers that pin a release, work without." in shown
+    assert f"error: {tiny.root} is not a git repository" in shown
+    assert "Training, and papers that pin a release, work without git" in shown
     tiny.environment["PATH"] = str(tiny.root)
     shown = tiny.package("release", "tiny-lib", code=1).stderr
-    assert shown.startswith("error: git is not installed here, and a release")
+    assert shown.startswith("error: git is not installed")
 
 
 def wait_for_tests(child: subprocess.Popen[str], folder: Path) -> int:
@@ -161,7 +165,7 @@ def test_a_stopped_release_leaves_everything_as_it_was(
             os.kill(tests, signal.SIGKILL)  # the tests may end in the same moment
         _, errors = child.communicate(timeout=30)
         assert child.returncode == 128 + number, errors
-        assert errors.endswith("interrupted: nothing is released, nothing has changed\n")
+        assert errors.splitlines()[-1].startswith("interrupted: nothing was released")
         assert list((tmp_path / "temporary").iterdir()) == []
         with pytest.raises(ProcessLookupError):
             os.kill(tests, 0)
@@ -180,7 +184,7 @@ def test_a_commit_made_meanwhile_is_kept_and_the_release_is_not_made(
     (tmp_path / "go").touch()
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert "is not released: HEAD or a file of it was changed while it was made" in errors
+    assert "tiny-lib 0.1.0 is not released: HEAD" in errors
     assert tiny.state() == before
 
 
@@ -188,7 +192,7 @@ def test_what_cannot_be_published_stays_released(tiny: TinyPackages) -> None:
     del tiny.environment["UV_OFFLINE"]
     tiny.environment |= {"UV_PUBLISH_URL": "http://127.0.0.1:9/", "UV_HTTP_RETRIES": "0"}
     shown = tiny.package("release", "tiny-lib", "--publish", code=1).stderr
-    assert "tiny-lib 0.1.0 is released here, but not published: see above." in shown
+    assert "tiny-lib 0.1.0 is released here, but not published" in shown
     again = "`uv publish dist/tiny_lib-0.1.0-py3-none-any.whl dist/tiny_lib-0.1.0.tar.gz`"
     assert again in shown
     assert sorted(path.suffix for path in (tiny.root / "dist").iterdir()) == [".gz", ".whl"]

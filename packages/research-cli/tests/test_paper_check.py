@@ -62,24 +62,25 @@ def test_each_problem_is_a_line_with_its_fix(
     (paper / "README.md").unlink()
     [after] = check_papers(workspace.root, ["paper-whole"])
     wanted = [
-        r"papers/whole: has no README.md. Write one",
-        r"papers/whole: has no tests. Write tests/test_whole.py",
-        r"papers/whole/paper_whole/config.py: is missing. It holds class Config",
-        r"papers/whole/paper_whole/train.py: defines no function train\(config, run\)",
+        r"papers/whole: .*README.md",
+        r"papers/whole: .*tests/test_whole.py",
+        r"papers/whole/paper_whole/config.py: .*class Config",
+        r"papers/whole/paper_whole/train.py: .*train\(config, run\)",
         r"pyproject.toml: \[tool.research.generated\] whole-points = 'paper_whole.data:PONTS'",
-        r"requires research-train without a source.*research-train = \{ workspace = true \}",
+        r"pyproject.toml: .*research-train.*`research-train = \{ workspace = true \}`",
         r"model.py: imports research_viz.*`uv add --package paper-whole research-viz`",
-        r"'paper-whole' is installed",
-        r"pyproject.toml: \[tool.research\] has no title",
-        r"pyproject.toml: \[tool.research\] year = 'x': write a number",
-        r"claims.yaml, line \d+: claim placeholder: published: Input should be a valid number",
-        r"'squad' must name a commit, as squad@<sha>",
+        r"'paper-whole'.* installed",
+        r"pyproject.toml: \[tool.research\] .*title",
+        r"pyproject.toml: \[tool.research\] year = 'x'",
+        r"claims.yaml, line \d+: claim placeholder: published: ",
+        r"'squad'.* squad@<sha>",
     ]
     for pattern, problem in zip(wanted, after.problems, strict=True):
         assert re.search(pattern, problem), problem
     edit(pyproject, '"squad", ', "")
     [after] = check_papers(workspace.root)
-    assert "whole: the dataset glue@bcdcba79d07b isn't here; `train` would pull it" in after.notes
+    [note] = [note for note in after.notes if "glue" in note]
+    assert note.startswith("whole: ") and "glue@bcdcba79d07b" in note and "`train`" in note
 
 
 def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) -> None:
@@ -95,23 +96,22 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
         """Without that it is not installed."""
         return check_papers(workspace.root)[0].problems[1:]
 
-    again = "`uv run --package paper-whole reproduce` makes it again"
-    stale_table = f"papers/whole/README.md: its table isn't what results.json gives. {again}"
-    assert problems() == [stale_table]
+    def has_one_problem(place: str, *facts: str) -> None:
+        [problem] = problems()
+        assert problem.startswith(place)
+        wanted = [*facts, "`uv run --package paper-whole reproduce`"]
+        assert [fact for fact in wanted if fact not in problem] == [], problem
+
+    of_results = "papers/whole/results.json: claim placeholder: "
+    has_one_problem("papers/whole/README.md: ", "table", "results.json")
     edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block([finding], results))
     assert problems() == []
     edit(claims, "published: 0.8413", "published: 0.9413")
-    assert problems() == [
-        "papers/whole/results.json: claim placeholder: was judged by 0.8413 as published, and "
-        f"claims.yaml says 0.9413. {again}"
-    ]
+    has_one_problem(of_results, "published", "0.8413", "claims.yaml", "0.9413")
     assert verdicts(workspace) == "1 not reproduced"
     edit(claims, "published: 0.9413", "published: 0.8413")
     edit(claims, "tolerance: 0.02", "tolerance: 0.0001")
-    assert problems() == [
-        "papers/whole/results.json: claim placeholder: says reproduced; its values give undecided "
-        f"by what claims.yaml says now. {again}"
-    ]
+    has_one_problem(of_results, "reproduced", "undecided", "claims.yaml")
     assert verdicts(workspace) == "1 undecided"
     edit(claims, "tolerance: 0.0001", "tolerance: 0.02")
 
@@ -119,28 +119,30 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
     low, high = finding.interval
     results["claims"][0] |= {"mean": 0.9, "interval": [0.89, 0.91], "n": 30, "verdict": "better"}
     (paper / "results.json").write_text(json.dumps(results))
-    assert problems() == [
-        "papers/whole/results.json: claim placeholder: says n 30, mean 0.9, interval 0.89 to 0.91, "
-        f"better; its values give n 3, mean 0.841, {low:.10g} to {high:.10g}, reproduced by what "
-        f"claims.yaml says now. {again}"
-    ]
+    has_one_problem(
+        of_results,
+        "n 30, mean 0.9, interval 0.89 to 0.91, better",
+        f"n 3, mean 0.841, {low:.10g} to {high:.10g}, reproduced",
+        "claims.yaml",
+    )
     assert verdicts(workspace) == "1 reproduced"
     results["claims"][0]["values"] = [0.84]
     (paper / "results.json").write_text(json.dumps(results))
     assert verdicts(workspace) == "1 stale"
     results["claims"] *= 2
     (paper / "results.json").write_text(json.dumps(results))
-    assert "two claims are named 'placeholder'" in verdicts(workspace)
+    assert "two claims" in verdicts(workspace) and "'placeholder'" in verdicts(workspace)
 
 
-def test_fewer_seeds_than_the_claim_asks_for_are_told(workspace: NewMembers) -> None:
+def test_fewer_seeds_than_the_claim_asks_for_are_a_doubt(workspace: NewMembers) -> None:
     [claim] = read_claims(workspace.root / "papers" / "whole").claims
     for count, seeds in ((3, []), (2, ["2 seeds"]), (1, ["1 seed"])):
         results = recorded(judge(claim, [0.84, 0.841, 0.842]))
         results["claims"][0] |= {"values": [0.84, 0.841, 0.842][:count], "n": count}
         [standing] = standings([claim], RecordedResults.model_validate(results))
-        expected = [f"has values of {each}, and claims.yaml asks for 3" for each in seeds]
-        assert standing.doubts[: len(seeds)] == expected
+        for each, doubt in zip(seeds, standing.doubts, strict=False):
+            assert f"values of {each}" in doubt and "claims.yaml asks for 3" in doubt
+        assert len(standing.doubts) >= len(seeds)
         assert (standing.verdict == "stale") == (count == 1)
 
 
@@ -180,7 +182,8 @@ def test_what_is_right_is_no_problem_and_another_encoding_is_one(workspace: NewM
     (paper / "README.md").write_bytes("Größe".encode("latin-1"))
     [unsynced, encoding] = check_papers(workspace.root)[0].problems
     assert "'paper-whole' is installed" in unsynced
-    assert encoding.startswith("papers/whole/README.md: isn't UTF-8, from byte 2 on. Save it as")
+    assert encoding.startswith("papers/whole/README.md: ")
+    assert "UTF-8" in encoding and "byte 2" in encoding
 
 
 def recorded(finding: Finding) -> dict[str, Any]:
@@ -204,12 +207,12 @@ def verdicts(workspace: NewMembers) -> str:
     return list_rows(papers(workspace.root))[1][0][4]
 
 
-def test_an_unknown_name_says_the_nearest(workspace: NewMembers) -> None:
-    with pytest.raises(UsageError, match=r"no paper or project 'whle'\. Did you mean 'whole'\?"):
+def test_an_unknown_name_is_refused_with_the_nearest(workspace: NewMembers) -> None:
+    with pytest.raises(UsageError, match=r"'whle'.*'whole'\?"):
         check_papers(workspace.root, ["whle"])
 
 
-def test_half_deleted_papers_are_told_and_mended(workspace: NewMembers) -> None:
+def test_half_deleted_papers_are_named_and_mended(workspace: NewMembers) -> None:
     root = workspace.root
     (root / ".gitignore").write_text(".venv/\n__pycache__/\n/papers/*/data\n/assets/*/*\n")
     for words in (["init", "-q"], ["add", "-A"]):
@@ -227,14 +230,14 @@ def test_half_deleted_papers_are_told_and_mended(workspace: NewMembers) -> None:
     for words in (["list"], ["new", "other"], ["check"]):
         said = workspace.research_cli("paper", *words, code=0 if words == ["list"] else 1)
         if words != ["list"]:
-            assert "papers/half: holds notes.txt but has no pyproject.toml, which stops" in said
-            assert "`.venv/bin/research-cli paper check --mend` moves it to" in said
+            assert "papers/half: holds notes.txt but has no pyproject.toml" in said
+            assert "`.venv/bin/research-cli paper check --mend`" in said
     workspace.run("uv", "lock", code=2)
     named = workspace.research_cli("paper", "check", "nowhere", "--mend")
-    assert "papers/nowhere: moved to" in named and "papers/half" not in named
+    assert "papers/nowhere: moved" in named and "papers/half" not in named
     assert [each.place for each in find_leftovers(root)] == ["papers/half", "papers/whole"]
     mended = workspace.research_cli("paper", "check", "--mend", code=1)  # whole isn't installed
-    assert "papers/whole/pyproject.toml: was deleted, is back as git has it" in mended
+    assert "papers/whole/pyproject.toml: " in mended and "git" in mended
     assert find_leftovers(root) == []
     [moved] = (root / "assets" / "leftovers").glob("papers-half-*")
     assert (moved / "notes.txt").read_text() == "mine"

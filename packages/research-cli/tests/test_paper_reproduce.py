@@ -36,8 +36,8 @@ def test_every_paper_with_claims_and_one_exit_code(workspace: Workspace) -> None
     one = workspace.run("research-cli", "paper", "reproduce", "tiny")
     assert one.code == 0
     assert "reproduced" in one.output
-    workspace.run("research-cli", "paper", "reproduce").refused(2, "NAME ..., or --all")
-    workspace.run("research-cli", "paper", "reproduce", "tinny").refused(2, "Did you mean 'tiny'?")
+    workspace.run("research-cli", "paper", "reproduce").refused(2, "--all")
+    workspace.run("research-cli", "paper", "reproduce", "tinny").refused(2, "'tinny'", "'tiny'?")
 
 
 def test_a_signal_stops_every_training_at_a_checkpoint(workspace: Workspace) -> None:

@@ -149,7 +149,9 @@ def test_everything_is_on_one_page_and_escaped(report: Reports) -> None:
     assert len(page.text) < 200_000
 
 
-def test_what_is_damaged_is_said(report: Reports, tmp_path: Path) -> None:
+def test_damaged_runs_results_and_claims_are_named_on_the_page(
+    report: Reports, tmp_path: Path
+) -> None:
     bad = report.workspace.outputs / "tiny" / "20260101-000000.000-seed9"
     stray = report.workspace.outputs / "gone" / "20260101-000000.000-seed9"
     results = report.paper / "results.json"
@@ -161,8 +163,10 @@ def test_what_is_damaged_is_said(report: Reports, tmp_path: Path) -> None:
         results.write_text(json.dumps({**report.results, "claims": [{"name": "accuracy"}]}))
         page = report("--out", str(tmp_path / "new folder" / "page.html"))
         assert f"run tiny/{bad.name}: damaged" in page.words and "unreadable" in page.words
-        assert "tiny/results.json: can't be read (claims.0.published: Field required)" in page.words
-        assert "lies among the runs of gone" in page.words
+        [broken] = [line for line in report.value["problems"] if "results.json" in line]
+        assert "tiny/results.json" in broken and "claims.0.published: " in broken
+        assert broken in page.words
+        assert "among the runs of gone" in page.words
         assert len(report.value["problems"]) == 2
         assert [path.name for path in (tmp_path / "new folder").iterdir()] == ["page.html"]
         results.write_text("{")
@@ -200,11 +204,8 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
         results.write_text(
             json.dumps({**report.results, "claims": [{**result, "values": [0.84, 0.96]}]})
         )
-        assert (
-            facts()
-            .claims[0]
-            .note.startswith("a new plan of about 6 seeds would decide; results.json says")
-        )
+        note = facts().claims[0].note
+        assert "about 6 seeds would decide" in note and "results.json" in note
         results.write_text(json.dumps({**report.results, "claims": [edited]}))
 
         # An ordering is as in the README's table, where only the sign counts.
@@ -215,23 +216,25 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
         shown = facts().claims[0]
         [row] = claims_rows([judge(read_claims(report.paper).claims[0], [0.84, 0.86])])
         assert [shown.name, shown.published, shown.reproduced, str(shown.seeds)] == row[:4]
-        assert "has values of 2 seeds, and claims.yaml asks for 3" in shown.note
+        assert "2 seeds" in shown.note and "claims.yaml asks for 3" in shown.note
 
         # Runs, and so the report, call a paper as its experiments do.
         results.write_text(json.dumps({**report.results, "claims": [{**result, "values": [0.84]}]}))
         pyproject.write_text(before.replace('"tiny.', '"small.').replace("\ntiny =", "\nsmall ="))
         page = report("small", "--out", str(tmp_path / "page.html"))
         assert "papers/tiny · 0 runs" in page.words and "No runs here yet" in page.words
-        assert "◌ stale" in page.words and "has values of 1 seed, and" in page.words
+        assert "◌ stale" in page.words and "values of 1 seed" in page.words
         pyproject.write_text("[project")
-        assert "tiny/pyproject.toml: is not valid TOML" in facts().problems[0]
+        assert "tiny/pyproject.toml: " in facts().problems[0] and "TOML" in facts().problems[0]
     finally:
         pyproject.write_text(before)
         results.write_text(json.dumps(report.results))
         claims.write_text(CLAIMS)
 
 
-def test_what_is_not_drawn_is_said(report: Reports, tmp_path: Path) -> None:
+def test_seeds_trials_and_metrics_that_are_not_drawn_are_counted(
+    report: Reports, tmp_path: Path
+) -> None:
     runs = [*report.runs]
     for number in range(2, 37):
         run = shutil.copytree(
@@ -250,10 +253,11 @@ def test_what_is_not_drawn_is_said(report: Reports, tmp_path: Path) -> None:
     [member] = workspace_members(report.workspace.root, TRAINABLE)
     facts = replace(member_facts(member), results=None)
     first, *_ = curve_figures(facts, list(map(summarise, runs[2:] + runs[:2])), [])
-    assert first.remark == (
-        "not drawn: seeds beyond 32 of a setting, 4; runs of less than a tenth of the steps, 1; "
-        "metrics: train/gradient_norm, train/learning_rate"
-    )
+    assert first.remark.startswith("not drawn: ")
+    seeds, trials, metrics = first.remark.removeprefix("not drawn: ").split("; ")
+    assert "seeds beyond 32" in seeds and seeds.endswith(": 4")
+    assert "less than a tenth of the steps" in trials and trials.endswith(": 1")
+    assert metrics == "metrics: train/gradient_norm, train/learning_rate"
 
 
 def test_papers_are_chosen_by_name(report: Reports, tmp_path: Path) -> None:
@@ -261,7 +265,7 @@ def test_papers_are_chosen_by_name(report: Reports, tmp_path: Path) -> None:
     assert "Accuracy of tiny." in page.words
     refused = report.workspace.run("research-cli", "report", "tinny")
     assert refused.code == 1 or refused.code == 2
-    assert "Did you mean 'tiny'?" in refused.errors
+    assert "'tinny'" in refused.errors and "'tiny'?" in refused.errors
 
 
 def test_a_workspace_with_nothing_in_it(tmp_path: Path) -> None:
@@ -271,8 +275,8 @@ def test_a_workspace_with_nothing_in_it(tmp_path: Path) -> None:
     counts, file = done.output.splitlines()
     assert counts.startswith("0 papers, 0 projects, 0 runs; ")
     page = Page(Path(file).read_text(encoding="utf-8"))
-    assert "No papers and no projects here yet" in page.words
-    assert "No runs among the outputs here yet." in page.words
+    assert "No papers and no projects" in page.words
+    assert "No runs" in page.words
 
 
 def test_the_help_of_report_imports_neither_torch_nor_matplotlib() -> None:

@@ -27,7 +27,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workspace, Path,
     done = workspace.run("research-cli", "run", "export", "mine", str(folder))
     assert done.code == 0, done.errors
     file, need = done.output.splitlines()
-    assert need.startswith("a re-run needs tiny-points@")
+    assert " needs tiny-points@" in need
     return workspace, run, Path(file)
 
 
@@ -108,7 +108,7 @@ def test_exports_that_are_refused(exported: tuple[Workspace, Path, Path], tmp_pa
     for path, parts in (
         (weights, (str(weights), "damaged")),
         (run / "metrics.jsonl", ("its seal is broken",)),
-        (next((workspace.outputs / ".sources").iterdir()), ("damaged, its sha256 is",)),
+        (next((workspace.outputs / ".sources").iterdir()), ("damaged", "sha256")),
     ):
         content = path.read_bytes()
         path.write_bytes(content[:-1] + b"x")
@@ -176,23 +176,23 @@ def pack(file: Path, held: dict[str, bytes], manifest: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "part"),
     [
-        (flip_a_byte, "is damaged: run/metrics.jsonl has the sha256"),
-        (leave_out, "run/config.yaml missing"),
-        (add_outside, "holds '../x', which its manifest.json doesn't list"),
-        (listing("../x"), "'../x' is refused: it leads out of its folder"),
-        (listing("run/../../x"), "it leads out of its folder"),
-        (listing("/tmp/x"), "absolute"),
-        (listing("other/x"), "has no file 'other/x'"),
-        (listing("run/.lock"), "has no file 'run/.lock'"),
-        (name_the_run("../../x"), "'../../x' can't be the name"),
-        (name_the_run("another"), "run.json is that of tiny/"),
-        (better_metrics, "the seal of"),
-        (other_code, "doesn't contain the code"),
-        (newer, "format 2"),
+        (flip_a_byte, ["damaged", "run/metrics.jsonl", "sha256"]),
+        (leave_out, ["run/config.yaml"]),
+        (add_outside, ["'../x'", "manifest.json"]),
+        (listing("../x"), ["'../x'", "out of its folder"]),
+        (listing("run/../../x"), ["'run/../../x'", "out of its folder"]),
+        (listing("/tmp/x"), ["'/tmp/x'", "absolute"]),
+        (listing("other/x"), ["'other/x'", "file of a run"]),
+        (listing("run/.lock"), ["'run/.lock'", "file of a run"]),
+        (name_the_run("../../x"), ["'../../x'", "name"]),
+        (name_the_run("another"), ["run.json", "tiny/"]),
+        (better_metrics, ["seal"]),
+        (other_code, ["code"]),
+        (newer, ["format 2", "up to 1"]),
     ],
 )
 def test_imports_that_are_refused_leave_nothing(
-    exported: tuple[Workspace, Path, Path], tmp_path: Path, change: Change, part: str
+    exported: tuple[Workspace, Path, Path], tmp_path: Path, change: Change, parts: list[str]
 ) -> None:
     workspace, _, file = exported
     held = contents(file)
@@ -200,7 +200,7 @@ def test_imports_that_are_refused_leave_nothing(
     change(held, manifest)
     pack(tmp_path / "changed.tar", held, manifest)
     outputs = tmp_path / "assets" / "outputs"
-    importing(workspace, tmp_path / "changed.tar", outputs).refused(1, "changed.tar", part)
+    importing(workspace, tmp_path / "changed.tar", outputs).refused(1, "changed.tar", *parts)
     assert [*outputs.rglob("*"), *tmp_path.rglob("x")] == []
 
 
@@ -220,8 +220,8 @@ def test_a_link_a_torn_file_and_a_file_of_something_else(
     torn.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     importing(workspace, torn, outputs).refused(1, str(torn))
     torn.write_bytes(b"no tar at all")
-    importing(workspace, torn, outputs).refused(1, "not a complete archive")
-    importing(workspace, tmp_path / "none.tar", outputs).refused(2, "none.tar")
+    importing(workspace, torn, outputs).refused(1, str(torn), "archive")
+    importing(workspace, tmp_path / "none.tar", outputs).refused(2, str(tmp_path / "none.tar"))
     assert list(outputs.rglob("*")) == []
 
 
@@ -233,7 +233,7 @@ def test_another_run_of_that_name_is_not_replaced(
     here = importing(workspace, file, outputs).folder
     record = json.loads((here / "run.json").read_text())
     (here / "run.json").write_text(json.dumps(record | {"note": "seen"}))
-    importing(workspace, file, outputs).refused(1, str(here), "run.json isn't the same", "remove")
+    importing(workspace, file, outputs).refused(1, str(here), "run.json", "remove")
     assert json.loads((here / "run.json").read_text())["note"] == "seen"
 
 
@@ -249,7 +249,7 @@ def test_secrets_stay_at_home(tmp_path: Path) -> None:
     (run / "figures" / os.fsdecode(b"caf\xe9.txt")).write_text("1\n")
     done = workspace.run("research-cli", "run", "export", run.name, str(tmp_path))
     assert done.code == 0, done.errors
-    assert "not exported" in done.errors and "figures/notes.txt" in done.errors
+    assert "figures/notes.txt" in done.errors and "not exported" in done.errors
     assert key not in done.errors
     held = contents(tmp_path / f"{run.name}.tar")
     assert not [name for name in held if "figures" in name]
@@ -266,4 +266,4 @@ def test_secrets_stay_at_home(tmp_path: Path) -> None:
     resealed = {**record, "source": digest, "seal": compute_seal(run, read_record(run))}
     (run / "run.json").write_text(json.dumps(resealed))
     done = workspace.run("research-cli", "run", "export", run.name, str(tmp_path / "old.tar"))
-    assert "may hold secrets: papers/tiny/.env" in done.errors
+    assert "secrets" in done.errors and "papers/tiny/.env" in done.errors

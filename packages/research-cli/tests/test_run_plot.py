@@ -52,7 +52,7 @@ def test_formats_and_places(plot: Plots, tmp_path: Path) -> None:
         assert plot("first", "--out", str(tmp_path / name)).strip() == str(tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(start)
     plot("first", "--out", str(tmp_path / "a.jpg"), code=2)
-    assert "ends in .png, .svg or .pdf" in plot.errors
+    assert "a.jpg" in plot.errors and ".png, .svg or .pdf" in plot.errors
 
 
 def test_runs_that_differ_only_in_seed_are_one_curve(plot: Plots, tmp_path: Path) -> None:
@@ -66,10 +66,10 @@ def test_runs_that_differ_only_in_seed_are_one_curve(plot: Plots, tmp_path: Path
     assert "<!-- train/loss -->" in drawn and "<!-- test/accuracy -->" in drawn
     pooled = plot.curves(*plot.all, "--by", "label")
     assert pooled == {"label=tiny": [first, second, fast]}
-    assert "pools runs that differ in optimizer.learning_rate as well" in plot.errors
+    assert "label=tiny pools runs" in plot.errors and "optimizer.learning_rate" in plot.errors
     again = shutil.copytree(plot.first, tmp_path / "again")  # no further evidence
     assert plot.curves(first, str(again), "--out", str(figure)) == {"tiny": [first]}
-    assert "again is left out: a run of the same setting and seed is drawn" in plot.errors
+    assert "again is left out" in plot.errors and "same setting and seed" in plot.errors
 
 
 def test_by_a_key_that_some_lack_and_values_that_look_alike(plot: Plots, tmp_path: Path) -> None:
@@ -82,17 +82,17 @@ def test_by_a_key_that_some_lack_and_values_that_look_alike(plot: Plots, tmp_pat
     out = ("--out", str(tmp_path / "by.svg"))
     curves = plot.curves(*map(str, runs), "--by", "bend", *out)
     assert curves == {"bend=0.12345678": [second], "bend=0.12345679": [fast]}
-    assert f"1 of 3 runs left out, without bend: {first}" in plot.errors
+    assert "1 of 3 runs left out" in plot.errors and f" bend: {first}" in plot.errors
     drawn = (tmp_path / "by.svg").read_text()
     assert "<!-- bend=0.12345678 -->" in drawn and "<!-- bend=0.12345679 -->" in drawn
 
 
 def test_what_is_misspelt_is_named(plot: Plots) -> None:
     plot("first", "--metric", "test/acuracy", code=2)
-    assert "has no metric 'test/acuracy'. Did you mean 'test/accuracy'?" in plot.errors
+    assert "'test/acuracy'" in plot.errors and "'test/accuracy'?" in plot.errors
     plot("first", "--metric", "nonsense", code=2)
-    assert "It has: " in plot.errors and "train/loss" in plot.errors
+    assert "'nonsense'" in plot.errors and "train/loss" in plot.errors
     plot("first", "--by", "labl", code=2)
-    assert "Did you mean 'label'?" in plot.errors
+    assert "'labl'" in plot.errors and "'label'?" in plot.errors
     plot("firs-t", code=1)
     assert "no run 'firs-t'" in plot.errors

@@ -124,7 +124,9 @@ def test_a_deleted_paper_gives_the_same_bytes_once_more(paper: Paper) -> None:
     result = paper.rerun()
     assert result.code == 0, result.errors
     assert "model.safetensors: the same bytes" in result.output
-    assert f"equal: {paper.old.name} is what its code gives" in result.output
+    assert "DIFFERENT" not in result.output
+    last = result.output.splitlines()[-1]
+    assert last.startswith("equal: ") and paper.old.name in last
     new, old = paper.newest(), json.loads((paper.old / "run.json").read_text())
     assert new["parent"] == old["id"] and old["parent"] is None
     # The workspace is a repository without a commit; the code is no longer of it.
@@ -140,7 +142,8 @@ def test_a_deleted_paper_gives_the_same_bytes_once_more(paper: Paper) -> None:
 def test_of_an_experiment_without_checkpoints_the_metrics_are_compared(paper: Paper) -> None:
     result = paper.rerun("--quiet", run=paper.without_checkpoint.name)
     assert result.code == 0, result.errors
-    assert "only metrics are compared" in result.output
+    assert "no checkpoint" in result.output and "metrics  " in result.output
+    assert "weights  " not in result.output
     new = paper.newest()
     assert (new["experiment"], new["parent"]) == ("alpha.second", paper.without_checkpoint.name)
     assert "seal         fits" in paper.show(new["id"])
@@ -160,13 +163,13 @@ def test_what_differs_is_named_and_the_exit_code_says_so(paper: Paper) -> None:
 
 
 def test_a_training_that_fails_and_an_unpacked_folder_that_was_changed(paper: Paper) -> None:
-    paper.rerun("--quiet", FACTOR="nan").refused_after("exit code 1", "could not be run again")
+    paper.rerun("--quiet", FACTOR="nan").refused_after("exit code 1", paper.old.name)
     assert paper.newest()["status"] == "failed"
     [tree] = (paper.outputs / ".reruns").iterdir()
     changed = tree / "papers" / "alpha" / "config.yaml"
     before = changed.read_text()
     changed.write_text(before + "# changed\n")
-    paper.rerun().refused(1, str(changed), f"Remove {tree}")
+    paper.rerun().refused(1, str(changed), "unpacked")
     changed.write_text(before)
 
 
@@ -222,7 +225,7 @@ def test_runs_that_no_re_run_can_be_compared_with(tiny: Workspace) -> None:
     refused("run.json: damaged")
     (run / "run.json").write_bytes(record)
     change_record(run, seal=None)
-    refused("completed, but its record has no seal", "no evidence")
+    refused(run.name, "no seal")
     (run / "run.json").write_bytes(record)
     change_record(run, metrics={"test/accuracy": 1.0})
     refused("its seal is broken", str(run))
@@ -234,9 +237,9 @@ def test_runs_that_no_re_run_can_be_compared_with(tiny: Workspace) -> None:
     weights.write_bytes(content)
     [archive] = (tiny.outputs / ".sources").iterdir()
     archive.write_bytes(archive.read_bytes() + b"x")
-    refused(str(archive), "damaged, its sha256 is")
+    refused(str(archive), "damaged", "sha256")
     archive.unlink()
-    refused(str(archive), "can't be read (No such file", "import an export")
+    refused(str(archive), "No such file", "import")
     assert [path.name for path in tiny.outputs.glob(".reruns/*")] == []
 
 
@@ -252,6 +255,6 @@ def test_a_run_whose_data_is_gone(tiny: Workspace, tmp_path: Path) -> None:
     [data] = (tiny.root / "assets" / "datasets").glob("org--rows@*")
     (data / "rows.csv").write_bytes(b"a\n2\n")
     command = ("research-cli", "run", "rerun", run.name)
-    tiny.run(*command).refused(1, run.name, "data that is damaged", "rows.csv", "--repair")
+    tiny.run(*command).refused(1, run.name, "damaged", "rows.csv", "--repair")
     shutil.rmtree(data)
-    tiny.run(*command).refused(1, run.name, "missing", f"org/rows@{commit}", "pull")
+    tiny.run(*command).refused(1, run.name, f"org/rows@{commit}", "dataset pull")

@@ -6,7 +6,7 @@ import sys
 from research_data import find_workspace, get_assets_dir, get_datasets_dir, get_outputs_dir
 
 
-def test_they_lie_in_the_workspace_from_any_folder(tmp_path, monkeypatch):
+def test_assets_lie_in_the_workspace_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.delenv("RESEARCH_ASSETS", raising=False)
     monkeypatch.chdir(tmp_path)
     workspace = get_assets_dir().parent
@@ -15,7 +15,7 @@ def test_they_lie_in_the_workspace_from_any_folder(tmp_path, monkeypatch):
     assert get_outputs_dir() == workspace / "assets" / "outputs"
 
 
-def test_the_environment_moves_them(tmp_path, monkeypatch):
+def test_research_assets_moves_the_assets(tmp_path, monkeypatch):
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "large"))
     assert get_datasets_dir() == tmp_path / "large" / "datasets"
     monkeypatch.setenv("RESEARCH_ASSETS", "~/large")
@@ -23,7 +23,7 @@ def test_the_environment_moves_them(tmp_path, monkeypatch):
     assert get_assets_dir() == tmp_path / "large"
 
 
-def test_a_workspace_is_a_pyproject_that_says_so(tmp_path):
+def test_a_workspace_is_a_folder_whose_pyproject_declares_one(tmp_path):
     inner = tmp_path / "packages" / "one"
     inner.mkdir(parents=True)
     (inner / "pyproject.toml").write_text("[project]\nname = 'one'\n")

@@ -96,19 +96,19 @@ def test_the_last_small_batch_can_be_dropped():
         ((torch.zeros(3), torch.zeros(4)), 1, False, "differ in length"),
         ((torch.zeros(3),), 0, False, "must be positive"),
         ((torch.zeros(0),), 1, False, "0 examples"),
-        ((torch.zeros(3),), 4, True, "3 examples make no batch of 4"),
+        ((torch.zeros(3),), 4, True, "3 examples.*4"),
     ],
 )
-def test_what_makes_no_batches_is_refused(data, size, drop, message):
+def test_data_that_cannot_be_cut_into_batches_is_refused(data, size, drop, message):
     with pytest.raises(ValueError, match=message):
         Batches(data, size, drop_last=drop)
 
 
 def test_a_position_in_other_data_is_refused():
     state = Batches(numbers(7), 3).state_dict()
-    with pytest.raises(ValueError, match=r"7 examples.*8"):
+    with pytest.raises(ValueError, match=r"7 examples.*\b8"):
         Batches(numbers(8), 3).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"other data or in another order: data was '\w+', is"):
+    with pytest.raises(ValueError, match=r"data was '\w+', is '\w+'"):
         Batches(Pair(torch.arange(7), torch.arange(7)), 3).load_state_dict(state)
 
 
@@ -131,7 +131,7 @@ def test_a_position_in_another_order_is_refused(options, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"position": 4}, "batch 4 of epoch 0.*3 batches"),
+        ({"position": 4}, r"batch 4 of epoch 0.*\b3\b"),
         ({"position": -1}, "batch -1"),
         ({"epoch": -1}, "epoch -1"),
     ],
@@ -199,9 +199,9 @@ def test_a_state_of_some_processes_resumes_on_any_number(shape, before, after, d
 @pytest.mark.parametrize(
     ("examples", "size", "rank", "world_size", "message"),
     [
-        (8, 2, 0, 3, "a batch has 2 of the 8 examples, too few for 3 processes: take a larger"),
-        (9, 4, 0, 2, "the last batch of an epoch has 1 .* too few for 2 .* drop_last=True"),
-        (8, 4, 2, 2, "rank must be from 0 to 1, got 2"),
+        (8, 2, 0, 3, "2 of the 8 examples.*3 processes"),
+        (9, 4, 0, 2, "last batch .* 1 .* 2 processes.*drop_last=True"),
+        (8, 4, 2, 2, "rank .*0 to 1.*2"),
     ],
 )
 def test_ranks_without_a_part_are_refused(examples, size, rank, world_size, message):
@@ -354,7 +354,7 @@ def test_batches_from_arrow_resume_on_the_same_content_only(layouts):
             other.load_state_dict(first.state_dict())
 
 
-def test_what_does_not_fit_a_device_is_moved_batch_by_batch(layouts):
+def test_data_that_does_not_fit_a_device_is_moved_batch_by_batch(layouts):
     meta = torch.device("meta")  # holds nothing, so nothing is said to fit
     batches = Batches.from_arrow(layouts[1], ["ids"], 5, shuffle=True).to(meta)
     assert {batch.ids.device for batch in batches} == {meta}
@@ -365,36 +365,36 @@ def test_what_does_not_fit_a_device_is_moved_batch_by_batch(layouts):
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (pa.array([1, None]), "'x' has nulls: leave those rows out"),
+        (pa.array([1, None]), "'x' has nulls"),
         (pa.array([[1], None]), "'x' has nulls"),
         (pa.array([[1], [None]]), "'x' has nulls"),
-        (pa.array([[1], [2, 3, 4]]), r"'x' holds lists of 1 to 3 items: pad or cut"),
-        (pa.chunked_array([[[1]], [[2, 3]]]), r"'x' holds lists of 1 to 2 items"),
-        (pa.chunked_array([[[[1]]], [[[2, 3]]]]), r"'x' holds lists of 1 to 2 items"),
+        (pa.array([[1], [2, 3, 4]]), r"'x' .*1 to 3 items"),
+        (pa.chunked_array([[[1]], [[2, 3]]]), r"'x' .*1 to 2 items"),
+        (pa.chunked_array([[[[1]]], [[[2, 3]]]]), r"'x' .*1 to 2 items"),
         (pa.chunked_array([[1, 2], [3, None]]), "'x' has nulls"),
-        (pa.array(["a", "b"]), "'x' holds string, .*tokenize_dataset"),
-        (pa.array([{"a": 1}, {"a": 2}]), "'x' holds struct"),
-        (pa.array([[], []], pa.list_(pa.int32())), "'x' holds only empty lists"),
-        (pa.array([], pa.int32()), "0 examples make no batch"),
+        (pa.array(["a", "b"]), "'x' .*string.*tokenize_dataset"),
+        (pa.array([{"a": 1}, {"a": 2}]), "'x' .*struct"),
+        (pa.array([[], []], pa.list_(pa.int32())), "'x' .*empty lists"),
+        (pa.array([], pa.int32()), "0 examples"),
     ],
 )
-def test_columns_that_make_no_tensor_are_refused_by_name(column, message):
+def test_a_column_that_cannot_become_a_tensor_is_refused_with_its_name(column, message):
     with pytest.raises(ValueError, match=message):
         Batches.from_arrow(pa.table({"x": column}), ["x"], 1)
 
 
-def test_rows_that_were_filtered_out_count_until_the_data_is_written_anew():
+def test_rows_that_were_filtered_out_are_checked_until_flatten_indices_drops_them():
     data = Dataset.from_dict({"x": [[1, 2], [3], [4, 5]]}).filter(lambda row: len(row["x"]) == 2)
-    with pytest.raises(ValueError, match=r"lists of 1 to 2 items.*flatten_indices\(\)"):
+    with pytest.raises(ValueError, match=r"'x' .*1 to 2 items.*flatten_indices\(\)"):
         Batches.from_arrow(data, ["x"], 2)
     [batch] = Batches.from_arrow(data.flatten_indices(), ["x"], 2)
     assert batch.x.tolist() == [[1, 2], [4, 5]]
 
 
-def test_columns_that_are_not_there_are_refused():
-    with pytest.raises(ValueError, match="no column tokens in the data, which has int8, uint16"):
+def test_missing_columns_and_a_dataset_of_several_splits_are_refused():
+    with pytest.raises(ValueError, match=r"tokens.*int8, uint16"):
         Batches.from_arrow(whole_table, ["ids", "tokens"], 1)
-    with pytest.raises(ValueError, match="choose one split of the dataset: train"):
+    with pytest.raises(ValueError, match=r"split.*train"):
         Batches.from_arrow(DatasetDict(train=whole_table), ["ids"], 1)
     with pytest.raises(ValueError, match="name the columns"):
         Batches.from_arrow(whole_table, [], 1)

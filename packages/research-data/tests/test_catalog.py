@@ -76,8 +76,8 @@ def test_own_files_are_an_asset_keyed_by_their_content(rows, tmp_path):
     assert (tmp_path / "mine" / "a.csv").exists()
 
 
-def test_a_name_that_is_not_here_names_the_nearest(rows):
-    with pytest.raises(UsageError, match=r"'rosw' is not here.*: rows\."):
+def test_an_unknown_name_or_revision_is_refused_with_the_nearest(rows):
+    with pytest.raises(UsageError, match=r"no dataset 'rosw'.* rows\b"):
         find_asset("dataset", "rosw")
     with pytest.raises(UsageError, match=r"other revisions.*: rows@"):
         find_asset("dataset", "rows@0000000")
@@ -130,11 +130,11 @@ def test_a_name_goes_on_to_the_revision_that_is_left(rows, tmp_path):
     assert find_asset("dataset", "rows").folder == rows.folder
 
 
-def test_what_a_paper_uses_is_removed_only_by_force(rows, tmp_path, monkeypatch):
+def test_an_asset_that_a_paper_uses_is_removed_only_by_force(rows, tmp_path, monkeypatch):
     folder = paper(tmp_path, monkeypatch)
     link_assets(folder, {"rows": rows.folder})
     assert users_of([rows.folder]) == {rows.folder: ["squad"]}
-    with pytest.raises(UsageError, match="is used by squad"):
+    with pytest.raises(UsageError, match="used by squad"):
         remove_asset(rows)
     assert rows.folder.exists()
     remove_asset(rows, force=True)
@@ -163,7 +163,7 @@ def test_links_one_two_and_none(rows, tmp_path, monkeypatch):
     unlink_assets(folder)
     assert not os.path.lexists(folder / "data")
     assert rows.folder.exists()
-    with pytest.raises(UsageError, match="links to no asset"):
+    with pytest.raises(UsageError, match=f"{folder}.* asset"):
         unlink_assets(folder)
 
 
@@ -180,7 +180,7 @@ def test_a_real_data_folder_is_never_replaced(rows, tmp_path, monkeypatch):
     folder = paper(tmp_path, monkeypatch)
     (folder / "data").mkdir()
     (folder / "data" / "mine.csv").write_text("1\n")
-    with pytest.raises(AssetError, match="is a real folder"):
+    with pytest.raises(AssetError, match=f"{folder / 'data'} .*folder"):
         link_assets(folder, {"rows": rows.folder})
     with pytest.raises(UsageError):
         unlink_assets(folder)
@@ -235,7 +235,7 @@ def test_an_archive_with_more_than_its_manifest_lists_is_refused(
     archive = export_asset(rows, tmp_path, quiet=True)
     _with_member(archive, name.replace("ROOT", rows.folder.name), kind=kind, link="/etc/passwd")
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "another"))
-    with pytest.raises(AssetError, match="doesn't list as a plain file"):
+    with pytest.raises(AssetError, match=rf"{archive.name} .*asset\.json"):
         import_asset(archive, quiet=True)
     assert visible(tmp_path / "another" / "datasets") == set()
     assert not Path("/tmp/evil-of-a-test").exists()
@@ -311,35 +311,35 @@ def test_a_manifest_that_leads_elsewhere_is_damage(rows, changes):
 def test_a_folder_that_became_a_link_is_damage(rows, tmp_path):
     (rows.folder / "sub").rename(tmp_path / "sub")
     (rows.folder / "sub").symlink_to(tmp_path / "sub")
-    with pytest.raises(DamagedAssetError, match="not a plain file of this folder"):
+    with pytest.raises(DamagedAssetError, match=r"sub.* plain file"):
         verify_asset(rows.folder)
 
 
-def test_own_links_are_refused(tmp_path):
+def test_a_link_in_an_imported_folder_is_refused(tmp_path):
     folder = tmp_path / "linked"
     folder.mkdir()
     (folder / "rows.csv").write_text("a\n1\n")
     (folder / "secret.csv").symlink_to("/etc/passwd")
-    with pytest.raises(AssetError, match="is a link"):
+    with pytest.raises(AssetError, match=r"secret\.csv.* link"):
         import_asset(folder, quiet=True)
 
 
 def test_a_name_is_never_taken_from_another(rows, tmp_path):
     (tmp_path / "other.csv").write_text("a\n1\n")
     other = import_asset(tmp_path / "other.csv", quiet=True)
-    with pytest.raises(UsageError, match="is the name of rows@"):
+    with pytest.raises(UsageError, match=r"'rows'.* rows@"):
         name_asset(other, "rows")
     assert find_asset("dataset", "rows").folder == rows.folder
     (rows.folder.parent / "notes").write_text("mine")
-    with pytest.raises(UsageError, match=r"the link for the name .* belongs"):
+    with pytest.raises(UsageError, match=r"notes.* file"):
         import_asset(tmp_path / "other.csv", name="notes", quiet=True)
-    with pytest.raises(UsageError, match="differ only by case"):
+    with pytest.raises(UsageError, match=r"Rows.* case"):
         import_asset(tmp_path / "other.csv", name="Rows", quiet=True)
     shown = {"rows", rows.folder.name, "notes", "other", other.folder.name}
     assert visible(rows.folder.parent) == shown
 
 
-def test_a_link_of_ones_own_is_kept(rows, tmp_path, monkeypatch):
+def test_a_link_that_the_user_made_is_kept(rows, tmp_path, monkeypatch):
     folder = paper(tmp_path, monkeypatch)
     (folder / "data").mkdir()
     (folder / "data" / "raw").symlink_to(tmp_path)
@@ -357,7 +357,7 @@ def test_a_link_of_ones_own_is_kept(rows, tmp_path, monkeypatch):
         link_assets(folder, {"rows": rows.folder})
     (folder / "data").rmdir()
     (folder / "data").symlink_to(tmp_path / "gone")
-    with pytest.raises(AssetError, match="link of your own"):
+    with pytest.raises(AssetError, match=f"{folder / 'data'} .*link"):
         link_assets(folder, {"rows": rows.folder})
 
 
@@ -379,7 +379,7 @@ def test_an_archive_that_claims_what_it_does_not_hold(rows, tmp_path, monkeypatc
                     body = bytes(100_000)
                     info.size = len(body)
                 opened.addfile(info, io.BytesIO(body))
-    with pytest.raises(AssetError, match="doesn't list as a plain file"):
+    with pytest.raises(AssetError, match=rf"{sparse.name} .*asset\.json"):
         import_asset(sparse, quiet=True)
     assert visible(tmp_path / "another" / "datasets") == set()
     assert import_asset(archive.with_name("good.tar"), quiet=True).names == ["rows"]

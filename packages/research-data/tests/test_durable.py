@@ -63,8 +63,8 @@ def test_a_link_is_replaced_and_a_folder_is_not(tmp_path):
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_a_disk_that_refuses_is_said_in_one_sentence(tmp_path):
-    with pytest.raises(Exception, match=r"cannot write .*Not a directory.*RESEARCH_ASSETS"):
+def test_a_write_that_the_disk_refuses_names_the_file_the_reason_and_the_setting(tmp_path):
+    with pytest.raises(Exception, match=r"file/below.*Not a directory.*RESEARCH_ASSETS"):
         (tmp_path / "file").write_text("x")
         write_bytes(tmp_path / "file" / "below", b"x")
 

@@ -139,11 +139,11 @@ def test_a_pause_of_a_day_is_waited_for_within_bounds_and_said(
         pull_dataset("org/large", quiet=True)
     assert time.monotonic() - began < 10
     assert "86400 s" in str(caught.value)
-    assert re.search(r"pause of 86400 s.*waiting 0 s.*at most 0 s", capfd.readouterr().err)
+    assert re.search(r"86400 s.*waiting 0 s", capfd.readouterr().err)
 
 
 def test_a_short_pause_is_granted(hub, capfd):
     hub.add("datasets", "org/large", {"large.parquet": CONTENT})
     hub.server.fault("tree", "status", times=1, status=429, retry_after=1)
     pull_dataset("org/large", quiet=True)
-    assert "pause of 1 s: waiting 1 s" in capfd.readouterr().err
+    assert re.search(r" 1 s\b.*waiting 1 s", capfd.readouterr().err)

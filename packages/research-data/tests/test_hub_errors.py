@@ -8,7 +8,8 @@ import pytest
 from research_data import AssetError, HubError, StorageError, pull_dataset
 from research_data.errors import ResearchError
 
-NOWHERE = "http://127.0.0.1:9"
+NOWHERE = "http://127.0.0.1:9"  # an address where nothing listens
+UNKNOWN = "http://hub.invalid"  # a name that no resolver knows
 
 PULL = """
 from research_data import pull_dataset
@@ -21,57 +22,39 @@ except ResearchError as error:
 
 
 @pytest.mark.parametrize(
-    ("settings", "words", "never"),
+    ("endpoint", "settings", "fact", "never"),
     [
-        (
-            {"HF_ENDPOINT": "https://127.0.0.1:9", "SSL_CERT_FILE": "/no/ca.pem"},
-            "SSL_CERT_FILE is /no/ca.pem",
-            "pull again",
-        ),
-        (
-            {"HF_ENDPOINT": "https://127.0.0.1:9", "SSL_CERT_FILE": "/etc/hosts"},
-            "SSL_CERT_FILE is /etc/hosts",
-            "pull again",
-        ),
-        (
-            {"HF_ENDPOINT": "http://hub.invalid", "http_proxy": "foo://me:SECRET@x"},
-            "the proxy foo://x can't be used",
-            "pull again",
-        ),
-        (
-            {"HF_ENDPOINT": "http://hub.invalid", "http_proxy": "http://me:SECRET@127.0.0.1:9"},
-            "through the proxy http://127.0.0.1:9",
-            "pull again",
-        ),
-        (
-            {"HF_ENDPOINT": "http://hub.invalid", "http_proxy": ""},
-            "hub.invalid could not be resolved",
-            "pull again",
-        ),
-        ({"HF_ENDPOINT": NOWHERE}, "is its address right?", "room"),
-        ({"HF_ENDPOINT": "hub.org"}, "HF_ENDPOINT is 'hub.org'", "pull"),
-        ({"HF_ENDPOINT": "http://hub.org:99999"}, "HF_ENDPOINT is 'http://hub.org:99999'", "pull"),
-        ({"HF_ENDPOINT": NOWHERE, "HF_HUB_OFFLINE": "1"}, "nothing is fetched offline", "again"),
+        ("https://127.0.0.1:9", {"SSL_CERT_FILE": "/no/ca.pem"}, "/no/ca.pem", "pull again"),
+        ("https://127.0.0.1:9", {"SSL_CERT_FILE": "/etc/hosts"}, "certificates", "pull again"),
+        (UNKNOWN, {"http_proxy": "foo://me:SECRET@x"}, "proxy foo://x", "pull again"),
+        (UNKNOWN, {"http_proxy": "http://me:SECRET@127.0.0.1:9"}, f"proxy {NOWHERE}", "pull again"),
+        (UNKNOWN, {"http_proxy": ""}, "hub.invalid has no address", "pull again"),
+        (NOWHERE, {}, "is it up", "room"),
+        ("hub.org", {}, "HF_ENDPOINT is 'hub.org'", "pull"),
+        ("http://hub.org:99999", {}, "HF_ENDPOINT is 'http://hub.org:99999'", "pull"),
+        (NOWHERE, {"HF_HUB_OFFLINE": "1"}, "offline", "again"),
     ],
 )
-def test_the_advice_fits_the_cause(hub, settings, words, never):
+def test_a_hub_that_cannot_be_reached_gets_advice_that_fits(hub, endpoint, settings, fact, never):
     clear = dict.fromkeys(("NO_PROXY", "no_proxy", "https_proxy", "all_proxy"), "")
-    done = hub.python(PULL, **clear, **settings)
-    assert words in done.stdout, done.stderr
+    done = hub.python(PULL, **clear, HF_ENDPOINT=endpoint, **settings)
+    assert fact in done.stdout, done.stderr
     assert never not in done.stdout
     assert "SECRET" not in done.stdout + done.stderr
     assert done.stderr == ""
 
 
-def test_a_hub_that_does_not_answer_and_one_that_answers_something_else(hub, monkeypatch):
+@pytest.mark.parametrize(
+    ("fault", "options", "fact"),
+    [("hang", {"seconds": 1}, "answer in time"), ("short", {"bytes": 1}, "broke off its answer")],
+)
+def test_a_hub_that_answers_too_late_or_not_whole_is_said_so(
+    hub, monkeypatch, fault, options, fact
+):
     hub.add("datasets", "org/rows", {"rows.csv": b"a\n1\n"})
     monkeypatch.setattr("research_data.hub.client.METADATA_TIMEOUT", 0.2)
-    hub.server.fault("/api/datasets/org/rows", "hang", seconds=1)
-    with pytest.raises(HubError, match="didn't answer in time"):
-        pull_dataset("org/rows", quiet=True)
-    hub.server.clear_faults()
-    hub.server.fault("/api/datasets/org/rows", "short", bytes=1)
-    with pytest.raises(HubError, match=r"cut off or is not that of a hub.*JSON"):
+    hub.server.fault("/api/datasets/org/rows", fault, **options)
+    with pytest.raises(HubError, match=fact):
         pull_dataset("org/rows", quiet=True)
 
 
@@ -79,24 +62,24 @@ def test_a_hub_that_does_not_answer_and_one_that_answers_something_else(hub, mon
     ("number", "words"),
     [
         (errno.ENOSPC, "Free some room"),
-        (errno.EROFS, "read-only"),
-        (errno.ENOTDIR, "is a file where a folder should be"),
+        (errno.EROFS, "only for reading"),
+        (errno.ENOTDIR, "is a file"),
         (errno.ENAMETOOLONG, "shorter"),
         (errno.EMFILE, "ulimit -n"),
         (errno.EIO, "The disk"),
     ],
 )
-def test_what_a_disk_says_gets_its_own_advice(number, words):
+def test_each_error_of_a_disk_gets_its_own_advice(number, words):
     error = OSError(number, os.strerror(number))
     assert words in str(StorageError(Path("x"), error))
     assert (number == errno.ENOSPC) == ("room" in str(StorageError(Path("x"), error)))
 
 
-def test_a_file_where_the_datasets_belong(hub):
+def test_a_file_in_place_of_the_datasets_folder_is_refused_and_kept(hub):
     hub.add("datasets", "org/rows", {"rows.csv": b"a\n1\n"})
     hub.assets.mkdir()
     (hub.assets / "datasets").write_text("mine")
-    with pytest.raises(ResearchError, match="Move it away"):
+    with pytest.raises(ResearchError, match=r"datasets.*Move"):
         pull_dataset("org/rows", quiet=True)
     assert (hub.assets / "datasets").read_text() == "mine"
     with pytest.raises(AssetError):

@@ -56,23 +56,23 @@ def test_arrow_files_are_made_once_and_again_when_removed(hub):
     assert json.loads((asset.folder / ".asset.json").read_text()) == before
 
 
-def test_configs_and_splits_that_are_not_there(hub):
+def test_unknown_configs_and_splits_are_refused_with_their_names(hub):
     with pytest.raises(UsageError, match=r"plain_text.*short"):
         download_dataset("squad")
-    with pytest.raises(UsageError, match="BuilderConfig 'long' not found"):
+    with pytest.raises(UsageError, match="'long'"):
         open_dataset("squad", "long")
     with pytest.raises(UsageError, match="no config 'long'"):
         download_dataset("squad", "long")
-    with pytest.raises(UsageError, match=r"no split 'test'\. It has train"):
+    with pytest.raises(UsageError, match=r"no split 'test'.*train"):
         download_dataset("squad", "short", split="test")
 
 
-def test_a_file_that_datasets_cannot_read(hub):
+def test_files_that_the_datasets_library_cannot_read_are_refused_with_their_folder(hub):
     hub.add("datasets", "org/broken", {"rows.parquet": b"PAR1 is not this"})
-    with pytest.raises(AssetError, match=r"org--broken@\w+ can't be read"):
+    with pytest.raises(AssetError, match=r"org--broken@\w+ .*read"):
         download_dataset("org/broken")
     hub.add("datasets", "org/empty", {"README.md": b"# Nothing\n"})
-    with pytest.raises(AssetError, match="can't be read"):
+    with pytest.raises(AssetError, match=r"org--empty@\w+ .*read"):
         download_dataset("org/empty")
 
 
@@ -157,7 +157,7 @@ def test_what_is_derived_survives_read_only_and_goes_with_its_asset(hub):
     assert not asset.derived.exists()
 
 
-def test_use_is_remembered(hub):
+def test_the_last_use_of_an_asset_is_recorded(hub):
     asset = pull_dataset("squad", quiet=True)
     (asset.folder / ".used").unlink()
     download_dataset("squad", "short")

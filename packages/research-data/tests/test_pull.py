@@ -130,13 +130,13 @@ def test_a_branch_a_tag_and_the_first_digits_of_a_commit(hub):
         ("squid", ["no dataset 'squid'", "private"]),
         ("squad@v9", ["no revision 'v9'", "main"]),
         ("squad@abcdef12345", ["no revision", "main"]),
-        ("../squad", ["'../squad' is not the name of a dataset"]),
+        ("../squad", ["'../squad'"]),
         ("squad@", ["NAME@REVISION"]),
-        ("a/b/c", ["'a/b/c' is not the name of a dataset"]),
+        ("a/b/c", ["'a/b/c'"]),
         ("n" * 300, ["long"]),
     ],
 )
-def test_what_does_not_exist_is_said_and_nothing_is_left(hub, name, words):
+def test_an_unknown_dataset_or_revision_is_refused_and_leaves_no_file(hub, name, words):
     with pytest.raises(UsageError) as caught:
         pull_dataset(name, quiet=True)
     for word in words:
@@ -183,23 +183,27 @@ def test_a_model_comes_without_pickles(hub):
     assert more.folder == asset.folder
     assert "onnx/model.onnx" in more.manifest.files
     for pattern in ("*.bin", "pytorch_model*", "*"):
-        with pytest.raises(UsageError, match="can run code"):
+        with pytest.raises(UsageError, match="run code"):
             pull_model("bert", [pattern], quiet=True)
-    with pytest.raises(UsageError, match="matches no file of google/bert"):
+    with pytest.raises(UsageError, match=r"'\*\.gguf'.*google/bert"):
         pull_model("bert", ["*.gguf"], quiet=True)
 
 
 def test_a_model_of_pickles_alone_is_refused(hub):
     hub.add("models", "org/old", {"config.json": b"{}", "pytorch_model.bin": b"x"})
-    with pytest.raises(AssetError, match=r"no weights in safetensors, only pytorch_model\.bin"):
+    with pytest.raises(AssetError, match=r"safetensors.*pytorch_model\.bin"):
         pull_model("org/old", quiet=True)
     assert not (hub.assets / "models").exists()
 
 
 def test_a_dataset_that_needs_code_is_refused(hub):
     hub.add("datasets", "org/coded", {"coded.py": b"raise SystemExit", "rows.zip": b"x"})
-    with pytest.raises(AssetError, match=r"needs remote code \(coded\.py\)"):
+    with pytest.raises(AssetError, match=r"code.*coded\.py"):
         pull_dataset("org/coded", quiet=True)
+
+
+GIT = "git or another tool"  # reads it
+RESERVED = "keeps for itself"  # this package, for its own files
 
 
 @pytest.mark.parametrize(
@@ -211,20 +215,20 @@ def test_a_dataset_that_needs_code_is_refused(hub):
         ("a\\..\\x", "Windows path"),
         ("C:x", "Windows path"),
         ("n" * 300, "255 bytes"),
-        ("readme.MD", "differ only by case"),
-        ("README.md/x", "'README.md' is a file"),
-        ("asset.json", "keeps for itself"),
-        (".asset.json", "keeps for itself"),
-        (".ASSET.json. ", "keeps for itself"),
-        (".git/config", "git or another tool would obey"),
-        ("sub/.Git/hooks/post-checkout", "git or another tool would obey"),
-        (".git", "git or another tool would obey"),
-        ("git~1/config", "git or another tool would obey"),
-        (".git. /config", "git or another tool would obey"),
-        (".git::$INDEX_ALLOCATION/config", "git or another tool would obey"),
-        (".g\u200cit/config", "git or another tool would obey"),
-        (".hg/hgrc", "git or another tool would obey"),
-        (".venv/bin/python", "git or another tool would obey"),
+        ("readme.MD", "readme.MD.* case"),
+        ("README.md/x", "README.md.* folder"),
+        ("asset.json", RESERVED),
+        (".asset.json", RESERVED),
+        (".ASSET.json. ", RESERVED),
+        (".git/config", GIT),
+        ("sub/.Git/hooks/post-checkout", GIT),
+        (".git", GIT),
+        ("git~1/config", GIT),
+        (".git. /config", GIT),
+        (".git::$INDEX_ALLOCATION/config", GIT),
+        (".g\u200cit/config", GIT),
+        (".hg/hgrc", GIT),
+        (".venv/bin/python", GIT),
         ("pyproject.toml", "uv run"),
         ("a\nb", "control characters"),
         ("", "empty"),
@@ -261,9 +265,9 @@ def test_gated_says_what_to_do_and_a_token_opens_it(hub, monkeypatch, capfd):
     assert asset.manifest.files.keys() == {"rows.csv"}
 
 
-def test_a_private_repository_without_a_token(hub):
+def test_a_repository_that_is_not_found_may_be_private(hub):
     hub.add("datasets", "org/private", {"rows.csv": b"a\n1\n"}, private=True)
-    with pytest.raises(UsageError, match="or it is private"):
+    with pytest.raises(UsageError, match=r"org/private.* private"):
         pull_dataset("org/private", quiet=True)
 
 
@@ -427,7 +431,7 @@ def test_a_manifest_of_a_newer_version_is_refused(hub):
 
 
 def test_size_limits_and_a_plan(hub):
-    with pytest.raises(AssetError, match=r"more than the 1\.0 kB allowed"):
+    with pytest.raises(AssetError, match=r"\b1\.0 kB"):
         pull_dataset("squad", max_size=1000, quiet=True)
     plan = plan_pull(Request("dataset", "squad"))
     assert plan.missing_size == plan.size > 1000
@@ -437,10 +441,10 @@ def test_size_limits_and_a_plan(hub):
     assert plan_pull(Request("dataset", "squad"), update=True).missing == ()
 
 
-def test_names_that_differ_only_by_case(hub):
+def test_names_that_differ_only_by_case_are_refused(hub):
     pull_dataset("squad", quiet=True)
     hub.add("datasets", "org/other", {"rows.csv": b"a\n1\n"}, aliases=["SQuAD"])
-    with pytest.raises(UsageError, match="differ only by case"):
+    with pytest.raises(UsageError, match=r"SQuAD.* case"):
         pull_dataset("SQuAD", quiet=True)
 
 
@@ -462,15 +466,15 @@ def test_parts_add_up_and_answer_again_without_a_request(hub):
     pull_dataset("squad", ["short"], quiet=True)
     pull_dataset("squad", ["plain_text"], ["train"], offline=True, quiet=True)
     assert hub.requests() == []
-    with pytest.raises(HubError, match="nothing is fetched offline"):
+    with pytest.raises(HubError, match=r"squad.*offline"):
         pull_dataset("squad", ["plain_text"], offline=True, quiet=True)
 
 
-def test_a_config_or_split_that_a_whole_dataset_lacks(hub):
+def test_a_config_or_split_that_a_whole_dataset_lacks_is_refused_with_those_it_has(hub):
     pull_dataset("squad", quiet=True)
-    with pytest.raises(UsageError, match=r"no config 'shrot'. It has plain_text, short"):
+    with pytest.raises(UsageError, match=r"no config 'shrot'.*plain_text, short"):
         pull_dataset("squad", ["shrot"], quiet=True)
-    with pytest.raises(UsageError, match=r"no split 'test'. It has train"):
+    with pytest.raises(UsageError, match=r"no split 'test'.*train"):
         pull_dataset("squad", ["short"], ["test"], quiet=True)
 
 
@@ -510,7 +514,7 @@ def test_the_revision_a_name_is_on_is_the_one_that_is_mended(hub):
     verify_asset(old.folder)
 
 
-def test_what_is_local_never_comes_from_a_hub(hub, tmp_path):
+def test_a_local_dataset_never_comes_from_a_hub(hub, tmp_path):
     (tmp_path / "rows.csv").write_text("a\n1\n")
     asset = import_asset(tmp_path / "rows.csv", quiet=True)
     hub.add("datasets", "stranger/rows", {"rows.csv": b"a\n9\n"}, aliases=["rows"])
@@ -519,7 +523,7 @@ def test_what_is_local_never_comes_from_a_hub(hub, tmp_path):
     with pytest.raises(DamagedAssetError, match=r"rows\.csv is damaged"):
         pull_dataset("rows", quiet=True)
     assert hub.requests() == []
-    with pytest.raises(UsageError, match="is the name of"):
+    with pytest.raises(UsageError, match=r"'rows'.* name"):
         pull_dataset("rows", update=True, quiet=True)
 
 
@@ -564,7 +568,7 @@ def test_a_repair_without_the_hubs_file_keeps_what_is_there(hub):
     content = card.read_bytes()
     card.unlink()
     try:
-        with pytest.raises(AssetError, match=r"README\.md would be lost"):
+        with pytest.raises(AssetError, match=r"README\.md.* lost"):
             repair_asset(asset, quiet=True)
     finally:
         card.write_bytes(content)
@@ -581,7 +585,7 @@ def test_a_failure_before_anything_arrived_leaves_nothing(hub):
         assert time.monotonic() < deadline
 
 
-def test_leftovers_are_seen_said_and_removed(hub, capfd):
+def test_leftovers_are_listed_reported_and_removed(hub, capfd):
     name = f".rajpurkar--squad@{hub.squad[:12]}.partial"
     arrived = hub.assets / "datasets" / name / ".cache" / "of-a-killed-pull.incomplete"
     arrived.parent.mkdir(parents=True)
@@ -589,7 +593,7 @@ def test_leftovers_are_seen_said_and_removed(hub, capfd):
     hub.server.fault("_cdn/", "status", status=403)
     with pytest.raises(HubError):
         pull_dataset("squad")
-    assert "that arrived are kept for the next try; `research-cli" in capfd.readouterr().err
+    assert "`research-cli dataset remove --leftovers`" in capfd.readouterr().err
     [left] = leftovers("dataset")
     assert left.name == name
     deadline = time.monotonic() + 10  # threads of the failed pull may still be at their last file

@@ -118,7 +118,7 @@ def test_trainings_of_a_killed_reproduce_stop_at_a_checkpoint_and_are_gone_on_wi
     assert json.loads(plan.output)["missing"] == 2
 
 
-def test_a_training_that_nobody_of_ours_started_outlives_its_parent(workspace):
+def test_a_training_started_by_another_program_outlives_its_parent(workspace):
     """`nohup train &` from a shell that is closed."""
     shell = subprocess.Popen(
         ["sh", "-c", f"{COMMANDS / 'train'} --paper tiny --quiet & echo $!; wait"],

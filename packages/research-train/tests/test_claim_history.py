@@ -90,7 +90,7 @@ def edit(file, old, new):
     file.write_text(text.replace(old, new))
 
 
-def test_who_set_the_claim_first(history, monkeypatch):
+def test_a_claim_tells_how_many_runs_came_before_it(history, monkeypatch):
     # Without git the archives of the runs tell.
     at = history()
     assert (at["answer"].after_runs, at["answer"].commit, at["answer"].time) == (0, None, None)

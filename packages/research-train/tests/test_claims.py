@@ -174,7 +174,7 @@ def test_a_plan_that_may_be_extended_gives_each_look_half_of_the_error():
     assert judge(claim(extend_to=10), values[:4]).notes == ("not the planned 5 or 10 seeds",)
 
 
-def test_an_undecided_one_says_how_many_seeds_a_plan_would_take():
+def test_an_undecided_finding_gives_the_number_of_seeds_that_would_decide():
     values = [0.88, 0.92, 0.90, 0.91, 0.89]
     finding = judge(claim(), values)
     assert finding.verdict == "undecided"
@@ -189,7 +189,7 @@ def test_an_undecided_one_says_how_many_seeds_a_plan_would_take():
     assert verdict(finding.seeds_needed - 1) == "undecided"
 
 
-def test_seeds_that_change_nothing_are_one_number_and_said():
+def test_seeds_that_change_nothing_count_as_one_value():
     finding = judge(claim(), [0.9] * 5)
     assert (finding.n, finding.half_width, finding.verdict) == (1, None, "reproduced")
     assert finding.notes == ("the seed changes nothing: n = 1",)
@@ -204,7 +204,7 @@ def test_seeds_that_change_nothing_are_one_number_and_said():
     assert judge(THREE, [(0.1, 0.0)] * 5).verdict == "not reproduced"
 
 
-def test_words_for_seeds_that_no_interval_speaks_for():
+def test_a_seed_apart_and_skewed_seeds_are_noted():
     assert judge(claim(), [0.91, 0.9, 0.905, 0.902, 0.5]).notes == ("one seed apart",)
     skewed = [0.9, 0.901, 0.902, 0.903, 0.905, 0.91, 0.92, 0.95, 0.96, 1.0, 0.9, 0.9]
     assert judge(claim(seeds=12), skewed).notes == ("skewed",)
@@ -233,7 +233,7 @@ def test_an_ordering_looks_at_every_step_and_shows_the_weakest():
     # Of an older results.json only the smallest steps are known: they show an order, never refute.
     assert judge(THREE, [0.1, 0.11, 0.1, 0.09, 0.1]).verdict == "reproduced"
     assert judge(THREE, [-0.1, -0.11, -0.1, -0.09, -0.1]).verdict == "undecided"
-    with pytest.raises(ClaimsError, match=r"every seed .* 2 steps"):
+    with pytest.raises(ClaimsError, match="2 steps"):
         judge(THREE, [(0.1, 0.2, 0.3)] * 2)
 
 
@@ -300,7 +300,7 @@ def test_a_metric_never_reached_is_a_bound_and_never_dropped():
     assert judge(alone, [never]).verdict == "reproduced"
 
 
-def test_what_a_censored_metric_says_of_each_kind():
+def test_a_censored_metric_becomes_a_range_in_each_kind_of_claim():
     never = Censored(low=100.0)
     two = {"overrides": {"1": ["k=1"], "2": ["k=2"]}}
     ratio = claim(kind="ratio", **two)
@@ -344,44 +344,45 @@ claims:
 @pytest.mark.parametrize(
     ("old", "new", "parts"),
     [
-        ("published: 0.9", "published: high", ["line 7: claim it: published", "it is 'high'"]),
+        ("published: 0.9", "published: high", ["line 7: claim it: published", "'high'"]),
         (
             "published: 0.9",
             "publishd: 0.9",
             [
-                "line 3: claim it: published: Field required",
-                "line 7: claim it: publishd: there is no such key. Did you mean 'published'?",
+                "line 3: claim it: published: ",
+                "line 7: claim it: publishd: ",
+                "'published'?",
             ],
         ),
         ("kind: value", "kind: median", ["line 5: claim it: kind", "'value'"]),
-        ("tolerance: 0.02", "tolerance: 0", ["line 3: claim it: tolerance must be above 0"]),
+        ("tolerance: 0.02", "tolerance: 0", ["line 3: claim it: tolerance", "above 0"]),
         ("tolerance: 0.02", "tolerance: -1", ["line 8: claim it: tolerance", "-1"]),
-        ("kind: value", "kind: ratio", ["claim it: ", "ratio", "2 groups", "overrides has 1"]),
+        ("kind: value", "kind: ratio", ["claim it: a ratio", "2 groups", "1"]),
         ("kind: value", "kind: fit\n    overrides: {a: [], b: []}", ["positions", "'a'"]),
-        ("source: Somebody, Table 1\n", "", ["source: Field required"]),
+        ("source: Somebody, Table 1\n", "", ["source: "]),
         (GOOD[GOOD.index("claims:") :], "claims: []\n", ["line 2: claims:", "at least 1"]),
-        ("  - name: it", "  - name: It is", ["claim It is: name: ", "hyphens"]),
+        ("  - name: it", "  - name: It is", ["claim It is: name: ", "lower case"]),
         (GOOD, "", ["claims.yaml", "is empty"]),
         (
             "reason:",
             "overrides: {a: [model=mlp, seed=3]}\n    reason:",
-            ["line 3: claim it: overrides of a: 'seed=3'", "the seeds 0 to 4"],
+            ["line 3: claim it: overrides of a: 'seed=3'", "seeds 0 to 4"],
         ),
-        ("reason:", "overrides: {a: [k=1, k=2]}\n    reason:", ["claim it", "'k' is set twice"]),
+        ("reason:", "overrides: {a: [k=1, k=2]}\n    reason:", ["claim it", "'k'", "twice"]),
         ("reason:", "overrides: {a: [o.k=1, o=1]}\n    reason:", ["'o' and 'o.k' overlap"]),
-        ("reason:", "overrides: {a: [fast]}\n    reason:", ["'fast' is not of the form key=value"]),
-        ("reason:", "extend_to: 5\n    reason:", ["claim it: extend_to is 5", "seeds is 5"]),
-        ("reason:", "extend_to: 9\n    seeds: 1\n    reason:", ["extend_to is 9", "seeds is 1"]),
-        ("reason:", "at_least: 1\n    reason:", ["value has no at_least; only bound"]),
+        ("reason:", "overrides: {a: [fast]}\n    reason:", ["'fast'", "key=value"]),
+        ("reason:", "extend_to: 5\n    reason:", ["claim it: extend_to: 5", "plan of 5"]),
+        ("reason:", "extend_to: 9\n    seeds: 1\n    reason:", ["extend_to: 9", "plan of 1"]),
+        ("reason:", "at_least: 1\n    reason:", ["value has no at_least", "bound"]),
         ("reason:", "logarithmic: true\n    reason:", ["value has no logarithmic"]),
         ("kind: value", "kind: bound\n    above: 1", ["bound has no tolerance"]),
-        ("metric: test/accuracy", "metric: a / b / c", ["metric 'a / b / c'"]),
+        ("metric: test/accuracy", "metric: a / b / c", ["claim it: ", "'a / b / c'"]),
         ("reason:", "censored_at: never\n    reason:", ["censored_at"]),
         (
             "    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n"
             "    reason: the paper's own spread\n",
             "    metric: a\n",
-            ["published: Field required", "tolerance: Field required", "reason: Field required"],
+            ["published: ", "tolerance: ", "reason: "],
         ),
         (
             "kind: value\n    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n",
@@ -395,7 +396,7 @@ claims:
         ),
     ],
 )
-def test_a_wrong_file_says_the_claim_and_the_key(tmp_path, old, new, parts):
+def test_an_invalid_claims_file_is_refused_with_line_claim_and_key(tmp_path, old, new, parts):
     (tmp_path / "claims.yaml").write_text(GOOD)
     assert read_claims(tmp_path).claims[0].seeds == 5
     (tmp_path / "claims.yaml").write_text(GOOD.replace(old, new))
@@ -405,15 +406,15 @@ def test_a_wrong_file_says_the_claim_and_the_key(tmp_path, old, new, parts):
         assert part in str(error.value)
 
 
-def test_what_cannot_be_judged_is_refused(tmp_path):
-    with pytest.raises(ClaimsError, match="one seed gives no interval"):
+def test_values_that_cannot_be_judged_are_refused(tmp_path):
+    with pytest.raises(ClaimsError, match="one seed"):
         judge(claim(), [0.9])
     with pytest.raises(ClaimsError, match=r"it: .*nan"):
         judge(claim(), [0.9, math.nan])
     assert judge(claim(), [5e-324, 0.0, 0.0, 0.0, 0.0]).verdict == "not reproduced"
-    with pytest.raises(ClaimsError, match=r"too large .*1\.7e\+308"):
+    with pytest.raises(ClaimsError, match="too large"):
         judge(claim(), [1.7e308, 1.7e308, 1.7e308, 1.7e308, 1.6e308])
-    with pytest.raises(ClaimsError, match=r"claims\.yaml doesn't exist"):
+    with pytest.raises(ClaimsError, match=r"claims\.yaml"):
         read_claims(tmp_path)
 
 

@@ -32,7 +32,7 @@ def with_yaml(experiment):
     return load
 
 
-def test_yaml_is_1_2(with_yaml):
+def test_config_files_are_read_as_yaml_1_2(with_yaml):
     config = with_yaml(YAML.replace("label: tiny", "label: off"))
     assert config.label == "off"
     assert config.optimizer.learning_rate == 0.01
@@ -88,8 +88,8 @@ def test_a_written_config_reads_back_the_same(experiment, tmp_path, label, rate,
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        (YAML + "lable: x\n", ["unknown key 'lable' = 'x'", "Did you mean 'label'?"]),
-        (YAML.replace("betas", "beta"), ["'optimizer.beta'", "Did you mean 'optimizer.betas'?"]),
+        (YAML + "lable: x\n", ["'lable' = 'x'", "'label'?"]),
+        (YAML.replace("betas", "beta"), ["'optimizer.beta'", "'optimizer.betas'?"]),
         (
             YAML.replace("label: tiny\n", ""),
             ["'label' is missing", "What the evaluation calls it."],
@@ -113,13 +113,13 @@ def test_a_written_config_reads_back_the_same(experiment, tmp_path, label, rate,
         (YAML.replace("1e-2", ".inf"), ["learning_rate' = inf", "finite"]),
         (YAML.replace("nan_at: 0", "nan_at: " + "9" * 5000), ["4300 digits"]),
         (YAML.replace("nan_at: 0", "nan_at: 0x" + "9" * 5000), ["4300 digits"]),
-        (YAML + "x: '" + "y" * 5000 + "'\n", ["unknown key 'x' = 'yyy", "..."]),
-        (YAML + 'x: "\\ud800"\n', ["UTF-8", r"\ud800"]),
+        (YAML + "x: '" + "y" * 5000 + "'\n", ["'x' = 'yyy", "..."]),
+        (YAML + 'x: "\\ud800"\n', ["UTF-8"]),
         (BOMB, ["more than 1000000 values"]),
         ("a: \x00", ["x00"]),
     ],
 )
-def test_a_wrong_yaml_says_where_and_what(with_yaml, text, parts):
+def test_an_invalid_config_file_is_refused_with_line_key_and_value(with_yaml, text, parts):
     with pytest.raises(ConfigError) as error:
         with_yaml(text)
     for part in ["papers/tiny/config.yaml", *parts]:
@@ -134,7 +134,7 @@ def test_a_wrong_yaml_says_where_and_what(with_yaml, text, parts):
         ("optimizer=3", ["command line", "'optimizer' = 3"]),
         ("label.x=3", ["command line", "'label.x'"]),
         ("optimizer.betas={", ["command line", "'optimizer.betas={'"]),
-        ("lable={", ["unknown key 'lable' = '{'"]),
+        ("lable={", ["'lable' = '{'"]),
         ("label=\udcff", ["command line", "isn't UTF-8"]),
         ("sleep=1e400", ["command line", "'sleep=1e400'", "'1e400' is too large"]),
         ("sleep=-1e400", ["'-1e400' is too large"]),
@@ -153,7 +153,7 @@ def test_a_wrong_yaml_says_where_and_what(with_yaml, text, parts):
         ("optimizer={learning_rate: -1, betas: [0, 0]}", ["command line", "learning_rate' = -1"]),
     ],
 )
-def test_a_wrong_word_says_so(experiment, word, parts):
+def test_an_invalid_override_is_refused_with_its_key_and_value(experiment, word, parts):
     with pytest.raises(ConfigError) as error:
         load_config(experiment, [word])
     for part in parts:

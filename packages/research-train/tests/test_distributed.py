@@ -50,7 +50,7 @@ def test_two_processes_give_the_numbers_of_one(workspace, one):
     assert len(workspace.records()) == 1
 
 
-def test_what_two_began_one_goes_on_with_and_the_reverse(workspace, one):
+def test_one_process_resumes_what_two_began_and_two_what_one_began(workspace, one):
     for first, second in ((["--nproc", "2"], []), ([], ["--nproc=2"])):
         begun = workspace.train("shared", "steps=40", *first).folder
         ended = workspace.train("shared", "--resume", begun.name, "steps=100", *second).folder
@@ -59,7 +59,7 @@ def test_what_two_began_one_goes_on_with_and_the_reverse(workspace, one):
         close(weights(one), weights(ended))
 
 
-def test_torchrun_does_the_same(workspace, one):
+def test_torchrun_gives_the_numbers_of_one_process(workspace, one):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     words = [
         "--nproc-per-node",
@@ -99,17 +99,17 @@ def test_two_resumed_by_two_end_with_the_same_bytes(workspace):
 
 
 @pytest.mark.parametrize("how", ["die_at=20", "fail_at=20"])
-def test_a_process_that_dies_ends_the_run_with_a_word(workspace, how):
+def test_a_process_that_dies_ends_the_run_with_an_error(workspace, how):
     result = workspace.train("shared", how, "--nproc", "2")
     assert result.code == 1
     [record] = workspace.records()
     assert record["status"] == "failed"
-    assert "another of the 2 processes" in record["error"]["message"]
+    assert "2 processes" in record["error"]["message"]
     if how == "fail_at=20":
         assert "the second process had enough" in result.errors
 
 
-def test_a_mistake_is_said_once(workspace):
+def test_an_error_that_all_processes_meet_is_printed_once(workspace):
     result = workspace.train("shared", "stepz=3", "--nproc", "2")
     result.refused(2, "stepz", "steps")
     workspace.train("shared", "--nproc", "0").refused(2, "at least one")

@@ -29,16 +29,16 @@ def test_every_error_of_the_system_is_one_sentence(number, capsys):
     assert len(said.splitlines()) == 1
 
 
-def test_the_advice_fits_the_cause():
+def test_each_error_of_the_system_gets_its_own_advice():
     said = {
         name: str(StorageError(Path("x"), OSError(getattr(errno, name), "why")))
         for name in ("ENOSPC", "ENOTDIR", "ELOOP", "EIO", "EMFILE", "ENAMETOOLONG", "EBADF")
     }
     assert [name for name, text in said.items() if "room" in text] == ["ENOSPC"]
-    assert "a file where a folder should be" in said["ENOTDIR"]
-    assert "round in a circle" in said["ELOOP"]
+    assert "a file" in said["ENOTDIR"]
+    assert "circle" in said["ELOOP"]
     assert "ulimit" in said["EMFILE"]
-    assert "shorter name" in said["ENAMETOOLONG"]
+    assert "shorter" in said["ENAMETOOLONG"]
     assert said["EBADF"] == "cannot write x: why."
 
 
@@ -76,9 +76,8 @@ def test_a_paper_that_misses_a_file_is_told_where(workspace):
     train.write_text(train.read_text().replace("data = load(run)", "open('nowhere.csv')"))
     result = workspace.train()
     assert result.code == 1 and "Traceback" not in result.errors
-    assert "error: nowhere.csv: No such file or directory (in paper_tiny/train.py, line" in (
-        result.errors
-    )
+    for part in ("nowhere.csv", "No such file or directory", "paper_tiny/train.py, line"):
+        assert part in result.errors
     assert "Traceback" in workspace.records()[0]["error"]["traceback"]
 
 
@@ -101,7 +100,7 @@ def test_assets_that_are_a_file_are_refused_by_every_command(workspace):
             assert "room" not in result.errors
 
 
-def test_a_full_disk_behind_stdout_is_told(workspace):
+def test_a_full_disk_behind_stdout_is_reported(workspace):
     done = workspace.run_program("bash", "-c", "train --paper tiny --help > /dev/full")
     assert (done.code, done.output) == (1, "")
     assert done.errors.startswith("error: No space left on device")
@@ -113,7 +112,7 @@ def test_a_pipe_of_our_own_that_breaks_is_no_reader_who_has_left(capsys):
     assert code == 1 and "Broken pipe" in said
 
 
-def test_releases_that_nobody_handed_over(workspace):
+def test_invalid_handed_over_releases_are_refused(workspace):
     for value in ("{", "7", "[]", '{"paper": 1}'):
         workspace.environment["RESEARCH_RELEASES"] = value
         workspace.train().refused(1, "RESEARCH_RELEASES is", "Unset it")

@@ -26,19 +26,19 @@ def identity(experiment):
     return compute
 
 
-def test_it_is_stable(identity):
+def test_the_fingerprint_is_the_same_every_time(identity):
     assert identity() == identity()
 
 
 @pytest.mark.parametrize(
     "word", ["seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"]
 )
-def test_what_cannot_change_a_number_does_not_count(identity, word):
+def test_a_change_that_cannot_change_a_number_keeps_the_fingerprint(identity, word):
     assert identity() == identity(word)
 
 
 @pytest.mark.parametrize("word", ["steps=9", "optimizer.learning_rate=1", "precision=bfloat16"])
-def test_what_can_change_a_number_counts(identity, word):
+def test_a_change_that_can_change_a_number_changes_the_fingerprint(identity, word):
     assert identity() != identity(word)
 
 

@@ -107,7 +107,7 @@ def test_targets_that_are_no_class_numbers_are_refused(name, kind):
 @pytest.mark.parametrize("name", METRICS)
 @pytest.mark.parametrize("odd", [11, -1, -7])
 def test_targets_that_are_no_class_are_named(name, odd):
-    with pytest.raises(ResearchError, match=f"{odd} is none of the 11"):
+    with pytest.raises(ResearchError, match=rf"{odd} .*\b11\b"):
         METRICS[name](Perfect(), (torch.arange(3), torch.tensor([0, 1, odd])))
 
 
@@ -138,7 +138,7 @@ def test_tokens_are_counted_one_by_one_and_masked_ones_not():
 def test_a_report_names_every_class_and_no_other():
     data = torch.arange(11), torch.arange(11)
     for labels in (["a"], [*"abcdefghijkl"]):
-        with pytest.raises(ResearchError, match=f"{len(labels)} labels for the 11 classes"):
+        with pytest.raises(ResearchError, match=f"{len(labels)} labels.*11 classes"):
             classification_report(Perfect(), data, labels)
 
 

@@ -55,7 +55,7 @@ def test_what_is_needed_is_fetched_linked_and_recorded(workspace, hub):
     data = workspace.root / "papers" / "tiny" / "data"
     assert {path.name for path in data.iterdir()} == {"rows", "org--net", "tiny-points"}
     assert (data / "rows" / "rows.csv").read_bytes() == b"a\n1\n"
-    assert "needs the dataset rows@" in result.errors
+    assert "dataset rows@" in result.errors
     assert "SECRET" not in result.errors
     hub.server.clear()
     again = workspace.train()
@@ -124,11 +124,11 @@ def test_two_papers_pin_two_revisions_of_one_dataset(workspace, hub):
 @pytest.mark.parametrize(
     ("text", "code", "parts"),
     [
-        ('datasets = ["rows"]', 2, ["'rows' must name a commit"]),
-        ('datasets = ["rows@main"]', 2, ["'rows@main' must name a commit"]),
-        ('datasets = "rows"', 2, ["must be a list"]),
-        ('datasets = [{ name = "rows@0123456", split = ["x"] }]', 2, ["must be a list"]),
-        ('datasets = ["rows@0123456789"]', 2, ["rows has no revision '0123456789'"]),
+        ('datasets = ["rows"]', 2, ["'rows'", "commit"]),
+        ('datasets = ["rows@main"]', 2, ["'rows@main'", "commit"]),
+        ('datasets = "rows"', 2, ["datasets", "list"]),
+        ('datasets = [{ name = "rows@0123456", split = ["x"] }]', 2, ["datasets", "list"]),
+        ('datasets = ["rows@0123456789"]', 2, ["rows", "no revision '0123456789'"]),
         ('models = ["org/none@0123456789"]', 2, ["no model 'org/none'"]),
     ],
 )

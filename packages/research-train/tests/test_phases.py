@@ -70,7 +70,7 @@ def test_a_phase_that_was_followed_keeps_its_length(experiment):
     run = start(experiment)
     two_fits(run)
     again = resumed_run(experiment, run.record.id, ["steps=8"])
-    with pytest.raises(RunError, match=r"phase 0 .* 6 steps.* 8"):
+    with pytest.raises(RunError, match=r"phase 0 .*\b6\b.*\b8\b"):
         two_fits(again)
     other = start(experiment)
     two_fits(other, steps=5)

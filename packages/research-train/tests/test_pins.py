@@ -106,20 +106,22 @@ def test_packages_that_require_each_other_are_no_trouble(workspace):
         (["research-train==0.0.7"], ["paper-tiny requires research-train==0.0.7", "0.0.8", "pin"]),
         (
             ["research-train==0.0.6", "research-data"],
-            ["released are 0.0.10, 0.0.9, 0.0.8", "papers/tiny"],
+            ["0.0.10, 0.0.9, 0.0.8", "papers/tiny"],
         ),
         (
             ["research-train==0.0.9", "research-data==0.0.5"],
             ["research-train 0.0.9 requires research-data<0.0.5", "paper-tiny requires research-d"],
         ),
-        (["research-train=>0.0.8"], ["'research-train=>0.0.8' is not a requirement"]),
-        (["research-trian==0.0.8"], ["research-trian==0.0.8", "Did you mean 'research-train'?"]),
+        (["research-train=>0.0.8"], ["papers/tiny/pyproject.toml", "'research-train=>0.0.8'"]),
+        (["research-trian==0.0.8"], ["research-trian==0.0.8", "'research-train'?"]),
         (["research-train @ file:///elsewhere"], ["names a place", "research-train==VERSION"]),
-        (["research-train==0.0.10"], ["requires torch<2", "this environment has torch 2", "lock"]),
+        (["research-train==0.0.10"], ["torch<2", "torch 2.", "lock"]),
     ],
 )
 @pytest.mark.parametrize("command", ["train", "evaluate"])
-def test_what_cannot_be_had_is_refused_and_nothing_runs(workspace, command, requirements, parts):
+def test_requirements_that_cannot_be_met_are_refused_and_nothing_runs(
+    workspace, command, requirements, parts
+):
     workspace.add_release("research-data", "0.0.5")
     workspace.add_release("research-train", "0.0.9", ["research-data<0.0.5"])
     workspace.add_release("research-train", "0.0.10", ["torch<2"])
@@ -188,9 +190,9 @@ def test_a_train_inside_of_a_train_runs_what_its_own_paper_requires(workspace):
     assert versions == {"tiny": "0.0.8", "other": "0.0.9", "third": __version__}
 
 
-def test_another_door_says_that_it_does_not_run_under_the_pin(workspace, experiment):
+def test_a_run_made_from_python_is_refused_where_the_pin_is_not_in_force(workspace, experiment):
     workspace.require("research-train==0.0.8")
-    with pytest.raises(RequirementError, match=r"this process imports .* paper exec"):
+    with pytest.raises(RequirementError, match=r"research-train.*paper exec"):
         new_run(experiment)
 
 
@@ -251,10 +253,10 @@ def test_what_is_imported_and_is_no_release_is_not_recorded_as_one(workspace):
         "new_run(find_member('tiny', installed_members()).experiment('second'))",
     )
     assert done.code == 1
-    assert "not those of the release" in done.errors
+    assert str(copy) in done.errors and "no release" in done.errors
 
 
-def test_an_environment_of_another_branch_is_said(workspace):
+def test_an_environment_of_another_branch_is_reported(workspace):
     """The version that an editable install was synced with, and that of the folder now."""
     folder = workspace.add_package("research-train")
     synced = workspace.root / "site" / "research_train-0.0.5.dist-info"

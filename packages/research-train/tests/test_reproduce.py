@@ -1,6 +1,7 @@
 """From claims to verdicts: what is missing is run, what is there is used, each verdict can turn."""
 
 import json
+import re
 import signal
 
 import pytest
@@ -45,7 +46,7 @@ def change(file, old, new):
     file.write_text(text.replace(old, new))
 
 
-def test_what_is_missing_is_run_once_and_the_verdict_follows_the_claim(workspace, paper):
+def test_missing_runs_are_trained_once_and_the_verdict_follows_the_claim(workspace, paper):
     plan = reproduce(workspace, "--dry-run")
     assert plan.output.splitlines()[-1].startswith("3 of 3 to run")
     assert not workspace.records()
@@ -82,7 +83,7 @@ def test_a_record_edited_by_hand_is_no_evidence(workspace, paper):
     assert edited == [record.parent.name]
     again = reproduce(workspace, "answer")
     assert again.code == 1
-    assert f"no evidence: {edited[0]}: changed after it ended" in again.output
+    assert f"no evidence: {edited[0]}: changed" in again.output
     assert "not reproduced" in again.output
     assert len(workspace.records()) == 2
 
@@ -99,11 +100,11 @@ def test_changed_code_is_run_anew_and_a_failure_is_said(workspace, paper):
     assert "points" not in verdicts(failed)  # one seed gives no interval
     # What failed is no account of the paper, and neither are some claims or fewer seeds.
     some = reproduce(workspace, "answer")
-    assert "results.json are unchanged: 1 of 2 claims were not asked for" in some.output
+    assert "1 of 2 claims were not asked for" in some.output
     assert account == [(paper / name).read_bytes() for name in ("results.json", "README.md")]
 
 
-def test_what_changes_while_it_is_trained_is_no_evidence_and_said(workspace, paper):
+def test_a_run_whose_code_changes_while_it_trains_is_no_evidence(workspace, paper):
     slow = "overrides: {slow: [sleep=0.05, steps=40]}"
     change(paper / "claims.yaml", "seeds: 2\n", f"seeds: 2\n    {slow}\n")
     process = workspace.start("reproduce", "--paper", "tiny", "points", "--jobs", "1")
@@ -111,7 +112,7 @@ def test_what_changes_while_it_is_trained_is_no_evidence_and_said(workspace, pap
     change(paper / "paper_tiny/train.py", "data = load(run)", "data = (load(run), 1)[0]")
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert "failed: tiny sleep=0.05 steps=40 seed=1: it ended, but code" in output
+    assert re.search("failed: tiny sleep=0.05 steps=40 seed=1: .* code", output)
 
 
 def test_an_interrupted_one_goes_on_where_it_was(workspace, paper):
@@ -130,7 +131,7 @@ def test_an_interrupted_one_goes_on_where_it_was(workspace, paper):
     assert all(len(record["attempts"]) == 2 for record in workspace.records())
 
 
-def test_a_smoke_test_is_no_evidence_and_leaves_none(workspace, paper):
+def test_a_quick_run_is_no_evidence_and_leaves_no_run(workspace, paper):
     done = reproduce(workspace, "--quick")
     assert done.code == 0, done.errors
     assert "no evidence" in done.output
@@ -146,14 +147,14 @@ def test_a_smoke_test_is_no_evidence_and_leaves_none(workspace, paper):
             "metric: answer",
             "metric: answr",
             2,
-            ["claim answer", "'answr'", "Did you mean 'answer'"],
+            ["claim answer", "'answr'", "'answer'?"],
         ),
         ("experiment: second", "experiment: secnd", 2, ["secnd", "second"]),
         (
             "[answer=7]",
             "[answr=7]",
             2,
-            ["claims.yaml: claim answer: overrides: unknown key 'answr'", "Did you mean 'answer'"],
+            ["claims.yaml: claim answer: overrides: ", "'answr'", "'answer'?"],
         ),
         ("[answer=7]", "[answer=no]", 2, ["claims.yaml: claim answer: overrides: 'answer'"]),
         ("published: 7", "published: seven", 2, ["claims.yaml", "claim answer", "published"]),
@@ -165,14 +166,14 @@ def test_wrong_claims_are_one_message(workspace, paper, old, new, code, parts):
     assert not (paper / "results.json").exists()
 
 
-def test_words_that_mean_nothing(workspace, paper):
-    reproduce(workspace, "anwser").refused(2, "Did you mean 'answer'?")
-    reproduce(workspace, "--seeds", "0").refused(2, "at least one")
+def test_unknown_claims_no_seeds_and_missing_files_are_refused(workspace, paper):
+    reproduce(workspace, "anwser").refused(2, "'anwser'", "'answer'?")
+    reproduce(workspace, "--seeds", "0").refused(2, "--seeds", "one")
     (paper / "README.md").write_text("# Tiny\n")
-    reproduce(workspace, "answer").refused(2, "has no place for the table", "<!-- /claims -->")
+    reproduce(workspace, "answer").refused(2, "README.md", "<!-- /claims -->")
     (paper / "README.md").write_text(MARKED)
     (paper / "claims.yaml").unlink()
-    reproduce(workspace).refused(2, "claims.yaml doesn't exist")
+    reproduce(workspace).refused(2, "claims.yaml")
 
 
 SECOND = """from research_train import Metrics, Run
@@ -223,7 +224,7 @@ def test_a_plan_is_extended_once_and_only_where_its_first_look_is_undecided(work
     before = (paper / "results.json").read_bytes()
     done = reproduce(workspace, "--seeds", "5")
     assert "not the planned 3 or 6 seeds" in done.output
-    assert "results.json are unchanged: answer is planned with 3 or 6 seeds, not 5" in done.output
+    assert "answer is planned with 3 or 6 seeds, not 5" in done.output
     assert (paper / "results.json").read_bytes() == before
 
 
@@ -233,7 +234,7 @@ def test_bounds_quotients_and_what_was_never_reached(workspace, paper):
     failed = reproduce(workspace, "--json")
     [failure] = json.loads(failed.output)["failed"]
     assert (failed.code, failure["run"]) == (1, "tiny.second answer=7 seed=1")
-    assert failure["why"].startswith("its test/steps was not a finite number")
+    assert "test/steps" in failure["why"]
     assert "`censored_at: steps`" in failure["why"]
     claims_of_second(paper, *bound, "censored_at: 7002")
     done = reproduce(workspace)
@@ -246,7 +247,7 @@ def test_bounds_quotients_and_what_was_never_reached(workspace, paper):
     assert "≥ 69.9" in (paper / "README.md").read_text()
 
 
-def test_a_seed_that_reaches_nothing_is_said(workspace, paper):
+def test_a_seed_that_changes_nothing_is_reported(workspace, paper):
     value = ("kind: value", "published: 1", "tolerance: 0.5", "reason: a test", "seeds: 3")
     claims_of_second(paper, *value, "metric: fixed")
     done = reproduce(workspace)

@@ -22,5 +22,7 @@ from research_train.versions.requirements import satisfies
         ("0.2.0.dev0", "", True),
     ],
 )
-def test_versions(version, asked, satisfied):
+def test_a_development_version_satisfies_lower_bounds_of_its_release_but_no_pin(
+    version, asked, satisfied
+):
     assert satisfies(Version(version), SpecifierSet(asked)) is satisfied

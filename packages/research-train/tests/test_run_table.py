@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -114,7 +115,7 @@ def test_runs_are_listed_newest_first_and_chosen_by_what_their_records_say(
     assert ids(experiment="second", limit=1) == ["c"]
     with pytest.raises(UsageError, match="running, completed, failed, interrupted, unreadable"):
         runs(status="done")
-    with pytest.raises(UsageError, match="no paper or project 'three'"):
+    with pytest.raises(UsageError, match="'three'"):
         runs("three")
 
 
@@ -156,10 +157,10 @@ def test_conditions_compare_as_the_type_of_the_value_wants(
 @pytest.mark.parametrize(
     ("condition", "message"),
     [
-        ("lerning_rate>1", "final metric 'lerning_rate'. Did you mean 'learning_rate'"),
-        ("loss>1", "'loss' could be any of test/loss, train/loss"),
-        ("learning_rate", "'learning_rate' is not a condition"),
-        ("model>cnn", "compares numbers, and 'cnn' is not one"),
+        ("lerning_rate>1", "'lerning_rate'.*'learning_rate'"),
+        ("loss>1", "'loss'.*test/loss, train/loss"),
+        ("learning_rate", "KEY>VALUE"),
+        ("model>cnn", "numbers.*'cnn'"),
     ],
 )
 def test_a_condition_that_means_nothing_is_refused(
@@ -192,7 +193,7 @@ def test_what_cant_be_read_and_what_was_copied_is_listed_and_marked(outputs: Out
     found = {run.id: run for run in runs()}
     assert len(found) == 7
     assert found["died"].status == "interrupted"
-    assert "schema 9, this version reads up to 1" in (found["newer"].problem or "")
+    assert re.search(r"schema 9.* 1\b", found["newer"].problem or "")
     for name in ("newer", "cut", "odd", "bytes"):
         assert found[name].status == "unreadable" and found[name].problem
     assert found["copy"].remarks == (
@@ -212,9 +213,9 @@ def test_a_run_is_found_by_id_beginning_name_or_folder(outputs: Outputs) -> None
         assert find_any_run(text).folder == folder
     assert find_any_run("first").id == "20261124-2-seed0"
     assert find_any_run("two/20261124-2").paper == "two"
-    with pytest.raises(RunError, match=r"any of 2 runs: one/20261124-2.*, two/20261124-2"):
+    with pytest.raises(RunError, match=r"2 runs: one/20261124-2.*, two/20261124-2"):
         find_any_run("20261124-2-seed0")
-    with pytest.raises(RunError, match=r"no run 'x' .* The newest is 20261124-2-seed0"):
+    with pytest.raises(RunError, match=r"'x' .*20261124-2-seed0"):
         find_any_run("x")
 
 
@@ -230,10 +231,10 @@ def test_only_differences_are_compared(outputs: Outputs) -> None:
     }
     assert comparison.metrics == {"loss": [1.0, None]}
     assert not comparison.same_experiment
-    with pytest.raises(UsageError, match="c is of two"):
+    with pytest.raises(UsageError, match=r"\bc\b.* two\b"):
         compare_runs([one, foreign])
     assert compare_runs([one, foreign], any_paper=True).differences["config"]["n"] == [1, None]
-    with pytest.raises(UsageError, match="two or more different runs"):
+    with pytest.raises(UsageError, match="two or more"):
         compare_runs([one, one])
 
 
@@ -261,7 +262,7 @@ def test_an_archive_used_just_now_stays_for_the_run_that_begins(outputs: Outputs
     used.touch()
     chosen = [find_any_run("a"), find_any_run("b")]
     plan = plan_removal(chosen)
-    assert plan.archives == {old: 4} and (plan.kept or "").endswith(f"may need it: {used}")
+    assert plan.archives == {old: 4} and str(used) in (plan.kept or "")
     assert remove_runs(chosen) == plan
     assert used.exists() and not old.exists() and not ids()
 
@@ -274,7 +275,7 @@ def test_a_tag_keeps_what_a_newer_version_wrote(outputs: Outputs) -> None:
     assert tag_run(find_any_run("a"), ["x", "y", "x"]) == ["x", "y"]
     assert tag_run(find_any_run("a"), ["x"], remove=True) == ["y"]
     assert json.loads(path.read_text()) == content | {"tags": ["y"]}
-    with pytest.raises(UsageError, match=r"a has no tag 'x'\. It has: y"):
+    with pytest.raises(UsageError, match=r"no tag 'x'.*\by\b"):
         tag_run(find_any_run("a"), ["x"], remove=True)
 
 

@@ -105,6 +105,6 @@ def test_a_tracker_that_fails_stops_neither_training_nor_the_other(workspace):
     result = workspace.train("wandb=offline", "tensorboard=true")
     assert result.code == 0
     assert "wandb: RuntimeError: no such service" in result.errors
-    assert "wandb failed; metrics.jsonl has every metric" in result.errors
+    assert "wandb failed" in result.errors and "metrics.jsonl" in result.errors
     assert "Traceback" not in result.errors
     same(shown_by_tensorboard(result.folder), recorded(result.folder))

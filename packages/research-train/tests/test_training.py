@@ -1,6 +1,7 @@
 """What a training can be asked for beyond steps: each against the plain loop that it stands for."""
 
 import json
+import re
 import threading
 import time
 from functools import partial
@@ -173,9 +174,9 @@ def test_round_checkpoints_stay(experiment):
     assert steps == [4, 8, 12]
 
 
-def test_a_metric_to_watch_that_is_not_there(experiment):
+def test_an_unknown_metric_in_keep_best_is_refused(experiment):
     run = start(experiment, "keep_best=max:test/acuracy", "evaluate_every=2")
-    with pytest.raises(RunError, match=r"no metric 'test/acuracy'.* test/accuracy"):
+    with pytest.raises(RunError, match=r"'test/acuracy' .*test/accuracy"):
         fit(run, evaluate=lambda trainer: accuracy(trainer.model, points()))
     with pytest.raises(ConfigError, match="keep_best"):
         start(experiment, "keep_best=test/accuracy")
@@ -253,7 +254,9 @@ def test_a_checkpoint_that_cannot_be_written_ends_the_training(experiment):
     assert (run.record.status, run.record.error.type) == ("failed", "StorageError")
 
 
-def test_or_the_training_goes_on_to_the_next(experiment, capfd):
+def test_with_checkpoint_failure_continue_the_training_goes_on_to_the_next_checkpoint(
+    experiment, capfd
+):
     words = ["checkpoint_every=4", "checkpoint_failure=continue", "evaluate_every=10"]
     run = start(experiment, *words)
     in_the_way = run.folder / "checkpoints"
@@ -268,7 +271,7 @@ def test_or_the_training_goes_on_to_the_next(experiment, capfd):
         return {"test/x": 1.0}
 
     fit(run, evaluate=clear)
-    assert capfd.readouterr().err.count("without that checkpoint") == 2
+    assert len(re.findall("warning: .*checkpoint", capfd.readouterr().err)) == 2
     assert [folder.name for folder in run.checkpoints()] == ["step-00000012"]
 
 

@@ -527,7 +527,7 @@ def test_what_can_not_be_stored_is_refused_before_the_second_step(experiment, ki
     assert len(trained) <= 1
 
 
-def test_what_never_moves_is_refused_by_nothing_and_stored_nowhere(experiment):
+def test_state_that_never_changes_is_neither_refused_nor_stored(experiment):
     class Constant(nn.Module):
         def __init__(self):
             super().__init__()

@@ -91,6 +91,6 @@ def test_a_word_that_is_no_yaml_is_refused_where_no_text_is_wanted(word):
         value("count", word)
 
 
-def test_there_is_no_such_key():
+def test_an_unknown_key_has_no_annotation():
     for key in ("nothing", "text.x", "inner.nothing", "names.x.y"):
         assert annotation_at(Keys, key) is None

@@ -104,20 +104,19 @@ def test_batches_of_dicts_train_as_tuples_do(experiment):
     assert torch.equal(model.weight, expected.weight)
 
 
-def by_hand(trainer, batch):
-    loss = trainer.loss(trainer.model, batch)
+def update(trainer, loss):
     loss.backward()
     trainer.optimizer.step()
     trainer.optimizer.zero_grad()
     return loss.detach()
+
+
+def by_hand(trainer, batch):
+    return update(trainer, trainer.loss(trainer.model, batch))
 
 
 def around(trainer, batch):
-    loss = cross_entropy(trainer.model(batch[0]), batch[1])
-    loss.backward()
-    trainer.optimizer.step()
-    trainer.optimizer.zero_grad()
-    return loss.detach()
+    return update(trainer, cross_entropy(trainer.model(batch[0]), batch[1]))
 
 
 def without_an_optimizer(trainer, batch):
@@ -142,12 +141,12 @@ def without_an_optimizer(trainer, batch):
 )
 def test_a_key_that_an_own_step_goes_around_is_refused(experiment, step, words, options, said):
     run = start(experiment, *words)
-    with pytest.raises(RunError, match=f"at step 1.*{said}"):
+    with pytest.raises(RunError, match=f"step 1.*{said}"):
         fit(run, step=step, **options)
     assert lines(run, "train/loss") == [] and run.checkpoints() == []
 
 
-def test_what_an_own_step_need_not_do_is_done_for_it(experiment):
+def test_schedule_and_average_are_applied_after_an_own_step(experiment):
     options = {"schedule": lambda step: 0.9**step, "ema_decay": 0.5}
     expected, trainer = fit(start(experiment), **options)
     model, own = fit(start(experiment), step=by_hand, **options)
@@ -173,11 +172,11 @@ class Ending(BatchSource):
             yield inputs[part], targets[part]
 
 
-def test_data_that_ends_is_said_with_both_numbers(experiment):
-    with pytest.raises(RunError, match=r"8 steps .*3 batches"):
+def test_data_that_ends_too_early_is_refused_with_both_numbers(experiment):
+    with pytest.raises(RunError, match=r"8 steps.*3 batches"):
         fit(start(experiment), batches=Ending())
     for source in ([points()], iter([points()]), torch.utils.data.DataLoader(points()[0])):
-        with pytest.raises(RunError, match=r"8 steps .*StatefulDataLoader"):
+        with pytest.raises(RunError, match="8 steps"):
             fit(start(experiment), batches=source)
 
 
@@ -237,7 +236,7 @@ def test_sparse_gradients_are_logged_or_their_clipping_is_refused(experiment):
 
 
 def test_options_of_distributed_training_are_known_by_name(experiment):
-    with pytest.raises(RunError, match=r"no option find_unused; .*broadcast_buffers"):
+    with pytest.raises(RunError, match=r"find_unused.*broadcast_buffers"):
         fit(start(experiment), ddp={"find_unused": True})
     fit(start(experiment), ddp={"find_unused_parameters": True})
 
@@ -285,7 +284,7 @@ def test_a_batch_of_any_kind_is_whole_or_can_not_be_cut(experiment, word):
     if word != "accumulate=2":
         fit(start(experiment, word), loss, batches)
         return
-    with pytest.raises(RunError, match="accumulate=2: a batch of Graph"):
+    with pytest.raises(RunError, match=r"accumulate=2.* Graph"):
         fit(start(experiment, word), loss, batches)
 
 

@@ -76,8 +76,8 @@ def test_the_project_of_the_environment_is_uvs_too(uv_workspace):
     assert ALPHA in result.output
 
 
-def test_no_paper_installed_at_all_is_said():
-    with pytest.raises(MemberError, match="no paper or project is installed"):
+def test_no_installed_paper_is_an_error():
+    with pytest.raises(MemberError, match="no paper or project"):
         which_member(None, [])
 
 

@@ -93,7 +93,7 @@ def test_a_bound_is_grey_on_its_whole_side(side, written, inside):
     inside(figure)
 
 
-def test_what_is_not_known_is_drawn_as_such(written, inside):
+def test_an_unbounded_interval_is_drawn_as_not_known(written, inside):
     figure = claim_plot([ClaimRow("x", 5.0, 1.0, None, (-np.inf, np.inf), [], "undecided")])
     assert "not known" in written(figure)
     inside(figure)
@@ -121,14 +121,14 @@ def test_twenty_rows_with_long_names_stay_on_the_canvas(inside, written):
     [
         ({"mean": np.nan}, "claim 'CNN', mean: nan"),
         ({"published": np.inf}, "claim 'CNN', published: inf"),
-        ({"tolerance": -1.0}, "claim 'CNN', tolerance: a half-width can't be negative, got -1"),
+        ({"tolerance": -1.0}, "claim 'CNN', tolerance: a half-width .*-1"),
         ({"interval": -1.0}, "claim 'CNN', interval: a half-width"),
         ({"values": [1.0, np.nan]}, "claim 'CNN', values: nan at position 1"),
         ({"values": 3.0}, r"claim 'CNN': values must be \(seeds,\)"),
         ({"known_gap": np.nan}, "claim 'CNN', known gap: nan"),
-        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: .*2 .*1"),
-        ({"side": "left"}, "claim 'CNN': side 'left' .*at_least, at_most"),
-        ({"verdict": "fine"}, "claim 'CNN': verdict 'fine' .*reproduced, better"),
+        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: .*2 and 1"),
+        ({"side": "left"}, "claim 'CNN': .*'left'.*at_least, at_most"),
+        ({"verdict": "fine"}, "claim 'CNN': .*'fine'.*reproduced, better"),
     ],
 )
 def test_a_claim_that_can_not_be_drawn_is_refused(change, message):

@@ -14,7 +14,7 @@ def drawn(figure):
     ]
 
 
-def test_a_row_a_method_from_top_to_bottom_with_its_interval_and_seeds(written):
+def test_each_method_is_a_row_with_its_interval_and_seeds(written):
     seeds = [1.0, 2.0, 4.0]
     figure = comparison({"adam": seeds, "sgd": 3.0}, "accuracy")
     mean, half = t_interval(seeds)
@@ -48,11 +48,11 @@ def test_long_names_stay_on_the_canvas(inside):
         ({"a": []}, None, r"method 'a'.*\(0,\)"),
         ({"a": [[1]]}, None, r"method 'a'.*\(1, 1\)"),
         ({"a": [1, np.nan]}, None, "method 'a': nan at position 1"),
-        ({"a": 1}, {"b": 1}, "intervals: 'b' .*methods a"),
-        ({"a": 1}, {"a": -1}, "interval of 'a': a half-width can't be negative, got -1"),
+        ({"a": 1}, {"b": 1}, "intervals: 'b'.* a$"),
+        ({"a": 1}, {"a": -1}, "interval of 'a': a half-width .*-1"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused(methods, intervals, message):
+def test_values_that_cannot_be_drawn_are_refused(methods, intervals, message):
     with pytest.raises(ValueError, match=message):
         comparison(methods, "accuracy", intervals)
 

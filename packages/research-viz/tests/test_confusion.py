@@ -48,6 +48,6 @@ def test_long_names_and_large_counts_stay_on_the_canvas(classes, inside):
         ([["many"]], None, "counts: not an array of numbers"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused(counts, labels, message):
+def test_counts_that_cannot_be_drawn_are_refused(counts, labels, message):
     with pytest.raises(ValueError, match=message):
         confusion_matrix(counts, labels)

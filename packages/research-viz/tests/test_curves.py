@@ -23,7 +23,7 @@ def edges(band, step):
     return min(heights), max(heights)
 
 
-def test_one_line_a_curve_told_apart_without_colour():
+def test_each_curve_is_a_line_that_can_be_told_apart_without_colour():
     figure = learning_curves({"a": ([1, 2], [3, 4]), "b": ([1, 2], [5, 6])}, "loss")
     assert [line.get_ydata().tolist() for line in lines(figure)] == [[3, 4], [5, 6]]
     assert len({line.get_linestyle() for line in lines(figure)}) == 2
@@ -97,11 +97,11 @@ def test_a_logarithmic_axis_bears_a_band_that_reaches_below_zero(inside):
         ({"a": ([np.nan], [1])}, {}, "curve 'a', steps: nan at position 0"),
         ({"a": ([1], [1e200])}, {}, "1e\\+200 is too large"),
         ({"a": ([1], [np.nan]), "b": ([1], [np.inf])}, {}, "no finite value in a, b"),
-        ({"a": ([7], [0])}, {"logarithmic": True}, "curve 'a', values: 0 at 7.*log"),
-        ({"a": ([1], [1])}, {"band": "sd"}, "band: 'sd' .*'interval', 'range'"),
+        ({"a": ([7], [0])}, {"logarithmic": True}, "curve 'a', values: 0 at 7.* log"),
+        ({"a": ([1], [1])}, {"band": "sd"}, "band: 'sd'.*'interval', 'range'"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused_with_the_reason(curves, options, message):
+def test_curves_that_cannot_be_drawn_are_refused_with_the_reason(curves, options, message):
     with pytest.raises(ValueError, match=message):
         learning_curves(curves, "loss", **options)
 
@@ -150,12 +150,12 @@ def test_any_numbers_are_drawn_or_refused(values, logarithmic, band):
 @pytest.mark.parametrize(
     "values", [np.array([1, 2j]), ["1", "2"], [10**400, 1], np.array(["2020", "2021"], "M8[Y]")]
 )
-def test_what_is_no_number_is_refused_and_never_read_as_one(values):
+def test_values_that_are_not_numbers_are_refused(values):
     with pytest.raises(ValueError, match="not an array of numbers"):
         learning_curves({"a": ([1, 2], values)}, "loss")
 
 
-def test_what_a_masked_array_masks_is_a_gap():
+def test_masked_values_are_a_gap():
     values = np.ma.array([3.0, 1e9, 4.0], mask=[False, True, False])
     figure = learning_curves({"a": ([1, 2, 3], values)}, "loss")
     assert np.isnan(lines(figure)[0].get_ydata()).tolist() == [False, True, False]

@@ -59,5 +59,5 @@ def test_panels_share_colours_and_steps():
     assert first.get_xlim() == second.get_xlim()
     assert (first.get_xlabel(), second.get_xlabel()) == ("", "step")
     assert "lowest to highest of 2 seeds" in first.get_legend().get_texts()[-1].get_text()
-    with pytest.raises(ValueError, match="there is no panel to draw"):
+    with pytest.raises(ValueError, match="no panel"):
         curve_panels({})

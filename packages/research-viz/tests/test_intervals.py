@@ -8,7 +8,7 @@ from scipy import stats
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5, 9, 10, 11, 12, 30, 1000])
-def test_the_interval_is_students(seeds):
+def test_the_interval_is_that_of_students_t(seeds):
     values = [math.sin(seed) for seed in range(seeds)]
     mean, half = t_interval(values)
     low, high = stats.t.interval(0.95, seeds - 1, stats.tmean(values), stats.sem(values))
@@ -16,7 +16,7 @@ def test_the_interval_is_students(seeds):
     assert mean + half == pytest.approx(high, rel=1e-5)
 
 
-def test_one_seed_has_none():
+def test_one_seed_has_no_interval():
     assert t_interval([3]) == (3, None)
 
 
@@ -24,6 +24,6 @@ def test_one_seed_has_none():
     ("values", "message"),
     [([], r"\(0,\)"), ([[1, 2]], r"\(1, 2\)"), (3, r"\(\)"), ([1, math.nan], "nan at position 1")],
 )
-def test_what_has_none_is_refused(values, message):
+def test_values_without_an_interval_are_refused(values, message):
     with pytest.raises(ValueError, match=message):
         t_interval(values)

@@ -57,7 +57,7 @@ def test_a_failure_leaves_the_old_file_and_no_other(tmp_path):
 
 @pytest.mark.parametrize("formats", [["gif"], []])
 def test_unknown_formats_are_refused(tmp_path, formats):
-    with pytest.raises(ValueError, match="known are png, svg, pdf"):
+    with pytest.raises(ValueError, match="png, svg, pdf"):
         save_figure(figure(), tmp_path / "figure", formats)
 
 

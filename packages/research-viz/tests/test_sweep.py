@@ -73,11 +73,11 @@ def test_long_names_stay_on_the_canvas(inside):
         ({(1, 2): 1e300}, {}, r"value at \(1, 2\): 1e\+300 is too large"),
         ({(math.nan, 2): 1}, {}, "a coordinate: nan"),
         ({(1, 2): 1}, {"best": "max"}, "best: 'max'"),
-        ({(1, 2): 1}, {"digits": 0}, "digits: 0 is not from 1 to 15"),
-        ({(1, i): 1 for i in range(41)}, {}, "1 by 41 cells.*at most 40"),
+        ({(1, 2): 1}, {"digits": 0}, "digits: 0.*1 to 15"),
+        ({(1, i): 1 for i in range(41)}, {}, "1 by 41 .*40"),
     ],
 )
-def test_what_can_not_be_drawn_is_refused(values, options, message):
+def test_sweeps_that_cannot_be_drawn_are_refused(values, options, message):
     with pytest.raises(ValueError, match=message):
         sweep_heatmap(values, "y", "x", "v", **options)
 

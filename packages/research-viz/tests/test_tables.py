@@ -34,7 +34,7 @@ def test_an_interval_has_two_digits_and_the_mean_its_decimals(mean, interval, te
 
 
 @given(st.floats(-1e100, 1e100), st.floats(1e-300, 1e100))
-def test_what_is_written_is_near_what_was_given(mean, interval):
+def test_written_numbers_are_near_the_given_ones(mean, interval):
     text = with_interval(mean, interval)
     power = text.partition(")")[2] if text.startswith("(") else ""
     shown_mean, shown_half = (
@@ -50,11 +50,11 @@ def test_what_is_written_is_near_what_was_given(mean, interval):
     [
         ((float("nan"), 1), "mean: nan"),
         ((1, float("inf")), "interval: inf"),
-        ((1, -1), "interval: a half-width can't be negative, got -1"),
-        (([1, 2], 1), r"mean: one number is needed, got an array of shape \(2,\)"),
+        ((1, -1), "interval: a half-width .*-1"),
+        (([1, 2], 1), r"mean: .*\(2,\)"),
     ],
 )
-def test_what_is_no_interval_is_refused(arguments, message):
+def test_an_invalid_interval_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         with_interval(*arguments)
 
@@ -101,9 +101,9 @@ def test_any_cell_stays_in_its_place(rows):
 
 @pytest.mark.parametrize("table", [markdown_table, latex_table])
 def test_a_row_of_another_length_is_refused(table):
-    with pytest.raises(ValueError, match=r"row 1 has 1 cells.*2 columns"):
+    with pytest.raises(ValueError, match=r"row 1 .*1 cells.*2 columns"):
         table(["a", "b"], [[1, 2], [3]])
-    with pytest.raises(ValueError, match="at least one column"):
+    with pytest.raises(ValueError, match="one column"):
         table([], [])
 
 

@@ -1,6 +1,7 @@
 """The command `research-cli`: reads the words typed, calls one function, prints what it returns.
 
-Imports of a command's own are made inside it: `research-cli --help` answers at once.
+Modules that only one command needs are imported inside that command, so that `research-cli --help`
+answers at once.
 """
 
 import os
@@ -22,7 +23,7 @@ from research_cli.run.command import run_app
 from research_cli.run.exchange import with_exchange
 from research_cli.run.plot import with_plot
 
-# Frames and colours at a terminal only; they would be noise in a pipe, and half of --help's time.
+# Frames and colours only at a terminal: in a pipe they are noise, and cost half of --help's time.
 RICH = sys.stdout.isatty()
 
 EXAMPLES = """\
@@ -49,13 +50,13 @@ class Commands(TyperGroup):
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Run the command that the words name, as the process."""
         prepare_output(sys.stdout, sys.stderr)
-        if not kwargs.get("standalone_mode", True):  # called by a program, which wants the error
+        if not kwargs.get("standalone_mode", True):  # called from Python: the caller gets the error
             return super().main(*args, **kwargs)
         try:
             try:
                 super().main(*args, **kwargs)
             finally:
-                sys.stdout.flush()  # here, where a full disk or a closed pipe can still be told
+                sys.stdout.flush()  # here, where a full disk or a closed pipe can still be reported
         except SystemExit:
             raise
         except BaseException as error:
@@ -67,16 +68,18 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            print("interrupted; what is whole is kept: type it again to go on", file=sys.stderr)
+            print(
+                "interrupted: finished work is kept; run the command again to continue",
+                file=sys.stderr,
+            )
             raise typer.Exit(130) from None
-        except OSError as error:  # a closed pipe, which the library would take for its own
+        except OSError as error:  # a closed pipe, say, which typer would end silently
             raise typer.Exit(_ended_by(error)) from None
 
 
 def _ended_by(error: BaseException) -> int:
-    from research_train.command_line.edge import (
-        ended_by,  # what answers at once needs no research-train
-    )
+    # Imported only here: help is shown without research-train, which is slow to import.
+    from research_train.command_line.edge import ended_by
 
     return ended_by(error)
 
@@ -114,7 +117,9 @@ def research_cli(
     ] = False,
 ) -> None:
     """Commands over the research workspace."""
-    if "RESEARCH_RELEASES" in os.environ:  # under `paper exec`: this one isn't
+    if (
+        "RESEARCH_RELEASES" in os.environ
+    ):  # started by `paper exec`; this command itself runs the workspace's code
         from research_train.versions.hand_over import leave_releases
 
         leave_releases()
@@ -137,7 +142,7 @@ def env(
     )
 
     if sys.stderr.isatty():
-        print("importing every package, for some seconds", file=sys.stderr)
+        print("importing every package; this takes some seconds", file=sys.stderr)
     checks = check_environment()
     if json:
         print_json(checks)

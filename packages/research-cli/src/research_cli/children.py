@@ -11,13 +11,13 @@ from pathlib import Path
 from research_train.code.git import git_environment
 from research_train.processes.children import ask_for_death_signal, output_of
 
-STOP_TIMEOUT = 5.0  # seconds that tests get to end by themselves
+STOP_TIMEOUT = 5.0  # seconds between SIGTERM and SIGKILL for tests that are stopped
 
 
 def run_in_a_group(words: Sequence[object], folder: Path) -> int:
     """Run a command, its output on stderr; returns its exit code.
 
-    All its processes end when this one is stopped.
+    The command and every process that it started end when this process is stopped.
     """
     child = subprocess.Popen(
         [str(word) for word in words],
@@ -31,7 +31,7 @@ def run_in_a_group(words: Sequence[object], folder: Path) -> int:
     try:
         return child.wait()
     except BaseException:
-        with suppress(ProcessLookupError):  # they ended in this moment
+        with suppress(ProcessLookupError):  # all of them have just ended
             os.killpg(child.pid, signal.SIGTERM)
         try:
             child.wait(STOP_TIMEOUT)
@@ -43,7 +43,7 @@ def run_in_a_group(words: Sequence[object], folder: Path) -> int:
 
 def git(folder: Path, *words: str) -> str:
     """What a git command prints. Raises CommandError."""
-    # Hooks are for commits by hand, and would run here in a tree without an environment.
+    # No hooks: they are meant for commits by hand, and this work tree has no environment for them.
     return run(["git", "-c", f"core.hooksPath={os.devnull}", *words], folder)
 
 
@@ -54,7 +54,7 @@ def run(words: Sequence[object], folder: Path) -> str:
 
 
 def _environment() -> dict[str, str]:
-    """Without what would put other code before the wheel, or point uv or git elsewhere."""
+    """The environment without variables that put other code first or point uv or git elsewhere."""
     dropped = {"PYTHONPATH", "VIRTUAL_ENV", "UV_PROJECT", "UV_WORKING_DIR"}
     dropped |= {"PYTHONHOME", "RESEARCH_RELEASES", "UV_PROJECT_ENVIRONMENT"}
     return {name: value for name, value in git_environment().items() if name not in dropped}

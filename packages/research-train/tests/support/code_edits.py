@@ -4,6 +4,14 @@ Name, files beside train.py, lines on top ||| lines in its `load`, the file edit
 whether the fingerprint is another then.
 """
 
+SINGLE_DISPATCH = {
+    "m.py": "from functools import singledispatch\n"
+    "@singledispatch\n"
+    "def f(x): return 1\n"
+    "@f.register\n"
+    "def _(x: int): return 16\n"
+}
+
 EDITS = [
     (
         "import a.b.c as x; x.y.z",
@@ -558,13 +566,7 @@ EDITS = [
     ),
     (
         "singledispatch",
-        {
-            "m.py": "from functools import singledispatch\n"
-            "@singledispatch\n"
-            "def f(x): return 1\n"
-            "@f.register\n"
-            "def _(x: int): return 16\n"
-        },
+        SINGLE_DISPATCH,
         "from paper_tiny.m import f|||f(1)",
         "m.py",
         "16",
@@ -573,13 +575,7 @@ EDITS = [
     ),
     (
         "singledispatch annotation",
-        {
-            "m.py": "from functools import singledispatch\n"
-            "@singledispatch\n"
-            "def f(x): return 1\n"
-            "@f.register\n"
-            "def _(x: int): return 16\n"
-        },
+        SINGLE_DISPATCH,
         "from paper_tiny.m import f|||f(1)",
         "m.py",
         "x: int",

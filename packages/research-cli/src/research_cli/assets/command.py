@@ -21,7 +21,7 @@ from research_cli.printing import Json, examples, new_app, output
 if TYPE_CHECKING:
     from research_data.assets.manifest import Kind
 
-# What only one command needs is imported inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 DatasetNames = Annotated[
     list[str],

@@ -20,12 +20,12 @@ from typing import Any
 from research_cli.environment.cuda import probe
 
 GPU = "GPU"
-PATIENCE = 60.0  # seconds for each name: a first import from a cold network disk can take as long
+PATIENCE = 60.0  # seconds for each name: a first import from a cold network disk can take that long
 
 
 @dataclass(frozen=True)
 class Child:
-    """A child process that is at work on these names."""
+    """A child process that imports these names."""
 
     names: Sequence[str]
     process: "subprocess.Popen[bytes]"
@@ -40,7 +40,7 @@ def start_child(names: Sequence[str]) -> Child:
 
 
 def wait_for(child: Child) -> dict[str, Any]:
-    """Name -> what the child printed for it; a new child goes on where one has died."""
+    """Name -> what the child printed for it; after a child has died a new one does the rest."""
     patience = PATIENCE * len(child.names)
     process = child.process
     try:
@@ -67,14 +67,14 @@ def wait_for(child: Child) -> dict[str, Any]:
 
 
 def last_line(text: str) -> str:
-    """The last line with something on it: the error itself, where text ends in a traceback."""
+    """The last line that isn't blank: of a traceback, the error itself."""
     return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def main(names: Sequence[str]) -> None:
     """Import each name, and print its line as soon as it is known."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what an import prints is no answer
+    os.dup2(2, 1)  # what an imported module prints goes to stderr
     for name in names:
         answer = asdict(probe()) if name == GPU else _import_error(name)
         print(json.dumps(answer), file=answers, flush=True)

@@ -33,10 +33,11 @@ ON_TORCH = ("PyTorch", "transformers")
 def check_environment() -> list[Check]:
     """Look at tools, packages, GPU and disk; some seconds, as every package is really imported.
 
-    A paper, project or package has a row where what it requires can't be met, by a pin say that no
-    release satisfies. Raises ResearchError when the workspace's pyproject.toml can't be understood.
+    A paper, project or package gets a row only if its requirements can't be met, for example a pin
+    that no release satisfies. Raises ResearchError when the workspace's pyproject.toml can't be
+    understood.
     """
-    # Two halves of the work, as machines have two cores; torch is imported once, in the first.
+    # Two processes, for machines with two cores; only the first one imports torch.
     on_torch = start_child([*(each.module for each in STACK if each.name in ON_TORCH), GPU])
     others = start_child([each.module for each in STACK if each.name not in ON_TORCH])
     workspace = this_workspace()
@@ -55,7 +56,7 @@ def check_environment() -> list[Check]:
 
 
 def overall_status(checks: Iterable[Check]) -> Status:
-    """The worst of them."""
+    """The worst status of any check."""
     found = {check.status for check in checks}
     worst: tuple[Status, ...] = ("fail", "warn")
     return next((status for status in worst if status in found), "ok")

@@ -13,7 +13,7 @@ from research_cli.environment.check import Check
 if TYPE_CHECKING:
     import torch
 
-# TF32, which a machine may have switched on, is off by 5e-4; a wrong kernel by 1.
+# Relative error: 5e-4 with TF32, which a machine may have switched on; about 1 with a wrong kernel.
 TOLERANCE = 1e-2
 
 
@@ -21,9 +21,9 @@ TOLERANCE = 1e-2
 class GpuReport:
     """What torch says.
 
-    built_for: `CUDA 12.8`, `the CPU`, or nothing where torch didn't get so far.
-    gpus: name and memory of each that computed as the CPU does.
-    problem: why one or all did not; empty when all did.
+    built_for: `CUDA 12.8` or `the CPU`; empty when torch could not be imported.
+    gpus: name and memory of each GPU whose result agrees with the CPU's.
+    problem: why one GPU, or all of them, failed; empty when none did.
     """
 
     built_for: str
@@ -34,19 +34,19 @@ class GpuReport:
 def check_cuda(report: GpuReport) -> Check:
     """Whether the GPUs of this machine compute; a machine without one is a warning.
 
-    report: what came of `probe`, in a child process: a driver may hang, or kill its process.
+    report: the result of `probe`, run in a child process because a driver may hang or kill it.
     """
     listed = listed_gpus()
-    needs = "a GPU, or none"
+    needs = "a GPU is optional"
     if report.built_for:
         needs += f"; torch is built for {report.built_for}"
     if report.gpus and not report.problem:
-        found = f"{', '.join(report.gpus)}, {report.built_for}, computes as the CPU does"
+        found = f"{', '.join(report.gpus)}, {report.built_for}, agrees with the CPU"
         return Check("CUDA", "ok", found, needs)
     if listed or report.gpus:
         found = f"{', '.join(listed or report.gpus)}, but torch cannot use it: {report.problem}"
         return Check("CUDA", "fail", found, needs, _fix(report))
-    fix = "without a GPU, nothing to do; with one, install its driver: `nvidia-smi` should list it"
+    fix = "if this machine has a GPU, install its driver, so that `nvidia-smi` lists the GPU"
     return Check("CUDA", "warn", "no GPU, training runs on the CPU", needs, fix)
 
 
@@ -61,18 +61,18 @@ def listed_gpus() -> list[str]:
 
 def probe() -> GpuReport:
     """Compute on every GPU that torch sees."""
-    import torch  # here: only the child needs it
+    import torch  # here, as only the child process needs it
 
     built_for = f"CUDA {torch.version.cuda}" if torch.version.cuda else "the CPU"
     gpus: list[str] = []
     try:
-        torch.cuda.init()  # says why there is none
+        torch.cuda.init()  # its error says why there is no GPU
         for index in range(torch.cuda.device_count()):
             device = torch.device("cuda", index)
             name = torch.cuda.get_device_name(device)
             memory = torch.cuda.get_device_properties(device).total_memory
             error = matmul_error(device)
-            if not error <= TOLERANCE:  # NaN too
+            if not error <= TOLERANCE:  # also true of NaN
                 problem = f"a matrix product on {name} differs from the CPU's by {error:.0%}"
                 return GpuReport(built_for, gpus, problem)
             gpus.append(f"{name} ({memory / 2**30:.0f} GiB)")
@@ -96,9 +96,9 @@ def _fix(report: GpuReport) -> str:
     if not report.gpus and visible is not None:
         return f"unset CUDA_VISIBLE_DEVICES (it is {visible!r})"
     if report.built_for == "the CPU":
-        return "`uv sync`: it puts back the torch of uv.lock, which is built for CUDA"
+        return "`uv sync` puts back the torch of uv.lock, which is built for CUDA"
     return (
-        f"update the NVIDIA driver to one for {report.built_for or 'the CUDA of torch'} "
+        f"update the NVIDIA driver to one for {report.built_for or 'the CUDA version of torch'} "
         "(`nvidia-smi` shows the one installed); "
         "`python -m research_cli.environment.child GPU` shows more"
     )

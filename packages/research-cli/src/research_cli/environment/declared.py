@@ -16,10 +16,10 @@ INTERNAL = ("research-data", "research-models", "research-train", "research-viz"
 
 @dataclass(frozen=True)
 class Declared:
-    """What is asked of a package.
+    """What the workspace requires of a package.
 
-    versions: the specifiers of all that declare it. required: something installed needs it to
-    run; otherwise only a dependency group of the workspace's root lists it.
+    versions: all that is required of its version. required: True if something installed needs it
+    to run, False if only a dependency group of the workspace's root lists it.
     """
 
     versions: SpecifierSet
@@ -27,7 +27,7 @@ class Declared:
 
 
 def declared_packages() -> dict[str, Declared]:
-    """Name -> what is asked of every package by our packages, the members and the root's groups.
+    """Name -> what internal packages, papers, projects and the root's groups require of a package.
 
     Raises ResearchError when a dependency group can't be read.
     """
@@ -44,7 +44,7 @@ def declared_packages() -> dict[str, Declared]:
 
 
 def combined(specifiers: Iterable[SpecifierSet]) -> SpecifierSet:
-    """One set that asks for all of them; of several `>=` the highest says it."""
+    """One set that requires all of them; of several `>=` only the highest is kept."""
     all_of_them = {part for specifier_set in specifiers for part in specifier_set}
     lower = {part for part in all_of_them if part.operator == ">="}
     highest = sorted(lower, key=lambda part: Version(part.version))[-1:]

@@ -1,4 +1,4 @@
-"""Check our own packages and the stack that they need."""
+"""Check the internal packages and the stack that they need."""
 
 import importlib.metadata
 import os
@@ -15,8 +15,8 @@ from research_cli.environment.declared import Declared
 class Package:
     """A package of the stack.
 
-    module: what to import. Where the package's own name loads next to nothing (it is lazy), a
-    module that brings in its compiled parts or what it most often breaks on.
+    module: what to import. For a package that loads its parts lazily, a module that loads the
+    compiled ones, or the one that breaks most often.
     """
 
     name: str
@@ -42,7 +42,7 @@ STACK = (
 
 
 def check_internal(name: str, workspace: Path | None) -> Check:
-    """A package of ours: it should be the workspace's own folder, installed editable."""
+    """An internal package: it should be the workspace's own folder, installed editable."""
     needs = "editable, from this workspace"
     try:
         distribution = importlib.metadata.distribution(name)
@@ -58,7 +58,7 @@ def check_internal(name: str, workspace: Path | None) -> Check:
 def check_package(package: Package, declared: Declared | None, error: str) -> Check:
     """A package of the stack: is it there, new enough, and could it be imported?
 
-    error: what its import raised.
+    error: what its import raised; empty when it succeeded.
     """
     name, distribution = package.name, package.distribution
     needs = str(declared.versions) if declared and declared.versions else "any version"
@@ -70,7 +70,9 @@ def check_package(package: Package, declared: Declared | None, error: str) -> Ch
     if declared and not declared.versions.contains(version, prereleases=True):
         return Check(name, "fail", version, needs, "`uv sync`")
     if error:
-        return Check(name, "fail", f"{version}, but: {error}", needs, _import_fix(package))
+        return Check(
+            name, "fail", f"{version}, but its import fails: {error}", needs, _import_fix(package)
+        )
     return Check(name, "ok", version, needs)
 
 

@@ -17,7 +17,7 @@ GB = 1e9
 LITTLE_DISK = 10 * GB  # room for a small dataset and a few runs
 NO_DISK = 1 * GB
 
-OTHER_FOLDER = "set RESEARCH_ASSETS to a folder you can write"
+OTHER_FOLDER = "set RESEARCH_ASSETS to a folder that you can write to"
 
 
 def check_python() -> Check:
@@ -57,13 +57,17 @@ def check_disk() -> Check:
         return Check("free disk", "ok", found, needs)
     status: Status = "warn" if free >= NO_DISK else "fail"
     return Check(
-        "free disk", status, found, needs, "free some, or set RESEARCH_ASSETS to a larger disk"
+        "free disk",
+        status,
+        found,
+        needs,
+        "free some space, or set RESEARCH_ASSETS to a larger disk",
     )
 
 
 def check_links() -> Check:
     """Whether the assets folder can be written, and holds links: data is linked into papers."""
-    needs = "a folder to write, with links"
+    needs = "a writable folder that supports links"
     try:
         folder = get_assets_dir()
         with tempfile.TemporaryDirectory(
@@ -73,9 +77,9 @@ def check_links() -> Check:
     except (AssetError, OSError) as error:
         return Check("links", "fail", _one_line(error), needs, OTHER_FOLDER)
     if problem:
-        fix = "set RESEARCH_ASSETS to a folder on a disk that has symbolic links"
+        fix = "set RESEARCH_ASSETS to a folder on a disk that supports symbolic links"
         return Check("links", "warn", problem, needs, fix)
-    found = "can be made" if folder.is_dir() else f"can be made; {folder} will be, on first use"
+    found = "can be made" if folder.is_dir() else f"can be made; {folder} is created on first use"
     return Check("links", "ok", found, needs)
 
 
@@ -88,12 +92,12 @@ def _link_problem(folder: Path) -> str:
         link.symlink_to(target.name)
         followed = (link / "file").read_text()
     except OSError as error:
-        return f"no links: {_one_line(error)}"
+        return f"links can't be made: {_one_line(error)}"
     return "" if followed == "linked" else "a link was made but leads elsewhere"
 
 
 def _existing(folder: Path) -> Path:
-    """The folder itself, or the nearest above it that exists: where it would be made."""
+    """The folder itself, or the nearest parent that exists, in which it would be created."""
     return next(above for above in (folder, *folder.parents) if above.exists())
 
 

@@ -25,19 +25,19 @@ def check_requirements(workspace: Path) -> list[Check]:
             problems = [" ".join(str(error).split())]
         if problems:
             fix = "; ".join(problems).replace(f"{workspace}/", "")
-            found.append(Check(member.distribution, "fail", "can't run", "what it requires", fix))
+            found.append(Check(member.distribution, "fail", "can't run", "its requirements", fix))
     return found
 
 
 def _unmet(member: Member) -> Iterator[str]:
-    """Requirements of other people's packages that are not as the environment has them."""
+    """Requirements of external packages that the installed version doesn't meet."""
     internal = internal_packages(member.workspace)
     for requirement in required_by(member):
         there = installed_version(requirement.name)
         if canonicalize_name(requirement.name) in internal or there is None:
-            continue  # choose_versions says it
+            continue  # choose_versions checks these
         if not requirement.specifier.contains(there, prereleases=True):
             yield (
-                f"{member.folder / 'pyproject.toml'} requires {requirement}, and {there} is "
-                "installed: `uv sync` installs what is locked, `uv lock` what fits"
+                f"{member.folder / 'pyproject.toml'} requires {requirement}, but {there} is "
+                "installed: `uv sync` installs the locked version, `uv lock` locks one that fits"
             )

@@ -14,9 +14,9 @@ UNRELEASED = re.compile(r"^## (\[?)unreleased(\]?)[ \t]*$", re.IGNORECASE | re.M
 
 
 def unreleased_entries(changelog: Path) -> list[str]:
-    """The entries under Unreleased, each its first line. Raises ResearchError without such a part.
+    """The first line of each entry under Unreleased. Raises ResearchError without that heading.
 
-    Headings, blank lines, comments and link definitions are no entries.
+    Headings, blank lines, comments and link definitions don't count as entries.
     """
     text = _read(changelog)
     section = text[_heading(text, changelog).end() :]
@@ -26,9 +26,9 @@ def unreleased_entries(changelog: Path) -> list[str]:
 
 
 def stamp(changelog: Path, version: Version, day: date) -> None:
-    """Give what is under Unreleased a version and a day; a fresh, empty Unreleased stands above it.
+    """Give the entries under Unreleased a version and a day, and add an empty Unreleased above.
 
-    Raises ResearchError.
+    Raises ResearchError without that heading.
     """
     text = _read(changelog)
     heading = _heading(text, changelog)
@@ -41,8 +41,8 @@ def _read(changelog: Path) -> str:
         return changelog.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ResearchError(
-            f"{changelog}: can't be read ({error}). A package says there, under `## Unreleased`, "
-            "what its next release brings."
+            f"{changelog}: can't be read ({error}). Every package needs this file, with the "
+            "changes of its next release under a heading `## Unreleased`."
         ) from error
 
 
@@ -50,6 +50,6 @@ def _heading(text: str, changelog: Path) -> re.Match[str]:
     if found := UNRELEASED.search(text):
         return found
     raise ResearchError(
-        f"{changelog}: has no heading `## Unreleased`. Write it above the newest release's, and "
-        "below it what the next release brings."
+        f"{changelog}: has no heading `## Unreleased`. Add it above the heading of the newest "
+        "release, and write the changes of the next release below it."
     )

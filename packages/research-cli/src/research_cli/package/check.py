@@ -24,14 +24,14 @@ from research_train.versions.requirements import installed_version, internal_pac
 
 from research_cli.package.state import changed_code, requirements_met
 
-MISSPELT = 0.8  # as like an internal package's name as research-trian is
+MISSPELT = 0.8  # similarity to an internal package's name from which on a name is a misspelling
 
 
 @dataclass(frozen=True)
 class PackageCheck:
-    """What a check has found, and how much it looked at.
+    """What was found, and how much was checked.
 
-    history: whether the releases could be compared with git's history.
+    history: whether releases could be compared with git's history.
     """
 
     findings: list[str]
@@ -44,7 +44,7 @@ class PackageCheck:
 def check_packages(workspace: Path) -> PackageCheck:
     """Check requirements, releases, versions and imports. Raises ResearchError.
 
-    An error is what keeps it from looking; what it finds wrong is in `findings`.
+    What is wrong with them is in `findings`; an error means that something could not be checked.
     """
     internal = internal_packages(workspace)
     added = _added_releases(workspace)
@@ -71,25 +71,25 @@ def check_packages(workspace: Path) -> PackageCheck:
         except ResearchError as error:
             findings.append(str(error))
     findings += _history_findings(workspace, added)
-    # What several members run into is said once, and folders as seen from the workspace.
+    # A finding that several members share is listed once; paths are relative to the workspace.
     short = dict.fromkeys(each.replace(f"{workspace}/", "") for each in findings)
     return PackageCheck(list(short), len(internal), released, requirements, added is not None)
 
 
 def _misspelt(member: Member, internal: list[str]) -> Iterator[str]:
-    """Requirements that no package here satisfies, though one is called nearly so."""
+    """Requirements of packages that don't exist here but are nearly named like an internal one."""
     for requirement in required_by(member):
         name = canonicalize_name(requirement.name)
         near = get_close_matches(name, internal, n=1, cutoff=MISSPELT)
         if name not in internal and near:
             yield (
-                f"{member.folder / 'pyproject.toml'}: requires {requirement}, and this workspace "
+                f"{member.folder / 'pyproject.toml'}: requires {requirement}, but this workspace "
                 f"has no package {name}. Did you mean {near[0]!r}?"
             )
 
 
 def undeclared_imports(member: Member) -> Iterator[str]:
-    """Internal packages that a member imports and doesn't declare: they may not be installed."""
+    """Internal packages that a member imports but doesn't declare: they may not be installed."""
     modules = {name.replace("-", "_"): name for name in internal_packages(member.workspace)}
     declared = {canonicalize_name(requirement.name) for requirement in required_by(member)}
     seen = {member.distribution, *declared}
@@ -98,13 +98,13 @@ def undeclared_imports(member: Member) -> Iterator[str]:
             if name not in seen:
                 seen.add(name)
                 yield (
-                    f"{file}: imports {name.replace('-', '_')}, and {member.distribution} doesn't "
-                    f"declare {name}. `uv add --package {member.distribution} {name}`"
+                    f"{file}: imports {name.replace('-', '_')}, but {member.distribution} doesn't "
+                    f"declare {name}. `uv add --package {member.distribution} {name}` adds it"
                 )
 
 
 def missing_sources(member: Member) -> Iterator[str]:
-    """Internal packages that a member requires without saying that they are the workspace's."""
+    """Internal packages that a member requires without naming the workspace as their source."""
     internal = internal_packages(member.workspace)
     sources = member.pyproject.sources | read_pyproject(member.workspace).sources
     for requirement in required_by(member):
@@ -122,14 +122,14 @@ def _version_findings(name: str, folder: Path, found: list[Release]) -> Iterator
     installed = installed_version(name)
     if installed != str(version):
         yield (
-            f"{folder / 'pyproject.toml'}: version is {version}, and this environment has "
+            f"{folder / 'pyproject.toml'}: version is {version}, but this environment has "
             f"{name} {installed or '(none)'}. `uv sync --all-packages` installs it."
         )
     for release in found:
         if release.version == version and (changed := changed_code(folder, release)):
             yield (
                 f"{folder}: version is {version}, which is released, but src differs from that "
-                f"release: {first_few(changed, 3)}. Undo that, or go on to the next: "
+                f"release: {first_few(changed, 3)}. Undo that, or start the next version: "
                 f"`uv version --package {name} {version.major}.{version.minor + 1}.0.dev0`"
             )
 
@@ -139,8 +139,11 @@ def _release_findings(release: Release) -> Iterator[str]:
         release.metadata()
     except RequirementError as error:
         yield str(error)
-    except (zipfile.BadZipFile, ValueError) as error:  # though its hash agrees
-        yield f"{release.wheel}: is no wheel ({error}). Remove it and its hash."
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+    ) as error:  # the hash agrees, but the file was never valid
+        yield f"{release.wheel}: is not a wheel ({error}). Remove it and its hash."
 
 
 def _history_findings(workspace: Path, added: dict[Path, str] | None) -> Iterator[str]:
@@ -152,8 +155,8 @@ def _history_findings(workspace: Path, added: dict[Path, str] | None) -> Iterato
             for file in (release.wheel, hash_file(release.wheel)):
                 if file.is_file() and file not in added:
                     yield (
-                        f"{file}: is in no commit, so nobody else has it. `research-cli package "
-                        f"release {folder.name}` makes a release and commits it; remove this one."
+                        f"{file}: is in no commit, so nobody else has it. Remove it: `research-cli "
+                        f"package release {folder.name}` makes a release and commits it."
                     )
     for file, commit in added.items():
         back = f"`git checkout {commit[:12]} -- {file.relative_to(workspace)}` brings it back."
@@ -167,7 +170,7 @@ def _added_releases(workspace: Path) -> dict[Path, str] | None:
     """File of a release -> the commit that added it, over git's history; None without git."""
     command = ["-c", "core.quotepath=off", "log", "--reverse", "--full-history"]
     command += ["--diff-filter=A", "--no-renames", "--name-only", "--format=commit %H"]
-    # MERGE_HEAD: what a merge brings that is about to be committed.
+    # MERGE_HEAD: files that a merge brings which isn't committed yet.
     command += ["--ignore-missing", "HEAD", "MERGE_HEAD"]
     command += ["--relative", "--", f"packages/*/{RELEASES}/*.whl*"]
     log = run_git(workspace, *command)
@@ -187,5 +190,5 @@ def _in_commit(workspace: Path, file: Path, commit: str) -> bytes:
     name = f"{commit}:./{file.relative_to(workspace).as_posix()}"
     shown = run_git(workspace, "cat-file", "blob", name)
     if shown is None:
-        raise ResearchError(f"{workspace}: git can't show {name}, which its history names")
+        raise ResearchError(f"{workspace}: git can't show {name}, although its history lists it")
     return shown

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from research_cli.package.release import Released
     from research_cli.package.state import PackageState, Unreleased
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the package.")]
 
@@ -72,10 +72,11 @@ def check(json: Json = False) -> None:
     from research_cli.package.check import check_packages
 
     checked = check_packages(workspace_here())
-    history = "as in git's history" if checked.history else "no git here to compare them with"
+    history = "git's history" if checked.history else "their hashes only, as there is no git here"
     summary = (
-        f"{checked.packages} packages: {checked.requirements} requirements of them, all met; "
-        f"releases as they were made: {checked.releases} ({history})"
+        f"{counted(checked.packages, 'package')}, "
+        f"{counted(checked.requirements, 'requirement')} on them: all met; "
+        f"{counted(checked.releases, 'release')}: unchanged, compared with {history}"
     )
     output(asdict(checked), json, checked.findings or [summary])
     if checked.findings:
@@ -143,7 +144,7 @@ def release(
     from research_cli.package.release import release_package
 
     if bump not in list(Bump):
-        raise UsageError(f"--bump {bump}: one of {', '.join(Bump)}")
+        raise UsageError(f"--bump {bump}: must be one of {', '.join(Bump)}")
     plan = plan_release(workspace_here(), name, Bump(bump), version)
     if dry_run:
         output({**_as_json(plan), "entries": plan.entries}, json, _plan_lines(plan))
@@ -151,13 +152,13 @@ def release(
     try:
         done = release_package(plan, publish)
     except Interrupted as stop:
-        print("interrupted: nothing is released, nothing has changed", file=sys.stderr)
+        print("interrupted: nothing was released or changed", file=sys.stderr)
         raise typer.Exit(128 + stop.signal) from None
     output(_as_json(plan, done), json, _released_lines(done))
 
 
 def _print_states(found: "list[PackageState]") -> None:
-    """One table of the packages, one of who depends on them."""
+    """Print a table of the packages and one of their dependents."""
     print_table(
         ["package", "version", "releases", "unreleased"],
         [
@@ -226,6 +227,6 @@ def _released_lines(done: "Released") -> list[str]:
     wheel = plan.wheel.relative_to(plan.workspace)
     return [
         f"released {plan.name} {plan.version} in {done.seconds:.0f} s: {wheel}",
-        f"tag {plan.tag} on {done.commit[:12]}; the workspace goes on as {plan.following}. "
-        "`uv sync` here; `git push --follow-tags` gives it to others",
+        f"tag {plan.tag} on {done.commit[:12]}; the workspace's version is now {plan.following}. "
+        "`uv sync` installs it here; `git push --follow-tags` publishes commits and tag",
     ]

@@ -1,8 +1,8 @@
 """Find which papers an unreleased change of a package affects.
 
-Where sealed runs of older code are here, their replay says it, as `reproduce` would ask for it
-(evidence/carried.py of research-train). Otherwise each is trained shortly, under the last release
-and under the working tree.
+If a paper has sealed runs of older code, they are replayed as by `reproduce` (evidence/carried.py
+of research-train). Otherwise the paper is trained for a few steps, once under the newest release
+and once under the working tree.
 """
 
 import json
@@ -34,10 +34,10 @@ Verdict = Literal["bit-identical", "other numbers", "crashes", "not affected", "
 
 @dataclass(frozen=True)
 class Impact:
-    """What a paper would feel.
+    """The effect on one paper.
 
-    metric: the logged number that differs most, and largest: by how much, relative to its value
-    under the release. message: why, where nothing was compared or something ended.
+    metric: the logged number that differs most. largest: its difference, relative to its value
+    under the release. message: how it was compared, or why it could not be.
     """
 
     paper: str
@@ -52,9 +52,10 @@ def measure_impact(
 ) -> list[Impact]:
     """Train every paper and project that runs the workspace's own code of a package.
 
-    Each for some steps of its default experiment under the package's newest release and under the
-    working tree, in assets of its own beside the real datasets and models. say: told of each.
-    Raises UsageError when there is no such package, ResearchError when it has no release.
+    Each is trained for some steps of its default experiment, under the package's newest release and
+    under the working tree, with outputs of its own and links to the real datasets and models.
+    say: gets a line for each. Raises UsageError when there is no such package, ResearchError when
+    it has no release.
     """
     packages = internal_packages(workspace)
     if name not in packages:
@@ -64,7 +65,9 @@ def measure_impact(
         )
     released = releases(packages[name])
     if not released:
-        raise ResearchError(f"{name} has no release yet, so nothing to compare its code with")
+        raise ResearchError(
+            f"{name} has no release yet, so there is nothing to compare its code with"
+        )
     before = Choice(name, released[0].version, released[0])
     impacts = []
     for member in installed_members():
@@ -94,24 +97,23 @@ def _impact(member: Member, before: Choice, steps: int, say: Callable[[str], Non
             if isinstance(outcome, str):
                 if side == "tree":
                     return Impact(member.name, "crashes", message=outcome)
-                message = f"ends under {before.name} {before.version} already: {outcome}"
+                message = f"fails under {before.name} {before.version} already: {outcome}"
                 return Impact(member.name, "unknown", message=message)
             runs.append(outcome)
         return _compared(member.name, *runs)
 
 
 def _by_evidence(member: Member, say: Callable[[str], None]) -> Impact | None:
-    """What a replay of its runs says; None where there are none that the change is about."""
-    from research_train.evidence.reproduce import (
-        carry_evidence,  # SciPy: slow, and only needed here
-    )
+    """What a replay of the paper's runs shows; None if it has none that the change concerns."""
+    # Imports SciPy, which is slow and only needed here.
+    from research_train.evidence.reproduce import carry_evidence
 
     if not (member.folder / CLAIMS).is_file():
         return None
     try:
         verdicts = carry_evidence(member, say=say)
     except ResearchError:
-        return None  # its claims or config can't be read: a training says so
+        return None  # its claims or config can't be read: training it will report that
     if not verdicts:
         return None
     different = [each for each in verdicts if not each.equal]
@@ -125,7 +127,7 @@ def _by_evidence(member: Member, say: Callable[[str], None]) -> Impact | None:
 
 
 def _assets_beside(folder: Path) -> Path:
-    """Assets with outputs of their own, and the datasets and models that there are."""
+    """Make a folder of assets with empty outputs and links to the real datasets and models."""
     folder.mkdir()
     for kind in ("datasets", "models"):
         real = get_assets_dir() / kind
@@ -162,6 +164,8 @@ def _compared(paper: str, then: Path, now: Path) -> Impact:
     if not different and weights[0] == weights[1]:
         return Impact(paper, "bit-identical")
     if not differences:
-        return Impact(paper, "other numbers", message="the weights differ, no logged number does")
+        return Impact(
+            paper, "other numbers", message="the weights differ, but no logged number does"
+        )
     metric = max(differences, key=lambda name: differences[name])
     return Impact(paper, "other numbers", metric, differences[metric])

@@ -18,7 +18,7 @@ from research_cli.package.state import find_package
 
 
 class Bump(StrEnum):
-    """Which number a release takes: what `version` leads to, or the newest release's next one."""
+    """STABLE: the current version without .dev0; others: that part of the newest release raised."""
 
     STABLE = "stable"
     MAJOR = "major"
@@ -28,10 +28,10 @@ class Bump(StrEnum):
 
 @dataclass(frozen=True)
 class Plan:
-    """A release that can be tried: nothing that is known without building it forbids it.
+    """A release that passed every check possible before building it.
 
-    folder: the package's. version: the one to release; current: the one it has; following: what it
-    goes on as. head: the commit that is released. entries: of the changelog.
+    folder: the package's folder. current: its version now; version: the one to release; following:
+    its version afterwards. head: the commit to release. entries: those of the changelog.
     """
 
     workspace: Path
@@ -58,10 +58,11 @@ class Plan:
 def plan_release(
     workspace: Path, name: str, bump: Bump = Bump.STABLE, version: str | None = None
 ) -> Plan:
-    """What releasing a package would be. version: instead of a bump.
+    """Plan the release of a package. version: instead of a bump.
 
-    Raises UsageError: no such package, or no such version can be released. Raises ResearchError: no
-    git, changes that are in no commit, nothing under Unreleased, no tests, a tag that is taken.
+    Raises UsageError for an unknown package or a version that can't be released. Raises
+    ResearchError without git, for uncommitted changes, for nothing under Unreleased, without tests,
+    and for a tag that exists.
     """
     folder = find_package(name, workspace)
     head = _head(workspace)
@@ -82,18 +83,20 @@ def _refuse_released(plan: Plan, released: list[Version]) -> None:
     version = plan.version
     if version in released:
         raise UsageError(
-            f"{plan.wheel}: {plan.name} {version} was released; a release never changes. Release "
-            f"another: `--bump patch`, or `--version {version.major}.{version.minor + 1}.0`."
+            f"{plan.wheel}: {plan.name} {version} is already released, and a release never "
+            "changes. Release another version: `--bump patch`, or "
+            f"`--version {version.major}.{version.minor + 1}.0`."
         )
     if released and version < released[0]:
         raise UsageError(
             f"{plan.name} {version} is older than its newest release, {released[0]}. Release a "
-            "newer one; an older line is released from a branch that starts at its tag."
+            "newer version, or correct the older one on a branch that starts at its tag."
         )
     if git(plan.workspace, "tag", "--list", plan.tag):
         raise ResearchError(
-            f"the tag {plan.tag} exists, but {plan.wheel.parent} has no {version}: it was "
-            f"released elsewhere (`git pull`), or stopped halfway (`git tag -d {plan.tag}`)"
+            f"the tag {plan.tag} exists, but {plan.wheel.parent} has no {version}. Either it was "
+            "released elsewhere: `git pull` fetches it. Or a release was killed halfway: "
+            f"`git tag -d {plan.tag}` removes the tag."
         )
 
 
@@ -106,15 +109,15 @@ def _refuse_unready(plan: Plan) -> None:
         )
     if not (plan.folder / "tests").is_dir():
         raise ResearchError(
-            f"{plan.folder}: has no tests, so nothing would say whether the wheel works. Add some "
+            f"{plan.folder}: has no tests, so nothing would show whether the wheel works. Add some "
             f"in {plan.folder / 'tests'} and commit them."
         )
     status = git(plan.workspace, "status", "--porcelain", "--untracked-files=all")
     if dirty := status.splitlines():
         files = first_few([line[3:] for line in dirty])
         raise ResearchError(
-            f"{plan.workspace}: changes that are in no commit: {files}. A release is what a "
-            "commit holds: commit them, or `git stash --include-untracked`."
+            f"{plan.workspace}: uncommitted changes: {files}. A release is made from a commit: "
+            "commit them, or `git stash --include-untracked`."
         )
 
 
@@ -124,11 +127,13 @@ def _head(workspace: Path) -> str:
         return found.decode().strip()
     known = shutil.which("git") is not None
     why = (
-        f"{workspace} is no git repository with a commit" if known else "git is not installed here"
+        f"{workspace} is not a git repository with a commit"
+        if known
+        else "git is not installed here"
     )
     raise ResearchError(
         f"{why}, and a release is a commit with a tag. Release from a clone on a machine with "
-        "git. Only a release needs it: training, and papers that pin a release, work without."
+        "git. Training, and papers that pin a release, work without git."
     )
 
 

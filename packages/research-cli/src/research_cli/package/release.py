@@ -1,11 +1,11 @@
 """Release a package as an immutable wheel with a tag, completely or not at all.
 
-All of it is done in a temporary work tree of git. The tag is made, and the branch moved, only after
+All steps run in a temporary work tree of git. The tag is made, and the branch moved, only after
 the wheel has passed the package's tests; a release that was stopped, killed or refused before then
-leaves the tree, HEAD and the tags as they were.
+leaves the tree, HEAD and the tags as they were. A release is two commits:
 
-    Release research-train 0.1.0          version, changelog's date, wheel and hash; has the tag
-    research-train goes on as 0.2.0.dev0  what the workspace's code is called from now on
+    Release research-train 0.1.0          version, date in the changelog, wheel, hash; it is tagged
+    research-train goes on as 0.2.0.dev0  the version of the workspace's code from now on
 """
 
 import hashlib
@@ -55,11 +55,11 @@ class Released:
 
 
 def release_package(plan: Plan, publish: bool = False) -> Released:
-    """Build, test, keep, commit and tag a release; its steps are told on stderr.
+    """Build, test, keep, commit and tag a release; prints its steps on stderr.
 
-    publish: hand wheel and source archive over to `uv publish` afterwards. Raises ResearchError
-    for a step that fails, Interrupted for a signal; both leave the repository as it was (but what
-    can't be published stays released here).
+    publish: pass wheel and source archive to `uv publish` afterwards. Raises ResearchError when a
+    step fails, Interrupted at a signal. Both leave the repository as it was, except that a release
+    that can't be published remains a release here.
     """
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="release-") as temporary:
@@ -87,7 +87,7 @@ def release_package(plan: Plan, publish: bool = False) -> Released:
 
 @contextmanager
 def _stoppable() -> Iterator[None]:
-    """Inside, the first signal to stop raises Interrupted; more don't disturb the clearing up."""
+    """In this block the first signal raises Interrupted; more don't disturb the clean-up."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in STOPS:
@@ -109,7 +109,7 @@ def _work_tree(plan: Plan, tree: Path) -> Iterator[Path]:
         git(plan.workspace, "worktree", "add", "--quiet", "--detach", str(tree), plan.head)
         yield tree / git(plan.workspace, "rev-parse", "--show-prefix")
     finally:
-        with suppress(ResearchError):  # stopped before git knew of it
+        with suppress(ResearchError):  # stopped before git had made the work tree
             git(plan.workspace, "worktree", "remove", "--force", str(tree))
 
 
@@ -119,11 +119,11 @@ def _set_version(workspace: Path, name: str, version: Version) -> None:
 
 
 def _bind_siblings(workspace: Path, package: Path) -> list[str]:
-    """Bind what a wheel requires of our packages to the minor version that it is tested with.
+    """Limit a wheel's requirements of internal packages to the minor version it is tested with.
 
-    A paper pinned to the wheel then runs with those, whatever they become; returns what stood there
-    before. The code that is tested is that of the sibling's newest release where the two are equal,
-    else of the version that comes.
+    A paper pinned to the wheel then runs with these versions, whatever is released later. The
+    version tested is the newest release if the code here equals it, else the next version.
+    Returns the requirements as they were.
     """
     siblings = internal_packages(workspace)
     before = read_pyproject(package).dependencies
@@ -155,14 +155,15 @@ def _only_wheel(built: Path, plan: Plan) -> Path:
     wheels = sorted(path.name for path in built.glob("*.whl"))
     if wheels != [plan.wheel.name]:
         raise ResearchError(
-            f"{plan.folder}: built {', '.join(wheels)}, expected {plan.wheel.name}. A release is "
-            "pure Python: one wheel for every machine, so that papers can run it in years."
+            f"{plan.folder}: the build made {', '.join(wheels)}, expected {plan.wheel.name}. A "
+            "release is pure Python, one wheel for every machine, so that papers can run it for "
+            "years."
         )
     return built / plan.wheel.name
 
 
 def _keep(wheel: Path, folder: Path) -> str:
-    """Copy a wheel among the releases, its hash beside it, as sha256sum writes it."""
+    """Copy a wheel to the releases, with its hash in a file as sha256sum writes it."""
     sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
     folder.mkdir(exist_ok=True)
     shutil.copyfile(wheel, folder / wheel.name)
@@ -171,7 +172,7 @@ def _keep(wheel: Path, folder: Path) -> str:
 
 
 def _commit(workspace: Path, package: Path, message: str) -> str:
-    """Commit what a release changes; what tests have left in the tree stays out."""
+    """Commit the files that a release changes, not files that tests left in the tree."""
     files = [package / "pyproject.toml", package / "CHANGELOG.md", package / RELEASES]
     git(workspace, "add", "--force", "--", *map(str, [*files, workspace / "uv.lock"]))
     git(workspace, "commit", "--quiet", "--message", message)
@@ -179,7 +180,7 @@ def _commit(workspace: Path, package: Path, message: str) -> str:
 
 
 def _hand_over(plan: Plan, release: str, last: str) -> None:
-    """Tag the release and move the branch on. This quarter of a second can't be stopped."""
+    """Tag the release and move the branch; signals are ignored for this quarter of a second."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)
     message = f"{plan.name} {plan.version}"
@@ -189,13 +190,13 @@ def _hand_over(plan: Plan, release: str, last: str) -> None:
     except ResearchError as error:
         git(plan.workspace, "tag", "--delete", plan.tag)
         raise ResearchError(
-            f"{plan.name} {plan.version} is not released: HEAD or a file of it was changed while "
-            f"it was made ({error}). Try again."
+            f"{plan.name} {plan.version} is not released: HEAD or one of its files changed "
+            f"during the release ({error}). Try again."
         ) from error
 
 
 def _publish(plan: Plan, built: Path) -> None:
-    """Hand over to `uv publish`; the files stay in dist/, which git ignores."""
+    """Run `uv publish`; the files stay in dist/, which git ignores."""
     target = plan.workspace / "dist"
     target.mkdir(exist_ok=True)
     archive = f"{plan.name.replace('-', '_')}-{plan.version}.tar.gz"
@@ -204,6 +205,6 @@ def _publish(plan: Plan, built: Path) -> None:
     say(f"released {plan.name} {plan.version}; in {plan.workspace}: uv publish {again}")
     if subprocess.run(["uv", "publish", *files], stdout=sys.stderr, check=False).returncode:
         raise ResearchError(
-            f"{plan.name} {plan.version} is released here, but not published: see above. Once "
-            f"that is put right, in {plan.workspace}: `uv publish {again}`"
+            f"{plan.name} {plan.version} is released here, but not published: the reason is above. "
+            f"Afterwards, run in {plan.workspace}: `uv publish {again}`"
         )

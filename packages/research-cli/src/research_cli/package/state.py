@@ -24,8 +24,8 @@ from research_cli.package.changelog import unreleased_entries
 class Dependent:
     """A paper, project or package that requires an internal package.
 
-    by: its distribution. runs: the version that it would run; None where it can't, because of what
-    `refused` says. release: whether that is a release, and not the workspace's own code.
+    by: its distribution. runs: the version that it would run; None if it can't run, and `refused`
+    says why. release: whether that version is a release rather than the workspace's own code.
     """
 
     by: str
@@ -42,10 +42,10 @@ class Dependent:
 
 @dataclass(frozen=True)
 class Unreleased:
-    """What no release of a package has.
+    """What changed in a package since its newest release.
 
-    entries: those of its changelog under Unreleased. changed: its files of code that differ from
-    the newest release, all of them where there is none.
+    entries: those of its changelog under Unreleased. changed: its source files that differ from the
+    newest release; all of them if there is none.
     """
 
     entries: list[str]
@@ -67,7 +67,8 @@ def packages(workspace: Path) -> list[PackageState]:
     """Every internal package of the workspace, by name.
 
     Raises ResearchError for a file that can't be read, RequirementError for a release or a
-    requirement that can't. A requirement that nothing satisfies is no error: see Dependent.
+    requirement that can't be read. A requirement that nothing satisfies raises no error: see
+    Dependent.refused.
     """
     everyone = dependents(workspace)
     return [
@@ -103,7 +104,7 @@ def requirements_met(member: Member) -> dict[str, Dependent]:
     try:
         chosen = choose_versions(member)
     except RequirementError as error:
-        if not wanted:  # of what it reaches through others, which nothing here would tell
+        if not wanted:  # an indirect requirement can't be met, and no Dependent would show it
             raise
         refused = str(error)
         return {name: Dependent(by, each, refused=refused) for name, each in wanted.items()}

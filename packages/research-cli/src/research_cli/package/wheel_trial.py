@@ -14,7 +14,7 @@ from research_train.experiment.workspace_members import workspace_members
 from research_cli.children import run, run_in_a_group
 from research_cli.package.plan import Plan
 
-# Run by the clean environment: that the wheel is whole, by itself, and says the right version.
+# Run in the clean environment: the wheel is complete, stands by itself, and has the right version.
 IMPORT_ALL = """\
 import importlib, importlib.metadata, sys
 name, version, *modules = sys.argv[1:]
@@ -32,10 +32,11 @@ print(f"{len(modules)} modules, {names} public names")
 def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     """Import all of a wheel, and run the package's tests, in an environment made for it.
 
-    It is what `uv sync` would make of this commit, but with the wheel in place of the package's
-    source. What comes from outside is linked from this environment: nothing is downloaded.
+    The environment is what `uv sync` would make of this commit, but with the wheel in place of the
+    package's source. External packages are linked from the present environment, so nothing is
+    downloaded.
     """
-    say("clean environment: the wheel; all else as it is locked")
+    say("clean environment: the wheel, and all other packages as locked")
     environment = workspace / ".venv"
     python = environment / "bin" / "python"
     run(["uv", "venv", "--quiet", "--python", sys.executable, environment], workspace)
@@ -52,7 +53,8 @@ def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     except ResearchError as error:
         raise ResearchError(
             f"{plan.folder}: its wheel can't be imported by itself: {error}. {plan.name} is not "
-            "released, nothing was changed: is something not in src, or not declared?"
+            "released, and nothing was changed. Is a module missing from src, or a dependency not "
+            "declared?"
         ) from error
     say(f"imported from the wheel: {imported}; version {plan.version}")
     tests = (plan.folder / "tests").relative_to(plan.workspace)
@@ -60,17 +62,17 @@ def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     if code := run_in_a_group([python, "-m", "pytest", "--quiet", tests], workspace):
         raise ResearchError(
             f"{plan.folder / 'tests'}: fail against the wheel (exit code {code}, their output is "
-            f"above). {plan.name} is not released, nothing was changed: correct it, commit, and "
-            "try again."
+            f"above). {plan.name} is not released, and nothing was changed. Correct it, commit, "
+            "and try again."
         )
 
 
 def _link_outside(ours: Iterable[str], site: Path) -> None:
-    """Link what this environment has besides the workspace's own into another."""
+    """Link the external packages of the present environment into another one."""
     modules = {canonicalize_name(name).replace("-", "_") for name in ours}
     for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         for entry in Path(folder).iterdir():
-            # Our x.pth and x-0.1.0.dist-info, which may be of an older version.
+            # Not x.pth and x-0.1.0.dist-info of internal packages: they may be of older versions.
             name = entry.name.removesuffix(".pth").split("-")[0]
             if name not in modules and not (site / entry.name).exists():
                 (site / entry.name).symlink_to(entry)

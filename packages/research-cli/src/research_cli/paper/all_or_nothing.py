@@ -1,8 +1,9 @@
 """Change a workspace's members completely or not at all.
 
-A kill puts nothing back. So uv works on copies elsewhere, and the results are moved into place
-in an order in which every step leaves a workspace that runs: uv.lock first, since `uv run --frozen`
-refuses a member that the lock lacks, but not one that only the lock has.
+A process that is killed can't undo its changes. So uv works on copies, and the results are moved
+into place in an order that leaves a working workspace after every step: uv.lock comes first, since
+`uv run --frozen` refuses a member that is missing from the lock, but not a lock that has a member
+more.
 """
 
 import shutil
@@ -25,7 +26,7 @@ LOCK = "uv.lock"
 
 
 def call(command: Sequence[str], folder: Path, problem: str) -> None:
-    """Run a command in a folder. Raises ResearchError: the problem, and what the command said."""
+    """Run a command. Raises ResearchError with the problem and what the command printed."""
     try:
         output_of(command, folder, without_releases())
     except CommandError as error:
@@ -37,7 +38,7 @@ def call(command: Sequence[str], folder: Path, problem: str) -> None:
 
 @contextmanager
 def restored_on_failure(files: Sequence[Path]) -> Iterator[None]:
-    """Put the files back as they are when this block is left by an exception."""
+    """Restore the files if this block is left by an exception."""
     contents = {file: file.read_bytes() if file.is_file() else None for file in files}
     try:
         yield
@@ -52,7 +53,7 @@ def restored_on_failure(files: Sequence[Path]) -> Iterator[None]:
 
 @contextmanager
 def alone(workspace: Path) -> Iterator[None]:
-    """Hold the workspace against others that change its members; clears what a killed one left.
+    """Lock the members against other processes that change them; remove what a killed one left.
 
     Raises StorageError.
     """
@@ -66,9 +67,9 @@ def alone(workspace: Path) -> Iterator[None]:
 
 
 def renewed_lock(workspace: Path, pyprojects: Mapping[str, bytes]) -> bytes:
-    """What uv.lock will be with these pyproject.tomls, `papers/x` -> content; changes nothing.
+    """The uv.lock that these pyproject.tomls lead to, `papers/x` -> content; changes no file.
 
-    Without a network with what uv's cache has, if that changes nothing else. Raises ResearchError.
+    Without a network, uv's cache is used if no other version changes. Raises ResearchError.
     """
     with tempfile.TemporaryDirectory(prefix="uv-lock-") as temporary:
         copy = Path(temporary).resolve()
@@ -98,7 +99,7 @@ def renewed_lock(workspace: Path, pyprojects: Mapping[str, bytes]) -> bytes:
 
 
 def _versions(workspace: Path) -> set[tuple[str, str]]:
-    """Name and version of all that the lock holds from outside."""
+    """Name and version of every package in the lock that comes from an index."""
     lock = workspace / LOCK
     if not lock.is_file():
         return set()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from research_cli.paper.pins import Pin
     from research_cli.paper.templates import NewMember
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 Paper = Annotated[
     str, typer.Argument(metavar="NAME", help="Name of a paper or project: `mnist1d`.")
@@ -200,7 +200,7 @@ def run_command(name: Paper, context: typer.Context) -> None:
 
 
 def make(member: "NewMember", json: bool) -> None:
-    """Make a paper or project, and say what to type next."""
+    """Create a paper or project, and print the commands to run next."""
     from research_train.experiment.workspace_members import workspace_here
 
     from research_cli.paper.new import create_member
@@ -234,7 +234,7 @@ def _member(name: str) -> "Member":
 
 
 def _print(member: "Member", pin: "Pin", json: bool) -> None:
-    runs = "the release" if pin.release else "the workspace's"
+    runs = "a release" if pin.release else "the workspace's own code"
     lines = [
         f"{member.folder / 'pyproject.toml'}: {pin.before or 'nothing'} -> {pin.requirement}",
         f"{member.distribution} runs {pin.requirement.name} {pin.runs}, {runs}",

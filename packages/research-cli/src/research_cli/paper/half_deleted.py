@@ -1,8 +1,8 @@
 """Find and mend members without a pyproject.toml, as a switch of branches leaves them.
 
 uv takes every folder under papers/, projects/ and packages/ for a member, and every uv command
-stops where one has no pyproject.toml. Folders that are hidden, or hold only files that git ignores,
-are passed over.
+fails if one has no pyproject.toml. Folders that are hidden or hold only files that git ignores are
+skipped.
 """
 
 import os
@@ -20,15 +20,15 @@ from research_train.experiment.workspace_members import KINDS
 from research_train.processes.children import output_of
 
 FOLDERS = tuple(f"{kind}s" for kind in KINDS)
-MEND = ".venv/bin/research-cli paper check --mend"  # as `uv run` can't start then
+MEND = ".venv/bin/research-cli paper check --mend"  # not `uv run`, which can't start then
 
 
 @dataclass(frozen=True)
 class Leftover:
     """A folder that stops uv.
 
-    place: from the workspace on, `papers/old`. files: those that git doesn't ignore, as seen from
-    there. tracked: git still has its pyproject.toml, which was deleted.
+    place: its path in the workspace, `papers/old`. files: paths in it of the files that git doesn't
+    ignore. tracked: whether git has the pyproject.toml that was deleted.
     """
 
     workspace: Path
@@ -37,13 +37,11 @@ class Leftover:
     tracked: bool
 
     def __str__(self) -> str:
-        what = (
-            f"holds {first_few(self.files, 1)} but" if self.files else "is a link to nowhere, and"
-        )
+        what = f"holds {first_few(self.files, 1)} but" if self.files else "is a broken link and"
         if self.tracked:
             away = f"brings it back, as does `git checkout -- {self.place}/pyproject.toml`"
         else:
-            away = f"moves it to {_away()}; or remove it, or give it one"
+            away = f"moves it to {_away()}. Or remove the folder, or add a pyproject.toml"
         return (
             f"{self.place}: {what} has no pyproject.toml, which stops every uv command. "
             f"`{MEND}` {away}"
@@ -73,13 +71,13 @@ def find_leftovers(workspace: Path) -> list[Leftover]:
 
 
 def refuse_leftovers(workspace: Path) -> None:
-    """Raise ResearchError where uv could not run."""
+    """Raise ResearchError if a folder stops uv."""
     if found := find_leftovers(workspace):
         raise ResearchError("\n".join(map(str, found)))
 
 
 def mend(leftover: Leftover) -> str:
-    """Have uv run again; returns what was done. No file is deleted. Raises ResearchError."""
+    """Make uv run again; returns what was done. Deletes no file. Raises ResearchError."""
     folder = leftover.workspace / leftover.place
     if leftover.tracked:
         pyproject = f"{leftover.place}/pyproject.toml"
@@ -87,9 +85,9 @@ def mend(leftover: Leftover) -> str:
         try:
             output_of(command, leftover.workspace, git_environment())
         except CommandError as error:
-            problem = f"`{' '.join(command)}` says: {error.said or error}"
+            problem = f"`{' '.join(command)}` failed: {error.said or error}"
             raise ResearchError(f"{folder}: {problem}") from error
-        return f"{pyproject}: was deleted, is back as git has it"
+        return f"{pyproject}: was deleted; restored from git"
     moment = f"{datetime.now():%Y%m%d-%H%M%S}"
     target = _away() / f"{leftover.place.replace('/', '-')}-{moment}"
     try:
@@ -105,7 +103,7 @@ def _away() -> Path:
 
 
 def _listed_by_git(workspace: Path) -> set[str] | None:
-    """The files under FOLDERS that git tracks or could, there or not; None without git."""
+    """Files under FOLDERS, deleted or not, that git tracks or doesn't ignore; None without git."""
     listing = run_git(
         workspace, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *FOLDERS
     )

@@ -1,9 +1,9 @@
-"""Say what of a paper can't be loaded, in a process under its requirements.
+"""Check that a paper can be loaded, in a process under its requirements.
 
     python -m research_cli.paper.loading paper-mnist1d
 
-prints a JSON list of problems. `paper check` starts it: the paper may run releases of research-data
-and research-train, so only public names are imported here, and none that 0.1.0 hasn't.
+prints a JSON list of problems. `paper check` starts it. The paper may run releases of research-data
+and research-train, so this module imports only public names that version 0.1.0 already has.
 """
 
 import json
@@ -15,11 +15,13 @@ from contextlib import redirect_stdout
 from research_data.errors import ResearchError
 from research_train import Member, find_member, installed_members, load_config
 
-GROUP = "research.experiments"  # of entry points; where the name stands moved after 0.1.0
+GROUP = (
+    "research.experiments"  # of entry points; written out because its constant moved after 0.1.0
+)
 
 
 def loading_problems(member: Member) -> Iterator[str]:
-    """Experiments that aren't installed as the pyproject says, and configs that can't be loaded."""
+    """Experiments not installed as pyproject.toml declares, and configs that can't be loaded."""
     pyproject = member.folder / "pyproject.toml"
     try:
         project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
@@ -28,7 +30,7 @@ def loading_problems(member: Member) -> Iterator[str]:
         yield f"{pyproject}: cannot be read ({error}). Correct it"
         return
     if points != member.experiments:
-        yield f"{pyproject}: its experiments are not those installed. `uv sync` installs them"
+        yield f"{pyproject}: its experiments are not the installed ones. `uv sync` installs them"
     for name in sorted(points.keys() & member.experiments.keys()):
         try:
             load_config(member.experiment(name))
@@ -45,7 +47,7 @@ def main(words: Sequence[str]) -> int:
         try:
             problems = list(loading_problems(find_member(words[0], installed_members())))
         except ResearchError as error:
-            problems = [f"{error}. `uv sync` installs what the workspace holds"]
+            problems = [f"{error}. `uv sync` installs the workspace's papers"]
     print(json.dumps(problems))
     return 0
 

@@ -14,9 +14,9 @@ from research_cli.paper.templates import NewMember, fill_in
 def create_member(member: NewMember, workspace: Path) -> Path:
     """Make a member that trains at once, lock and install it; returns its folder.
 
-    When anything of this fails there is no folder and the lock is as before; killed at any moment,
-    every other member runs, and the same can be asked for again. Raises UsageError for
-    a name that can't be or a citation that can't be true; ResearchError where uv fails.
+    When a step fails, the folder is removed and the lock restored. If the process is killed, at any
+    moment, every other member still runs and the same call can be repeated. Raises UsageError for
+    a name or citation that isn't valid, ResearchError when uv fails.
     """
     refuse_leftovers(workspace)
     with alone(workspace):
@@ -30,7 +30,7 @@ def create_member(member: NewMember, workspace: Path) -> Path:
             check_year(member.year)
         place = f"{member.kind}s/{member.name}"
         folder, lock = workspace / place, workspace / LOCK
-        # Not beside its place: uv takes hidden folders there for members as well.
+        # Not next to the final place: there uv takes hidden folders for members as well.
         partial = workspace / f".{member.distribution}.partial"
         with restored_on_failure([lock]):
             try:
@@ -40,7 +40,7 @@ def create_member(member: NewMember, workspace: Path) -> Path:
                 pyproject = (partial / "pyproject.toml").read_bytes()
                 write_bytes(lock, renewed_lock(workspace, {place: pyproject}))
                 partial.rename(folder)
-                # Inexact and only this member: whoever put another torch there keeps the rest.
+                # --inexact and only this member, so that everything else installed stays.
                 install = ["uv", "sync", "--inexact", "--package", member.distribution]
                 call(install, workspace, f"{member.distribution} can't be installed")
             except BaseException:

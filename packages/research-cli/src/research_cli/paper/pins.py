@@ -1,4 +1,4 @@
-"""Pin a paper to a version of one of our packages, and run commands under its pins."""
+"""Pin a paper to a version of an internal package, and run commands under its pins."""
 
 import os
 import sys
@@ -28,7 +28,7 @@ from research_cli.paper.all_or_nothing import LOCK, alone, call, renewed_lock, r
 class Pin:
     """What a paper requires of a package now and required before, and the version that it runs.
 
-    release: whether that is a release, and not the workspace's own code.
+    release: whether that version is a release rather than the workspace's own code.
     """
 
     paper: str
@@ -39,12 +39,12 @@ class Pin:
 
 
 def pin(member: Member, text: str) -> Pin:
-    """Have a member require a version of one of our packages; by default the newest release.
+    """Make a member require a version of an internal package; by default the newest release.
 
-    text: `research-train`, `research-train==0.1.0`, or with a range. Its pyproject.toml keeps its
-    comments and order; the lock is renewed, and the member's config is loaded under the pin. When
-    anything of this fails, both files are as before.
-    Raises UsageError: no such package, or no requirement; ResearchError: no release satisfies it.
+    text: `research-train`, `research-train==0.1.0`, or the name with a range. The pyproject.toml
+    keeps its comments and order, the lock is renewed, and the member's config is loaded under the
+    pin. When a step fails, both files are restored. Raises UsageError for an unknown package or a
+    text that is not a requirement, ResearchError when no release satisfies it.
     """
     wanted = _understood(member, text)
     if not wanted.specifier:
@@ -59,20 +59,23 @@ def pin(member: Member, text: str) -> Pin:
 
 
 def unpin(member: Member, name: str) -> Pin:
-    """Have a member take the workspace's own version of a package again; as `pin`."""
+    """Make a member run the workspace's own version of a package again; fails as `pin` does."""
     wanted = _understood(member, name)
     if wanted.specifier:
-        raise UsageError(f"{name!r}: name the package alone, `{wanted.name}`")
+        raise UsageError(
+            f"{name!r}: give the name of the package without a version, `{wanted.name}`"
+        )
     return _changed(member, wanted)
 
 
 def run_under_pins(member: Member, command: Sequence[str]) -> None:
-    """Become another program that runs under a member's requirements; doesn't return.
+    """Replace this process with a command that runs under a member's requirements.
 
-    Raises UsageError when there is no such program, RequirementError.
+    Doesn't return. Raises UsageError when there is no such program, RequirementError when the
+    requirements can't be met.
     """
-    environment = environment_under(member, pid=os.getpid())  # which the program will have
-    here = str(Path(sys.executable).parent)  # where `python` and `pytest` of this environment are
+    environment = environment_under(member, pid=os.getpid())  # exec keeps this process's id
+    here = str(Path(sys.executable).parent)  # `python` and `pytest` of this environment
     environment["PATH"] = os.pathsep.join([here, environment.get("PATH", os.defpath)])
     sys.stdout.flush()
     try:
@@ -86,11 +89,11 @@ def _understood(member: Member, text: str) -> Requirement:
         wanted = Requirement(text)
     except InvalidRequirement as error:
         raise UsageError(
-            f"{text!r} is no requirement ({str(error).splitlines()[0]}): write "
+            f"{text!r} is not a requirement ({str(error).splitlines()[0]}): write "
             "PACKAGE==0.1.0, or PACKAGE alone for its newest release"
         ) from error
     if wanted.extras:
-        raise UsageError(f"{text!r}: our packages have no extras that a pin could name")
+        raise UsageError(f"{text!r}: internal packages have no extras; leave out the brackets")
     wanted.name = find_package(wanted.name, member.workspace).name
     return wanted
 
@@ -98,13 +101,13 @@ def _understood(member: Member, text: str) -> Requirement:
 def _changed(member: Member, wanted: Requirement) -> Pin:
     pyproject, lock = member.folder / "pyproject.toml", member.workspace / LOCK
     with alone(member.workspace), restored_on_failure([pyproject, lock]):
-        required_by(member)  # what is there must be understood first
+        required_by(member)  # raises when the present requirements can't be read
         document = tomlkit.parse(pyproject.read_text(encoding="utf-8"))
         before = _write_requirement(document, wanted)
         content = tomlkit.dumps(document).encode()
         place = member.folder.relative_to(member.workspace).as_posix()
         renewed = renewed_lock(member.workspace, {place: content})
-        write_bytes(lock, renewed)  # the two at once, as near as two files can
+        write_bytes(lock, renewed)  # right before the other: two files can't be replaced at once
         write_bytes(pyproject, content)
         runs = choose_versions(member)[wanted.name]
         command = [str(Path(sys.executable).with_name("train")), "--paper", member.name, "--help"]

@@ -7,13 +7,13 @@ import typer
 from research_cli.paper.command import Uses, make
 from research_cli.printing import Json, examples, new_app
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 
 def project_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli project`. rich: help is for a terminal."""
     app = new_app(group, rich, "Create projects: your own research. `paper list` lists them too.")
-    app.callback()(lambda: None)  # a group, though it has a single command by now
+    app.callback()(lambda: None)  # keeps `project new` two words although it is the only command
     app.command(
         epilog=examples(
             "research-cli project new pruning",

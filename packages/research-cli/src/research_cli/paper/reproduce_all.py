@@ -73,7 +73,7 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
 
 @dataclass(frozen=True)
 class Ended:
-    """How the `reproduce` of a paper ended. report: what it printed with --json, if it did."""
+    """How the `reproduce` of a paper ended. report: the JSON that it printed; None without."""
 
     paper: str
     code: int
@@ -83,10 +83,11 @@ class Ended:
 def reproduce_papers(
     members: Sequence["Member"], words: Sequence[str], as_json: bool
 ) -> list[Ended]:
-    """Reproduce one after another, each on all cores; the failure of one ends none of the others.
+    """Reproduce papers one after another, each on all cores; one that fails doesn't stop the rest.
 
-    words: for every `reproduce`. What they print goes where ours does, or with as_json into the
-    reports. Raises Interrupted when a signal has stopped them, each training at a checkpoint.
+    words: arguments for every `reproduce`. Its output goes to this process's stdout, or with
+    as_json into the reports. Raises Interrupted when a signal stops it; its trainings have then
+    stopped at a checkpoint.
     """
     from research_train.processes.children import Children
 
@@ -108,13 +109,13 @@ def reproduce_papers(
 
 
 def _members(names: Sequence[str], every: bool) -> list["Member"]:
-    """The members of these names, or the workspace's that make claims. Raises UsageError."""
+    """The members with these names, or every one that makes claims. Raises UsageError."""
     from research_train.claims.claim import CLAIMS
     from research_train.experiment.members import find_member, installed_members
     from research_train.experiment.workspace_members import workspace_here
 
     if bool(names) == every:
-        raise UsageError("say which: research-cli paper reproduce NAME ..., or --all")
+        raise UsageError("name the papers to reproduce, or give --all")
     members = installed_members()
     if names:
         return [find_member(name, members) for name in dict.fromkeys(names)]

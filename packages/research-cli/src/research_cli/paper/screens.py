@@ -58,7 +58,7 @@ def list_value(state: PaperState) -> dict[str, Any]:
 
 
 def check_lines(checked: Sequence[PaperCheck]) -> list[str]:
-    """Problems, then notes, then what is in order."""
+    """Problems, then notes, then the papers that are in order."""
     fine = [each.member.name for each in checked if not each.problems]
     lines = [problem for each in checked for problem in each.problems]
     lines += [f"note: {note}" for each in checked for note in each.notes]
@@ -79,7 +79,7 @@ def check_value(checked: Sequence[PaperCheck]) -> list[dict[str, Any]]:
 
 
 def _verdicts(state: PaperState) -> str:
-    """As "5 reproduced, 1 known gap"; a project makes no claims."""
+    """For example "5 reproduced, 1 known gap"; empty for a project, which makes no claims."""
     if state.verdicts:
         return ", ".join(f"{count} {verdict}" for verdict, count in state.verdicts.items())
     return "not yet" if state.kind == "paper" else ""

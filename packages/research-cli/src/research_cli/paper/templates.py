@@ -20,7 +20,7 @@ from research_data.shown import did_you_mean
 from research_cli.paper.names import Kind, module_of
 
 TEMPLATES = Path(__file__).parent / "templates"
-SUFFIX = ".template"  # neither Python, nor a test to collect, before it is filled in
+SUFFIX = ".template"  # so that no tool takes a template for Python or collects it as a test
 
 ALWAYS = ("data", "train")  # nothing trains without them
 USES = ("data", "models", "train", "viz")
@@ -30,7 +30,7 @@ USES = ("data", "models", "train", "viz")
 class NewMember:
     """What a member is made from.
 
-    uses: of USES. arxiv, year, authors: of the paper, where known.
+    uses: names from USES. arxiv, year, authors: those of the paper, where known.
     """
 
     name: str
@@ -48,7 +48,7 @@ class NewMember:
 
     @property
     def distribution(self) -> str:
-        """What uv calls it."""
+        """The distribution's name, as uv knows it."""
         return f"{self.kind}-{self.name}"
 
 
@@ -58,7 +58,7 @@ def read_uses(text: str) -> frozenset[str]:
     for word in filter(None, words):
         if word not in USES:
             raise UsageError(
-                f"--uses {text}: none of our packages is research-{word}."
+                f"--uses {text}: there is no internal package research-{word}."
                 f"{did_you_mean(word, USES)} There are: {', '.join(USES)}"
             )
     return frozenset([*ALWAYS, *filter(None, words)])
@@ -127,7 +127,7 @@ def _quoted(value: str | int) -> str:
 
 
 def _docstring(member: NewMember, text: str) -> str:
-    """The text, where it can stand in one line of Python; else the member's name."""
+    """The text if it fits into a docstring of one line, else the member's name."""
     if len(text) > 90 or set(text) & {'"', "\\"}:
         return f"{member.name}."
     return text if text[-1] in ".!?" else f"{text}."

@@ -8,7 +8,7 @@ from research_data.shown import counted, say, shown_size
 
 from research_cli.printing import Json, examples, output
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 
 def with_report(app: typer.Typer) -> typer.Typer:

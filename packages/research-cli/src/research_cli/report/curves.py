@@ -21,10 +21,10 @@ from research_viz import claim_plot, inline_svg, learning_curves
 
 from research_cli.report.facts import MemberFacts
 
-# What a page stays small and quick with; what is left out is said in it.
+# Limits that keep a page small and quick to draw; the page says what they leave out.
 MOST_EXPERIMENTS = 4  # of a paper
-MOST_SETTINGS = 6  # curves in a figure: as many colours as the house has
-MOST_SEEDS = 32  # of a setting
+MOST_SETTINGS = 6  # curves in a figure: one for each colour of the house style
+MOST_SEEDS = 32  # of a setting, in one curve
 MOST_METRICS = 2  # figures of an experiment
 MOST_POINTS = 200  # of a curve
 
@@ -51,20 +51,21 @@ def claims_figure(member: MemberFacts) -> PageFigure | None:
 def curve_figures(
     member: MemberFacts, runs: Sequence[RunSummary], problems: list[str]
 ) -> Iterable[PageFigure]:
-    """One of each metric of each experiment of its runs, those with evidence first.
+    """A figure for each metric of each experiment, experiments with evidence first.
 
-    What can't be drawn is added to problems.
+    Adds what can't be drawn to problems.
     """
     evidence = member.evidence
     experiments: dict[str, list[RunSummary]] = {}
-    # Of two runs of a seed the first counts: evidence before others, originals before copies.
+    # Of two runs with the same seed only the first is drawn: evidence before other runs, and
+    # originals before copies.
     for run in sorted(runs, key=lambda run: (run.id not in evidence, bool(run.remarks))):
         if run.record is not None:
             experiments.setdefault(run.record.experiment, []).append(run)
     for number, (experiment, found) in enumerate(experiments.items()):
         if number == MOST_EXPERIMENTS:
             left = list(experiments)[number:]
-            problems.append(f"{member.name}: no curves are drawn of {', '.join(left)}")
+            problems.append(f"{member.name}: no curves are drawn for {', '.join(left)}")
             return
         try:
             yield from _of_experiment(member, experiment, found, number, problems)
@@ -90,7 +91,8 @@ def _of_experiment(
         curves = {group.label: _curve(experiment, group, metric, problems) for group in groups}
         if not any(_has_numbers(values) for _, values in curves.values()):
             continue
-        # A setting without the metric stays, as such: each has one colour in all figures.
+        # A setting without the metric keeps its place, so that every setting has the same colour
+        # in all figures.
         curves = {label: each if each[0] else ([0], [[math.nan]]) for label, each in curves.items()}
         logarithmic = bool(logarithmic_metrics({metric: curves}))
         figure = learning_curves(
@@ -99,13 +101,13 @@ def _of_experiment(
         title = f"{experiment}: {metric}"
         svg = inline_svg(figure, f"{_identifier(member.name)}-{number}-{place}", f"Curves, {title}")
         yield PageFigure(title, svg, remark)
-        remark = ""  # once
+        remark = ""  # only with the first figure
 
 
 def _curve(
     experiment: str, group: RunGroup, metric: str, problems: list[str]
 ) -> tuple[list[int], list[list[float]]]:
-    """The curve of a group without the runs that have no such metric, which is a problem."""
+    """The curve of a group; runs without the metric are left out and added to problems."""
     curve = group_curve(group, metric, MOST_POINTS)
     if curve[0]:
         return curve
@@ -121,9 +123,10 @@ def _curve(
 def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGroup], list[str]]:
     """The settings to draw, and what is left out.
 
-    Completed runs where there are any: one that stopped early would cut its seeds' mean short. No
-    trials, of less than a tenth of the steps of the longest. Of a setting the code with evidence
-    or most seeds, of settings likewise.
+    If any run completed, only completed runs are drawn: one that stopped early would cut the mean
+    over its seeds short. Runs with less than a tenth of the steps of the longest are trials and
+    left out. Of each setting, the version of the code with the most evidence is drawn, or else the
+    one with the most seeds; settings are ranked in the same way.
     """
     completed = [run for run in runs if run.status == "completed"] or list(runs)
     longest = max(map(_steps, completed))
@@ -153,11 +156,11 @@ def _chosen(runs: Sequence[RunSummary], evidence: set[str]) -> tuple[list[RunGro
     }
     return [
         RunGroup(label, group.runs[:MOST_SEEDS]) for label, group in zip(labels, drawn, strict=True)
-    ], [f"{what}, {count}" for what, count in counts.items() if count]
+    ], [f"{what}: {count}" for what, count in counts.items() if count]
 
 
 def _metrics(run: RunSummary, claimed: set[str | None]) -> list[str]:
-    """What can be drawn: what the claims are about, then losses, then accuracies, then others."""
+    """The metrics that were logged: those in claims first, then losses, accuracies, and others."""
     logged = dict.fromkeys(
         name for point in read_metrics(run.folder) for name in metrics_of(repeatable_part(point))
     )

@@ -1,7 +1,7 @@
-"""Write a report as one HTML page, from the templates in page/.
+"""Write a report as one HTML page, from report.html, report.css and report.js.
 
-Whatever stands in files of the workspace is text in it, escaped by the template; the page's own
-policy forbids all that isn't inside of it.
+The template escapes every text that comes from the workspace's files. The page's
+Content-Security-Policy forbids the browser to load anything from outside the page.
 """
 
 import multiprocessing
@@ -40,10 +40,10 @@ SHAPES = {
     "stale": "◌",
     "no evidence": "○",
 }
-METRICS_BESIDE = 3  # the final metrics of a run that stand beside the first
-FEW_RUNS = 50  # drawn as soon as processes are started
-MOST_RUN_PROBLEMS = 20  # that are listed one by one
-PROBLEM_LENGTH = 300  # letters of a problem in a list
+METRICS_BESIDE = 3  # final metrics shown of a run, besides the first
+FEW_RUNS = 50  # fewer are drawn faster than worker processes start
+MOST_RUN_PROBLEMS = 20  # listed one by one; more are only counted
+PROBLEM_LENGTH = 300  # characters shown of a problem
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Section:
 
 @dataclass(frozen=True)
 class RunRow:
-    """A line of the table of runs. seconds, first_value: to sort by, empty where there is none."""
+    """A row of the table of runs. seconds, first_value: for sorting; empty when there is none."""
 
     paper: str
     id: str
@@ -90,9 +90,9 @@ class RunRow:
 
 
 def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Written:
-    """Write the page. papers: names of those to report on, projects too; none: all.
+    """Write the page. papers: names of the papers and projects to report on; by default all.
 
-    Raises MemberError for a name there isn't, StorageError where the file can't be written.
+    Raises MemberError for an unknown name, StorageError when the file can't be written.
     """
     every = members = workspace_members(workspace, TRAINABLE, unread=True)
     if papers:
@@ -129,24 +129,24 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
 
 
 def _sections(members: Sequence[Member], found: Sequence[RunSummary]) -> list[Section]:
-    """Every member's section; figures take most of the time, so on all cores where that is safe."""
+    """The section of every member, made on all cores where that is safe: figures take the time."""
     runs = [[run for run in found if run.paper == member.name] for member in members]
     processes = min(count_cores(), len(members))
-    # Forked, they have matplotlib already; elsewhere each would import it anew, a second.
+    # Forked processes have matplotlib loaded; others would each take a second to import it.
     if processes < 2 or len(found) < FEW_RUNS or sys.platform != "linux":
         return list(map(_section, members, runs))
     with ProcessPoolExecutor(
         processes,
         multiprocessing.get_context("fork"),
         initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),  # Ctrl-C is this process's to answer
+        initargs=(signal.SIGINT, signal.SIG_IGN),  # only this process handles Ctrl-C
     ) as pool:
         return list(pool.map(_section, members, runs))
 
 
 def _section(member: Member, runs: Sequence[RunSummary]) -> Section:
     facts = member_facts(member)
-    problems = list(dict.fromkeys(facts.problems))  # two may read the same broken file
+    problems = list(dict.fromkeys(facts.problems))  # the same broken file may be reported twice
     claims = None
     try:
         claims = claims_figure(facts)
@@ -173,7 +173,9 @@ def _run_problems(found: Sequence[RunSummary], known: set[str]) -> list[str]:
         if run.record and not run.config
     ]
     if (more := len(problems) - MOST_RUN_PROBLEMS) > 0:
-        problems[MOST_RUN_PROBLEMS:] = [f"{more} more runs: the table of runs says what it is"]
+        problems[MOST_RUN_PROBLEMS:] = [
+            f"{more} more runs have problems: the table of runs shows them"
+        ]
     strange = sorted({run.paper for run in found} - known)
     if strange:
         problems.append(f"runs of papers that this workspace doesn't have: {', '.join(strange)}")
@@ -181,9 +183,10 @@ def _run_problems(found: Sequence[RunSummary], known: set[str]) -> list[str]:
 
 
 def _varied_keys(found: Sequence[RunSummary]) -> dict[tuple[str, str], list[str]]:
-    """Paper and experiment -> the config keys that tell its runs apart, what they measure aside.
+    """Paper and experiment -> the config keys in which its runs differ.
 
-    From the configs: a run that was started from Python or a file has no words that say them.
+    Keys in BESIDE_THE_POINT don't count. Configs are compared, not command lines: the command line
+    of a run started from Python or with a config file doesn't show its settings.
     """
     configs: dict[tuple[str, str], list[dict[str, object]]] = {}
     for run in found:
@@ -210,7 +213,7 @@ def _row(
     note = [record.note] if record and record.note else []
     try:
         seconds = run.seconds
-    except (ValueError, TypeError):  # an attempt's time that is none
+    except (ValueError, TypeError):  # an attempt's time can't be parsed
         seconds = None
     doubts = [run.doubt] if run.doubt else []
     return RunRow(
@@ -246,13 +249,14 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    # What research_viz drew: the only markup not ours. Its texts are others' too.
+    # Figures by research_viz are the only markup from outside this template. Their texts come from
+    # files too, so control characters in them are written out.
     environment.filters["svg"] = lambda drawn: Markup(printable(drawn, keep="\n"))
     return environment.from_string(_part("report.html"))
 
 
 def _written(value: object) -> object:
-    """Texts of others, without what would turn the rest of a line of the page around."""
+    """Text with control characters written out, such as one that reverses the rest of a line."""
     return printable(value, keep="\n") if type(value) is str else value
 
 

@@ -1,4 +1,4 @@
-// The table of runs: sorted by a click on a column's head, only the rows with all words typed.
+// The table of runs: a click on a column's head sorts it; only rows with all words typed are shown.
 "use strict";
 const table = document.getElementById("run-table");
 if (table) {

@@ -25,7 +25,7 @@ from research_cli.run.watch import end_of_watch, watch_live, watch_plain
 if TYPE_CHECKING:
     from research_train.record.summary import RunSummary
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 RUN = "Run id, how it begins, the run's name, `paper/id`, or the run's folder."
 Run = Annotated[str, typer.Argument(metavar="RUN", help=RUN)]
@@ -35,7 +35,7 @@ FIGURES = (".png", ".svg")
 
 
 class CompareCommand(TyperCommand):
-    """`--plot` takes the next word only where that is a figure's name, else it has a default."""
+    """`--plot` takes the next word as its value only if that is the name of a figure file."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse the words typed."""
@@ -170,7 +170,7 @@ def compare(
     from research_train import compare_runs, draw_curves, find_any_run
 
     if metric is not None and plot is None:
-        raise UsageError("--metric names what --plot draws: give both")
+        raise UsageError("--metric chooses what --plot draws: give both")
     comparison = compare_runs([find_any_run(name) for name in names], any_paper)
     figures = []
     if plot is not None:
@@ -208,7 +208,7 @@ def watch(
         else:
             watch_plain(watched, json)
     except KeyboardInterrupt:
-        say(f"stopped watching; {watched.id} goes on")
+        say(f"stopped watching; {watched.id} continues")
         raise typer.Exit(130) from None
     end_of_watch(summarise(watched.folder), json)
 
@@ -254,7 +254,7 @@ def remove(
     from research_train import find_any_run, remove_runs
     from research_train.history.changes import plan_removal
 
-    found = [find_any_run(name) for name in names]  # all of them, before the first goes
+    found = [find_any_run(name) for name in names]  # find every run before the first is removed
     gone = remove_runs(found) if yes else plan_removal(found)
     value = {
         "removed": yes,
@@ -267,10 +267,10 @@ def remove(
 
 
 def _stem(plot: str, metric: str | None, runs: "Sequence[RunSummary]") -> Path:
-    """Where the figures go, without the ending."""
+    """Where the figures are written, without the suffix."""
     if plot:
         if not plot.endswith(FIGURES):
-            raise UsageError(f"--plot {plot!r}: a figure's name ends in .png or .svg")
+            raise UsageError(f"--plot {plot!r}: the name of a figure must end in .png or .svg")
         return Path(plot).expanduser().absolute().with_suffix("")
     name = "-".join([*([metric.replace("/", "-")] if metric else []), *(run.id for run in runs)])
     return runs[0].folder.parent / "comparisons" / name[:200]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from research_train.history.rerun_outcome import LineDifference, Rerun
     from research_train.record.record import RunRecord
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 Quiet = Annotated[bool, typer.Option("--quiet", help="Show no progress.")]
 
@@ -79,7 +79,7 @@ def export(
     file = export_run(found, path, checkpoints, quiet=quiet)
     needs = _needs(found.record) if found.record else []
     value = {"file": str(file), "size": file.stat().st_size, "needs": needs}
-    output(value, json, [str(file), *(f"a re-run needs {need}" for need in needs)])
+    output(value, json, [str(file), *(f"a rerun needs {need}" for need in needs)])
 
 
 def import_(
@@ -101,7 +101,7 @@ def import_(
 
 
 def _needs(record: "RunRecord") -> list[str]:
-    """What an export leaves out and a re-run reads: the data, and a run it was initialised from."""
+    """What a rerun reads that an export leaves out: the data, and the run it started from."""
     data = [f"{name}@{revision[:12]}" for name, revision in record.assets.items()]
     return data + ([f"the run {record.parent}"] if record.parent else [])
 
@@ -112,7 +112,7 @@ def _rerun_lines(outcome: "Rerun") -> Iterable[str]:
     for name, equal in outcome.weights.items():
         yield f"weights  {name}: {'the same bytes' if equal else 'DIFFERENT bytes'}"
     same = outcome.lines - outcome.different_lines
-    yield f"metrics  {same} of {outcome.lines} lines equal, without time, speed/* and memory/*"
+    yield f"metrics  {same} of {outcome.lines} lines equal, ignoring time, speed/* and memory/*"
     for each in outcome.first_differences:
         yield f"  line {each.line}: {_shown_difference(each)}"
     if more := outcome.different_lines - len(outcome.first_differences):
@@ -122,14 +122,14 @@ def _rerun_lines(outcome: "Rerun") -> Iterable[str]:
     for remark in outcome.remarks:
         yield f"note     {remark}"
     if outcome.equal:
-        yield f"equal: {outcome.parent.id} is what its code gives"
+        yield f"equal: the rerun of {outcome.parent.id} gave the same weights and metrics"
         return
-    yield "NOT equal. These differ and may be the reason:"
+    yield "NOT equal. The following differ and may be the reason:"
     yield from (f"  {reason}" for reason in outcome.reasons)
 
 
 def _shown_difference(each: "LineDifference") -> str:
     if each.then is None or each.now is None:
-        return "only the new run has it" if each.then is None else "the new run lacks it"
+        return "only in the new run" if each.then is None else "missing from the new run"
     parts = (f"{name} was {then}, is {now}" for name, (then, now) in each.numbers.items())
     return f"step {each.then['step']:.0f}: {'; '.join(parts)}"

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from research_train.history.curves import Format, RunGroup
     from research_train.record.summary import RunSummary
 
-# Imports of a command's own are made inside it, as everywhere in this package.
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 ENDINGS: dict[str, "Format"] = {".png": "png", ".svg": "svg", ".pdf": "pdf"}
 
@@ -71,8 +71,8 @@ def plot(
     from research_train import draw_groups, find_any_run, seed_groups
 
     if out is not None and out.suffix not in ENDINGS:
-        raise UsageError(f"--out {str(out)!r}: a figure's name ends in .png, .svg or .pdf")
-    # A run named twice, by its name and its id say, is one.
+        raise UsageError(f"--out {str(out)!r}: the name of a figure must end in .png, .svg or .pdf")
+    # A run that is given twice, for example by its name and by its id, counts once.
     runs = list({run.folder: run for run in map(find_any_run, names)}.values())
     groups = seed_groups(runs, by)
     file = (out or default_file(runs, metric or [], by)).expanduser().absolute()
@@ -85,9 +85,9 @@ def plot(
 
 
 def default_file(runs: "Sequence[RunSummary]", metrics: Sequence[str], by: str | None) -> Path:
-    """Where a figure goes without --out: another file for other runs.
+    """Where a figure is written without --out: a different file for different runs.
 
-    Never a file that a paper's own evaluate saves, as `figures/test-accuracy.png`.
+    Never a file that a paper's own evaluate saves, such as `figures/test-accuracy.png`.
     """
     what = "-".join(["curves", *(metric.replace("/", "-") for metric in metrics)])[:80]
     if len(runs) == 1:
@@ -108,7 +108,7 @@ def remarks(
     drawn = {run.folder for group in groups for run in group.runs}
     left = [run for run in runs if run.folder not in drawn]
     if left and by is not None:
-        yield f"{len(left)} of {len(runs)} runs left out, without {by}: {_few(left)}"
+        yield f"{len(left)} of {len(runs)} runs left out, as they have no {by}: {_few(left)}"
     else:
         for run in left:
             yield f"{run.id} is left out: a run of the same setting and seed is drawn"
@@ -116,7 +116,7 @@ def remarks(
         differ = differing([run.config for run in group.runs])
         keys = [key for key in differ if key not in BESIDE_THE_POINT]
         if keys and len(group.runs) > 1:
-            yield f"{group.label} pools runs that differ in {', '.join(keys)} as well"
+            yield f"{group.label} pools runs that also differ in {', '.join(keys)}"
         unfinished = [run.id for run in group.runs if run.status != "completed"]
         if unfinished and len(group.runs) > 1:
             yield (
@@ -126,5 +126,5 @@ def remarks(
 
 
 def _few(runs: "Sequence[RunSummary]") -> str:
-    """The ids of the first few."""
+    """The ids of the first few runs."""
     return first_few([run.id for run in runs], 3)

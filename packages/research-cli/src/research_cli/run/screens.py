@@ -23,7 +23,7 @@ METRICS_SHOWN = 3  # in a row of the list
 
 
 def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[list[str], Any]:
-    """Columns and rows; a column that is empty in every row is left out."""
+    """The columns and rows of the list, without columns that are empty in every row."""
     keys = dict.fromkeys(_key_of(text) for text in asked)
     many_papers = len({run.folder.parent for run in found}) > 1
     rows = []
@@ -106,10 +106,12 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
     record = value["record"] or {}
     packages = dict(record.get("packages", {}))
     for name, sha256 in record.get("releases", {}).items():
-        packages[name] = f"{packages.get(name, '')}  the release, its wheel's sha256 {sha256[:12]}"
+        packages[name] = f"{packages.get(name, '')}  a release, sha256 of its wheel {sha256[:12]}"
     git = record.get("git") or {}
     commit = (
-        f"{git['commit'] or 'none'}{', with changes' if git.get('dirty') else ''}" if git else ""
+        f"{git['commit'] or 'none'}{', with uncommitted changes' if git.get('dirty') else ''}"
+        if git
+        else ""
     )
     error = record.get("error") or {}
     rows = {
@@ -132,9 +134,9 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "seal": {
             "none": "none: only a completed run has one",
             "fits": "fits: record, config, metrics and weights are unchanged",
-            "broken": "BROKEN: record, config, metrics or weights were changed after its end"
+            "broken": "BROKEN: record, config, metrics or weights were changed after the run ended"
             if record.get("seal")
-            else "BROKEN: the status is completed but there is no seal: not evidence",
+            else "BROKEN: the run is completed but has no seal, so it is not evidence",
         }[value["seal"]],
         "command": " ".join(record.get("command", [])),
         "git": commit,
@@ -165,12 +167,12 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         yield ""
         yield "attempts"
         for each in attempts:
-            end = each["end"] or "without a word"
+            end = each["end"] or "end not recorded"
             yield f"  {each['time']} - {end}  {each['status']}  on {each['host']}"
 
 
 def print_comparison(comparison: "RunComparison") -> None:
-    """A table, a column a run, and what is to be said below it."""
+    """Print a table with a column for each run, and remarks below it."""
     from research_train.history.comparison import labels
 
     runs = comparison.runs
@@ -193,20 +195,20 @@ def print_comparison(comparison: "RunComparison") -> None:
     columns = ["", "", *heads, *(["difference"] if two else [])]
     print_table(columns, [row + [""] * (len(columns) - len(row)) for row in rows])
     if comparison.same_experiment:
-        print("one experiment: the fingerprints are equal")
+        print("same experiment: the fingerprints are equal")
     if files := comparison.changed_files:
-        print_line(f"files of the code that differ: {first_few(files, 10)}")
+        print_line(f"source files that differ: {first_few(files, 10)}")
     for run in comparison.missing_archives:
-        print_line(f"the archive of the code of {run} isn't here: its files can't be compared")
+        print_line(f"the code archive of {run} is not here, so its source files can't be compared")
 
 
 def removal_lines(removal: "Removal", done: bool) -> Iterable[str]:
-    """What removing runs frees, or has freed, line by line for people."""
+    """What removing runs would free or has freed, line by line for people."""
     verb = "removed" if done else "would remove"
     for path, size in removal.runs.items():
         yield f"{verb} {path}: {shown_size(size)}"
     for path, size in removal.archives.items():
-        yield f"{verb} {path}, code that no other run has: {shown_size(size)}"
+        yield f"{verb} {path}, code that no other run uses: {shown_size(size)}"
     if removal.kept:
         yield f"code is kept: {removal.kept}"
     if not done:
