@@ -1,6 +1,6 @@
-"""Start child processes: wait for one, read its output, or run several together.
+"""Start child processes, alone or several together, and this process again.
 
-All of ours end with the process that started them, even when that is killed without a word. A
+Our children end with the process that started them, even when that is killed without a word. A
 process that starts others holds the writing end of a pipe, for as long as it lives; they hold the
 reading end and are told by the system when it closes. Linux sends a signal besides: that one holds
 for releases of this package which know of no pipe.
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from research_train.errors import CommandError, Interrupted
 from research_train.processes.signals import stopping_signals
@@ -151,6 +151,14 @@ class Children:
             child.wait()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def start_again(environment: dict[str, str], words: list[str]) -> NoReturn:
+    """Become the same interpreter with these words in another environment."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os.execve(sys.executable, [sys.executable, *words], environment)
 
 
 def end_with_parent() -> None:
