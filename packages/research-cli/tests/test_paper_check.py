@@ -20,8 +20,9 @@ from research_train.evidence.reproduce import Reproduction
 from research_train.experiment.members import Member
 from research_train.record.summary import RunSummary
 from research_train.results.readme import BEGIN, readme_block
-from research_train.results.recorded import RecordedResults, standings
-from research_train.results.report import results_of
+from research_train.results.recorded import RecordedResults, results_of
+from research_train.results.rows import claims_rows
+from research_train.results.standing import standings
 
 
 @pytest.fixture
@@ -98,7 +99,7 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
     again = "`uv run --package paper-whole reproduce` makes it again"
     stale_table = f"papers/whole/README.md: its table isn't what results.json gives. {again}"
     assert problems() == [stale_table]
-    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block([finding], results))
+    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block(claims_rows([finding]), results))
     assert problems() == []
     edit(claims, "published: 0.8413", "published: 0.9413")
     assert problems() == [

@@ -16,7 +16,9 @@ from research_train.experiment.needs import hub_needs
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
 from research_train.processes.children import output_of
 from research_train.results.readme import read_readme, readme_block
-from research_train.results.recorded import RESULTS, read_results, standings
+from research_train.results.recorded import RESULTS, read_results
+from research_train.results.rows import claims_rows
+from research_train.results.standing import standings
 from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
@@ -200,5 +202,5 @@ def _account(member: Member) -> Iterator[str]:
     if not doubts:
         ordered = [found[claim.name].finding for claim in results.claims]
         findings = [finding for finding in ordered if finding]
-        if readme.block != readme_block(findings, results.model_dump()):
+        if readme.block != readme_block(claims_rows(findings), results.model_dump()):
             yield f"{readme.path}: its table isn't what {RESULTS} gives. {again}"

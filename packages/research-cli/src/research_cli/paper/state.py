@@ -10,7 +10,8 @@ from research_train.experiment.members import Member
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
 from research_train.record.folders import run_folders
 from research_train.record.summary import RunSummary, summarise
-from research_train.results.recorded import read_results, standings
+from research_train.results.recorded import read_results
+from research_train.results.standing import standings
 
 from research_cli.package.state import Dependent, requirements_met
 

@@ -7,15 +7,7 @@ from typing import Literal
 from research_data.errors import ResearchError
 from research_train.claims.claim import CLAIMS, Claim, read_claims
 from research_train.experiment.members import Member
-from research_train.results.recorded import (
-    NO_EVIDENCE,
-    RESULTS,
-    STALE,
-    RecordedResults,
-    Standing,
-    read_results,
-    standings,
-)
+from research_train.results.recorded import RESULTS, RecordedResults, read_results
 from research_train.results.rows import (
     COLUMNS,
     claim_row,
@@ -23,6 +15,7 @@ from research_train.results.rows import (
     shown_published,
     verdict_notes,
 )
+from research_train.results.standing import NO_EVIDENCE, STALE, Standing, standings
 from research_viz import ClaimRow
 
 from research_cli.package.state import requirements_met
