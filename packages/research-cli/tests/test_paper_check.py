@@ -202,7 +202,20 @@ def recorded(finding: Finding) -> dict[str, Any]:
 
 def verdicts(workspace: NewMembers) -> str:
     """As `paper list` shows them."""
-    return list_rows(papers(workspace.root))[1][0][4]
+    return list_rows(papers(workspace.root))[0]["verdicts"]
+
+
+def test_the_list_names_what_cannot_be_read_and_keeps_what_can(workspace: NewMembers) -> None:
+    paper = workspace.root / "papers" / "whole"
+    edit(paper / "pyproject.toml", 'title = "All of it"', 'title = "All of it"\nyear = "x"')
+    edit(paper / "claims.yaml", "published: 0.8413", "published: much")
+    [state] = papers(workspace.root)
+    assert (state.title, state.year, state.verdicts) == ("All of it", None, None)
+    assert "year = 'x'" in (state.problem or "")
+    edit(paper / "pyproject.toml", 'year = "x"', "year = 2024")
+    [state] = papers(workspace.root)
+    assert state.year == 2024
+    assert "claims.yaml" in (state.problem or "") and "published" in (state.problem or "")
 
 
 def test_an_unknown_name_says_the_nearest(workspace: NewMembers) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from research_cli.report.curves import curve_figures
-from research_cli.report.facts import MemberFacts, member_facts
+from research_cli.report.member import ShownMember, shown_member
 from research_train.claims.claim import judge, read_claims
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.record.summary import summarise
@@ -183,9 +183,9 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
     before = pyproject.read_text()
     [result] = report.results["claims"]
 
-    def facts() -> MemberFacts:
+    def facts() -> ShownMember:
         [member] = workspace_members(report.workspace.root, TRAINABLE, unread=True)
-        return member_facts(member)
+        return shown_member(member)
 
     try:
         edited = {**result, "mean": 0.91, "interval": [0.9, 0.92], "verdict": "better"}
@@ -248,7 +248,7 @@ def test_what_is_not_drawn_is_said(report: Reports, tmp_path: Path) -> None:
     config = runs[-1] / "config.yaml"
     config.write_text(re.sub(r"(?m)^steps: \d+", "steps: 1", config.read_text()))
     [member] = workspace_members(report.workspace.root, TRAINABLE)
-    facts = replace(member_facts(member), results=None)
+    facts = replace(shown_member(member), results=None)
     first, *_ = curve_figures(facts, list(map(summarise, runs[2:] + runs[:2])), [])
     assert first.remark == (
         "not drawn: seeds beyond 32 of a setting, 4; runs of less than a tenth of the steps, 1; "
