@@ -20,8 +20,9 @@ from research_train.evidence.reproduce import Reproduction
 from research_train.experiment.members import Member
 from research_train.record.summary import RunSummary
 from research_train.results.readme import BEGIN, readme_block
-from research_train.results.recorded import RecordedResults, standings
-from research_train.results.report import results_of
+from research_train.results.recorded import RecordedResults, results_of
+from research_train.results.rows import claims_rows
+from research_train.results.standing import standings
 
 
 @pytest.fixture
@@ -104,7 +105,7 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
 
     of_results = "papers/whole/results.json: claim placeholder: "
     has_one_problem("papers/whole/README.md: ", "table", "results.json")
-    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block([finding], results))
+    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block(claims_rows([finding]), results))
     assert problems() == []
     edit(claims, "published: 0.8413", "published: 0.9413")
     has_one_problem(of_results, "published", "0.8413", "claims.yaml", "0.9413")
@@ -204,7 +205,20 @@ def recorded(finding: Finding) -> dict[str, Any]:
 
 def verdicts(workspace: NewMembers) -> str:
     """As `paper list` shows them."""
-    return list_rows(papers(workspace.root))[1][0][4]
+    return list_rows(papers(workspace.root))[0]["verdicts"]
+
+
+def test_the_list_names_what_cannot_be_read_and_keeps_what_can(workspace: NewMembers) -> None:
+    paper = workspace.root / "papers" / "whole"
+    edit(paper / "pyproject.toml", 'title = "All of it"', 'title = "All of it"\nyear = "x"')
+    edit(paper / "claims.yaml", "published: 0.8413", "published: much")
+    [state] = papers(workspace.root)
+    assert (state.title, state.year, state.verdicts) == ("All of it", None, None)
+    assert "year = 'x'" in (state.problem or "")
+    edit(paper / "pyproject.toml", 'year = "x"', "year = 2024")
+    [state] = papers(workspace.root)
+    assert state.year == 2024
+    assert "claims.yaml" in (state.problem or "") and "published" in (state.problem or "")
 
 
 def test_an_unknown_name_is_refused_with_the_nearest(workspace: NewMembers) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from research_cli.report.curves import curve_figures
-from research_cli.report.facts import MemberFacts, member_facts
+from research_cli.report.member import ShownMember, shown_member
 from research_train.claims.claim import judge, read_claims
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.record.summary import summarise
@@ -187,9 +187,9 @@ def test_a_claim_is_shown_as_its_values_give_today(report: Reports, tmp_path: Pa
     before = pyproject.read_text()
     [result] = report.results["claims"]
 
-    def facts() -> MemberFacts:
+    def facts() -> ShownMember:
         [member] = workspace_members(report.workspace.root, TRAINABLE, unread=True)
-        return member_facts(member)
+        return shown_member(member)
 
     try:
         edited = {**result, "mean": 0.91, "interval": [0.9, 0.92], "verdict": "better"}
@@ -251,7 +251,7 @@ def test_seeds_trials_and_metrics_that_are_not_drawn_are_counted(
     config = runs[-1] / "config.yaml"
     config.write_text(re.sub(r"(?m)^steps: \d+", "steps: 1", config.read_text()))
     [member] = workspace_members(report.workspace.root, TRAINABLE)
-    facts = replace(member_facts(member), results=None)
+    facts = replace(shown_member(member), results=None)
     first, *_ = curve_figures(facts, list(map(summarise, runs[2:] + runs[:2])), [])
     assert first.remark.startswith("not drawn: ")
     seeds, trials, metrics = first.remark.removeprefix("not drawn: ").split("; ")

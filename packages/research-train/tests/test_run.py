@@ -23,7 +23,7 @@ from research_train import (
     train_run,
 )
 from research_train.experiment.yaml_file import read_yaml
-from research_train.record.lock import lock_run, run_status
+from research_train.record.lock import LOCK, lock_run, run_status
 from research_train.record.record import compute_seal, was_lengthened
 
 FIELDS = {
@@ -300,7 +300,7 @@ def test_a_process_that_a_run_forked_is_not_at_work_on_it(experiment):
     try:
         with run.attempt():
             run.record.metrics = {}
-        lock = lock_run(run.folder, "a+", fcntl.LOCK_EX)
+        lock = lock_run(run.folder)
         assert lock is not None
         lock.close()
     finally:
@@ -312,9 +312,10 @@ def test_a_look_at_a_run_does_not_keep_it_from_going_on(experiment):
     run = new_run(experiment)
     with run.attempt():
         run.record.metrics = {}
-    look = lock_run(run.folder, "r", fcntl.LOCK_SH)
+    look = (run.folder / LOCK).open()
+    fcntl.flock(look, fcntl.LOCK_SH)
     Timer(0.1, look.close).start()
-    assert lock_run(run.folder, "a+", fcntl.LOCK_EX) is not None
+    assert lock_run(run.folder) is not None
 
 
 def test_a_run_lengthened_from_python_says_so_under_its_seal(experiment):

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from shutil import get_terminal_size
 from typing import Annotated, Any
@@ -63,6 +63,11 @@ def print_table(
         return
     head, *others = lines
     print("\n".join([f"\033[1m{head}\033[0m" if terminal else head, *others]))
+
+
+def print_rows(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print a table of one row or more, their cells by the same columns."""
+    print_table(list(rows[0]), [list(row.values()) for row in rows])
 
 
 def _print_laid_out(columns: list[str], rows: list[list[str]], styles: Mapping[str, str]) -> None:

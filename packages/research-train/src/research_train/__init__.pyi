@@ -2,8 +2,7 @@
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
 `code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
-`results.recorded`,
-`results.rows`, `results.readme` and `results.report`.
+`results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """
 
 from .claims.claim import Claim as Claim

@@ -7,15 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from research_data.errors import UsageError
 
-from research_cli.assets.screens import (
-    clear_leftovers,
-    described,
-    pull_each,
-    remove_each,
-    show_info,
-    show_list,
-    verify_each,
-)
+from research_cli.assets.pull import pull_each
+from research_cli.assets.screens import described, show_info, show_list
+from research_cli.assets.upkeep import clear_leftovers, remove_each, verify_each
 from research_cli.printing import Json, examples, new_app, output
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.releases import RELEASES, Release, hash_file, releases
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
-from research_cli.package.state import changed_code, requirements_met
+from research_cli.package.requirements import requirements_met
+from research_cli.package.state import changed_code
 
 MISSPELT = 0.8  # similarity to an internal package's name from which on a name is a misspelling
 

@@ -1,43 +1,27 @@
 """The internal packages: versions, releases, unreleased changes, and who depends on them."""
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 from research_data.errors import UsageError
 from research_data.shown import did_you_mean
-from research_train.errors import RequirementError
-from research_train.experiment.members import Member
 from research_train.experiment.pyproject import read_pyproject
 from research_train.experiment.workspace_members import workspace_members
-from research_train.versions.choice import choose_versions
 from research_train.versions.releases import Release, releases
-from research_train.versions.requirements import internal_packages, required_by
+from research_train.versions.requirements import internal_packages
 
 from research_cli.package.changelog import unreleased_entries
+from research_cli.package.requirements import RequirementMet, requirements_met
 
 
 @dataclass(frozen=True)
-class Dependent:
-    """A paper, project or package that requires an internal package.
+class Dependent(RequirementMet):
+    """A paper, project or package that requires an internal package. by: its distribution."""
 
-    by: its distribution. runs: the version that it would run; None if it can't run, and `refused`
-    says why. release: whether that version is a release rather than the workspace's own code.
-    """
-
-    by: str
-    requirement: Requirement
-    runs: Version | None = None
-    release: bool = False
-    refused: str | None = None
-
-    def __str__(self) -> str:
-        if self.runs is None:
-            return f"refused: {self.refused}"
-        return f"{'release' if self.release else 'workspace'} {self.runs}"
+    by: str = field(kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -85,33 +69,9 @@ def dependents(workspace: Path) -> dict[str, list[Dependent]]:
     found: dict[str, list[Dependent]] = {}
     for member in workspace_members(workspace):
         for name, each in requirements_met(member).items():
-            found.setdefault(name, []).append(each)
+            dependent = Dependent(**vars(each), by=member.distribution)
+            found.setdefault(name, []).append(dependent)
     return found
-
-
-def requirements_met(member: Member) -> dict[str, Dependent]:
-    """Internal package -> what a member requires of it and would run.
-
-    Raises RequirementError for a requirement that can't be read.
-    """
-    internal = internal_packages(member.workspace)
-    wanted = {
-        name: requirement
-        for requirement in required_by(member)
-        if (name := canonicalize_name(requirement.name)) in internal
-    }
-    by = member.distribution
-    try:
-        chosen = choose_versions(member)
-    except RequirementError as error:
-        if not wanted:  # an indirect requirement can't be met, and no Dependent would show it
-            raise
-        refused = str(error)
-        return {name: Dependent(by, each, refused=refused) for name, each in wanted.items()}
-    return {
-        name: Dependent(by, each, chosen[name].version, chosen[name].release is not None)
-        for name, each in wanted.items()
-    }
 
 
 def changed_code(package: Path, release: Release | None) -> list[str]:

@@ -3,30 +3,33 @@
 import ast
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from research_data.errors import ResearchError
-from research_train.claims.claim import read_claims
 from research_train.errors import CommandError, MemberError
 from research_train.experiment.members import GROUP, Member, find_member
 from research_train.experiment.needs import hub_needs
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
 from research_train.processes.children import output_of
 from research_train.results.readme import read_readme, readme_block
-from research_train.results.recorded import RESULTS, read_results, standings
+from research_train.results.recorded import RESULTS
+from research_train.results.rows import claims_rows
 from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
+from research_cli.paper.facts import Fact, PaperFacts, paper_facts
 
 
 @dataclass(frozen=True)
 class PaperCheck:
     """What was found of a paper. notes: what is no fault, but good to know."""
 
-    member: Member
+    name: str
+    kind: str
     problems: list[str]
     notes: list[str]
 
@@ -51,11 +54,15 @@ def _find(name: str, every: list[Member]) -> Member:
 def _check(member: Member) -> PaperCheck:
     problems: list[str] = []
     notes: list[str] = []
-    looks = [_structure, _code, _generated, missing_sources, undeclared_imports, _loading]
-    looks += [_citation, _account] if kind_of(member) == "paper" else []
+    kind = kind_of(member)
+    files = (_structure, _code, _generated, missing_sources, undeclared_imports, _loading)
+    looks: list[Callable[[], Iterable[str]]] = [partial(look, member) for look in files]
+    if kind == "paper":
+        facts = paper_facts(member)
+        looks += [partial(_citation, facts), partial(_account, facts)]
     for look in looks:
         try:
-            problems += look(member)
+            problems += look()
         except ResearchError as error:
             problems.append(str(error))
     try:
@@ -64,13 +71,13 @@ def _check(member: Member) -> PaperCheck:
                 notes.append(f"{member.name}: the {kind} {need} isn't here; `train` would pull it")
     except ResearchError as error:
         problems.append(str(error))
-    if kind_of(member) == "paper" and not (member.folder / RESULTS).is_file():
+    if kind == "paper" and not (member.folder / RESULTS).is_file():
         notes.append(
             f"{member.name}: nothing reproduced yet; "
             f"`uv run --package {member.distribution} reproduce`"
         )
     short = dict.fromkeys(each.replace(f"{member.workspace}/", "") for each in problems)
-    return PaperCheck(member, list(short), notes)
+    return PaperCheck(member.name, kind, list(short), notes)
 
 
 def _structure(member: Member) -> Iterator[str]:
@@ -170,35 +177,36 @@ def _loading(member: Member) -> list[str]:
     return problems
 
 
-def _citation(member: Member) -> Iterator[str]:
-    """Title and year, which lists and reports show."""
-    pyproject = member.pyproject
-    for key in ("title", "year", "arxiv", "authors"):
-        try:
-            value = getattr(pyproject, key)
-        except MemberError as error:
+def _citation(facts: PaperFacts) -> Iterator[str]:
+    """Title, year and the like, which lists and reports show."""
+    cited: tuple[Fact, ...] = ("title", "year", "arxiv", "authors")
+    for fact in cited:
+        if error := facts.errors.get(fact):
             yield str(error)
-            continue
-        if key == "title" and not value:
-            yield f'{pyproject.file}: [tool.research] has no title. Add title = "...", the paper\'s'
+        elif fact == "title" and not facts.title:
+            file = facts.member.folder / "pyproject.toml"
+            yield f'{file}: [tool.research] has no title. Add title = "...", the paper\'s'
 
 
-def _account(member: Member) -> Iterator[str]:
+def _account(facts: PaperFacts) -> Iterator[str]:
     """Claims, results and the README's table: that each says what the one before it says."""
-    claims = read_claims(member.folder).claims
+    member, results = facts.member, facts.results
+    if error := facts.errors.get("claims"):
+        raise error
     readme = read_readme(member)
-    results = read_results(member)
+    if error := facts.errors.get("results"):
+        raise error
     again = f"`uv run --package {member.distribution} reproduce` makes it again"
     if results is None:
         if readme.block.strip():
             yield f"{readme.path}: shows a table, and there is no {RESULTS} that it is of. {again}"
         return
-    found = {each.name: each for each in standings(claims, results)}
+    found = {each.name: each for each in facts.standings}
     doubts = [f"claim {name}: {doubt}" for name, each in found.items() for doubt in each.doubts]
     for doubt in doubts:
         yield f"{member.folder / RESULTS}: {doubt}. {again}"
     if not doubts:
         ordered = [found[claim.name].finding for claim in results.claims]
-        findings = [finding for finding in ordered if finding]
-        if readme.block != readme_block(findings, results.model_dump()):
+        rows = claims_rows([finding for finding in ordered if finding])
+        if readme.block != readme_block(rows, results.model_dump()):
             yield f"{readme.path}: its table isn't what {RESULTS} gives. {again}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from research_data.shown import say
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_table
+from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
@@ -101,7 +101,7 @@ def list_papers(json: Json = False) -> None:
     from research_train.experiment.workspace_members import workspace_here
 
     from research_cli.paper.half_deleted import find_leftovers
-    from research_cli.paper.screens import list_rows, list_value
+    from research_cli.paper.screens import list_rows
     from research_cli.paper.state import papers
 
     workspace = workspace_here()
@@ -109,9 +109,9 @@ def list_papers(json: Json = False) -> None:
     for leftover in find_leftovers(workspace):
         say(f"warning: {leftover}")
     if json:
-        print_json({"papers": [list_value(state) for state in found]})
+        print_json({"papers": list(map(asdict, found))})
     elif found:
-        print_table(*list_rows(found))
+        print_rows(list_rows(found))
     else:
         print("no papers yet; `research-cli paper new NAME` creates one")
 
@@ -136,7 +136,7 @@ def check(
     from research_cli.paper.check import check_papers
     from research_cli.paper.half_deleted import find_leftovers
     from research_cli.paper.half_deleted import mend as mend_leftover
-    from research_cli.paper.screens import check_lines, check_value
+    from research_cli.paper.screens import check_lines
 
     workspace = workspace_here()
     asked = names or []
@@ -148,7 +148,7 @@ def check(
     gone = [each for each in found if not (workspace / each.place / "pyproject.toml").is_file()]
     left = [name for name in asked if not any(each.is_called(name) for each in gone)]
     checked = check_papers(workspace, left) if left or not asked else []
-    value = {"leftovers": leftovers, "mended": mended, "papers": check_value(checked)}
+    value = {"leftovers": leftovers, "mended": mended, "papers": list(map(asdict, checked))}
     output(value, json, [*mended, *leftovers, *check_lines(checked)])
     if leftovers or any(each.problems for each in checked):
         raise typer.Exit(1)

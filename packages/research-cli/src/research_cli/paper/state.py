@@ -1,39 +1,47 @@
 """The state of each paper and project: its versions, its results and its last run."""
 
-from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from research_data.errors import ResearchError
-from research_train.claims.claim import read_claims
 from research_train.experiment.members import Member
-from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
+from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.record.folders import run_folders
-from research_train.record.summary import RunSummary, summarise
-from research_train.results.recorded import read_results, standings
+from research_train.record.summary import summarise
 
-from research_cli.package.state import Dependent, requirements_met
+from research_cli.package.requirements import RequirementMet
+from research_cli.paper.facts import paper_facts
+
+
+@dataclass(frozen=True)
+class LastRun:
+    """The newest run of a paper. started: UTC, in ISO 8601."""
+
+    id: str
+    started: str
+    status: str
 
 
 @dataclass(frozen=True)
 class PaperState:
-    """A paper or project as its folder says; nothing of it is imported.
+    """A paper or project in the list, and in its JSON; nothing of it is imported.
 
     title: of [tool.research], or else the description. verdicts: how often each, of the values in
     results.json by what claims.yaml says now; None where nothing was reproduced. pins: what it
-    requires of our packages in a certain version, and what runs. last: its newest run. problem:
-    what can't be read.
+    requires of our packages in a certain version, and what runs. problem: what can't be read.
     """
 
-    member: Member
+    name: str
     kind: str
+    distribution: str
+    folder: Path
     title: str
-    year: int | None = None
-    arxiv: str | None = None
-    verdicts: dict[str, int] | None = None
-    pins: list[Dependent] = field(default_factory=list)
-    last: RunSummary | None = None
-    problem: str = ""
+    year: int | None
+    arxiv: str | None
+    experiments: list[str]
+    verdicts: dict[str, int] | None
+    pins: list[RequirementMet]
+    last_run: LastRun | None
+    problem: str | None
 
 
 def papers(workspace: Path) -> list[PaperState]:
@@ -42,26 +50,27 @@ def papers(workspace: Path) -> list[PaperState]:
 
 
 def _state(member: Member) -> PaperState:
-    pyproject = member.pyproject
-    title, year, arxiv, problem = "", None, "", ""
-    verdicts, pins = None, []
-    try:
-        title, year, arxiv = pyproject.title, pyproject.year, pyproject.arxiv
-        if results := read_results(member):
-            claims = read_claims(member.folder).claims
-            verdicts = dict(Counter(each.verdict for each in standings(claims, results)))
-        pins = [met for met in requirements_met(member).values() if met.requirement.specifier]
-    except ResearchError as error:
-        problem = str(error)
-    folders = run_folders(member.name)
+    facts = paper_facts(member)
+    judged = facts.results is not None and "claims" not in facts.errors
     return PaperState(
-        member,
-        kind_of(member),
-        title or pyproject.description,
-        year,
-        arxiv or None,
-        verdicts,
-        pins,
-        summarise(folders[-1]) if folders else None,
-        problem,
+        name=member.name,
+        kind=facts.kind,
+        distribution=member.distribution,
+        folder=member.folder,
+        title=facts.title or facts.description,
+        year=facts.year,
+        arxiv=facts.arxiv or None,
+        experiments=sorted(member.experiments),
+        verdicts=facts.verdicts if judged else None,
+        pins=[each for each in facts.requirements.values() if each.requirement.specifier],
+        last_run=_last_run(member),
+        problem=next(map(str, facts.errors.values()), None),
     )
+
+
+def _last_run(member: Member) -> LastRun | None:
+    folders = run_folders(member.name)
+    if not folders:
+        return None
+    last = summarise(folders[-1])
+    return LastRun(last.id, last.started, last.status)

@@ -19,7 +19,7 @@ from research_train.record.metrics_file import metrics_of, read_metrics, repeata
 from research_train.record.summary import RunSummary
 from research_viz import claim_plot, inline_svg, learning_curves
 
-from research_cli.report.facts import MemberFacts
+from research_cli.report.member import ShownMember
 
 # Limits that keep a page small and quick to draw; the page says what they leave out.
 MOST_EXPERIMENTS = 4  # of a paper
@@ -38,7 +38,7 @@ class PageFigure:
     remark: str = ""
 
 
-def claims_figure(member: MemberFacts) -> PageFigure | None:
+def claims_figure(member: ShownMember) -> PageFigure | None:
     """The claims that have evidence, every seed a mark; None where there are none."""
     rows = [claim.row for claim in member.claims if claim.row]
     if not rows:
@@ -49,7 +49,7 @@ def claims_figure(member: MemberFacts) -> PageFigure | None:
 
 
 def curve_figures(
-    member: MemberFacts, runs: Sequence[RunSummary], problems: list[str]
+    member: ShownMember, runs: Sequence[RunSummary], problems: list[str]
 ) -> Iterable[PageFigure]:
     """A figure for each metric of each experiment, experiments with evidence first.
 
@@ -74,7 +74,7 @@ def curve_figures(
 
 
 def _of_experiment(
-    member: MemberFacts,
+    member: ShownMember,
     experiment: str,
     runs: Sequence[RunSummary],
     number: int,

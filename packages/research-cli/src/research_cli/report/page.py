@@ -29,7 +29,7 @@ from research_train.record.record import utc_now
 from research_train.record.summary import RunSummary
 
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
-from research_cli.report.facts import MemberFacts, arxiv_link, member_facts
+from research_cli.report.member import ShownMember, arxiv_link, shown_member
 
 SHAPES = {
     "reproduced": "●",
@@ -61,7 +61,7 @@ class Written:
 class Section:
     """A paper or project on the page."""
 
-    facts: MemberFacts
+    facts: ShownMember
     arxiv: str | None
     runs: int
     claims: PageFigure | None
@@ -145,7 +145,7 @@ def _sections(members: Sequence[Member], found: Sequence[RunSummary]) -> list[Se
 
 
 def _section(member: Member, runs: Sequence[RunSummary]) -> Section:
-    facts = member_facts(member)
+    facts = shown_member(member)
     problems = list(dict.fromkeys(facts.problems))  # the same broken file may be reported twice
     claims = None
     try:

@@ -11,11 +11,11 @@ from research_data.errors import UsageError
 from research_data.shown import counted, print_line, say
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_table
+from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
 from research_cli.run.screens import (
     as_json,
     complete,
-    list_table,
+    list_rows,
     print_comparison,
     removal_lines,
     show_lines,
@@ -128,7 +128,7 @@ def list_runs(
         print_json({"folder": str(get_outputs_dir()), "runs": [as_json(run) for run in found]})
         return
     if found:
-        print_table(*list_table(found, [*conditions, *([sort] if sort else [])]))
+        print_rows(list_rows(found, [*conditions, *([sort] if sort else [])]))
     print_line(f"{counted(len(found), 'run')} in {get_outputs_dir()}")
 
 

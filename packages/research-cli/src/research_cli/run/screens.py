@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 METRICS_SHOWN = 3  # in a row of the list
 
 
-def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[list[str], Any]:
-    """The columns and rows of the list, without columns that are empty in every row."""
+def list_rows(found: "Sequence[RunSummary]", asked: Sequence[str]) -> list[dict[str, str]]:
+    """The rows, their cells by column, without columns that are empty in every row."""
     keys = dict.fromkeys(_key_of(text) for text in asked)
     many_papers = len({run.folder.parent for run in found}) > 1
     rows = []
@@ -49,7 +49,7 @@ def list_table(found: "Sequence[RunSummary]", asked: Sequence[str]) -> tuple[lis
         }
         rows.append(row)
     columns = [name for name in rows[0] if any(row[name] for row in rows)]
-    return columns, [[row[name] for name in columns] for row in rows]
+    return [{name: row[name] for name in columns} for row in rows]
 
 
 def as_json(run: "RunSummary") -> dict[str, Any]:

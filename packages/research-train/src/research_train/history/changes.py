@@ -1,6 +1,5 @@
 """Tag, annotate and remove runs, without changing what makes a run evidence."""
 
-import fcntl
 import json
 import shutil
 import time
@@ -122,10 +121,7 @@ def _held(run: RunSummary, verb: str) -> Iterator[None]:
     """
     lock = None
     if (run.folder / LOCK).is_file():  # a copied run may have none, and then isn't running
-        try:
-            lock = lock_run(run.folder, "a+", fcntl.LOCK_EX)
-        except OSError as error:
-            raise StorageError(run.folder / LOCK, error) from error
+        lock = lock_run(run.folder)
         if lock is None:
             holder = (run.folder / LOCK).read_text(encoding="utf-8").strip()
             raise RunError(

@@ -1,4 +1,4 @@
-"""Start child processes: wait for one, read its output, or run several together.
+"""Start child processes, alone or several together, and this process again.
 
 Every child ends with the process that started it, even if that one is killed by SIGKILL. The parent
 holds the writing end of a pipe for as long as it lives; its children hold the reading end, and the
@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 from research_train.errors import CommandError, Interrupted
 from research_train.processes.signals import stopping_signals
@@ -151,6 +151,14 @@ class Children:
             child.wait()
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+
+def start_again(environment: dict[str, str], words: list[str]) -> NoReturn:
+    """Replace this process by the same interpreter with these arguments and environment."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os.execve(sys.executable, [sys.executable, *words], environment)
 
 
 def end_with_parent() -> None:

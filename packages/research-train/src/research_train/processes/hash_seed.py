@@ -7,7 +7,8 @@ commands run with one fixed seed, and a run's record says which.
 
 import os
 import sys
-from typing import NoReturn
+
+from research_train.processes.children import start_again
 
 VARIABLE = "PYTHONHASHSEED"
 FIXED = "0"
@@ -22,14 +23,6 @@ def start_with_fixed_hashes() -> None:
         return
     os.environ[VARIABLE] = FIXED
     start_again(dict(os.environ), sys.orig_argv[1:])
-
-
-def start_again(environment: dict[str, str], words: list[str]) -> NoReturn:
-    """Replace this process by the same interpreter with these arguments and environment."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    os.execve(sys.executable, [sys.executable, *words], environment)
 
 
 def hash_seed() -> str:

@@ -6,7 +6,6 @@ assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code
                                 checkpoints/    see state/checkpoint.py
 """
 
-import fcntl
 import json
 import os
 import time
@@ -236,7 +235,7 @@ class Run:
 
         Raises RunError if another process is.
         """
-        self._lock = lock_run(self.folder, "a+", fcntl.LOCK_EX)
+        self._lock = lock_run(self.folder)
         if self._lock is None:
             holder = (self.folder / LOCK).read_text(encoding="utf-8").strip()
             raise RunError(f"{self.folder}: another process is at work on this run ({holder})")

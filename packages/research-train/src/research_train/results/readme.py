@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from research_train.claims.claim import Finding
 from research_train.errors import ClaimsError
 from research_train.experiment.members import Member
-from research_train.results.rows import COLUMNS, claims_rows
+from research_train.results.rows import COLUMNS
 
 BEGIN, END = "<!-- claims: written by `reproduce` -->", "<!-- /claims -->"
 
@@ -37,10 +36,13 @@ def read_readme(member: Member) -> Readme:
     return Readme(path, before + begin, block, end + after)
 
 
-def readme_block(findings: Sequence[Finding], results: Mapping[str, object]) -> str:
-    """What stands between the markers of a README. results: the content of results.json."""
+def readme_block(rows: Sequence[Sequence[str]], results: Mapping[str, object]) -> str:
+    """What stands between the markers of a README.
+
+    rows: those of the claims, see `claims_rows`. results: the content of results.json.
+    """
     from research_viz import markdown_table
 
-    table = markdown_table(COLUMNS, claims_rows(findings))
+    table = markdown_table(COLUMNS, rows)
     facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
     return f"\n\n{table}\n{facts}\n\n"

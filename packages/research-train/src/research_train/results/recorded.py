@@ -1,28 +1,19 @@
-"""Read a paper's results.json and judge its recorded values again."""
+"""The format of results.json, a paper's evidence with every seed's value: read it, make it."""
 
 import math
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
 from research_data.errors import ResearchError
-from research_data.shown import counted
 
-from research_train.claims.claim import (
-    Censored,
-    Claim,
-    Finding,
-    Number,
-    SeedValue,
-    Verdict,
-    judge,
-)
-from research_train.errors import ClaimsError
+from research_train.claims.claim import Censored, Finding, Number, SeedValue, Verdict
 from research_train.experiment.members import Member
+from research_train.record.record import utc_now
+
+if TYPE_CHECKING:  # a reader of the file needs nothing of what makes evidence
+    from research_train.evidence.reproduce import Reproduction
 
 RESULTS = "results.json"
-NO_EVIDENCE = "no evidence"
-STALE = "stale"
 
 
 class RecordedEnds(BaseModel):
@@ -85,29 +76,6 @@ class RecordedResults(BaseModel):
         return self
 
 
-@dataclass(frozen=True)
-class Standing:
-    """A claim as it stands today.
-
-    claim: None if claims.yaml no longer makes it. recorded: None without evidence. finding: the
-    recorded values as judged by the present claims.yaml; None if they can't be. doubts: how
-    results.json differs from that, each as a sentence whose subject is the claim.
-    """
-
-    name: str
-    claim: Claim | None
-    recorded: RecordedClaim | None
-    finding: Finding | None = None
-    doubts: list[str] = field(default_factory=list)
-
-    @property
-    def verdict(self) -> str:
-        """A verdict, NO_EVIDENCE or STALE."""
-        if self.recorded is None:
-            return NO_EVIDENCE
-        return self.finding.verdict if self.finding else STALE
-
-
 def read_results(member: Member) -> RecordedResults | None:
     """A paper's results.json; None where nothing was reproduced. Raises ResearchError."""
     file = member.folder / RESULTS
@@ -126,68 +94,6 @@ def read_results(member: Member) -> RecordedResults | None:
     )
 
 
-def standings(claims: Iterable[Claim], results: RecordedResults | None) -> list[Standing]:
-    """Every claim of claims.yaml, then those that only the results have."""
-    made = {claim.name: claim for claim in claims}
-    recorded = {each.name: each for each in results.claims} if results else {}
-    return [
-        _standing(name, made.get(name), recorded.get(name))
-        for name in dict.fromkeys([*made, *recorded])
-    ]
-
-
-def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) -> Standing:
-    if recorded is None:
-        return Standing(name, claim, None, None, ["is one of claims.yaml, with nothing on it here"])
-    if claim is None:
-        return Standing(name, None, recorded, None, ["is none of claims.yaml"])
-    doubts = []
-    if claim.published != recorded.published:
-        doubts.append(
-            f"was judged by {recorded.published:g} as published, and claims.yaml says "
-            f"{claim.published:g}"
-        )
-    count = len(recorded.values)
-    if count not in claim.planned:
-        planned = " or ".join(map(str, claim.planned))
-        doubts.append(f"has values of {counted(count, 'seed')}, and claims.yaml asks for {planned}")
-    finding = None
-    try:
-        set_after = recorded.set_at.after_runs if recorded.set_at else None
-        finding = judge(claim, recorded.seed_values, set_after)
-    except (ClaimsError, OverflowError, ValueError) as error:
-        if not doubts:
-            doubts.append(f"has values that can't be judged: {error}")
-    if finding and (differing := list(_differing(recorded, finding))):
-        says, gives = zip(*differing, strict=True)
-        doubts.append(f"says {', '.join(says)}; its values give {', '.join(gives)}")
-    return Standing(name, claim, recorded, finding, doubts)
-
-
-def _differing(recorded: RecordedClaim, finding: Finding) -> Iterator[tuple[str, str]]:
-    """Each recorded result that differs from what the recorded values give: both as text."""
-    scale = max(map(abs, finding.known_values), default=0.0)
-
-    def same(one: float | None, other: float | None) -> bool:  # another SciPy may round differently
-        if one is None or other is None or math.isinf(one) or math.isinf(other):
-            return one == other
-        return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-9 * scale)
-
-    if recorded.n != finding.n:
-        yield f"n {recorded.n}", f"n {finding.n}"
-    if not same(recorded.mean, finding.mean):
-        yield f"mean {_shown(recorded.mean)}", f"mean {_shown(finding.mean)}"
-    low, high = recorded.interval
-    then = (-math.inf if low is None else low, math.inf if high is None else high)
-    if not all(map(same, then, finding.interval)):
-        yield (
-            f"interval {' to '.join(map(_shown, then))}",
-            " to ".join(map(_shown, finding.interval)),
-        )
-    if recorded.verdict != finding.verdict and finding.claim.published == recorded.published:
-        yield recorded.verdict, f"{finding.verdict} by what claims.yaml says now"
-
-
 def _number(recorded: RecordedNumber) -> Number:
     if not isinstance(recorded, RecordedEnds):
         return recorded
@@ -195,5 +101,102 @@ def _number(recorded: RecordedNumber) -> Number:
     return Censored(-math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _shown(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:.10g}"
+def results_of(reproduction: "Reproduction") -> dict[str, object]:
+    """The content of results.json: what `RecordedResults` reads, and what readers pass over."""
+    results: dict[str, object] = {
+        "schema": 1,
+        "source": reproduction.claims.source,
+        "date": _date(reproduction),
+        "hardware": _hardware(reproduction),
+        "packages": _packages(reproduction),
+        "claims": [
+            {**evidence, **_seeds_values(finding), "set": _set(reproduction, finding)}
+            for evidence, finding in zip(
+                evidence_of(reproduction), reproduction.findings, strict=True
+            )
+        ],
+    }
+    if reproduction.carried:
+        results["carried"] = [
+            {
+                "setting": " ".join([each.experiment, *each.overrides]),
+                "from": each.origin,
+                "to": each.fingerprint,
+                "run": each.run,
+                "replayed": each.replayed,
+            }
+            for each in reproduction.carried
+        ]
+    return results
+
+
+def evidence_of(reproduction: "Reproduction") -> list[dict[str, object]]:
+    """What was found for each claim, without the values of the seeds."""
+    return [
+        {
+            "name": finding.claim.name,
+            "published": finding.claim.published,
+            "mean": finding.mean,
+            "interval": [end if math.isfinite(end) else None for end in finding.interval],
+            "n": finding.n,
+            "verdict": finding.verdict,
+            "notes": list(finding.notes),
+            "runs": [run.id for run in reproduction.runs[finding.claim.name]],
+        }
+        for finding in reproduction.findings
+    ]
+
+
+def _seeds_values(finding: Finding) -> dict[str, object]:
+    """Every seed's number; of an ordering those of the weakest step, and then all steps."""
+    values: dict[str, object] = {"values": list(map(_as_json, finding.values))}
+    if finding.steps:
+        values["steps"] = {name: list(map(_as_json, each)) for name, each in finding.steps.items()}
+    return values
+
+
+def _as_json(number: Number) -> object:
+    """A number; of a censored one the ends that are known, as {"at_least": 10000.0}."""
+    if not isinstance(number, Censored):
+        return number
+    ends = {"at_least": number.low, "at_most": number.high}
+    return {name: end for name, end in ends.items() if math.isfinite(end)}
+
+
+def _set(reproduction: "Reproduction", finding: Finding) -> dict[str, object] | None:
+    """When the claim was set, against its runs."""
+    at = reproduction.set_at.get(finding.claim.name)
+    return vars(at).copy() if at else None
+
+
+def _date(reproduction: "Reproduction") -> str:
+    """The day on which the newest of the runs ended: the same evidence gives the same files."""
+    ends = [
+        run.record.ended or run.record.started
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+    ]
+    return max(ends)[:10] if ends else utc_now()[:10]
+
+
+def _hardware(reproduction: "Reproduction") -> str:
+    names = dict.fromkeys(
+        run.record.environment.gpu or run.record.environment.cpu
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+    )
+    return ", ".join(str(name) for name in names)
+
+
+def _packages(reproduction: "Reproduction") -> str:
+    shown = dict.fromkeys(
+        f"{name} {version}"
+        for found in reproduction.runs.values()
+        for run in found
+        if run.record
+        for name, version in run.record.packages.items()
+        if name == "torch" or name.startswith("research-")
+    )
+    return ", ".join(shown)

@@ -30,7 +30,7 @@ from research_data.shown import brief
 
 from research_train.errors import RequirementError
 from research_train.experiment.members import Member
-from research_train.processes.hash_seed import start_again
+from research_train.processes.children import start_again
 from research_train.versions.choice import Choice, choose_versions
 from research_train.versions.releases import CACHE, differences, releases, unpacked
 from research_train.versions.requirements import installed_version, internal_packages

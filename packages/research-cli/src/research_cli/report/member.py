@@ -1,0 +1,151 @@
+"""What a report shows of a paper or project, in words and numbers."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from research_train.experiment.members import Member
+from research_train.results.recorded import RESULTS, RecordedResults
+from research_train.results.rows import (
+    COLUMNS,
+    claim_row,
+    claims_rows,
+    shown_published,
+    verdict_notes,
+)
+from research_train.results.standing import NO_EVIDENCE, STALE, Standing
+from research_viz import ClaimRow
+
+from research_cli.paper.facts import PaperFacts, paper_facts
+from research_cli.paper.names import ARXIV
+
+VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced", STALE, NO_EVIDENCE)
+
+
+@dataclass(frozen=True)
+class ShownClaim:
+    """A line of the table of claims, as it is shown. row: for the figure, where it can be drawn.
+
+    metrics: what it is about, none where claims.yaml no longer has the claim. verdict: of the
+    recorded values by what claims.yaml says now; STALE where they can't be judged by it.
+    """
+
+    name: str
+    what: str
+    published: str
+    reproduced: str
+    seeds: int
+    verdict: str
+    note: str
+    metrics: list[str]
+    row: ClaimRow | None
+
+
+@dataclass(frozen=True)
+class ShownMember:
+    """A paper or project, as it is shown.
+
+    place: its folder, `papers/mnist1d`. results: None where there are none that can be read.
+    verdicts: how many claims have each that occurs, the best first. pins: package -> as required,
+    and what would run.
+    """
+
+    name: str
+    distribution: str
+    place: str
+    kind: str
+    title: str
+    year: str
+    authors: str
+    arxiv: str
+    description: str
+    results: RecordedResults | None
+    claims: list[ShownClaim]
+    verdicts: dict[str, int]
+    pins: dict[str, tuple[str, str]]
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def evidence(self) -> set[str]:
+        """Ids of the runs that its claims rest on."""
+        claims = self.results.claims if self.results else []
+        return {run for claim in claims for run in claim.runs}
+
+
+def shown_member(member: Member) -> ShownMember:
+    """What the page says of a paper or project; what can't be read is among its problems."""
+    facts = paper_facts(member)
+    description = " ".join(facts.description.split())
+    arxiv = facts.arxiv.removeprefix("arXiv:").strip()
+    if not arxiv and (found := re.search(rf"arXiv:? ?({ARXIV.pattern})", description)):
+        arxiv = found[1]
+    return ShownMember(
+        name=member.name,
+        distribution=member.distribution,
+        place=f"{member.folder.parent.name}/{member.folder.name}",
+        kind=facts.kind,
+        title=facts.title or description.removesuffix(".") or member.name,
+        year=str(facts.year or ""),
+        authors=facts.authors,
+        arxiv=arxiv,
+        description=description,
+        results=facts.results,
+        claims=list(map(_shown_claim, facts.standings)),
+        verdicts={each: facts.verdicts[each] for each in VERDICTS if each in facts.verdicts},
+        pins={
+            name: (str(each.requirement), str(each)) for name, each in facts.requirements.items()
+        },
+        problems=list(dict.fromkeys(_problems(facts))),
+    )
+
+
+def arxiv_link(identifier: str) -> str | None:
+    """Where a paper lies on arXiv; None for what is no identifier of it."""
+    return f"https://arxiv.org/abs/{identifier}" if ARXIV.fullmatch(identifier) else None
+
+
+def _problems(facts: PaperFacts) -> Iterator[str]:
+    """What can't be read, what can't run, and what makes the evidence doubtful."""
+    member = facts.member
+    for error in facts.errors.values():  # as seen from the workspace, wherever that lies
+        yield str(error).replace(str(member.folder), member.name)
+    for each in facts.requirements.values():
+        if each.runs is None:
+            yield f"{member.name}: {each.requirement} is {each}"
+    if "claims" in facts.errors:
+        return
+    for standing in facts.standings:
+        for doubt in standing.doubts if standing.recorded else ():
+            where = f"{member.name}/{RESULTS}: claim {standing.name}"
+            yield f"{where}: {doubt}; `reproduce` makes it again"
+
+
+def _shown_claim(standing: Standing) -> ShownClaim:
+    claim, finding = standing.claim, standing.finding
+    notes: list[str] = []
+    cells = dict(zip(COLUMNS, claims_rows([finding])[0], strict=True)) if finding else {}
+    if finding:  # a known gap is told in full below
+        notes += finding.notes if finding.verdict == "known gap" else verdict_notes(finding)
+    if claim and claim.known_gap:
+        gap = claim.known_gap
+        unit = f" {claim.unit}" if claim.unit else ""
+        notes.append(f"known gap: {gap.value:g}{unit}. {gap.evidence}")
+    if standing.recorded:
+        notes += [f"{RESULTS} {doubt}" for doubt in standing.doubts]
+    row = None
+    if finding:
+        try:
+            row = claim_row(finding)
+        except ValueError as error:
+            notes.append(f"can't be drawn: {error}")
+    return ShownClaim(
+        name=standing.name,
+        what=claim.what if claim else "",
+        published=shown_published(claim) if claim else "",
+        reproduced=cells.get("reproduced", ""),
+        seeds=finding.n if finding else 0,
+        verdict=standing.verdict,
+        note="; ".join(filter(None, notes)),
+        metrics=claim.metrics if claim else [],
+        row=row,
+    )
