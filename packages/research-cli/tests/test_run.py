@@ -208,7 +208,7 @@ def test_one_message_and_the_exit_code(runs: Runs) -> None:
             assert runs.errors.count("error: ") == 1
             assert message in runs.errors
         listed = runs("list")
-        assert "unreadable" in listed and "damaged (Expecting" in listed
+        assert "unreadable" in listed and "damaged" in listed and "Expecting" in listed
         assert "copied by hand" in listed
         assert "problem      damaged" in runs("show", "damaged")
     finally:

@@ -174,7 +174,7 @@ def pack(file: Path, held: dict[str, bytes], manifest: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "part"),
+    ("change", "parts"),
     [
         (flip_a_byte, ["damaged", "run/metrics.jsonl", "sha256"]),
         (leave_out, ["run/config.yaml"]),
@@ -182,8 +182,8 @@ def pack(file: Path, held: dict[str, bytes], manifest: dict[str, Any]) -> None:
         (listing("../x"), ["'../x'", "out of its folder"]),
         (listing("run/../../x"), ["'run/../../x'", "out of its folder"]),
         (listing("/tmp/x"), ["'/tmp/x'", "absolute"]),
-        (listing("other/x"), ["'other/x'", "file of a run"]),
-        (listing("run/.lock"), ["'run/.lock'", "file of a run"]),
+        (listing("other/x"), ["'other/x'", "has no file"]),
+        (listing("run/.lock"), ["'run/.lock'", "has no file"]),
         (name_the_run("../../x"), ["'../../x'", "name"]),
         (name_the_run("another"), ["run.json", "tiny/"]),
         (better_metrics, ["seal"]),

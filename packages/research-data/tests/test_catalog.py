@@ -77,7 +77,7 @@ def test_own_files_are_an_asset_keyed_by_their_content(rows, tmp_path):
 
 
 def test_an_unknown_name_or_revision_is_refused_with_the_nearest(rows):
-    with pytest.raises(UsageError, match=r"no dataset 'rosw'.* rows\b"):
+    with pytest.raises(UsageError, match=r"dataset 'rosw'.* rows\b"):
         find_asset("dataset", "rosw")
     with pytest.raises(UsageError, match=r"other revisions.*: rows@"):
         find_asset("dataset", "rows@0000000")

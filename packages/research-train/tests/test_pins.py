@@ -209,7 +209,7 @@ def test_an_interpreter_that_ignores_the_path_is_noticed(workspace):
 
 def test_releases_that_take_it_for_another_paper_end_in_a_word_not_in_a_loop(workspace):
     workspace.environment["RESEARCH_RELEASES"] = handed_over("paper-other")
-    workspace.train().refused(1, "started to run paper-other", "for paper-tiny", "--paper")
+    workspace.train().refused(1, "paper-other", "paper-tiny", "--paper")
 
 
 def test_releases_of_another_checkout_are_left(workspace):
@@ -253,7 +253,7 @@ def test_what_is_imported_and_is_no_release_is_not_recorded_as_one(workspace):
         "new_run(find_member('tiny', installed_members()).experiment('second'))",
     )
     assert done.code == 1
-    assert str(copy) in done.errors and "no release" in done.errors
+    assert str(copy) in done.errors and "research-train 0.0.8" in done.errors
 
 
 def test_an_environment_of_another_branch_is_reported(workspace):

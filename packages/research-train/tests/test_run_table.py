@@ -159,7 +159,7 @@ def test_conditions_compare_as_the_type_of_the_value_wants(
     [
         ("lerning_rate>1", "'lerning_rate'.*'learning_rate'"),
         ("loss>1", "'loss'.*test/loss, train/loss"),
-        ("learning_rate", "KEY>VALUE"),
+        ("learning_rate", "'learning_rate'"),
         ("model>cnn", "numbers.*'cnn'"),
     ],
 )

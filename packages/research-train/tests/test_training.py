@@ -176,7 +176,7 @@ def test_round_checkpoints_stay(experiment):
 
 def test_an_unknown_metric_in_keep_best_is_refused(experiment):
     run = start(experiment, "keep_best=max:test/acuracy", "evaluate_every=2")
-    with pytest.raises(RunError, match=r"'test/acuracy' .*test/accuracy"):
+    with pytest.raises(RunError, match=r"'test/acuracy'.* test/accuracy"):
         fit(run, evaluate=lambda trainer: accuracy(trainer.model, points()))
     with pytest.raises(ConfigError, match="keep_best"):
         start(experiment, "keep_best=test/accuracy")

@@ -126,7 +126,7 @@ def test_twenty_rows_with_long_names_stay_on_the_canvas(inside, written):
         ({"values": [1.0, np.nan]}, "claim 'CNN', values: nan at position 1"),
         ({"values": 3.0}, r"claim 'CNN': values must be \(seeds,\)"),
         ({"known_gap": np.nan}, "claim 'CNN', known gap: nan"),
-        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: .*2 and 1"),
+        ({"interval": (2.0, 1.0)}, "claim 'CNN', interval: .*2.* 1"),
         ({"side": "left"}, "claim 'CNN': .*'left'.*at_least, at_most"),
         ({"verdict": "fine"}, "claim 'CNN': .*'fine'.*reproduced, better"),
     ],
