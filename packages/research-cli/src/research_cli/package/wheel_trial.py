@@ -48,6 +48,7 @@ def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     run(install, workspace)
     [site] = environment.glob("lib/python*/site-packages")
     _link_outside(ours, site)
+    _link_programs(environment / "bin")
     try:
         imported = run([python, "-c", IMPORT_ALL, plan.name, plan.version, *_modules(wheel)], site)
     except ResearchError as error:
@@ -76,6 +77,19 @@ def _link_outside(ours: Iterable[str], site: Path) -> None:
             name = entry.name.removesuffix(".pth").split("-")[0]
             if name not in modules and not (site / entry.name).exists():
                 (site / entry.name).symlink_to(entry)
+
+
+def _link_programs(folder: Path) -> None:
+    """Link the programs of external packages, such as ruff, into another environment.
+
+    Scripts are left out: they name the interpreter of the environment that they were made for.
+    """
+    for entry in Path(sysconfig.get_path("scripts")).iterdir():
+        if entry.is_file() and not entry.is_symlink() and not (folder / entry.name).exists():
+            with entry.open("rb") as program:
+                binary = program.read(4) == b"\x7fELF"
+            if binary:
+                (folder / entry.name).symlink_to(entry)
 
 
 def _modules(wheel: Path) -> list[str]:
