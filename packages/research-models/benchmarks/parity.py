@@ -18,11 +18,17 @@ from pathlib import Path
 
 import torch
 from research_models import (
+    H3,
     MLP,
+    BaseConv,
     ConvNet,
+    LinearAttention,
     RecurrentClassifier,
     RecurrentLanguageModel,
+    elu_plus_one,
+    taylor_exp,
 )
+from research_models.mixers import CausalConvolution, DiagonalSSM
 from torch import Tensor, nn
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -93,6 +99,29 @@ def language_model() -> Iterable[tuple[Tensor, Tensor]]:
         yield model(tokens), model.head(reference(model.recurrent, model.embedding(tokens)))
 
 
+def base_conv(kernel_size: int, implicit: bool) -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(BaseConv(8, kernel_size=kernel_size, implicit=implicit))
+    for length in (1, 5, 40, 100):
+        x = torch.randn(3, length, 8)
+        yield model(x), model.projection(x) * convolution_by_sums(model.convolution, x)
+
+
+def h3() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(H3(8, 2, state=6))
+    x = torch.randn(3, 30, 8)
+    yield model(x), h3_by_steps(model, x)
+
+
+def linear_attention(
+    feature_map: Callable[[Tensor], Tensor], weight: Callable[[Tensor, Tensor], Tensor]
+) -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(LinearAttention(8, 2, feature_map, head_width=5, chunk=16))
+    for length in (1, 16, 100):
+        x = torch.randn(3, length, 8)
+        yield model(x), attention_by_matrix(model, x, weight)
+
+
+ZOOLOGY = "arXiv 2312.04927"
 ROWS = [
     Row(
         "`MLP([40, 100, 100, 10], residual=True)`",
@@ -121,6 +150,48 @@ ROWS = [
         lambda: RecurrentLanguageModel(10_000, 1500, layers=2),
         "the equations of GRU and LSTM, step by step",
         language_model,
+    ),
+    Row(
+        "`BaseConv(64)`",
+        ZOOLOGY,
+        lambda: BaseConv(64),
+        "the convolution as a sum",
+        lambda: base_conv(kernel_size=3, implicit=False),
+    ),
+    Row(
+        "`BaseConv(64, kernel_size=256)`",
+        ZOOLOGY,
+        lambda: BaseConv(64, kernel_size=256),
+        "the convolution as a sum",
+        lambda: base_conv(kernel_size=40, implicit=False),
+    ),
+    Row(
+        "`BaseConv(64, kernel_size=256, implicit=True)`",
+        ZOOLOGY,
+        lambda: BaseConv(64, kernel_size=256, implicit=True),
+        "the convolution as a sum",
+        lambda: base_conv(kernel_size=40, implicit=True),
+    ),
+    Row(
+        "`H3(64, heads=32)`",
+        "arXiv 2212.14052",
+        lambda: H3(64, heads=32),
+        "the recurrences of both state-space models, step by step",
+        h3,
+    ),
+    Row(
+        "`LinearAttention(64, heads=1)`",
+        "arXiv 2006.16236",
+        lambda: LinearAttention(64, heads=1),
+        "the masked matrix of weights",
+        lambda: linear_attention(elu_plus_one, elu_weight),
+    ),
+    Row(
+        "`LinearAttention(64, 1, taylor_exp, head_width=16, bias=False)`",
+        "arXiv 2402.18668",
+        lambda: LinearAttention(64, 1, taylor_exp, head_width=16, bias=False),
+        "the masked matrix of weights 1 + z + z²/2",
+        lambda: linear_attention(taylor_exp, taylor_weight),
     ),
 ]
 
@@ -193,6 +264,86 @@ def lstm_by_steps(recurrent: nn.LSTM, x: Tensor) -> Tensor:
             outputs.append(h)
         x = torch.stack(outputs, 1)
     return x
+
+
+def convolution_by_sums(convolution: CausalConvolution, x: Tensor) -> Tensor:
+    """A causal convolution, each output a sum over the filter. x: (batch, length, width)."""
+    kernel = convolution.filter(x.shape[1])  # (width, steps)
+    outputs = []
+    for t in range(x.shape[1]):
+        terms = [kernel[:, s] * x[:, t - s] for s in range(min(t + 1, kernel.shape[1]))]
+        outputs.append(sum(terms) + convolution.bias)
+    return torch.stack(outputs, 1)
+
+
+def ssm_by_steps(ssm: DiagonalSSM, u: Tensor) -> Tensor:
+    """The recurrence of diagonal state-space models, held constant over each step.
+
+    u: (channels, ..., length). Returns the same shape.
+    """
+    a = torch.complex(-ssm.log_decay.exp(), ssm.frequency)
+    a_dt = a * ssm.log_step.exp()[:, None]
+    c = torch.view_as_complex(ssm.readout)
+    state = torch.zeros_like(a).view(len(a), *[1] * (u.ndim - 2), -1)
+    a, a_dt, c = (part.view_as(state) for part in (a, a_dt, c))
+    outputs = []
+    for step in u.unbind(-1):
+        state = a_dt.exp() * state + (a_dt.exp() - 1) / a * step.unsqueeze(-1)
+        outputs.append(2 * (c * state).sum(-1).real)
+    return torch.stack(outputs, -1)
+
+
+def h3_by_steps(model: H3, x: Tensor) -> Tensor:
+    """H3 with both models as recurrences. x: (batch, length, width)."""
+    q, k, v = (layer(x) for layer in (model.query, model.key, model.value))
+    # The shift: the state is the last keys, newest first, (batch, width, state).
+    state = torch.zeros(len(x), x.shape[2], model.shift.values.shape[1])
+    keys = []
+    for key in k.unbind(1):
+        state = torch.cat([key.unsqueeze(-1), state[..., :-1]], -1)
+        keys.append((state * model.shift.values).sum(-1) + model.shift_skip * key)
+    k = torch.stack(keys, 1)
+    outputs = []
+    split = [part.chunk(model.heads, dim=-1) for part in (q, k, v)]
+    products = torch.stack(
+        [k.unsqueeze(3) * v.unsqueeze(2) for k, v in zip(*split[1:], strict=True)]
+    )
+    memory = ssm_by_steps(model.diagonal, products.movedim(2, -1)).movedim(-1, 2)
+    for head, query in enumerate(split[0]):
+        recalled = memory[head] + model.diagonal_skip[head] * products[head]
+        outputs.append(torch.einsum("blk,blkv->blv", query, recalled))
+    return model.output(torch.cat(outputs, -1))
+
+
+def attention_by_matrix(
+    model: LinearAttention,
+    x: Tensor,
+    weight: Callable[[Tensor, Tensor], Tensor],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Linear attention by the whole matrix of weights. x: (batch, length, width).
+
+    weight: from queries (batch, length, 1, head) and keys (batch, 1, length, head) to the weights.
+    """
+    heads = []
+    parts = (layer(x).chunk(model.heads, -1) for layer in (model.query, model.key, model.value))
+    for q, k, v in zip(*parts, strict=True):
+        weights = weight(q.unsqueeze(2), k.unsqueeze(1)).tril()
+        if mask is not None:
+            weights = weights * mask.unsqueeze(1)
+        heads.append(weights / weights.sum(-1, keepdim=True) @ v)
+    return model.output(torch.cat(heads, -1))
+
+
+def elu_weight(q: Tensor, k: Tensor) -> Tensor:
+    """(elu(q) + 1) . (elu(k) + 1), as in Katharopoulos et al."""
+    return ((nn.functional.elu(q) + 1) * (nn.functional.elu(k) + 1)).sum(-1)
+
+
+def taylor_weight(q: Tensor, k: Tensor) -> Tensor:
+    """The second-order Taylor polynomial of exp(q . k / sqrt(d)), as in Based."""
+    z = (q * k).sum(-1) / q.shape[-1] ** 0.5
+    return 1 + z + z**2 / 2
 
 
 if __name__ == "__main__":
