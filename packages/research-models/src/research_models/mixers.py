@@ -21,16 +21,16 @@ from torch.nn import functional
 
 from research_models.masks import check_mask
 
-SHORT_KERNEL = 16  # up to here a sum over the kernel is taken for cheaper than three FFTs
+SHORT_KERNEL = 16  # up to so many steps a filter is summed over, which three FFTs hardly beat
 
 
 class BaseConv(nn.Module):
     """Gated convolution: (x W + b1) * (h conv x + b2), * by element (Zoology, arXiv 2312.04927).
 
-    The operator of section 4, to which the paper reduces H3, Hyena and RWKV. The filter h has a
-    value for each of kernel_size steps back and each feature: the paper's long filter with
-    kernel_size the length of the sequences, a short one with 3; its experiments alternate
-    between the two. Longer sequences may be fed: the filter then reaches kernel_size steps back.
+    The operator of section 4, which stands for gated convolutions such as H3 and Hyena. The filter
+    h has a value for each feature and each of kernel_size steps back: 3 in the short convolutions
+    of the paper's experiments, the length of the sequences in the long ones, which alternate with
+    them. Longer sequences may be fed as well.
 
     width: features of a token. heads: not used, as there are none; there for the interface.
     implicit: give h by a small network of the position (ImplicitFilter), as the paper's
@@ -38,7 +38,8 @@ class BaseConv(nn.Module):
 
     Parameters: width^2 + width (2 + kernel_size), without implicit. Initialisation: torch's for
     linear layers and convolutions. Departs from the paper in that b1 and b2 are the same at every
-    position, and from the authors' code in that nothing adds x: residuals belong to the block.
+    position; from the authors' code in that x is added neither to the result (residuals belong to
+    the block) nor within a long convolution.
     """
 
     def __init__(self, width: int, heads: int = 1, kernel_size: int = 3, implicit: bool = False):
