@@ -1,0 +1,350 @@
+"""Compare every architecture with its reference, and print the README's table of differences.
+
+    uv run python packages/research-models/benchmarks/parity.py [--write]
+
+--write puts the table between its markers in the README. Models are tiny and random with biases and
+gains moved off their defaults, in float32; the difference is the largest absolute one of any
+output. The parameters are those of the configuration in the first column. A new row is a function
+that compares and a line in ROWS; import `transformers` or `torchvision` inside the function.
+
+The references at the end are direct and slow: the tests use them as well.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from research_models import (
+    H3,
+    MLP,
+    BaseConv,
+    ConvNet,
+    LinearAttention,
+    RecurrentClassifier,
+    RecurrentLanguageModel,
+    elu_plus_one,
+    taylor_exp,
+)
+from research_models.mixers import CausalConvolution, DiagonalSSM
+from torch import Tensor, nn
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+BEGIN, END = "<!-- parity: written by parity.py -->", "<!-- /parity -->"
+COLUMNS = ("model", "paper", "parameters", "reference", "largest difference found")
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table."""
+
+    model: str
+    """Class and configuration, as a reader would write it."""
+    paper: str
+    make: Callable[[], nn.Module]
+    """Makes that configuration, on the meta device: only its parameters are counted."""
+    reference: str
+    compare: Callable[[], Iterable[tuple[Tensor, Tensor]]]
+    """Gives pairs of the model's outputs and the reference's."""
+    target: float = 1e-5
+    """The largest difference that the tests accept."""
+
+    def parameters(self) -> int:
+        """How many numbers the configuration learns."""
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in self.make().parameters())
+
+    def difference(self) -> float:
+        """The largest absolute difference of any output."""
+        torch.manual_seed(0)
+        return max((ours - theirs).abs().max().item() for ours, theirs in self.compare())
+
+
+def mlp() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(MLP([40, 100, 100, 10], residual=True))
+    first, second, last = model.layers
+    x = torch.randn(64, 40)
+    h = torch.relu(first(x))
+    yield model(x), last(h + torch.relu(second(h)))
+
+
+def convnet() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(ConvNet((1, 40), [25, 25, 25], [5, 3, 3], outputs=10))
+    layers = [layer for each in model.convolutions for layer in (each, nn.ReLU())]
+    x = torch.randn(64, 1, 40)
+    yield model(x), nn.Sequential(*layers, nn.Flatten(), model.linear)(x)
+
+
+def classifier() -> Iterable[tuple[Tensor, Tensor]]:
+    for cell in ("gru", "lstm"):
+        model = moved(RecurrentClassifier(3, 6, 10, cell, layers=2, bidirectional=True))
+        reference = {"gru": nn.GRU, "lstm": nn.LSTM}[cell](
+            3, 6, num_layers=2, batch_first=True, bidirectional=True
+        )
+        reference.load_state_dict(model.recurrent.state_dict())
+        x, mask = torch.randn(5, 9, 3), torch.rand(5, 9) < 0.7
+        mask[:, 4] = True
+        for row, real, logits in zip(x, mask, model(x, mask), strict=True):
+            last = reference(row[real])[1]  # of this sequence by itself, without padding
+            last = last if cell == "gru" else last[0]
+            yield logits, model.linear(last[-2:].flatten())
+
+
+def language_model() -> Iterable[tuple[Tensor, Tensor]]:
+    for cell, reference in (("gru", gru_by_steps), ("lstm", lstm_by_steps)):
+        model = moved(RecurrentLanguageModel(11, 6, cell=cell, layers=2, tied=True))
+        tokens = torch.randint(11, (5, 9))
+        yield model(tokens), model.head(reference(model.recurrent, model.embedding(tokens)))
+
+
+def base_conv(kernel_size: int, implicit: bool) -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(BaseConv(8, kernel_size=kernel_size, implicit=implicit))
+    for length in (1, 5, 40, 100):
+        x = torch.randn(3, length, 8)
+        yield model(x), model.projection(x) * convolution_by_sums(model.convolution, x)
+
+
+def h3() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(H3(8, 2, state=6))
+    x = torch.randn(3, 30, 8)
+    yield model(x), h3_by_steps(model, x)
+
+
+def linear_attention(
+    feature_map: Callable[[Tensor], Tensor], weight: Callable[[Tensor, Tensor], Tensor]
+) -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(LinearAttention(8, 2, feature_map, head_width=5, chunk=16))
+    for length in (1, 16, 100):
+        x = torch.randn(3, length, 8)
+        yield model(x), attention_by_matrix(model, x, weight)
+
+
+ZOOLOGY = "arXiv 2312.04927"
+ROWS = [
+    Row(
+        "`MLP([40, 100, 100, 10], residual=True)`",
+        "arXiv 2011.14439",
+        lambda: MLP([40, 100, 100, 10], residual=True),
+        "`torch.nn.Linear`, layer by layer",
+        mlp,
+    ),
+    Row(
+        "`ConvNet((1, 40), [25, 25, 25], [5, 3, 3], 10)`",
+        "arXiv 2011.14439",
+        lambda: ConvNet((1, 40), [25, 25, 25], [5, 3, 3], 10),
+        "`torch.nn.Sequential` of the layers",
+        convnet,
+    ),
+    Row(
+        '`RecurrentClassifier(1, 6, 10, bidirectional=True, pooling="flatten", length=40)`',
+        "arXiv 2011.14439",
+        lambda: RecurrentClassifier(1, 6, 10, bidirectional=True, pooling="flatten", length=40),
+        "`torch.nn.GRU` and `LSTM`, each sequence of a padded batch by itself",
+        classifier,
+    ),
+    Row(
+        "`RecurrentLanguageModel(10_000, 1500, layers=2)`",
+        "arXiv 1409.2329",
+        lambda: RecurrentLanguageModel(10_000, 1500, layers=2),
+        "the equations of GRU and LSTM, step by step",
+        language_model,
+    ),
+    Row(
+        "`BaseConv(64)`",
+        ZOOLOGY,
+        lambda: BaseConv(64),
+        "the convolution as a sum",
+        lambda: base_conv(kernel_size=3, implicit=False),
+    ),
+    Row(
+        "`BaseConv(64, kernel_size=256)`",
+        ZOOLOGY,
+        lambda: BaseConv(64, kernel_size=256),
+        "the convolution as a sum",
+        lambda: base_conv(kernel_size=40, implicit=False),
+    ),
+    Row(
+        "`BaseConv(64, kernel_size=256, implicit=True)`",
+        ZOOLOGY,
+        lambda: BaseConv(64, kernel_size=256, implicit=True),
+        "the convolution as a sum",
+        lambda: base_conv(kernel_size=40, implicit=True),
+    ),
+    Row(
+        "`H3(64, heads=32)`",
+        "arXiv 2212.14052",
+        lambda: H3(64, heads=32),
+        "the recurrences of both state-space models, step by step",
+        h3,
+    ),
+    Row(
+        "`LinearAttention(64, heads=1)`",
+        "arXiv 2006.16236",
+        lambda: LinearAttention(64, heads=1),
+        "the masked matrix of weights",
+        lambda: linear_attention(elu_plus_one, elu_weight),
+    ),
+    Row(
+        "`LinearAttention(64, 1, taylor_exp, head_width=16, bias=False)`",
+        "arXiv 2402.18668",
+        lambda: LinearAttention(64, 1, taylor_exp, head_width=16, bias=False),
+        "the masked matrix of weights 1 + z + z²/2",
+        lambda: linear_attention(taylor_exp, taylor_weight),
+    ),
+]
+
+
+def moved(model: nn.Module) -> nn.Module:
+    """The model in evaluation mode, each parameter a little off its initial value."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter), alpha=0.1)
+    return model.eval()
+
+
+def table(rows: Iterable[Row]) -> str:
+    """The rows as a Markdown table."""
+    lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
+    for row in rows:
+        difference = row.difference()
+        shown = f"{difference:.0e}" if difference else "0"
+        cells = (row.model, row.paper, f"{row.parameters():,}", row.reference, shown)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Print the table, and write it into the README where asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="also write it into the README")
+    options = parser.parse_args()
+    text = table(ROWS)
+    print(text)
+    if options.write:
+        page = README.read_text(encoding="utf-8")
+        before, rest = page.split(BEGIN)
+        after = rest.split(END)[1]
+        README.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    return 0
+
+
+# The references
+
+
+def gru_by_steps(recurrent: nn.GRU, x: Tensor) -> Tensor:
+    """The equations of a GRU (cuDNN's form), layer by layer and step by step.
+
+    x: (batch, length, inputs). Returns the last layer's outputs, (batch, length, hidden).
+    """
+    for w_x, w_h, b_x, b_h in recurrent.all_weights:
+        h = x.new_zeros(len(x), recurrent.hidden_size)
+        outputs = []
+        for step in x.unbind(1):
+            reset_x, update_x, new_x = (step @ w_x.T + b_x).chunk(3, -1)
+            reset_h, update_h, new_h = (h @ w_h.T + b_h).chunk(3, -1)
+            update = torch.sigmoid(update_x + update_h)
+            new = torch.tanh(new_x + torch.sigmoid(reset_x + reset_h) * new_h)
+            h = (1 - update) * new + update * h
+            outputs.append(h)
+        x = torch.stack(outputs, 1)
+    return x
+
+
+def lstm_by_steps(recurrent: nn.LSTM, x: Tensor) -> Tensor:
+    """The equations of an LSTM; as `gru_by_steps`."""
+    for w_x, w_h, b_x, b_h in recurrent.all_weights:
+        h = c = x.new_zeros(len(x), recurrent.hidden_size)
+        outputs = []
+        for step in x.unbind(1):
+            enter, forget, new, leave = (step @ w_x.T + b_x + h @ w_h.T + b_h).chunk(4, -1)
+            c = torch.sigmoid(forget) * c + torch.sigmoid(enter) * torch.tanh(new)
+            h = torch.sigmoid(leave) * torch.tanh(c)
+            outputs.append(h)
+        x = torch.stack(outputs, 1)
+    return x
+
+
+def convolution_by_sums(convolution: CausalConvolution, x: Tensor) -> Tensor:
+    """A causal convolution, each output a sum over the filter. x: (batch, length, width)."""
+    kernel = convolution.filter(x.shape[1])  # (width, steps)
+    outputs = []
+    for t in range(x.shape[1]):
+        terms = [kernel[:, s] * x[:, t - s] for s in range(min(t + 1, kernel.shape[1]))]
+        outputs.append(sum(terms) + convolution.bias)
+    return torch.stack(outputs, 1)
+
+
+def ssm_by_steps(ssm: DiagonalSSM, u: Tensor) -> Tensor:
+    """The recurrence of diagonal state-space models, held constant over each step.
+
+    u: (channels, ..., length). Returns the same shape.
+    """
+    a = torch.complex(-ssm.log_decay.exp(), ssm.frequency)
+    a_dt = a * ssm.log_step.exp()[:, None]
+    c = torch.view_as_complex(ssm.readout)
+    state = torch.zeros_like(a).view(len(a), *[1] * (u.ndim - 2), -1)
+    a, a_dt, c = (part.view_as(state) for part in (a, a_dt, c))
+    outputs = []
+    for step in u.unbind(-1):
+        state = a_dt.exp() * state + (a_dt.exp() - 1) / a * step.unsqueeze(-1)
+        outputs.append(2 * (c * state).sum(-1).real)
+    return torch.stack(outputs, -1)
+
+
+def h3_by_steps(model: H3, x: Tensor) -> Tensor:
+    """H3 with both models as recurrences. x: (batch, length, width)."""
+    q, k, v = (layer(x) for layer in (model.query, model.key, model.value))
+    # The shift: the state is the last keys, newest first, (batch, width, state).
+    state = torch.zeros(len(x), x.shape[2], model.shift.values.shape[1])
+    keys = []
+    for key in k.unbind(1):
+        state = torch.cat([key.unsqueeze(-1), state[..., :-1]], -1)
+        keys.append((state * model.shift.values).sum(-1) + model.shift_skip * key)
+    k = torch.stack(keys, 1)
+    outputs = []
+    split = [part.chunk(model.heads, dim=-1) for part in (q, k, v)]
+    products = torch.stack(
+        [k.unsqueeze(3) * v.unsqueeze(2) for k, v in zip(*split[1:], strict=True)]
+    )
+    memory = ssm_by_steps(model.diagonal, products.movedim(2, -1)).movedim(-1, 2)
+    for head, query in enumerate(split[0]):
+        recalled = memory[head] + model.diagonal_skip[head] * products[head]
+        outputs.append(torch.einsum("blk,blkv->blv", query, recalled))
+    return model.output(torch.cat(outputs, -1))
+
+
+def attention_by_matrix(
+    model: LinearAttention,
+    x: Tensor,
+    weight: Callable[[Tensor, Tensor], Tensor],
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Linear attention by the whole matrix of weights. x: (batch, length, width).
+
+    weight: from queries (batch, length, 1, head) and keys (batch, 1, length, head) to the weights.
+    """
+    heads = []
+    parts = (layer(x).chunk(model.heads, -1) for layer in (model.query, model.key, model.value))
+    for q, k, v in zip(*parts, strict=True):
+        weights = weight(q.unsqueeze(2), k.unsqueeze(1)).tril()
+        if mask is not None:
+            weights = weights * mask.unsqueeze(1)
+        heads.append(weights / weights.sum(-1, keepdim=True) @ v)
+    return model.output(torch.cat(heads, -1))
+
+
+def elu_weight(q: Tensor, k: Tensor) -> Tensor:
+    """(elu(q) + 1) . (elu(k) + 1), as in Katharopoulos et al."""
+    return ((nn.functional.elu(q) + 1) * (nn.functional.elu(k) + 1)).sum(-1)
+
+
+def taylor_weight(q: Tensor, k: Tensor) -> Tensor:
+    """The second-order Taylor polynomial of exp(q . k / sqrt(d)), as in Based."""
+    z = (q * k).sum(-1) / q.shape[-1] ** 0.5
+    return 1 + z + z**2 / 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

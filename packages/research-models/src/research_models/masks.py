@@ -1,0 +1,19 @@
+"""Masks over the tokens of a batch: True is a real token, False is padding."""
+
+import torch
+from torch import Tensor
+
+
+def check_mask(mask: Tensor | None, x: Tensor) -> None:
+    """Raise ValueError unless mask is None or a bool tensor of x's first two dimensions.
+
+    x: (batch, length, ...).
+    """
+    if mask is None:
+        return
+    if mask.dtype != torch.bool:
+        raise ValueError(f"mask must be bool (True is a real token), got {mask.dtype}")
+    if mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"mask has the shape {tuple(mask.shape)}, but batch and length are {tuple(x.shape[:2])}"
+        )

@@ -1,0 +1,434 @@
+"""Draw the README's pictures of architectures, from what their code does to an example.
+
+    uv run python packages/research-models/tests/support/draw_blocks.py [FOLDER]
+
+FOLDER: where the SVG files go, by default the package's figures/. A new picture is a line in
+PICTURES. The example runs through the model, and every module without children and every function
+of torch is recorded with its shapes; so a picture can't show another network than the code is.
+"""
+
+import importlib
+import math
+import sys
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from unittest.mock import patch
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Circle, FancyBboxPatch
+from matplotlib.textpath import TextPath
+from research_models import MLP, BaseConv, ConvNet, LinearAttention, RecurrentClassifier
+from research_models.mixers import CausalConvolution
+from research_viz import save_figure
+from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_style
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+FIGURES = Path(__file__).resolve().parents[2] / "figures"
+BATCH, LENGTH = 7, 11  # no other size of an example, so that shapes can say batch and length
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An architecture to draw."""
+
+    name: str
+    """The file's name, without its ending."""
+    make: Callable[[], nn.Module]
+    example: Callable[[], Tensor]
+    """Makes what is fed to the model, BATCH and LENGTH in its shape where they are meant."""
+    boxes: tuple[type[nn.Module], ...] = ()
+    """Modules drawn as one box though they have children."""
+    functions: tuple[str, ...] = ()
+    """Functions of our own drawn as one box, with their modules: `research_models.mixers.name`."""
+
+
+PICTURES = [
+    Picture(
+        "mlp",
+        lambda: MLP([40, 100, 100, 10], residual=True),
+        lambda: torch.zeros(BATCH, 40),
+    ),
+    Picture(
+        "convnet",
+        lambda: ConvNet((1, 40), [25, 25, 25], [5, 3, 3], outputs=10),
+        lambda: torch.zeros(BATCH, 1, 40),
+    ),
+    Picture(
+        "gru",
+        lambda: RecurrentClassifier(3, 6, 10, bidirectional=True, pooling="mean"),
+        lambda: torch.zeros(BATCH, LENGTH, 3),
+    ),
+    Picture(
+        "base_conv",
+        lambda: BaseConv(64, kernel_size=256),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        boxes=(CausalConvolution,),
+    ),
+    Picture(
+        "linear_attention",
+        lambda: LinearAttention(64, heads=4),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        functions=("research_models.mixers.causal_linear_attention",),
+    ),
+]
+
+
+# What the code does: a graph of steps, recorded from one pass
+
+
+@dataclass
+class Step:
+    """A box of the picture."""
+
+    label: str
+    shape: torch.Size
+    parameters: int = 0
+    inputs: list[tuple[int, torch.Size]] = field(default_factory=list)
+    """The steps whose results it reads, and the shapes in which it reads them."""
+
+
+# These compute nothing: they show as a change of shape.
+VIEWS = {
+    *("reshape", "view", "flatten", "unflatten", "transpose", "permute", "movedim", "mT", "T"),
+    *("unsqueeze", "squeeze", "expand", "expand_as", "contiguous", "to", "float", "type_as"),
+    *("chunk", "split", "unbind", "__getitem__", "pad"),
+}
+# These read only the shape and the device of what they are given.
+FRESH = {"new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "empty_like"}
+ENDS = "x", "y"
+PLUS, MINUS, TIMES, OVER = "+", "\u2212", "\u00d7", "\u00f7"
+SIGNS = {
+    **dict.fromkeys(["add", "__add__", "__radd__", "__iadd__"], PLUS),
+    **dict.fromkeys(["sub", "__sub__"], MINUS),
+    **dict.fromkeys(["mul", "__mul__", "__rmul__"], TIMES),
+    **dict.fromkeys(["div", "__truediv__"], OVER),
+}
+
+
+class Recorder(TorchFunctionMode):
+    """Records what is computed from a tensor, in order."""
+
+    def __init__(self, x: Tensor):
+        super().__init__()
+        self.steps = [Step("x", x.shape)]
+        self.sources: dict[int, int] = {id(x): 0}  # of a tensor, the step that gave it
+        self.kept = [x]  # an id belongs to another tensor once its own is gone
+        self.inside = False
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        """Run a function of torch, and record it unless it is part of a box."""
+        result = function(*args, **(kwargs or {}))
+        name = function.__name__
+        if name == "__get__":  # an attribute: of x.mT or x.shape
+            name = function.__self__.__name__
+        if not self.inside and name not in FRESH:
+            numbers = [arg for arg in args if isinstance(arg, int | float)]
+            sign = SIGNS.get(name, name)
+            label = f"{sign} {numbers[0]:.3g}" if name in SIGNS and numbers else sign
+            self.record(label, [args, kwargs], result, view=name in VIEWS)
+        return result
+
+    def record(
+        self, label: str, given: object, result: object, parameters: int = 0, view: bool = False
+    ) -> None:
+        """Add a step that makes result from given; a view is passed over."""
+        read = [(self.sources[id(t)], t.shape) for t in tensors(given) if id(t) in self.sources]
+        made = list(tensors(result))
+        if not read or not made:
+            return
+        if view:
+            step = read[0][0]
+        else:
+            step = len(self.steps)
+            self.steps.append(Step(label, made[0].shape, parameters, read))
+        for tensor in made:
+            self.sources[id(tensor)] = step
+            self.kept.append(tensor)
+
+    def box(self, label: str, parameters: int, run: Callable, *args, **kwargs):
+        """Run something as one step."""
+        if self.inside:
+            return run(*args, **kwargs)
+        self.inside = True
+        try:
+            result = run(*args, **kwargs)
+        finally:
+            self.inside = False
+        # Dropout does nothing in evaluation.
+        self.record(label, [args, kwargs], result, parameters, view="Dropout" in label)
+        return result
+
+
+def tensors(value: object) -> Iterator[Tensor]:
+    """All tensors in nested lists, tuples and dicts."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from tensors(each)
+
+
+def recorded(picture: Picture) -> list[Step]:
+    """The steps of a picture's example through its model; the last one is the output."""
+    model, x = picture.make().eval(), picture.example()
+    recorder = Recorder(x)
+    with ExitStack() as undone, torch.no_grad():
+        for name, module in model.named_modules():
+            if not list(module.children()) or isinstance(module, picture.boxes):
+                label, count = described(module, name), sum(p.numel() for p in module.parameters())
+                run = partial(recorder.box, label, count, module.forward)
+                undone.enter_context(patch.object(module, "forward", run))
+        for path in picture.functions:
+            where, _, name = path.rpartition(".")
+            owner = importlib.import_module(where)
+            run = partial(recorder.box, name.replace("_", " "), 0, getattr(owner, name))
+            undone.enter_context(patch.object(owner, name, run))
+        with recorder:
+            output = model(x)
+    recorder.steps.append(
+        Step("y", output.shape, 0, [(recorder.sources[id(output)], output.shape)])
+    )
+    return recorder.steps
+
+
+def described(module: nn.Module, name: str) -> str:
+    """A module's name in its model if it has one, its class, what the shapes don't tell."""
+    kind, name = type(module).__name__, name.rpartition(".")[2]
+    parts = [kind if name.isdigit() or name in ("", kind.lower()) else f"{name}: {kind}"]
+    for option, usual in (("kernel_size", None), ("stride", 1)):
+        value = getattr(module, option, usual)
+        value = value[0] if isinstance(value, tuple) and len(set(value)) == 1 else value
+        if value != usual:
+            parts.append(f"{option.removesuffix('_size')} {value}")
+    if isinstance(module, nn.RNNBase):
+        parts += ["both directions"] * module.bidirectional
+        parts += [f"{module.num_layers} layers"] * (module.num_layers > 1)
+    return ", ".join(parts)
+
+
+def shown(shape: torch.Size) -> str:
+    """A shape as docstrings write it."""
+    names = {BATCH: "batch", LENGTH: "length"}
+    return f"({', '.join(names.get(size, str(size)) for size in shape)})"
+
+
+def in_words(steps: list[Step]) -> str:
+    """The graph as text: a line a step."""
+    lines = []
+    for number, step in enumerate(steps):
+        read = " and ".join(f"{shown(shape)} of {source}" for source, shape in step.inputs)
+        learned = f", {step.parameters:,} parameters" if step.parameters else ""
+        lines.append(
+            f"{number}. {step.label}{learned}: {f'{read} to ' * bool(read)}{shown(step.shape)}"
+        )
+    return "\n".join(lines)
+
+
+# Where each box stands
+
+ROW = 0.85  # inches from one row to the next
+GAP = 0.25  # inches between two boxes, or a box and an arrow that passes it
+ELBOW = 0.42  # inches above the middle of a row, where arrows turn
+NOTE = {"color": FAINT, "fontsize": SMALL - 1, "va": "center"}
+
+
+@dataclass
+class Place:
+    """A box, or in a row that an arrow passes, the point where it does (step None)."""
+
+    row: int
+    step: Step | None
+    above: list["Place"] = field(default_factory=list)
+    x: float = 0.0
+
+    @property
+    def y(self) -> float:
+        """The middle of its row."""
+        return -ROW * self.row
+
+    @property
+    def half_height(self) -> float:
+        """Half the height of its box."""
+        if self.step is None or is_sign(self.step) or self.step.label in ENDS:
+            return 0.11
+        return 0.19 if self.step.parameters else 0.13
+
+    @property
+    def half_width(self) -> float:
+        """Half the width of its box."""
+        if self.step is None:
+            return 0.0
+        return 0.11 if is_sign(self.step) else max(map(text_width, lines_of(self.step))) / 2 + 0.09
+
+    @property
+    def right(self) -> float:
+        """How far it reaches to the right: the shape stands beside the arrow below the box."""
+        return max(self.half_width, text_width(shown(self.step.shape)) if self.step else 0.0)
+
+
+Arrow = tuple[list[Place], torch.Size]
+"""The places that it goes through, and the shape that the last one reads."""
+
+
+def placed(steps: list[Step]) -> tuple[list[Place], list[Arrow]]:
+    """The places of all steps, and the arrows between them.
+
+    A step stands a row below the lowest that it reads, and under the boxes that it reads.
+    """
+    rows: dict[int, list[Place]] = defaultdict(list)
+    places: list[Place] = []
+    arrows = []
+    for step in steps:
+        read = [places[source] for source, _ in step.inputs]
+        place = Place(max((each.row for each in read), default=-1) + 1, step)
+        for source, (_, shape) in zip(read, step.inputs, strict=True):
+            way = [source]
+            for row in range(source.row + 1, place.row):
+                way.append(Place(row, None, [way[-1]]))
+                rows[row].append(way[-1])
+            place.above.append(way[-1])
+            arrows.append(([*way, place], shape))
+        rows[place.row].append(place)
+        places.append(place)
+    for row in sorted(rows):
+        arrange(rows[row])
+    for (_, *passed, _), _ in arrows:  # straight down where it passes on the right of all boxes
+        outer = max((place.x for place in passed), default=0.0)
+        if all(place.x > box.x for place in passed for box in rows[place.row] if box.step):
+            for place in passed:
+                place.x = outer
+    return places, arrows
+
+
+def arrange(row: list[Place]) -> None:
+    """Set the x of each place in a row, the rows above being set."""
+    for place in row:
+        above = place.above
+        if len(above) == 2:  # where a residual comes back, stay under the box
+            above = [each for each in above if each.step] or above
+        place.x = sum(each.x for each in above) / max(len(above), 1)
+    row.sort(key=lambda place: (place.x, place.step is None))
+    wished = [place.x for place in row]
+    for left, right in pairwise(row):
+        right.x = max(right.x, left.x + left.right + GAP + right.half_width)
+    moved = [place.x - wish for place, wish in zip(row, wished, strict=True) if place.step]
+    for place in row:
+        place.x -= sum(moved) / max(len(moved), 1)
+
+
+def is_sign(step: Step) -> bool:
+    """Whether a step is drawn as a circle: a sum or product of two results."""
+    return step.label in SIGNS.values()
+
+
+def lines_of(step: Step) -> list[str]:
+    """The lines in a box."""
+    return [step.label] + [f"{step.parameters:,} parameters"] * (step.parameters > 0)
+
+
+def text_width(text: str) -> float:
+    """The width of a line in inches."""
+    return TextPath((0, 0), text, size=FONT_SIZE).get_extents().width / 72
+
+
+@house_style()
+def drawn(steps: list[Step]) -> Figure:
+    """The graph as a figure, from top to bottom."""
+    places, arrows = placed(steps)
+    passed = [point.x for way, _ in arrows for point in way]
+    left = min([*passed, *(place.x - place.half_width for place in places)]) - 0.1
+    right = max([*passed, *(place.x + place.right for place in places)]) + 0.1
+    bottom = min(place.y for place in places) - 0.2
+    figure = Figure(figsize=(right - left, 0.2 - bottom))
+    axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(bottom, 0.2))
+    axes.axis("off")
+    for place in places:
+        draw_box(axes, place)
+        draw_arrows(axes, place, [arrow for arrow in arrows if arrow[0][-1] is place])
+    return figure
+
+
+def draw_arrows(axes: Axes, place: Place, arrows: list[Arrow]) -> None:
+    """All arrows into a box, side by side, each with its shape where a view has changed it."""
+    arrows.sort(key=lambda arrow: arrow[0][-2].x)
+    step = 2 * place.half_width / max(len(arrows), 1)
+    entries = [place.x - place.half_width + (n + 0.5) * step for n in range(len(arrows))]
+    turns = [way[-2].x - entry for (way, _), entry in zip(arrows, entries, strict=True)]
+    for number, ((way, shape), entry) in enumerate(zip(arrows, entries, strict=True)):
+        # Of those from one side the outer turn lower, so that no two lines cross or share a place.
+        inner = turns[:number] if turns[number] > 0 else turns[number + 1 :]
+        lower = 0.06 * sum(turn * turns[number] > 0 for turn in inner)
+        draw_arrow(axes, way, entry, ELBOW - lower)
+        if shape != way[0].step.shape:
+            axes.text(entry + 0.05, place.y + place.half_height + 0.12, shown(shape), **NOTE)
+
+
+def draw_arrow(axes: Axes, way: list[Place], entry: float, elbow: float) -> None:
+    """An arrow through its places to the entry of the last, of upright and level lines.
+
+    elbow: how far above the middle of the last it turns.
+    """
+    *before, end = way
+    x = before[0].x
+    points = [(x, before[0].y - before[0].half_height)]
+    sign = is_sign(end.step)
+    for place in before[1:] if sign else way[1:]:
+        to = entry if place is end else place.x
+        if abs(to - x) > 0.01:
+            level = place.y + (elbow if place is end else ELBOW)
+            points += [(x, level), (to, level)]
+        x = to
+    if sign and abs(x - end.x) > 0.01:  # into the side of a circle
+        points += [(x, end.y), (end.x + math.copysign(end.half_width, x - end.x), end.y)]
+    else:
+        points.append((x, end.y + end.half_height))
+    axes.plot(*zip(*points[:-1], strict=True), color=FAINT, linewidth=0.9)
+    arrow = {"arrowstyle": "-|>", "color": FAINT, "linewidth": 0.9, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", xy=points[-1], xytext=points[-2], arrowprops=arrow)
+
+
+def draw_box(axes: Axes, place: Place) -> None:
+    """A step: coloured where something is learned, a circle for a sum or product."""
+    step, x, y, wide, high = place.step, place.x, place.y, place.half_width, place.half_height
+    if is_sign(step):
+        axes.add_patch(Circle((x, y), high, facecolor="white", edgecolor=INK, linewidth=0.9))
+    elif step.label not in ENDS:
+        axes.add_patch(
+            FancyBboxPatch(
+                (x - wide + 0.04, y - high + 0.04),
+                2 * wide - 0.08,
+                2 * high - 0.08,
+                boxstyle="round,pad=0.04",
+                facecolor=f"{COLOURS[0]}30" if step.parameters else "white",
+                edgecolor=COLOURS[0] if step.parameters else INK,
+                linewidth=0.9,
+            )
+        )
+    label, *learned = lines_of(step)
+    centre = {"ha": "center", "va": "center_baseline"}
+    axes.text(x, y + 0.075 * len(learned), label, fontsize=FONT_SIZE, **centre)
+    for line in learned:
+        axes.text(x, y - 0.075, line, **{**NOTE, **centre})
+    if step.label != ENDS[1]:
+        axes.text(x + 0.05, y - high - 0.1, shown(step.shape), **NOTE)
+
+
+def draw(folder: Path) -> None:
+    """Write every picture into the folder, with its graph in words as its description."""
+    for picture in PICTURES:
+        steps = recorded(picture)
+        save_figure(drawn(steps), folder / picture.name, ["svg"], in_words(steps))
+
+
+if __name__ == "__main__":
+    draw(Path(sys.argv[1]) if len(sys.argv) > 1 else FIGURES)
