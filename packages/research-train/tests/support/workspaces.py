@@ -188,9 +188,13 @@ class Workspace:
 
     def last_step(self) -> int:
         """The last step that the newest run of `tiny` has logged."""
+        return [0, *self.last_steps()][-1]
+
+    def last_steps(self) -> list[int]:
+        """The last step that each run of `tiny` has logged, oldest run first."""
         files = sorted(self.outputs.glob("tiny/[!.]*/metrics.jsonl"))
-        lines = files[-1].read_text().splitlines() if files else []
-        return json.loads(lines[-1])["step"] if lines else 0
+        lines = [file.read_text().splitlines()[-1:] for file in files]
+        return [json.loads(last[0])["step"] if last else 0 for last in lines]
 
     def records(self, paper: str = "tiny") -> list[dict[str, Any]]:
         """Every record of a paper, oldest first."""
