@@ -1,5 +1,10 @@
 """The data a paper says it needs: made, verified, linked."""
 
+import json
+import shutil
+import subprocess
+import sys
+
 import pytest
 from research_data import AssetError, DamagedAssetError
 from research_train import MemberError, link_needs, prepare_assets
@@ -94,3 +99,48 @@ def test_damage_is_an_error_of_its_own(experiment, workspace):
     (folder / ".asset.json").unlink()
     with pytest.raises(DamagedAssetError, match=r"\.asset\.json is missing"):
         prepare_assets(experiment.member)
+
+
+def told_assets(workspace):
+    """The revisions that another process tells with a fingerprint, and whether it needed NumPy."""
+    command = [sys.executable, "-X", "importtime", "-m", "research_train.fingerprints"]
+    done = subprocess.run(
+        [*command, "--paper", "tiny"],
+        input='[{"experiment": "tiny", "overrides": []}]',
+        env=workspace.environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(done.stdout)[0]["assets"], "numpy" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("    random = np", "    # drawn once\n    random = np"),  # to a revision comments count
+        ('"examples": 50', '"examples": 51'),
+        ("examples, 4)) + 2.0", "examples, 4)) + shift()"),
+    ],
+)
+def test_a_known_revision_is_told_without_its_code_until_that_changes(workspace, old, new):
+    package = workspace.root / "papers" / "tiny" / "paper_tiny"
+    (package / "shifts.py").write_text("def shift():\n    return 2.0\n")
+    data = package / "data.py"
+    data.write_text("from paper_tiny.shifts import shift\n" + data.read_text())
+    first, _ = told_assets(workspace)
+    assert told_assets(workspace) == (first, False)
+    data.write_text(data.read_text().replace(old, new))
+    changed, asked_its_code = told_assets(workspace)
+    assert changed != first and asked_its_code
+    (package / "shifts.py").write_text("def shift():\n    return 2.0 + 1.0\n")
+    assert (told_assets(workspace)[0] != changed) == ("shift()" in new)
+
+
+def test_a_known_revision_whose_data_is_gone_is_made_again(workspace):
+    assets, _ = told_assets(workspace)
+    told_assets(workspace)
+    folder = workspace.root / DATA / f"tiny-points@{assets['tiny-points']}"
+    shutil.rmtree(folder)
+    assert told_assets(workspace)[0] == assets
+    assert (folder / "data.safetensors").is_file()

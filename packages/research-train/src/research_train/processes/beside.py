@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Beside(Generic[T]):
     """What a function returns, computed on another core from now on.
 
-    code = Beside(lambda: code_now(experiment))
+    code = Beside(lambda: running_code(experiment))
     import torch  # a second and more
     code.result()
 

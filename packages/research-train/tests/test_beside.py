@@ -1,0 +1,46 @@
+"""Work in a forked process, while the one that asked for it is busy."""
+
+import subprocess
+import sys
+
+import pytest
+
+TRY = """
+import os, sys
+from research_train.processes.beside import Beside
+
+def fails():
+    if os.getpid() != here:
+        os.write(2, b"beside ")
+    raise ValueError("in vain")
+
+here = os.getpid()
+{before}
+other = Beside(os.getpid)
+failing = Beside(fails)
+print(other.result() == here)
+try:
+    failing.result()
+except ValueError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "in_this_process"),
+    [
+        ("", False),
+        ("import torch", True),
+        (
+            "from threading import Event, Thread; Thread(target=Event().wait, daemon=True).start()",
+            True,
+        ),
+    ],
+)
+def test_it_forks_where_that_is_safe_and_raises_here(before, in_this_process):
+    script = TRY.format(before=before)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split("\n")[:2] == [str(in_this_process), "in vain"]
+    assert done.stderr == ("" if in_this_process else "beside ")
