@@ -31,18 +31,17 @@ def locked(file: Path, waiting: str = "") -> Iterator[None]:
         yield
 
 
-def try_lock(file: Path, shared: bool = False, patience: float = 0.0) -> IO[str] | None:
+def try_lock(file: Path, patience: float = 0.0) -> IO[str] | None:
     """Open the file and lock it; None if another process holds the lock. `close()` frees it.
 
-    The file is created if missing; what its holder writes into it, others can read. shared: take
-    a lock that many can hold at the same time, but not while one holds the exclusive lock.
+    The file is created if missing; what its holder writes into it, others can read.
     patience: seconds to keep trying. Raises StorageError.
     """
     opened = _opened(file)
     last = time.monotonic() + patience
     while True:
         try:
-            fcntl.flock(opened, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() >= last:
                 opened.close()

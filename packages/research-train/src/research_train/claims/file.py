@@ -40,6 +40,7 @@ from research_train.errors import ClaimsError
 from research_train.experiment.yaml_file import read_yaml
 
 CLAIMS = "claims.yaml"
+RESULTS = "results.json"  # beside it: what its last reproduction found
 
 Kind = Literal["value", "ordering", "ratio", "feature", "fit", "bound"]
 Side = Literal["at_least", "at_most", "above", "below"]

@@ -18,6 +18,7 @@ from typing import Any
 
 from research_train.code.python_units import PythonFile, from_json, read_python
 
+CACHES = Path(sys.prefix) / "research-cache"
 LARGE = 1_000_000  # bytes; smaller files are read and hashed each time
 LARGEST = 3_000_000  # bytes of the cache itself, which is read at each start
 # Seconds. A file written twice within one tick of the clock keeps its times, so the hash of a file
@@ -28,8 +29,9 @@ SETTLED = 2.0
 class ParsedFiles:
     """A cache in memory and in one file. If the file can't be used, all is slower but works."""
 
-    def __init__(self, file: Path | None = None):
-        self._file = file or Path(sys.prefix) / "research-cache" / f"parsed-{_version()}.json"
+    def __init__(self, name: str = ""):
+        """name: of a cache of its own; that of parsed Python files by default."""
+        self._file = CACHES / f"{name or f'parsed-{_version()}'}.json"
         self._known: dict[str, Any] = {}
         self._used: dict[str, Any] = {}
         self._read: dict[Path, tuple[str, PythonFile | None]] = {}

@@ -17,7 +17,6 @@ renamed, the file moved.
 import hashlib
 import json
 import re
-import sys
 import tarfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,7 +32,7 @@ from research_data import get_outputs_dir
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from research_train.claims.file import CLAIMS, Claim
+from research_train.claims.file import CLAIMS, RESULTS, Claim
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.code.git import run_git, stored_contents
 from research_train.code.parsed_files import ParsedFiles
@@ -41,7 +40,6 @@ from research_train.experiment.members import Member
 from research_train.record.folders import SOURCES
 from research_train.record.summary import RunSummary
 
-RESULTS = "results.json"
 RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC
 PROSE = ("name", "what", "reason", "unit")  # of a claim: none of it decides a verdict
 
@@ -239,7 +237,7 @@ def _claims_in(archive: Path, place: str) -> str | None:
     if not archive.is_file():
         return None
     try:
-        found = _known().remembered(f"{archive.name} {place}", lambda: _claims_files(archive))
+        found = _known().remembered(archive.name, lambda: _claims_files(archive))
     except (OSError, tarfile.TarError, EOFError, zlib.error):
         return None
     alone = next(iter(found.values())) if len(found) == 1 else None
@@ -293,7 +291,7 @@ def _deciding(content: str) -> list[dict[str, Any]]:
 @cache
 def _known() -> ParsedFiles:
     """A cache of claims.yaml versions: parsing one with 20 claims takes 50 ms."""
-    return ParsedFiles(Path(sys.prefix) / "research-cache" / "claims.json")
+    return ParsedFiles("claims")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

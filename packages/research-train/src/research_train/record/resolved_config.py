@@ -7,7 +7,6 @@ record has no copy (research-train 0.1.0 wrote none), or if the two differ becau
 import atexit
 import hashlib
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
@@ -66,7 +65,7 @@ def _of_file(file: Path, modified: int) -> dict[str, object]:
 @cache
 def _known() -> ParsedFiles:
     """A cache of config.yaml files that have no copy in run.json: parsing one takes 7 ms."""
-    known = ParsedFiles(Path(sys.prefix) / "research-cache" / "configs.json")
+    known = ParsedFiles("configs")
     atexit.register(known.save)
     return known
 

@@ -7,13 +7,12 @@ from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_valid
 from research_data.errors import ResearchError
 
 from research_train.claims.claim import Censored, Finding, Number, SeedValue, Verdict
+from research_train.claims.file import RESULTS
 from research_train.experiment.members import Member
 from research_train.record.record import utc_now
 
 if TYPE_CHECKING:  # a reader of the file needs nothing of what makes evidence
     from research_train.evidence.reproduce import Reproduction
-
-RESULTS = "results.json"
 
 
 class RecordedEnds(BaseModel):
