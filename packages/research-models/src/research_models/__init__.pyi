@@ -1,3 +1,4 @@
+from . import initialisation as initialisation
 from .convnet import ConvNet as ConvNet
 from .mixers import H3 as H3
 from .mixers import BaseConv as BaseConv
