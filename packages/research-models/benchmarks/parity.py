@@ -25,6 +25,7 @@ from research_models import (
     LinearAttention,
     RecurrentClassifier,
     RecurrentLanguageModel,
+    ResNet,
     elu_plus_one,
     taylor_exp,
 )
@@ -77,6 +78,27 @@ def convnet() -> Iterable[tuple[Tensor, Tensor]]:
     yield model(x), nn.Sequential(*layers, nn.Flatten(), model.linear)(x)
 
 
+def resnet(depth: int) -> Iterable[tuple[Tensor, Tensor]]:
+    import torchvision
+
+    model = moved_norms(ResNet.imagenet(depth))
+    reference = getattr(torchvision.models, f"resnet{depth}")()
+    reference.load_state_dict(model.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    for training in (True, False):
+        yield model.train(training)(x), reference.train(training)(x)
+    yield from zip(model.buffers(), reference.buffers(), strict=True)
+
+
+def resnet_cifar() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved_norms(ResNet.cifar(20))
+    reference = cifar_of_torchvisions_blocks(model, blocks=3)
+    x = torch.randn(8, 3, 32, 32)
+    for training in (True, False):
+        yield model.train(training)(x), reference.train(training)(x)
+    yield from zip(model.buffers(), reference.buffers(), strict=True)
+
+
 def classifier() -> Iterable[tuple[Tensor, Tensor]]:
     for cell in ("gru", "lstm"):
         model = moved(RecurrentClassifier(3, 6, 10, cell, layers=2, bidirectional=True))
@@ -121,6 +143,7 @@ def linear_attention(
         yield model(x), attention_by_matrix(model, x, weight)
 
 
+RESIDUAL = "arXiv 1512.03385"
 ZOOLOGY = "arXiv 2312.04927"
 ROWS = [
     Row(
@@ -136,6 +159,30 @@ ROWS = [
         lambda: ConvNet((1, 40), [25, 25, 25], [5, 3, 3], 10),
         "`torch.nn.Sequential` of the layers",
         convnet,
+    ),
+    Row(
+        "`ResNet.cifar(20)`",
+        RESIDUAL,
+        lambda: ResNet.cifar(20),
+        "the blocks of torchvision, in training and evaluation",
+        resnet_cifar,
+        target=0.0,
+    ),
+    Row(
+        "`ResNet.imagenet(18)`",
+        RESIDUAL,
+        lambda: ResNet.imagenet(18),
+        "torchvision, in training and evaluation",
+        lambda: resnet(18),
+        target=0.0,
+    ),
+    Row(
+        "`ResNet.imagenet(50)`",
+        RESIDUAL,
+        lambda: ResNet.imagenet(50),
+        "torchvision, in training and evaluation",
+        lambda: resnet(50),
+        target=0.0,
     ),
     Row(
         '`RecurrentClassifier(1, 6, 10, bidirectional=True, pooling="flatten", length=40)`',
@@ -204,6 +251,19 @@ def moved(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def moved_norms(model: ResNet) -> ResNet:
+    """The model with the gains, biases and statistics of its norms off their initial values."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.2)
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2)
+        model.fc.bias.normal_()
+    return model
+
+
 def table(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
@@ -231,6 +291,36 @@ def main() -> int:
 
 
 # The references
+
+
+class OptionA(nn.Module):
+    """ResNet's shortcut without parameters: zeros, and the input put among them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, height, width). Returns (batch, 2 channels, height/2, width/2)."""
+        batch, channels, height, width = x.shape
+        y = x.new_zeros(batch, 2 * channels, height // 2, width // 2)
+        y[:, :channels] = x[:, :, ::2, ::2]
+        return y
+
+
+def cifar_of_torchvisions_blocks(model: ResNet, blocks: int) -> nn.Module:
+    """The CIFAR form of torchvision's blocks, with the weights and statistics of the model."""
+    from torchvision.models.resnet import BasicBlock
+
+    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    channels = 16
+    for width in (16, 32, 64):
+        if width > channels:
+            layers.append(BasicBlock(channels, width, stride=2, downsample=OptionA()))
+        else:
+            layers.append(BasicBlock(channels, width))
+        layers += [BasicBlock(width, width) for _ in range(blocks - 1)]
+        channels = width
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    values = model.state_dict().values()
+    network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+    return network
 
 
 def gru_by_steps(recurrent: nn.GRU, x: Tensor) -> Tensor:

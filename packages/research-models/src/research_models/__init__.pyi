@@ -9,5 +9,6 @@ from .mlp import MLP as MLP
 from .recurrent import RecurrentClassifier as RecurrentClassifier
 from .recurrent import RecurrentLanguageModel as RecurrentLanguageModel
 from .recurrent import detach_state as detach_state
+from .resnet import ResNet as ResNet
 
 __version__: str
