@@ -1,5 +1,7 @@
 from . import initialisation as initialisation
 from .convnet import ConvNet as ConvNet
+from .counting import flops as flops
+from .counting import parameter_count as parameter_count
 from .mixers import H3 as H3
 from .mixers import BaseConv as BaseConv
 from .mixers import LinearAttention as LinearAttention
