@@ -20,6 +20,7 @@ import torch
 from research_models import (
     H3,
     MLP,
+    VAE,
     BaseConv,
     ConvNet,
     LinearAttention,
@@ -31,6 +32,7 @@ from research_models import (
 )
 from research_models.mixers import CausalConvolution, DiagonalSSM
 from torch import Tensor, nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- parity: written by parity.py -->", "<!-- /parity -->"
@@ -97,6 +99,16 @@ def resnet_cifar() -> Iterable[tuple[Tensor, Tensor]]:
     for training in (True, False):
         yield model.train(training)(x), reference.train(training)(x)
     yield from zip(model.buffers(), reference.buffers(), strict=True)
+
+
+def vae() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(VAE(12, 8, 3))
+    x = torch.rand(64, 12).round()
+    noise = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
+    yield (
+        model.elbo(x, torch.Generator().manual_seed(1)),
+        elbo_by_distributions(model, x, noise),
+    )
 
 
 def classifier() -> Iterable[tuple[Tensor, Tensor]]:
@@ -183,6 +195,13 @@ ROWS = [
         "torchvision, in training and evaluation",
         lambda: resnet(50),
         target=0.0,
+    ),
+    Row(
+        "`VAE(784, hidden=500, latents=20)`",
+        "arXiv 1312.6114",
+        lambda: VAE(784, hidden=500, latents=20),
+        "`torch.distributions`",
+        vae,
     ),
     Row(
         '`RecurrentClassifier(1, 6, 10, bidirectional=True, pooling="flatten", length=40)`',
@@ -321,6 +340,19 @@ def cifar_of_torchvisions_blocks(model: ResNet, blocks: int) -> nn.Module:
     values = model.state_dict().values()
     network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
     return network
+
+
+def elbo_by_distributions(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
+    """The VAE's lower bound by torch.distributions.
+
+    x: (batch, ...). noise: (batch, latents), that of z. Returns (batch,).
+    """
+    x = x.flatten(1)
+    hidden = torch.tanh(model.encoder(x))
+    encoder = Normal(model.mean(hidden), model.log_variance(hidden).exp().sqrt())
+    z = encoder.loc + encoder.scale * noise
+    decoder = Bernoulli(logits=model.logits(torch.tanh(model.decoder(z))))
+    return decoder.log_prob(x).sum(-1) - kl_divergence(encoder, Normal(0.0, 1.0)).sum(-1)
 
 
 def gru_by_steps(recurrent: nn.GRU, x: Tensor) -> Tensor:
