@@ -27,10 +27,12 @@ from research_models import (
     RecurrentClassifier,
     RecurrentLanguageModel,
     ResNet,
+    UNet,
     elu_plus_one,
     taylor_exp,
 )
 from research_models.mixers import CausalConvolution, DiagonalSSM
+from research_models.unet import Attention, ResidualBlock, Upsample
 from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
@@ -109,6 +111,13 @@ def vae() -> Iterable[tuple[Tensor, Tensor]]:
         model.elbo(x, torch.Generator().manual_seed(1)),
         elbo_by_distributions(model, x, noise),
     )
+
+
+def unet() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(UNet(16, width=8, multipliers=(1, 2, 3), attention_at=(8,), groups=4))
+    reference = unet_of_diffusers(model)
+    x, step = torch.randn(8, 3, 16, 16), torch.arange(0, 1000, 125)
+    yield model(x, step), reference(x, step).sample
 
 
 def classifier() -> Iterable[tuple[Tensor, Tensor]]:
@@ -202,6 +211,13 @@ ROWS = [
         lambda: VAE(784, hidden=500, latents=20),
         "`torch.distributions`",
         vae,
+    ),
+    Row(
+        "`UNet()`",
+        "arXiv 2006.11239",
+        UNet,
+        "diffusers' `UNet2DModel`",
+        unet,
     ),
     Row(
         '`RecurrentClassifier(1, 6, 10, bidirectional=True, pooling="flatten", length=40)`',
@@ -353,6 +369,73 @@ def elbo_by_distributions(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
     z = encoder.loc + encoder.scale * noise
     decoder = Bernoulli(logits=model.logits(torch.tanh(model.decoder(z))))
     return decoder.log_prob(x).sum(-1) - kl_divergence(encoder, Normal(0.0, 1.0)).sum(-1)
+
+
+def unet_of_diffusers(model: UNet) -> nn.Module:
+    """diffusers' network of DDPM with the model's levels and weights, in evaluation mode."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    blocks = [layer for layer in model.up if isinstance(layer, ResidualBlock)]
+    on_each = len(blocks) // (1 + sum(isinstance(layer, Upsample) for layer in model.up))
+    last = blocks[on_each - 1 :: on_each]  # of each level, from the lowest up
+    attended = [isinstance(block.attention, Attention) for block in last]
+    reference = UNet2DModel(
+        sample_size=model.size,
+        down_block_types=[("Down", "AttnDown")[a] + "Block2D" for a in attended[::-1]],
+        up_block_types=[("Up", "AttnUp")[a] + "Block2D" for a in attended],
+        block_out_channels=[block.last.out_channels for block in last[::-1]],
+        layers_per_block=on_each - 1,
+        attention_head_dim=None,
+        norm_num_groups=model.norm.num_groups,
+        norm_eps=model.norm.eps,
+        freq_shift=1,  # the last frequency is 1 / 10,000
+        flip_sin_to_cos=False,
+        downsample_padding=0,  # it pads below and to the right
+    ).eval()
+    pairs = [
+        (model.time[0], reference.time_embedding.linear_1),
+        (model.time[2], reference.time_embedding.linear_2),
+        (model.first, reference.conv_in),
+        (model.norm, reference.conv_norm_out),
+        (model.last, reference.conv_out),
+    ]
+    ours, theirs = [*model.down, *model.middle, *model.up], []
+    for level in reference.down_blocks:
+        theirs += [*level.resnets, *(each.conv for each in level.downsamplers or ())]
+    theirs += reference.mid_block.resnets
+    for level in reference.up_blocks:
+        theirs += [*level.resnets, *(each.conv for each in level.upsamplers or ())]
+    attentions = [
+        attention
+        for level in (*reference.down_blocks, reference.mid_block, *reference.up_blocks)
+        for attention in getattr(level, "attentions", ())
+    ]
+    for layer, other in zip(ours, theirs, strict=True):
+        if not isinstance(layer, ResidualBlock):
+            pairs.append((layer.convolution, other))
+            continue
+        pairs += [
+            (layer.norm1, other.norm1),
+            (layer.first, other.conv1),
+            (layer.time, other.time_emb_proj),
+            (layer.norm2, other.norm2),
+            (layer.last, other.conv2),
+        ]
+        if other.conv_shortcut is not None:
+            pairs.append((layer.shortcut, other.conv_shortcut))
+        if isinstance(layer.attention, Attention):
+            attention = attentions.pop(0)
+            pairs += [
+                (layer.attention.norm, attention.group_norm),
+                (layer.attention.query, attention.to_q),
+                (layer.attention.key, attention.to_k),
+                (layer.attention.value, attention.to_v),
+                (layer.attention.last, attention.to_out[0]),
+            ]
+    assert not attentions
+    for layer, other in pairs:
+        other.load_state_dict(layer.state_dict())
+    return reference
 
 
 def gru_by_steps(recurrent: nn.GRU, x: Tensor) -> Tensor:

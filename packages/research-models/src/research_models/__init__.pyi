@@ -12,6 +12,7 @@ from .recurrent import RecurrentClassifier as RecurrentClassifier
 from .recurrent import RecurrentLanguageModel as RecurrentLanguageModel
 from .recurrent import detach_state as detach_state
 from .resnet import ResNet as ResNet
+from .unet import UNet as UNet
 from .vae import VAE as VAE
 
 __version__: str
