@@ -20,16 +20,21 @@ import torch
 from research_models import (
     H3,
     MLP,
+    VAE,
     BaseConv,
     ConvNet,
     LinearAttention,
     RecurrentClassifier,
     RecurrentLanguageModel,
+    ResNet,
+    UNet,
     elu_plus_one,
     taylor_exp,
 )
 from research_models.mixers import CausalConvolution, DiagonalSSM
+from research_models.unet import Attention, ResidualBlock, Upsample
 from torch import Tensor, nn
+from torch.distributions import Bernoulli, Normal, kl_divergence
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 BEGIN, END = "<!-- parity: written by parity.py -->", "<!-- /parity -->"
@@ -77,6 +82,44 @@ def convnet() -> Iterable[tuple[Tensor, Tensor]]:
     yield model(x), nn.Sequential(*layers, nn.Flatten(), model.linear)(x)
 
 
+def resnet(depth: int) -> Iterable[tuple[Tensor, Tensor]]:
+    import torchvision
+
+    model = moved_norms(ResNet.imagenet(depth))
+    reference = getattr(torchvision.models, f"resnet{depth}")()
+    reference.load_state_dict(model.state_dict())
+    x = torch.randn(2, 3, 64, 64)
+    for training in (True, False):
+        yield model.train(training)(x), reference.train(training)(x)
+    yield from zip(model.buffers(), reference.buffers(), strict=True)
+
+
+def resnet_cifar() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved_norms(ResNet.cifar(20))
+    reference = cifar_of_torchvisions_blocks(model, blocks=3)
+    x = torch.randn(8, 3, 32, 32)
+    for training in (True, False):
+        yield model.train(training)(x), reference.train(training)(x)
+    yield from zip(model.buffers(), reference.buffers(), strict=True)
+
+
+def vae() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(VAE(12, 8, 3))
+    x = torch.rand(64, 12).round()
+    noise = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
+    yield (
+        model.elbo(x, torch.Generator().manual_seed(1)),
+        elbo_by_distributions(model, x, noise),
+    )
+
+
+def unet() -> Iterable[tuple[Tensor, Tensor]]:
+    model = moved(UNet(16, width=8, multipliers=(1, 2, 3), attention_at=(8,), groups=4))
+    reference = unet_of_diffusers(model)
+    x, step = torch.randn(8, 3, 16, 16), torch.arange(0, 1000, 125)
+    yield model(x, step), reference(x, step).sample
+
+
 def classifier() -> Iterable[tuple[Tensor, Tensor]]:
     for cell in ("gru", "lstm"):
         model = moved(RecurrentClassifier(3, 6, 10, cell, layers=2, bidirectional=True))
@@ -121,6 +164,7 @@ def linear_attention(
         yield model(x), attention_by_matrix(model, x, weight)
 
 
+RESIDUAL = "arXiv 1512.03385"
 ZOOLOGY = "arXiv 2312.04927"
 ROWS = [
     Row(
@@ -136,6 +180,44 @@ ROWS = [
         lambda: ConvNet((1, 40), [25, 25, 25], [5, 3, 3], 10),
         "`torch.nn.Sequential` of the layers",
         convnet,
+    ),
+    Row(
+        "`ResNet.cifar(20)`",
+        RESIDUAL,
+        lambda: ResNet.cifar(20),
+        "the blocks of torchvision, in training and evaluation",
+        resnet_cifar,
+        target=0.0,
+    ),
+    Row(
+        "`ResNet.imagenet(18)`",
+        RESIDUAL,
+        lambda: ResNet.imagenet(18),
+        "torchvision, in training and evaluation",
+        lambda: resnet(18),
+        target=0.0,
+    ),
+    Row(
+        "`ResNet.imagenet(50)`",
+        RESIDUAL,
+        lambda: ResNet.imagenet(50),
+        "torchvision, in training and evaluation",
+        lambda: resnet(50),
+        target=0.0,
+    ),
+    Row(
+        "`VAE(784, hidden=500, latents=20)`",
+        "arXiv 1312.6114",
+        lambda: VAE(784, hidden=500, latents=20),
+        "`torch.distributions`",
+        vae,
+    ),
+    Row(
+        "`UNet()`",
+        "arXiv 2006.11239",
+        UNet,
+        "diffusers' `UNet2DModel`",
+        unet,
     ),
     Row(
         '`RecurrentClassifier(1, 6, 10, bidirectional=True, pooling="flatten", length=40)`',
@@ -204,6 +286,19 @@ def moved(model: nn.Module) -> nn.Module:
     return model.eval()
 
 
+def moved_norms(model: ResNet) -> ResNet:
+    """The model with the gains, biases and statistics of its norms off their initial values."""
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.normal_(0, 0.2)
+                module.running_mean.normal_(0, 0.2)
+                module.running_var.uniform_(0.5, 2)
+        model.fc.bias.normal_()
+    return model
+
+
 def table(rows: Iterable[Row]) -> str:
     """The rows as a Markdown table."""
     lines = [f"| {' | '.join(COLUMNS)} |", f"|{'---|' * len(COLUMNS)}"]
@@ -231,6 +326,116 @@ def main() -> int:
 
 
 # The references
+
+
+class OptionA(nn.Module):
+    """ResNet's shortcut without parameters: zeros, and the input put among them."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (batch, channels, height, width). Returns (batch, 2 channels, height/2, width/2)."""
+        batch, channels, height, width = x.shape
+        y = x.new_zeros(batch, 2 * channels, height // 2, width // 2)
+        y[:, :channels] = x[:, :, ::2, ::2]
+        return y
+
+
+def cifar_of_torchvisions_blocks(model: ResNet, blocks: int) -> nn.Module:
+    """The CIFAR form of torchvision's blocks, with the weights and statistics of the model."""
+    from torchvision.models.resnet import BasicBlock
+
+    layers = [nn.Conv2d(3, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()]
+    channels = 16
+    for width in (16, 32, 64):
+        if width > channels:
+            layers.append(BasicBlock(channels, width, stride=2, downsample=OptionA()))
+        else:
+            layers.append(BasicBlock(channels, width))
+        layers += [BasicBlock(width, width) for _ in range(blocks - 1)]
+        channels = width
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(64, 10))
+    values = model.state_dict().values()
+    network.load_state_dict(dict(zip(network.state_dict(), values, strict=True)))
+    return network
+
+
+def elbo_by_distributions(model: VAE, x: Tensor, noise: Tensor) -> Tensor:
+    """The VAE's lower bound by torch.distributions.
+
+    x: (batch, ...). noise: (batch, latents), that of z. Returns (batch,).
+    """
+    x = x.flatten(1)
+    hidden = torch.tanh(model.encoder(x))
+    encoder = Normal(model.mean(hidden), model.log_variance(hidden).exp().sqrt())
+    z = encoder.loc + encoder.scale * noise
+    decoder = Bernoulli(logits=model.logits(torch.tanh(model.decoder(z))))
+    return decoder.log_prob(x).sum(-1) - kl_divergence(encoder, Normal(0.0, 1.0)).sum(-1)
+
+
+def unet_of_diffusers(model: UNet) -> nn.Module:
+    """diffusers' network of DDPM with the model's levels and weights, in evaluation mode."""
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    blocks = [layer for layer in model.up if isinstance(layer, ResidualBlock)]
+    on_each = len(blocks) // (1 + sum(isinstance(layer, Upsample) for layer in model.up))
+    last = blocks[on_each - 1 :: on_each]  # of each level, from the lowest up
+    attended = [isinstance(block.attention, Attention) for block in last]
+    reference = UNet2DModel(
+        sample_size=model.size,
+        down_block_types=[("Down", "AttnDown")[a] + "Block2D" for a in attended[::-1]],
+        up_block_types=[("Up", "AttnUp")[a] + "Block2D" for a in attended],
+        block_out_channels=[block.last.out_channels for block in last[::-1]],
+        layers_per_block=on_each - 1,
+        attention_head_dim=None,
+        norm_num_groups=model.norm.num_groups,
+        norm_eps=model.norm.eps,
+        freq_shift=1,  # the last frequency is 1 / 10,000
+        flip_sin_to_cos=False,
+        downsample_padding=0,  # it pads below and to the right
+    ).eval()
+    pairs = [
+        (model.time[0], reference.time_embedding.linear_1),
+        (model.time[2], reference.time_embedding.linear_2),
+        (model.first, reference.conv_in),
+        (model.norm, reference.conv_norm_out),
+        (model.last, reference.conv_out),
+    ]
+    ours, theirs = [*model.down, *model.middle, *model.up], []
+    for level in reference.down_blocks:
+        theirs += [*level.resnets, *(each.conv for each in level.downsamplers or ())]
+    theirs += reference.mid_block.resnets
+    for level in reference.up_blocks:
+        theirs += [*level.resnets, *(each.conv for each in level.upsamplers or ())]
+    attentions = [
+        attention
+        for level in (*reference.down_blocks, reference.mid_block, *reference.up_blocks)
+        for attention in getattr(level, "attentions", ())
+    ]
+    for layer, other in zip(ours, theirs, strict=True):
+        if not isinstance(layer, ResidualBlock):
+            pairs.append((layer.convolution, other))
+            continue
+        pairs += [
+            (layer.norm1, other.norm1),
+            (layer.first, other.conv1),
+            (layer.time, other.time_emb_proj),
+            (layer.norm2, other.norm2),
+            (layer.last, other.conv2),
+        ]
+        if other.conv_shortcut is not None:
+            pairs.append((layer.shortcut, other.conv_shortcut))
+        if isinstance(layer.attention, Attention):
+            attention = attentions.pop(0)
+            pairs += [
+                (layer.attention.norm, attention.group_norm),
+                (layer.attention.query, attention.to_q),
+                (layer.attention.key, attention.to_k),
+                (layer.attention.value, attention.to_v),
+                (layer.attention.last, attention.to_out[0]),
+            ]
+    assert not attentions
+    for layer, other in pairs:
+        other.load_state_dict(layer.state_dict())
+    return reference
 
 
 def gru_by_steps(recurrent: nn.GRU, x: Tensor) -> Tensor:

@@ -24,8 +24,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 from matplotlib.textpath import TextPath
-from research_models import MLP, BaseConv, ConvNet, LinearAttention, RecurrentClassifier
+from research_models import MLP, VAE, BaseConv, ConvNet, LinearAttention, RecurrentClassifier
 from research_models.mixers import CausalConvolution
+from research_models.resnet import BasicBlock, Bottleneck
+from research_models.unet import Attention, ResidualBlock
 from research_viz import save_figure
 from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_style
 from torch import Tensor, nn
@@ -42,8 +44,10 @@ class Picture:
     name: str
     """The file's name, without its ending."""
     make: Callable[[], nn.Module]
-    example: Callable[[], Tensor]
+    example: Callable[[], Tensor | tuple[Tensor, ...]]
     """Makes what is fed to the model, BATCH and LENGTH in its shape where they are meant."""
+    inputs: tuple[str, ...] = ("x",)
+    """The name of each of them."""
     boxes: tuple[type[nn.Module], ...] = ()
     """Modules drawn as one box though they have children."""
     functions: tuple[str, ...] = ()
@@ -60,6 +64,29 @@ PICTURES = [
         "convnet",
         lambda: ConvNet((1, 40), [25, 25, 25], [5, 3, 3], outputs=10),
         lambda: torch.zeros(BATCH, 1, 40),
+    ),
+    Picture(
+        "resnet_block",
+        lambda: BasicBlock(16, 32, stride=2, shortcut="B"),
+        lambda: torch.zeros(BATCH, 16, 32, 32),
+    ),
+    Picture(
+        "bottleneck",
+        lambda: Bottleneck(256, 128, stride=2, shortcut="B"),
+        lambda: torch.zeros(BATCH, 256, 56, 56),
+    ),
+    Picture(
+        "vae",
+        VAE,
+        lambda: torch.zeros(BATCH, 784),
+        functions=("research_models.vae.reparametrised", "research_models.vae.gaussian_kl"),
+    ),
+    Picture(
+        "unet_block",
+        lambda: ResidualBlock(128, 256, 512, dropout=0.1, groups=32, attention=True),
+        lambda: (torch.zeros(BATCH, 128, 16, 16), torch.zeros(BATCH, 512)),
+        inputs=("x", "time"),
+        boxes=(Attention,),
     ),
     Picture(
         "gru",
@@ -93,6 +120,8 @@ class Step:
     parameters: int = 0
     inputs: list[tuple[int, torch.Size]] = field(default_factory=list)
     """The steps whose results it reads, and the shapes in which it reads them."""
+    end: bool = False
+    """Whether it is an input or the output, which have no box."""
 
 
 # These compute nothing: they show as a change of shape.
@@ -103,7 +132,7 @@ VIEWS = {
 }
 # These read only the shape and the device of what they are given.
 FRESH = {"new_zeros", "new_ones", "new_full", "zeros_like", "ones_like", "empty_like"}
-ENDS = "x", "y"
+OUTPUT = "y"
 PLUS, MINUS, TIMES, OVER = "+", "\u2212", "\u00d7", "\u00f7"
 SIGNS = {
     **dict.fromkeys(["add", "__add__", "__radd__", "__iadd__"], PLUS),
@@ -116,17 +145,20 @@ SIGNS = {
 class Recorder(TorchFunctionMode):
     """Records what is computed from a tensor, in order."""
 
-    def __init__(self, x: Tensor):
+    def __init__(self, inputs: dict[str, Tensor]):
         super().__init__()
-        self.steps = [Step("x", x.shape)]
-        self.sources: dict[int, int] = {id(x): 0}  # of a tensor, the step that gave it
-        self.kept = [x]  # an id belongs to another tensor once its own is gone
+        self.steps = [Step(name, x.shape, end=True) for name, x in inputs.items()]
+        # Of a tensor, the step that gave it.
+        self.sources: dict[int, int] = {id(x): step for step, x in enumerate(inputs.values())}
+        self.kept = [*inputs.values()]  # an id belongs to another tensor once its own is gone
         self.inside = False
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         """Run a function of torch, and record it unless it is part of a box."""
         result = function(*args, **(kwargs or {}))
         name = function.__name__
+        if not name.startswith("__"):
+            name = name.removesuffix("_")  # in place
         if name == "__get__":  # an attribute: of x.mT or x.shape
             name = function.__self__.__name__
         if not self.inside and name not in FRESH:
@@ -180,8 +212,9 @@ def tensors(value: object) -> Iterator[Tensor]:
 
 def recorded(picture: Picture) -> list[Step]:
     """The steps of a picture's example through its model; the last one is the output."""
-    model, x = picture.make().eval(), picture.example()
-    recorder = Recorder(x)
+    model, inputs = picture.make().eval(), picture.example()
+    inputs = inputs if isinstance(inputs, tuple) else (inputs,)
+    recorder = Recorder(dict(zip(picture.inputs, inputs, strict=True)))
     with ExitStack() as undone, torch.no_grad():
         for name, module in model.named_modules():
             if not list(module.children()) or isinstance(module, picture.boxes):
@@ -194,9 +227,9 @@ def recorded(picture: Picture) -> list[Step]:
             run = partial(recorder.box, name.replace("_", " "), 0, getattr(owner, name))
             undone.enter_context(patch.object(owner, name, run))
         with recorder:
-            output = model(x)
+            output = model(*inputs)
     recorder.steps.append(
-        Step("y", output.shape, 0, [(recorder.sources[id(output)], output.shape)])
+        Step(OUTPUT, output.shape, 0, [(recorder.sources[id(output)], output.shape)], end=True)
     )
     return recorder.steps
 
@@ -259,7 +292,7 @@ class Place:
     @property
     def half_height(self) -> float:
         """Half the height of its box."""
-        if self.step is None or is_sign(self.step) or self.step.label in ENDS:
+        if self.step is None or is_sign(self.step) or self.step.end:
             return 0.11
         return 0.19 if self.step.parameters else 0.13
 
@@ -402,7 +435,7 @@ def draw_box(axes: Axes, place: Place) -> None:
     step, x, y, wide, high = place.step, place.x, place.y, place.half_width, place.half_height
     if is_sign(step):
         axes.add_patch(Circle((x, y), high, facecolor="white", edgecolor=INK, linewidth=0.9))
-    elif step.label not in ENDS:
+    elif not step.end:
         axes.add_patch(
             FancyBboxPatch(
                 (x - wide + 0.04, y - high + 0.04),
@@ -419,7 +452,7 @@ def draw_box(axes: Axes, place: Place) -> None:
     axes.text(x, y + 0.075 * len(learned), label, fontsize=FONT_SIZE, **centre)
     for line in learned:
         axes.text(x, y - 0.075, line, **{**NOTE, **centre})
-    if step.label != ENDS[1]:
+    if step.label != OUTPUT:
         axes.text(x + 0.05, y - high - 0.1, shown(step.shape), **NOTE)
 
 
