@@ -1,7 +1,9 @@
 from .attention import Attention as Attention
+from .attention import Cache as Cache
 from .attention import CrossAttention as CrossAttention
 from .convnet import ConvNet as ConvNet
 from .feed_forward import FeedForward as FeedForward
+from .generation import generate as generate
 from .mixers import H3 as H3
 from .mixers import BaseConv as BaseConv
 from .mixers import LinearAttention as LinearAttention
@@ -13,5 +15,7 @@ from .positions import real_positions as real_positions
 from .recurrent import RecurrentClassifier as RecurrentClassifier
 from .recurrent import RecurrentLanguageModel as RecurrentLanguageModel
 from .recurrent import detach_state as detach_state
+from .transformer import Transformer as Transformer
+from .transformer import TransformerConfig as TransformerConfig
 
 __version__: str
