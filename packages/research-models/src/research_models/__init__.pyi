@@ -17,5 +17,7 @@ from .recurrent import RecurrentLanguageModel as RecurrentLanguageModel
 from .recurrent import detach_state as detach_state
 from .transformer import Transformer as Transformer
 from .transformer import TransformerConfig as TransformerConfig
+from .vit import ViT as ViT
+from .vit import ViTConfig as ViTConfig
 
 __version__: str
