@@ -12,6 +12,8 @@ from .mixers import taylor_exp as taylor_exp
 from .mlp import MLP as MLP
 from .norms import RMSNorm as RMSNorm
 from .positions import real_positions as real_positions
+from .pretrained import load_pretrained as load_pretrained
+from .pretrained import save_pretrained as save_pretrained
 from .recurrent import RecurrentClassifier as RecurrentClassifier
 from .recurrent import RecurrentLanguageModel as RecurrentLanguageModel
 from .recurrent import detach_state as detach_state
@@ -19,5 +21,6 @@ from .transformer import Transformer as Transformer
 from .transformer import TransformerConfig as TransformerConfig
 from .vit import ViT as ViT
 from .vit import ViTConfig as ViTConfig
+from .weights.bert import BertMaskedLM as BertMaskedLM
 
 __version__: str
