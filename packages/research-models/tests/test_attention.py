@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from parity import moved
 from research_models import Attention, CrossAttention
 from research_models.attention import KeyValues
-from research_models.norms import unit_rms
 from research_models.positions import rotate, rotation
+from torch.nn.functional import rms_norm
 
 few = settings(max_examples=25, deadline=None)
 
@@ -86,7 +86,10 @@ def test_queries_and_keys_are_normalised_before_they_are_rotated():
     q, k, v = (x @ model.query_key_value.weight.T).split([16, 8, 8], -1)
     q = q.unflatten(-1, (2, 8)).transpose(1, 2)
     k, v = k.unsqueeze(1), v.unsqueeze(1)
-    q, k = unit_rms(q, 1e-3) * model.query_gain, unit_rms(k, 1e-3) * model.key_gain
+    q, k = (
+        rms_norm(part, (8,), gain, 1e-3)
+        for part, gain in ((q, model.query_gain), (k, model.key_gain))
+    )
     q, k = rotate(q, turned), rotate(k, turned)
     y = (q @ k.mT / 8**0.5).softmax(-1) @ v
     expected = y.transpose(1, 2).flatten(2) @ model.output.weight.T

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from research_models.masks import check_mask
-from research_models.norms import unit_rms
+from research_models.norms import rms_norm
 from research_models.positions import Rotation, rotate
 
 
@@ -143,9 +143,10 @@ class Attention(nn.Module):
         # Queries and keys at once, as they have the same norm and rotation but for the gains.
         if self.query_key_norm is not None:
             gains = [self.query_gain.expand(self.heads, -1), self.key_gain.expand(groups, -1)]
-            qk = torch.cat(gains).unsqueeze(1) * unit_rms(qk, self.query_key_norm)
+            qk = rms_norm(qk, torch.cat(gains).unsqueeze(1), self.query_key_norm)
         if rotation is not None:
             qk = rotate(qk, rotation)
+            v = v.contiguous()  # else backward keeps the queries and keys before rotation as well
         q, k = qk.split([self.heads, groups], dim=1)
         if cache is not None:
             k, v = cache.extended(k, v)
