@@ -63,6 +63,9 @@ def reference(family: str, **changes: object) -> nn.Module:
 
 def ours(theirs: nn.Module) -> nn.Module:
     """Our model with the weights of a reference, through a folder."""
+    from transformers.utils import logging  # here, as it takes seconds to import
+
+    logging.disable_progress_bar()
     with tempfile.TemporaryDirectory() as folder:
         theirs.save_pretrained(folder)
         return load_pretrained(folder)
