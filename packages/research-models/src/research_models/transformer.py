@@ -394,12 +394,12 @@ class Layer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        mask: Tensor | None,
-        angles: Rotation | None,
-        allowed: Tensor | None,
-        context: Tensor | None,
-        context_mask: Tensor | None,
-        cache: tuple[KeyValues, KeyValues] | None,
+        mask: Tensor | None = None,
+        angles: Rotation | None = None,
+        allowed: Tensor | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: tuple[KeyValues, KeyValues] | None = None,
     ) -> Tensor:
         """x: (batch, length, width). Returns the same shape. Arguments are those of Stack."""
         of_tokens, of_context = cache if cache is not None else (None, None)
