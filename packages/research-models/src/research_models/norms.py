@@ -37,7 +37,8 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """weight * x / sqrt(mean of x^2 + eps), the mean over the last dimension.
 
     x: (..., width). weight: of a shape that fits x's, the last dimension width.
-    Returns the shape and dtype of x. For backward it keeps x and one number a row.
+    Returns the shape of x, in the dtype of weight * x. For backward it keeps x and one number a
+    row.
     """
     # A compiler fuses the plain form; without a gradient it is quicker to call, as in generation.
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():

@@ -79,8 +79,11 @@ def save_pretrained(model: nn.Module, folder: str | os.PathLike[str]) -> None:
         settings["dtype"] = dtypes.pop()
     folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    write_whole(folder / WEIGHTS, safetensors.torch.save(tensors, metadata={"format": "pt"}))
-    write_whole(folder / CONFIG, text.encode())
+    format_of = {"format": "pt"}  # which transformers asks for
+    write_whole(
+        folder / WEIGHTS, lambda path: safetensors.torch.save_file(tensors, path, format_of)
+    )
+    write_whole(folder / CONFIG, lambda path: path.write_text(text, encoding="utf-8"))
 
 
 def family_of(source: Path, values: Mapping[str, Any]) -> Family:
@@ -194,13 +197,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that it is never there in part, even after a crash."""
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Call write on a file beside path and rename it, so that path is never there in part."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
+        write(partial)
+        with partial.open("rb+") as file:
             os.fsync(file.fileno())
         partial.replace(path)
     finally:

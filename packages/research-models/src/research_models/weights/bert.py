@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from research_models.feed_forward import PLAIN
 from research_models.transformer import Transformer, TransformerConfig
@@ -58,9 +59,8 @@ class BertMaskedLM(nn.Module):
         Arguments are those of Transformer.forward.
         """
         hidden = self.hidden(tokens, mask, segments, positions)
-        return (
-            self.transformer.logits(self.norm(self.activation(self.transform(hidden)))) + self.bias
-        )
+        scored = self.norm(self.activation(self.transform(hidden)))
+        return functional.linear(scored, self.transformer.embedding.weight, self.bias)
 
     def hidden(
         self,

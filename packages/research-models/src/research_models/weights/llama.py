@@ -16,7 +16,8 @@ from research_models.weights.conversion import (
 
 def config_from(settings: Settings) -> TransformerConfig:
     """The config that a config.json means. Raises ValueError for values that are not handled."""
-    settings.only(mlp_bias=False, pretraining_tp=1)
+    settings.only(mlp_bias=False, pretraining_tp=1, rope_interleaved=False)
+    settings.without_effect("is_llama_config", "transformers.js_config")  # SmolLM's
     return decoder_config(
         settings,
         vocabulary=settings.take("vocab_size", 32000),
