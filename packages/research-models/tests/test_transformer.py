@@ -7,7 +7,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import moved
-from research_models import BaseConv, LinearAttention, Transformer, TransformerConfig
+from research_models import (
+    Attention,
+    BaseConv,
+    LinearAttention,
+    Transformer,
+    TransformerConfig,
+    real_positions,
+)
 from safetensors.torch import load_file, save_file
 
 SMALL = TransformerConfig(vocabulary=31, width=16, layers=2, heads=2, length=24)
@@ -182,6 +189,27 @@ def test_sizes_that_a_config_leaves_out_follow_the_width():
     assert replace(SMALL, width=32).filled().head_width == 16
 
 
+@pytest.mark.parametrize("positions", ["learned", "rotary"])
+def test_padding_on_the_left_changes_nothing_in_chunks_either(positions):
+    torch.manual_seed(0)
+    model = moved(Transformer(replace(SMALL, positions=positions, key_value_heads=1)))
+    given_tokens = tokens()
+    mask = torch.arange(13) >= torch.tensor([[0], [7]])
+    cache = model.new_cache()
+    parts, sizes = [], [5, 1, 3, 4]
+    with torch.no_grad():
+        pieces = zip(
+            *(each.split(sizes, 1) for each in (given_tokens, mask, real_positions(mask))),
+            strict=True,
+        )
+        for piece, of_piece, at in pieces:
+            parts.append(model(piece, of_piece, positions=at, cache=cache))
+        logits = torch.cat(parts, 1)
+        torch.testing.assert_close(logits[:1], model(given_tokens[:1]), atol=5e-6, rtol=0)
+        alone = model(given_tokens[1:, 7:])
+    torch.testing.assert_close(logits[1:, 7:], alone, atol=5e-6, rtol=0)
+
+
 @pytest.mark.parametrize("mixer", [BaseConv, LinearAttention])
 def test_a_mixer_stands_in_place_of_attention(mixer):
     torch.manual_seed(0)
@@ -306,6 +334,8 @@ def test_an_encoder_or_a_mixer_has_no_cache():
 
 
 def test_mixers_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"causal=False.*causal=True"):
+        Transformer(SMALL, Attention)  # it would see what comes later
     with pytest.raises(ValueError, match=r"3 mixers.*2 layers"):
         Transformer(SMALL, [BaseConv, None, None])
     with pytest.raises(ValueError, match="rotary"):

@@ -145,9 +145,9 @@ class Transformer(nn.Module):
         self.stack = Stack(config, mixer)
         if not config.tied:
             self.head = nn.Linear(width, config.vocabulary, bias=False)
-        for embedding in (self.embedding, *self.children()):
-            if isinstance(embedding, nn.Embedding | nn.Linear):
-                nn.init.normal_(embedding.weight, 0.0, 0.02)
+        for part in self.children():
+            if isinstance(part, nn.Embedding | nn.Linear):
+                nn.init.normal_(part.weight, 0.0, 0.02)
 
     def forward(
         self,
@@ -377,6 +377,11 @@ class Layer(nn.Module):
                 config.attention_dropout,
             )
         )
+        if isinstance(self.attention, Attention) and self.attention.causal != config.causal:
+            raise ValueError(
+                f"a mixer made attention with causal={self.attention.causal}, but the config has "
+                f"causal={config.causal}"
+            )
         if self.cross:
             self.cross_attention_norm = norm()
             self.cross_attention = CrossAttention(
