@@ -69,9 +69,9 @@ def synchronise(x: Tensor) -> None:
         torch.cuda.synchronize()
 
 
-def kept_bytes(mixer: nn.Module, x: Tensor) -> int:
+def kept_bytes(model: nn.Module, x: Tensor) -> int:
     """What a forward pass keeps for backward, parameters and input apart."""
-    known = {each.untyped_storage().data_ptr() for each in (x, *mixer.parameters())}
+    known = {each.untyped_storage().data_ptr() for each in (x, *model.parameters())}
     kept = {}
 
     def pack(tensor: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ def kept_bytes(mixer: nn.Module, x: Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = mixer(x)
+        y = model(x)
     del y
     return sum(kept.values())
 

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from research_models import (
@@ -22,12 +23,17 @@ from research_models import (
     MLP,
     VAE,
     BaseConv,
+    BertMaskedLM,
     ConvNet,
     LinearAttention,
     RecurrentClassifier,
     RecurrentLanguageModel,
     ResNet,
+    Transformer,
+    TransformerConfig,
     UNet,
+    ViT,
+    ViTConfig,
     elu_plus_one,
     taylor_exp,
 )
@@ -165,6 +171,45 @@ def linear_attention(
 
 
 RESIDUAL = "arXiv 1512.03385"
+
+
+def published(family: str) -> Iterable[tuple[Tensor, Tensor]]:
+    from published import example, ours, reference  # it imports this file
+
+    theirs = reference(family)
+    model, (given, fed) = ours(theirs), example(family)
+    with torch.no_grad():
+        yield model(**fed), theirs(**given).logits
+        yield model.hidden(**fed), theirs.base_model(**given).last_hidden_state
+
+
+def bert_base() -> nn.Module:
+    return BertMaskedLM(
+        TransformerConfig(
+            vocabulary=30522,
+            width=768,
+            layers=12,
+            heads=12,
+            length=512,
+            causal=False,
+            activation="gelu",
+            norm_eps=1e-12,
+            norm_place="post",
+            embedding_norm=True,
+            segments=2,
+        )
+    )
+
+
+def decoder(**changes: Any) -> nn.Module:
+    """Llama's kind."""
+    return Transformer(
+        TransformerConfig(
+            norm="rms", positions="rotary", activation="swiglu", bias=False, **changes
+        )
+    )
+
+
 ZOOLOGY = "arXiv 2312.04927"
 ROWS = [
     Row(
@@ -274,6 +319,57 @@ ROWS = [
         lambda: LinearAttention(64, 1, taylor_exp, head_width=16, bias=False),
         "the masked matrix of weights 1 + z + z²/2",
         lambda: linear_attention(taylor_exp, taylor_weight),
+    ),
+    Row(
+        "`Transformer`, GPT-2's smallest",
+        "Radford et al. 2019",
+        lambda: Transformer(TransformerConfig(50257, width=768, layers=12, heads=12, length=1024)),
+        "transformers' GPT2LMHeadModel",
+        lambda: published("gpt2"),
+        5e-6,
+    ),
+    Row(
+        "`Transformer`, Llama 2 7B's",
+        "arXiv 2307.09288",
+        lambda: decoder(
+            vocabulary=32000, width=4096, layers=32, heads=32, hidden=11008, tied=False
+        ),
+        "transformers' LlamaForCausalLM, with grouped queries",
+        lambda: published("llama"),
+        5e-6,
+    ),
+    Row(
+        "`Transformer`, Qwen3 0.6B's",
+        "arXiv 2505.09388",
+        lambda: decoder(
+            vocabulary=151936,
+            width=1024,
+            layers=28,
+            heads=16,
+            key_value_heads=8,
+            head_width=128,
+            hidden=3072,
+            query_key_norm=True,
+        ),
+        "transformers' Qwen3ForCausalLM",
+        lambda: published("qwen3"),
+        5e-6,
+    ),
+    Row(
+        "`BertMaskedLM`, BERT-base's",
+        "arXiv 1810.04805",
+        bert_base,
+        "transformers' BertForMaskedLM",
+        lambda: published("bert"),
+        5e-6,
+    ),
+    Row(
+        "`ViT(ViTConfig())`, ViT-B/16's",
+        "arXiv 2010.11929",
+        lambda: ViT(ViTConfig()),
+        "transformers' ViTForImageClassification",
+        lambda: published("vit"),
+        5e-6,
     ),
 ]
 

@@ -24,9 +24,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 from matplotlib.textpath import TextPath
-from research_models import MLP, VAE, BaseConv, ConvNet, LinearAttention, RecurrentClassifier
+from research_models import (
+    MLP,
+    VAE,
+    BaseConv,
+    ConvNet,
+    LinearAttention,
+    RecurrentClassifier,
+    TransformerConfig,
+)
 from research_models.mixers import CausalConvolution
+from research_models.positions import rotation
 from research_models.resnet import BasicBlock, Bottleneck
+from research_models.transformer import Layer
 from research_models.unet import Attention, ResidualBlock
 from research_viz import save_figure
 from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_style
@@ -52,6 +62,14 @@ class Picture:
     """Modules drawn as one box though they have children."""
     functions: tuple[str, ...] = ()
     """Functions of our own drawn as one box, with their modules: `research_models.mixers.name`."""
+
+
+class RotatedLayer(Layer):
+    """A layer that is given the angles of rotary positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (BATCH, LENGTH, width). Returns the same shape."""
+        return super().forward(x, angles=rotation(torch.arange(LENGTH), 16))
 
 
 PICTURES = [
@@ -98,6 +116,41 @@ PICTURES = [
         lambda: BaseConv(64, kernel_size=256),
         lambda: torch.zeros(BATCH, LENGTH, 64),
         boxes=(CausalConvolution,),
+    ),
+    Picture(
+        "gpt2_layer",
+        lambda: Layer(TransformerConfig(100, width=64, layers=1, heads=4, length=LENGTH)),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        functions=("research_models.attention.attend",),
+    ),
+    Picture(
+        "bert_layer",
+        lambda: Layer(
+            TransformerConfig(
+                *(100, 64, 1, 4, LENGTH),
+                causal=False,
+                norm_place="post",
+                activation="gelu",
+            )
+        ),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        functions=("research_models.attention.attend",),
+    ),
+    Picture(
+        "llama_layer",
+        lambda: RotatedLayer(
+            TransformerConfig(
+                *(100, 64, 1, 4),
+                key_value_heads=2,
+                hidden=160,
+                norm="rms",
+                activation="swiglu",
+                positions="rotary",
+                bias=False,
+            )
+        ),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        functions=("research_models.attention.attend", "research_models.attention.rotate"),
     ),
     Picture(
         "linear_attention",
@@ -283,6 +336,8 @@ class Place:
     step: Step | None
     above: list["Place"] = field(default_factory=list)
     x: float = 0.0
+    least_width: float = 0.0
+    """What the shapes beside its arrows need."""
 
     @property
     def y(self) -> float:
@@ -301,12 +356,17 @@ class Place:
         """Half the width of its box."""
         if self.step is None:
             return 0.0
-        return 0.11 if is_sign(self.step) else max(map(text_width, lines_of(self.step))) / 2 + 0.09
+        if is_sign(self.step):
+            return 0.11
+        return max(self.least_width, max(map(text_width, lines_of(self.step))) + 0.18) / 2
 
     @property
     def right(self) -> float:
-        """How far it reaches to the right: the shape stands beside the arrow below the box."""
-        return max(self.half_width, text_width(shown(self.step.shape)) if self.step else 0.0)
+        """How far it and the shapes beside the arrows above and below reach to the right."""
+        if self.step is None:
+            return 0.0
+        last = self.least_width / (2 * max(len(self.step.inputs), 1))
+        return max(self.half_width + last, text_width(shown(self.step.shape)))
 
 
 Arrow = tuple[list[Place], torch.Size]
@@ -324,6 +384,11 @@ def placed(steps: list[Step]) -> tuple[list[Place], list[Arrow]]:
     for step in steps:
         read = [places[source] for source, _ in step.inputs]
         place = Place(max((each.row for each in read), default=-1) + 1, step)
+        pairs = zip(read, step.inputs, strict=True)
+        changed = [shape for source, (_, shape) in pairs if shape != source.step.shape]
+        if len(changed) > 1:
+            widest = max(text_width(shown(shape)) for shape in changed)
+            place.least_width = len(read) * (widest + 0.05)
         for source, (_, shape) in zip(read, step.inputs, strict=True):
             way = [source]
             for row in range(source.row + 1, place.row):

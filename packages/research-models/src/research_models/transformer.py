@@ -1,0 +1,435 @@
+"""The Transformer: encoder, decoder, or both with a context; its parts are arguments."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from research_models.attention import (
+    Attention,
+    Cache,
+    CrossAttention,
+    KeyValues,
+    allowed_keys,
+    head_sizes,
+)
+from research_models.feed_forward import FeedForward, checked_activation
+from research_models.masks import check_mask
+from research_models.norms import Norm, make_norm
+from research_models.positions import Positions, Rotation, rotation, sinusoidal
+
+Mixer = Callable[[int, int], nn.Module]
+"""Makes what stands in place of attention, from width and heads: `research_models.BaseConv`."""
+
+PARTS = Attention, CrossAttention, FeedForward
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """What a Transformer is made of. The defaults are GPT-2's; all else is given by name."""
+
+    vocabulary: int
+    """Number of tokens."""
+    width: int
+    """Features of a token between layers."""
+    layers: int
+    heads: int
+    """Heads of the queries."""
+    length: int | None = None
+    """Tokens of the longest sequence; None for no bound, which learned positions need."""
+    causal: bool = True
+    """Whether a token attends only to itself and those before it: a decoder. Else an encoder."""
+    cross_attention: bool = False
+    """Whether each layer has a second attention, to a context (arXiv 1706.03762, Figure 1)."""
+    key_value_heads: int | None = None
+    """Heads of keys and values: fewer than heads is grouped-query attention; None for as many."""
+    head_width: int | None = None
+    """Features of a head; None for width / heads."""
+    hidden: int | None = None
+    """Hidden units of the feed-forward layers; None for 4 width; 0 for no feed-forward layers."""
+    activation: str = "gelu_tanh"
+    """Plain "relu", "gelu", "gelu_tanh", "silu"; gated "reglu", "geglu", "geglu_tanh", "swiglu"."""
+    norm: Norm = "layer"
+    """LayerNorm ("layer") or RMSNorm ("rms")."""
+    norm_eps: float = 1e-5
+    norm_place: Literal["pre", "post"] = "pre"
+    """Before each part and after the last layer, or after each sum (arXiv 2002.04745, Figure 1)."""
+    embedding_norm: bool = False
+    """Whether the sum of the embeddings is normalised, as BERT's is."""
+    query_key_norm: bool = False
+    """Whether queries and keys are normalised by RMSNorm per head (Qwen3, arXiv 2505.09388)."""
+    positions: Positions = "learned"
+    """"learned", "sinusoidal" (arXiv 1706.03762), "rotary" (arXiv 2104.09864) or "none"."""
+    rotary_base: float = 10_000.0
+    """Base of the rotary angles ("theta")."""
+    segments: int = 0
+    """Number of segment embeddings; BERT has 2."""
+    embedding_scale: float = 1.0
+    """Factor of the token embeddings: width^0.5 in the original (arXiv 1706.03762, 3.4)."""
+    bias: bool = True
+    """Whether the linear layers and LayerNorms have biases. The head has none."""
+    tied: bool = True
+    """Whether the head's weight is the token embedding's (arXiv 1608.05859)."""
+    dropout: float = 0.0
+    """Share of features set to 0 after embeddings, attention and feed-forward layers."""
+    attention_dropout: float = 0.0
+    """Share of attention weights set to 0."""
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for values that no model has, or that don't go together."""
+        for name in ("vocabulary", "width", "layers", "heads"):
+            if getattr(self, name) < (0 if name == "layers" else 1):
+                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        for name, kind in (("norm", Norm), ("positions", Positions)):
+            one_of(name, getattr(self, name), get_args(kind))
+        one_of("norm_place", self.norm_place, ("pre", "post"))
+        checked_activation(self.activation)
+        _, _, head_width = head_sizes(self.width, self.heads, self.key_value_heads, self.head_width)
+        if self.positions == "learned" and self.length is None:
+            raise ValueError("learned positions need a length, got None")
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"length must be positive, got {self.length}")
+        if self.positions == "rotary" and head_width % 2:
+            raise ValueError(f"rotary positions need an even head width, got {head_width}")
+        if self.positions == "sinusoidal" and self.width % 2:
+            raise ValueError(f"sinusoidal positions need an even width, got {self.width}")
+
+    def filled(self) -> "TransformerConfig":
+        """The same config with the numbers that None stands for."""
+        _, groups, head_width = head_sizes(
+            self.width, self.heads, self.key_value_heads, self.head_width
+        )
+        hidden = 4 * self.width if self.hidden is None else self.hidden
+        return replace(self, key_value_heads=groups, head_width=head_width, hidden=hidden)
+
+
+class Transformer(nn.Module):
+    """A language model or encoder over tokens: embeddings, a stack of layers, a linear head.
+
+    Vaswani et al., arXiv 1706.03762, Figure 1: each of its two stacks is one of these, the decoder
+    with `cross_attention=True` and given the encoder's hidden states as context. GPT-2, Llama,
+    Qwen3 and BERT's encoder are others; `load_pretrained` makes them with their weights.
+
+        config = TransformerConfig(vocabulary=65, width=128, layers=4, heads=4, length=64)
+        logits = Transformer(config)(tokens)            # (batch, length, 65)
+        Transformer(replace(config, positions="rotary", norm="rms", activation="swiglu"))
+
+    config: what it is made of.
+    mixer: what stands in place of attention in each layer, made by `mixer(width, heads)` and called
+        as `mixer(x, mask)`; or one of these a layer, None for attention. It must be causal itself
+        where the model is to be, and takes neither rotary positions nor a cache.
+
+    Initialisation: GPT-2's (Radford et al. 2019, section 2.3): weights normal with standard
+    deviation 0.02, in layers that end on the residual 0.02 / sqrt(their number); biases 0, gains 1.
+    A mixer draws its own. Departs from the original in that post-norm and sinusoidal positions
+    aren't the defaults.
+    """
+
+    def __init__(
+        self, config: TransformerConfig, mixer: Mixer | Sequence[Mixer | None] | None = None
+    ):
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.embedding = nn.Embedding(config.vocabulary, width)
+        if config.positions == "learned" and config.length is not None:
+            self.position_embedding = nn.Embedding(config.length, width)
+        if config.segments:
+            self.segment_embedding = nn.Embedding(config.segments, width)
+        if config.embedding_norm:
+            self.embedding_norm = make_norm(config.norm, width, config.norm_eps, config.bias)
+        self.dropout = nn.Dropout(config.dropout)
+        self.stack = Stack(config, mixer)
+        if not config.tied:
+            self.head = nn.Linear(width, config.vocabulary, bias=False)
+        for part in self.children():
+            if isinstance(part, nn.Embedding | nn.Linear):
+                nn.init.normal_(part.weight, 0.0, 0.02)
+
+    def forward(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        segments: Tensor | None = None,
+        positions: Tensor | None = None,
+        context: Tensor | None = None,
+        cache: Cache | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Score every next token (of a decoder) or the token at each place (of an encoder).
+
+        tokens: (batch, length), integers.
+        mask: (batch, length) bool, True is a real token; None when all are. Results at padding
+            mean nothing. A decoder needs none for padding on the right, and is faster without.
+        segments: (batch, length), integers; None for segment 0 everywhere.
+        positions: (batch, length) or (length,), integers; None for 0, 1, 2, ... after what the
+            cache holds. With padding on the left, `real_positions(mask)`.
+        context: (batch, context length, width), for cross_attention.
+        cache: from `new_cache()`; tokens are then those after what it holds, and are added to it.
+        context_mask: (batch, context length) bool, as mask.
+
+        Returns logits, (batch, length, vocabulary).
+        """
+        return self.logits(
+            self.hidden(tokens, mask, segments, positions, context, cache, context_mask)
+        )
+
+    def hidden(
+        self,
+        tokens: Tensor,
+        mask: Tensor | None = None,
+        segments: Tensor | None = None,
+        positions: Tensor | None = None,
+        context: Tensor | None = None,
+        cache: Cache | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """The last layer's output (after the last norm), (batch, length, width).
+
+        Arguments are those of forward.
+        """
+        past = cache.length if cache is not None else 0
+        positions = self.checked_positions(tokens, positions, past)
+        x = self.embedded(tokens, segments, positions)
+        angles = None
+        if self.config.positions == "rotary":
+            angles = self.stack.angles(positions)
+        return self.stack(x, mask, angles, context, cache, context_mask)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """The head alone: hidden states, (..., width), to logits, (..., vocabulary)."""
+        weight = self.embedding.weight if self.config.tied else self.head.weight
+        return functional.linear(hidden, weight)
+
+    def new_cache(self) -> Cache:
+        """An empty cache for forward. Raises ValueError where there can be none."""
+        if not (self.config.causal and self.stack.has_attention()):
+            raise ValueError("a cache is for causal attention: an encoder or a mixer has none")
+        return Cache(self.config.layers)
+
+    def embedded(self, tokens: Tensor, segments: Tensor | None, positions: Tensor) -> Tensor:
+        """What the first layer reads, (batch, length, width)."""
+        x = self.embedding(tokens)
+        if self.config.embedding_scale != 1.0:
+            x = x * self.config.embedding_scale
+        if self.config.segments:
+            # Without segments, as published BERTs: that of segment 0.
+            zero = self.segment_embedding.weight[0]
+            x = x + (zero if segments is None else self.segment_embedding(segments))
+        elif segments is not None:
+            raise ValueError("segments were given, but the config has segments=0")
+        if self.config.positions == "learned":
+            x = x + self.position_embedding(positions)
+        if self.config.positions == "sinusoidal":
+            x = x + sinusoidal(positions, self.config.width).to(x.dtype)
+        if self.config.embedding_norm:
+            x = self.embedding_norm(x)
+        return self.dropout(x)
+
+    def checked_positions(self, tokens: Tensor, positions: Tensor | None, past: int) -> Tensor:
+        """The positions of tokens after `past` others. Raises ValueError where shapes don't fit."""
+        if tokens.ndim != 2 or tokens.is_floating_point():
+            raise ValueError(
+                "tokens must be integers of shape (batch, length), got "
+                f"{tokens.dtype} of shape {tuple(tokens.shape)}"
+            )
+        length = tokens.shape[1]
+        if positions is None:
+            if self.config.length is not None and past + length > self.config.length:
+                raise ValueError(
+                    f"the sequence has {past + length} tokens, but the model has "
+                    f"{self.config.length} positions"
+                )
+            return torch.arange(past, past + length, device=tokens.device)
+        if positions.shape not in (tokens.shape, tokens.shape[1:]):
+            raise ValueError(
+                f"positions have the shape {tuple(positions.shape)}, but tokens "
+                f"{tuple(tokens.shape)}"
+            )
+        return positions
+
+
+class Stack(nn.Module):
+    """The layers of a Transformer, and the norm after the last where norms stand before.
+
+    Arguments are those of Transformer. Here for models over other things than tokens, as ViT.
+    """
+
+    def __init__(
+        self, config: TransformerConfig, mixer: Mixer | Sequence[Mixer | None] | None = None
+    ):
+        super().__init__()
+        mixers = list(mixer) if isinstance(mixer, Sequence) else [mixer] * config.layers
+        if len(mixers) != config.layers:
+            raise ValueError(f"{len(mixers)} mixers, but the config has {config.layers} layers")
+        if any(mixers) and config.positions == "rotary":
+            raise ValueError("a mixer takes no rotary positions: they turn attention's queries")
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config, each) for each in mixers)
+        if config.norm_place == "pre":
+            self.norm = make_norm(config.norm, config.width, config.norm_eps, config.bias)
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Draw the weights as GPT-2's, but those of mixers."""
+        parts = [part for layer in self.layers for part in layer.children()]
+        parts = [part for part in parts if isinstance(part, PARTS)]
+        for part in parts:
+            for linear in part.children():
+                if isinstance(linear, nn.Linear):
+                    on_residual = linear is part.output
+                    std = 0.02 / len(parts) ** 0.5 if on_residual else 0.02
+                    nn.init.normal_(linear.weight, 0.0, std)
+                    if linear.bias is not None:
+                        nn.init.zeros_(linear.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        angles: Rotation | None = None,
+        context: Tensor | None = None,
+        cache: Cache | None = None,
+        context_mask: Tensor | None = None,
+    ) -> Tensor:
+        """x: (batch, length, width). Returns the same shape.
+
+        angles: of rotary positions. All else is as for Transformer.forward.
+        """
+        check_mask(mask, x)
+        self.check_context(x, context)
+        past = cache.length if cache is not None else 0
+        if cache is not None:
+            self.check_cache(cache)
+            cache.extend(x.shape[0], x.shape[1], mask, x.device)
+            mask = cache.mask
+        # Once for all layers.
+        allowed = allowed_keys(x, mask, self.config.causal, past)
+        for number, layer in enumerate(self.layers):
+            of_layer = None if cache is None else (cache.tokens[number], cache.context[number])
+            x = layer(x, mask, angles, allowed, context, context_mask, of_layer)
+        return self.norm(x) if self.config.norm_place == "pre" else x
+
+    def angles(self, positions: Tensor) -> Rotation:
+        """Cosines and sines for rotary positions, (batch or none, 1, length, head width / 2)."""
+        config = self.config
+        sizes = head_sizes(config.width, config.heads, config.key_value_heads, config.head_width)
+        cos, sin = rotation(positions, sizes[2], config.rotary_base)
+        return cos.unsqueeze(-3), sin.unsqueeze(-3)  # the same for every head
+
+    def has_attention(self) -> bool:
+        """Whether all layers have attention, and none a mixer in its place."""
+        return all(isinstance(layer.attention, Attention) for layer in self.layers)
+
+    def check_cache(self, cache: Cache) -> None:
+        """Raise ValueError unless the cache has as many layers."""
+        if len(cache.tokens) != len(self.layers):
+            raise ValueError(
+                f"the cache is of {len(cache.tokens)} layers, but the model has {len(self.layers)}"
+            )
+
+    def check_context(self, x: Tensor, context: Tensor | None) -> None:
+        """Raise ValueError unless there is a context where one is read, and of the right shape."""
+        if not self.config.cross_attention:
+            if context is not None:
+                raise ValueError("context was given, but the config has cross_attention=False")
+        elif context is None:
+            raise ValueError("the config has cross_attention=True, but no context was given")
+        elif (context.ndim, context.shape[0], context.shape[-1]) != (3, x.shape[0], x.shape[2]):
+            raise ValueError(
+                f"context must have the shape ({x.shape[0]}, length, {x.shape[2]}), got "
+                f"{tuple(context.shape)}"
+            )
+
+
+class Layer(nn.Module):
+    """Attention or another mixer, attention to a context, feed-forward: each with a residual.
+
+    Pre-norm: x + part(norm(x)). Post-norm: norm(x + part(x)) (arXiv 2002.04745, Figure 1).
+    """
+
+    def __init__(self, config: TransformerConfig, mixer: Mixer | None = None):
+        super().__init__()
+        width, heads = config.width, config.heads
+
+        def norm() -> nn.Module:
+            return make_norm(config.norm, width, config.norm_eps, config.bias)
+
+        self.pre = config.norm_place == "pre"
+        self.cross = config.cross_attention
+        self.has_feed_forward = config.hidden != 0
+        self.dropout = nn.Dropout(config.dropout)
+        self.attention_norm = norm()
+        self.attention = (
+            mixer(width, heads)
+            if mixer
+            else Attention(
+                width,
+                heads,
+                config.key_value_heads,
+                config.head_width,
+                config.causal,
+                config.bias,
+                config.norm_eps if config.query_key_norm else None,
+                config.attention_dropout,
+            )
+        )
+        if isinstance(self.attention, Attention) and self.attention.causal != config.causal:
+            raise ValueError(
+                f"a mixer made attention with causal={self.attention.causal}, but the config has "
+                f"causal={config.causal}"
+            )
+        if self.cross:
+            self.cross_attention_norm = norm()
+            self.cross_attention = CrossAttention(
+                width,
+                heads,
+                config.key_value_heads,
+                config.head_width,
+                config.bias,
+                config.attention_dropout,
+            )
+        if self.has_feed_forward:
+            self.feed_forward_norm = norm()
+            self.feed_forward = FeedForward(width, config.hidden, config.activation, config.bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        mask: Tensor | None = None,
+        angles: Rotation | None = None,
+        allowed: Tensor | None = None,
+        context: Tensor | None = None,
+        context_mask: Tensor | None = None,
+        cache: tuple[KeyValues, KeyValues] | None = None,
+    ) -> Tensor:
+        """x: (batch, length, width). Returns the same shape. Arguments are those of Stack."""
+        of_tokens, of_context = cache if cache is not None else (None, None)
+        h = self.attention_norm(x) if self.pre else x
+        if isinstance(self.attention, Attention):
+            h = self.attention(h, None, angles, of_tokens, allowed)
+        else:
+            h = self.attention(h, mask)
+        x = self.added(x, h, self.attention_norm)
+        if self.cross and context is not None:
+            h = self.cross_attention_norm(x) if self.pre else x
+            h = self.cross_attention(h, context, context_mask, of_context)
+            x = self.added(x, h, self.cross_attention_norm)
+        if self.has_feed_forward:
+            h = self.feed_forward(self.feed_forward_norm(x) if self.pre else x)
+            x = self.added(x, h, self.feed_forward_norm)
+        return x
+
+    def added(self, x: Tensor, h: Tensor, norm: nn.Module) -> Tensor:
+        """The residual, x + h, normalised where norms stand after the sum."""
+        x = x + self.dropout(h)
+        return x if self.pre else norm(x)
+
+
+def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    """Raise ValueError unless a value is among those allowed."""
+    if value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")

@@ -1,0 +1,58 @@
+"""The Vision Transformer: its size, its patches, bad input. test_pretrained.py has its outputs."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from parity import moved
+from research_models import ViT, ViTConfig
+
+SMALL = ViTConfig(image_size=12, patch_size=4, classes=5, width=16, layers=2, heads=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "count"),
+    [
+        ({}, 86_567_656),  # ViT-B/16 as published, with the head of ImageNet
+        ({"width": 1024, "layers": 24, "heads": 16}, 304_326_632),
+        ({"patch_size": 32}, 88_224_232),
+    ],
+)
+def test_a_published_size_has_its_parameters(changes, count):
+    with torch.device("meta"):
+        model = ViT(ViTConfig(**changes))
+    assert sum(parameter.numel() for parameter in model.parameters()) == count
+
+
+def test_patches_are_read_row_by_row():
+    """A change of one patch changes the input of its place alone, the class token coming first."""
+    torch.manual_seed(0)
+    model = moved(ViT(replace(SMALL, layers=0)))
+    images = torch.randn(1, 3, 12, 12)
+    other = images.clone()
+    other[:, :, 4:8, 8:12] += 1  # second row, third column
+    changed = (model.hidden(images) != model.hidden(other)).any(-1)[0]
+    assert changed.nonzero().flatten().tolist() == [1 + 3 * 1 + 2]
+
+
+def test_the_head_begins_at_zero():
+    assert not ViT(SMALL)(torch.randn(2, 3, 12, 12)).any()
+
+
+@pytest.mark.parametrize("shape", [(2, 1, 12, 12), (2, 3, 8, 12), (3, 12, 12)])
+def test_images_of_another_shape_are_refused(shape):
+    with pytest.raises(ValueError, match=r"\(batch, 3, 12, 12\), got \(" + str(shape[0])):
+        ViT(SMALL)(torch.randn(shape))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"patch_size": 5}, "5, 12"),
+        ({"heads": 3}, "3 heads, width 16"),
+        ({"activation": "gelo"}, "did you mean 'gelu'"),
+    ],
+)
+def test_a_config_that_no_model_has_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        replace(SMALL, **changes)
