@@ -30,7 +30,7 @@ SEEDS = st.integers(0, 1000)
     inputs=st.integers(1, 9),
     hidden=st.integers(1, 9),
     latents=st.integers(1, 9),
-    seed=st.integers(),
+    seed=st.integers(0, 2**32),
 )
 def test_any_size_has_the_parameters_of_the_closed_form(inputs, hidden, latents, seed):
     torch.manual_seed(seed)
