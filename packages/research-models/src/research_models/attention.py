@@ -8,6 +8,8 @@ from research_models.masks import check_mask
 from research_models.norms import rms_norm
 from research_models.positions import Rotation, rotate
 
+NO_GRADIENT = "a cache passes no gradient: call the model within torch.no_grad()"
+
 
 class KeyValues:
     """Keys and values of one layer for the tokens read so far, in buffers that double when full."""
@@ -23,23 +25,29 @@ class KeyValues:
         Raises ValueError when they need a gradient, or have another batch size than those before.
         """
         if keys.requires_grad:
-            raise ValueError("a cache passes no gradient: call the model within torch.no_grad()")
+            raise ValueError(NO_GRADIENT)
         start, end = self.length, self.length + keys.shape[2]
-        if self.keys is None or self.values is None:
-            room = keys.shape[2] + 64  # a prompt, and some tokens to generate
-            self.keys, self.values = (
-                each.new_empty(*each.shape[:2], room, each.shape[3]) for each in (keys, values)
-            )
-        if len(keys) != len(self.keys):
-            raise ValueError(f"the cache holds a batch of {len(self.keys)}, got one of {len(keys)}")
-        if end > self.keys.shape[2]:
-            more = max(end, 2 * self.keys.shape[2]) - self.keys.shape[2]
-            self.keys = functional.pad(self.keys, (0, 0, 0, more))
-            self.values = functional.pad(self.values, (0, 0, 0, more))
+        self.check_batch(keys)
+        # Neither in inference mode, or a later call in no_grad couldn't write into them.
+        with torch.inference_mode(False):
+            if self.keys is None or self.values is None:
+                room = keys.shape[2] + 64  # a prompt, and some tokens to generate
+                self.keys, self.values = (
+                    each.new_empty(*each.shape[:2], room, each.shape[3]) for each in (keys, values)
+                )
+            elif end > self.keys.shape[2]:
+                more = max(end, 2 * self.keys.shape[2]) - self.keys.shape[2]
+                self.keys = functional.pad(self.keys, (0, 0, 0, more))
+                self.values = functional.pad(self.values, (0, 0, 0, more))
         self.keys[:, :, start:end] = keys
         self.values[:, :, start:end] = values
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def check_batch(self, x: Tensor) -> None:
+        """Raise ValueError unless x, (batch, ...), has the batch size of the tokens held."""
+        if self.keys is not None and len(x) != len(self.keys):
+            raise ValueError(f"the cache holds a batch of {len(self.keys)}, got one of {len(x)}")
 
 
 class Cache:
@@ -56,15 +64,29 @@ class Cache:
         self.length = 0
         self.mask: Tensor | None = None
 
-    def extend(self, batch: int, new: int, mask: Tensor | None, device: torch.device) -> None:
-        """Count new tokens of a batch, with their mask, (batch, new) or None."""
-        if mask is not None or self.mask is not None:
-            before, now = (
-                torch.ones(batch, size, dtype=torch.bool, device=device) if each is None else each
-                for size, each in ((self.length, self.mask), (new, mask))
-            )
-            self.mask = torch.cat([before, now], dim=1)
-        self.length += new
+    def forget_unread(self) -> None:
+        """Drop what a call that failed has left in some of the layers."""
+        if self.length:
+            for each in self.tokens:
+                each.length = self.length
+        else:
+            self.tokens = [KeyValues() for _ in self.tokens]
+            self.context = [KeyValues() for _ in self.context]
+
+    def mask_with(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """The mask of the tokens read and of new ones, x: (batch, new, ...), whose mask is given.
+
+        Raises ValueError when x has another batch size than the tokens read.
+        """
+        for each in self.tokens[:1]:
+            each.check_batch(x)
+        if mask is None and self.mask is None:
+            return None
+        before, now = (
+            torch.ones(len(x), size, dtype=torch.bool, device=x.device) if each is None else each
+            for size, each in ((self.length, self.mask), (x.shape[1], mask))
+        )
+        return torch.cat([before, now], dim=1)
 
 
 class Attention(nn.Module):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from research_models.attention import (
+    NO_GRADIENT,
     Attention,
     Cache,
     CrossAttention,
@@ -303,14 +304,16 @@ class Stack(nn.Module):
         self.check_context(x, context)
         past = cache.length if cache is not None else 0
         if cache is not None:
-            self.check_cache(cache)
-            cache.extend(x.shape[0], x.shape[1], mask, x.device)
-            mask = cache.mask
+            self.check_cache(cache, x)
+            cache.forget_unread()
+            mask = cache.mask_with(x, mask)
         # Once for all layers.
         allowed = allowed_keys(x, mask, self.config.causal, past)
         for number, layer in enumerate(self.layers):
             of_layer = None if cache is None else (cache.tokens[number], cache.context[number])
             x = layer(x, mask, angles, allowed, context, context_mask, of_layer)
+        if cache is not None:  # only now, so that a call that fails can be made again
+            cache.length, cache.mask = past + x.shape[1], mask
         return self.norm(x) if self.config.norm_place == "pre" else x
 
     def angles(self, positions: Tensor) -> Rotation:
@@ -324,12 +327,16 @@ class Stack(nn.Module):
         """Whether all layers have attention, and none a mixer in its place."""
         return all(isinstance(layer.attention, Attention) for layer in self.layers)
 
-    def check_cache(self, cache: Cache) -> None:
-        """Raise ValueError unless the cache has as many layers."""
+    def check_cache(self, cache: Cache, x: Tensor) -> None:
+        """Raise ValueError unless the cache has as many layers, and no gradient is wanted."""
         if len(cache.tokens) != len(self.layers):
             raise ValueError(
                 f"the cache is of {len(cache.tokens)} layers, but the model has {len(self.layers)}"
             )
+        if torch.is_grad_enabled() and (
+            x.requires_grad or any(each.requires_grad for each in self.parameters())
+        ):
+            raise ValueError(NO_GRADIENT)
 
     def check_context(self, x: Tensor, context: Tensor | None) -> None:
         """Raise ValueError unless there is a context where one is read, and of the right shape."""
