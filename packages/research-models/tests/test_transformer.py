@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import moved
 from research_models import (
+    H3,
     Attention,
     BaseConv,
     LinearAttention,
@@ -379,12 +380,33 @@ def test_an_encoder_or_a_mixer_has_no_cache():
 
 
 def test_mixers_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"causal=False.*causal=True"):
+    with pytest.raises(ValueError, match=r"Attention with causal=False.*causal=True"):
         Transformer(SMALL, Attention)  # it would see what comes later
+    for mixer in (BaseConv, H3, LinearAttention):
+        with pytest.raises(ValueError, match=rf"{mixer.__name__} with causal=True.*causal=False"):
+            Transformer(replace(SMALL, causal=False), [None, mixer])
     with pytest.raises(ValueError, match=r"3 mixers.*2 layers"):
         Transformer(SMALL, [BaseConv, None, None])
     with pytest.raises(ValueError, match="rotary"):
         Transformer(replace(SMALL, positions="rotary"), BaseConv)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("query_key_norm", True),
+        ("key_value_heads", 1),
+        ("head_width", 4),
+        ("attention_dropout", 0.5),
+    ],
+)
+def test_a_value_that_no_layer_reads_is_refused(name, value):
+    config = replace(SMALL, **{name: value})
+    with pytest.raises(ValueError, match=f"{name}={value}.*every layer has a mixer"):
+        Transformer(config, BaseConv)
+    Transformer(config, [BaseConv, None])
+    if name != "query_key_norm":
+        Transformer(replace(config, cross_attention=True), BaseConv)
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "encoder"])

@@ -7,8 +7,8 @@ Each is made as `mixer(width, heads)` and called as `mixer(x, mask=None)`:
         either side. It has no weight in any sum, and the results there mean nothing.
     Returns (batch, length, width), dtype of x.
 
-All are causal: a token changes no result before it, but for the rounding of an FFT, which spreads
-over a whole sequence. Other arguments are bound beforehand:
+All are causal, and say so by `causal = True`: a token changes no result before it, but for the
+rounding of an FFT, which spreads over a whole sequence. Other arguments are bound beforehand:
 `functools.partial(BaseConv, kernel_size=256)`.
 """
 
@@ -41,6 +41,8 @@ class BaseConv(nn.Module):
     position; from the authors' code in that x is added neither to the result (residuals belong to
     the block) nor within a long convolution.
     """
+
+    causal = True
 
     def __init__(self, width: int, heads: int = 1, kernel_size: int = 3, implicit: bool = False):
         super().__init__()
@@ -149,6 +151,8 @@ class H3(nn.Module):
     Initialisation: torch's for the linear layers, normal for the shift filter and the factors.
     """
 
+    causal = True
+
     def __init__(self, width: int, heads: int, state: int = 64):
         super().__init__()
         self.heads = checked_heads(width, heads)
@@ -249,6 +253,8 @@ class LinearAttention(nn.Module):
     Parameters: 2 (width + bias) heads head_width + 2 width (width + bias). Initialisation: torch's
     for linear layers.
     """
+
+    causal = True
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """The Transformer: encoder, decoder, or both with a context; its parts are arguments."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 import torch
@@ -121,7 +121,8 @@ class Transformer(nn.Module):
     config: what it is made of.
     mixer: what stands in place of attention in each layer, made by `mixer(width, heads)` and called
         as `mixer(x, mask)`; or one of these a layer, None for attention. It must be causal itself
-        where the model is to be, and takes neither rotary positions nor a cache.
+        where the model is to be (one whose attribute `causal` says otherwise is refused), and
+        takes neither rotary positions nor a cache.
 
     Initialisation: GPT-2's (Radford et al. 2019, section 2.3): weights normal with standard
     deviation 0.02, in layers that end on the residual 0.02 / sqrt(their number); biases 0, gains 1.
@@ -268,6 +269,8 @@ class Stack(nn.Module):
             raise ValueError(f"{len(mixers)} mixers, but the config has {config.layers} layers")
         if any(mixers) and config.positions == "rotary":
             raise ValueError("a mixer takes no rotary positions: they turn attention's queries")
+        if mixers and all(mixers):
+            check_without_attention(config)
         self.config = config
         self.layers = nn.ModuleList(Layer(config, each) for each in mixers)
         if config.norm_place == "pre":
@@ -384,10 +387,11 @@ class Layer(nn.Module):
                 config.attention_dropout,
             )
         )
-        if isinstance(self.attention, Attention) and self.attention.causal != config.causal:
+        causal = getattr(self.attention, "causal", config.causal)
+        if causal != config.causal:
             raise ValueError(
-                f"a mixer made attention with causal={self.attention.causal}, but the config has "
-                f"causal={config.causal}"
+                f"a mixer made {type(self.attention).__name__} with causal={causal}, but the config "
+                f"has causal={config.causal}"
             )
         if self.cross:
             self.cross_attention_norm = norm()
@@ -434,6 +438,21 @@ class Layer(nn.Module):
         """The residual, x + h, normalised where norms stand after the sum."""
         x = x + self.dropout(h)
         return x if self.pre else norm(x)
+
+
+def check_without_attention(config: TransformerConfig) -> None:
+    """Raise ValueError for values that only attention reads, where every layer has a mixer."""
+    names = ["query_key_norm"]
+    if not config.cross_attention:
+        names += ["key_value_heads", "head_width", "attention_dropout"]
+    defaults = {each.name: each.default for each in fields(config)}
+    for name in names:
+        value = getattr(config, name)
+        if value != defaults[name]:
+            raise ValueError(
+                f"{name}={value} is of attention, but every layer has a mixer in its place: give "
+                f"it to the mixer, or leave it at {defaults[name]}"
+            )
 
 
 def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
