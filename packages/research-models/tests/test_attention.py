@@ -146,6 +146,7 @@ def test_dropout_acts_in_training_only():
     [
         ({"heads": 5}, "5 heads, width 12"),
         ({"heads": 0}, "0 heads"),
+        ({"heads": 2, "head_width": 0}, "head_width must be 1 or more, got 0"),
         ({"heads": 6, "key_value_heads": 4}, "4 of 6 heads"),
     ],
 )

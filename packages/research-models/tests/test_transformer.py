@@ -277,7 +277,16 @@ def test_positions_may_be_given_for_each_row():
         ({"norm_place": "first"}, "one of pre, post, got 'first'"),
         ({"positions": "alibi"}, "learned, sinusoidal, rotary, none, got 'alibi'"),
         ({"length": None}, "learned positions need a length"),
-        ({"width": 0}, "width must be positive, got 0"),
+        ({"length": 0}, "length must be 1 or more, got 0"),
+        ({"width": 0}, "width must be 1 or more, got 0"),
+        ({"layers": -1}, "layers must be 0 or more, got -1"),
+        ({"hidden": -3}, "hidden must be 0 or more, got -3"),
+        ({"segments": -1}, "segments must be 0 or more, got -1"),
+        ({"head_width": -2}, "head_width must be 1 or more, got -2"),
+        ({"norm_eps": -1.0}, "norm_eps must be 0 or more, got -1"),
+        ({"dropout": -0.1}, "dropout must be from 0 to 1, got -0.1"),
+        ({"attention_dropout": 1.5}, "attention_dropout must be from 0 to 1, got 1.5"),
+        ({"rotary_base": 0.0}, "rotary_base must be above 0, got 0"),
         ({"positions": "rotary", "head_width": 3}, "even head width, got 3"),
         ({"positions": "sinusoidal", "width": 15, "heads": 3}, "even width, got 15"),
     ],
@@ -291,12 +300,17 @@ def test_a_config_that_no_model_has_is_refused(changes, message):
     ("arguments", "message"),
     [
         ({"tokens": torch.zeros(1, 25, dtype=torch.long)}, "25 tokens.*24 positions"),
-        ({"tokens": torch.zeros(2, 3)}, r"integers.*torch.float32 of shape \(2, 3\)"),
+        ({"tokens": torch.zeros(2, 3)}, r"int64.*torch.float32 of shape \(2, 3\)"),
+        ({"tokens": torch.zeros(2, 3, dtype=torch.bool)}, "tokens.*int64.*torch.bool"),
+        ({"tokens": torch.full((2, 3), 31)}, "tokens must be from 0 to 30, got 31"),
+        ({"tokens": torch.full((2, 3), -1)}, "tokens must be from 0 to 30, got -1"),
         ({"tokens": torch.zeros(3, dtype=torch.long)}, r"of shape \(3,\)"),
         ({"mask": torch.ones(2, 12, dtype=torch.bool)}, r"\(2, 12\).*\(2, 13\)"),
         ({"mask": torch.ones(2, 13)}, "bool.*torch.float32"),
         ({"segments": torch.zeros(2, 13, dtype=torch.long)}, "segments=0"),
-        ({"positions": torch.zeros(2, 12, dtype=torch.long)}, r"\(2, 12\).*\(2, 13\)"),
+        ({"positions": torch.zeros(2, 12, dtype=torch.long)}, r"\(2, 13\) or.*\(2, 12\)"),
+        ({"positions": torch.zeros(13)}, "positions.*int64.*torch.float32"),
+        ({"positions": torch.full((13,), 24)}, "positions must be from 0 to 23, got 24"),
         ({"context": torch.zeros(2, 5, 16)}, "cross_attention=False"),
     ],
 )
@@ -304,6 +318,27 @@ def test_wrong_input_is_refused(arguments, message):
     model = Transformer(SMALL)
     with pytest.raises(ValueError, match=message):
         model(**{"tokens": tokens(), **arguments})
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal", "none"])
+def test_the_length_bounds_positions_of_every_kind(positions):
+    model = Transformer(replace(SMALL, positions=positions))
+    with pytest.raises(ValueError, match=r"30 tokens.*24 positions"):
+        model(tokens(length=30), positions=torch.arange(30))
+
+
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        (torch.zeros(2, 5, dtype=torch.long), r"segments.*\(2, 13\), got.*\(2, 5\)"),
+        (torch.zeros(13, dtype=torch.long), r"segments.*\(2, 13\), got.*\(13,\)"),
+        (torch.zeros(2, 13), "segments.*int64.*torch.float32"),
+        (torch.full((2, 13), 2), "segments must be from 0 to 1, got 2"),
+    ],
+)
+def test_wrong_segments_are_refused(segments, message):
+    with pytest.raises(ValueError, match=message):
+        Transformer(replace(SMALL, segments=2))(tokens(), segments=segments)
 
 
 def test_a_wrong_context_is_refused():

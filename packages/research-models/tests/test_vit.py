@@ -49,6 +49,10 @@ def test_images_of_another_shape_are_refused(shape):
     ("changes", "message"),
     [
         ({"patch_size": 5}, "5, 12"),
+        ({"patch_size": 0}, "patch_size must be 1 or more, got 0"),
+        ({"image_size": -4}, "image_size must be 1 or more, got -4"),
+        ({"classes": 0}, "classes must be 1 or more, got 0"),
+        ({"channels": 0}, "channels must be 1 or more, got 0"),
         ({"heads": 3}, "3 heads, width 16"),
         ({"activation": "gelo"}, "did you mean 'gelu'"),
     ],

@@ -276,8 +276,10 @@ def head_sizes(
     """Heads, key-value heads and features of a head, the defaults filled in.
 
     Raises ValueError unless heads divide the width (with no head_width), and key-value heads the
-    heads.
+    heads, and for a head_width below 1.
     """
+    if head_width is not None and head_width < 1:
+        raise ValueError(f"head_width must be 1 or more, got {head_width}")
     if heads < 1 or (head_width is None and width % heads):
         raise ValueError(f"heads must divide the width: {heads} heads, width {width}")
     groups = heads if key_value_heads is None else key_value_heads

@@ -81,9 +81,13 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no model has, or that don't go together."""
-        for name in ("vocabulary", "width", "layers", "heads"):
-            if getattr(self, name) < (0 if name == "layers" else 1):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_least(self, 1, "vocabulary", "width", "heads", "length")
+        check_least(self, 0, "layers", "hidden", "segments", "norm_eps")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if not self.rotary_base > 0:
+            raise ValueError(f"rotary_base must be above 0, got {self.rotary_base}")
         for name, kind in (("norm", Norm), ("positions", Positions)):
             one_of(name, getattr(self, name), get_args(kind))
         one_of("norm_place", self.norm_place, ("pre", "post"))
@@ -91,8 +95,6 @@ class TransformerConfig:
         _, _, head_width = head_sizes(self.width, self.heads, self.key_value_heads, self.head_width)
         if self.positions == "learned" and self.length is None:
             raise ValueError("learned positions need a length, got None")
-        if self.length is not None and self.length < 1:
-            raise ValueError(f"length must be positive, got {self.length}")
         if self.positions == "rotary" and head_width % 2:
             raise ValueError(f"rotary positions need an even head width, got {head_width}")
         if self.positions == "sinusoidal" and self.width % 2:
@@ -169,6 +171,7 @@ class Transformer(nn.Module):
         segments: (batch, length), integers; None for segment 0 everywhere.
         positions: (batch, length) or (length,), integers; None for 0, 1, 2, ... after what the
             cache holds. With padding on the left, `real_positions(mask)`.
+            Their values aren't checked but where they are learned, and there on a CPU alone.
         context: (batch, context length, width), for cross_attention.
         cache: from `new_cache()`; tokens are then those after what it holds, and are added to it.
         context_mask: (batch, context length) bool, as mask.
@@ -194,6 +197,9 @@ class Transformer(nn.Module):
         Arguments are those of forward.
         """
         past = cache.length if cache is not None else 0
+        check_integers(tokens, "tokens", tokens)
+        if segments is not None:
+            check_integers(tokens, "segments", segments)
         positions = self.checked_positions(tokens, positions, past)
         x = self.embedded(tokens, segments, positions)
         angles = None
@@ -214,17 +220,19 @@ class Transformer(nn.Module):
 
     def embedded(self, tokens: Tensor, segments: Tensor | None, positions: Tensor) -> Tensor:
         """What the first layer reads, (batch, length, width)."""
-        x = self.embedding(tokens)
+        x = looked_up(self.embedding, "tokens", tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
         if self.config.segments:
             # Without segments, as published BERTs: that of segment 0.
-            zero = self.segment_embedding.weight[0]
-            x = x + (zero if segments is None else self.segment_embedding(segments))
+            if segments is None:
+                x = x + self.segment_embedding.weight[0]
+            else:
+                x = x + looked_up(self.segment_embedding, "segments", segments)
         elif segments is not None:
             raise ValueError("segments were given, but the config has segments=0")
         if self.config.positions == "learned":
-            x = x + self.position_embedding(positions)
+            x = x + looked_up(self.position_embedding, "positions", positions)
         if self.config.positions == "sinusoidal":
             x = x + sinusoidal(positions, self.config.width).to(x.dtype)
         if self.config.embedding_norm:
@@ -232,25 +240,16 @@ class Transformer(nn.Module):
         return self.dropout(x)
 
     def checked_positions(self, tokens: Tensor, positions: Tensor | None, past: int) -> Tensor:
-        """The positions of tokens after `past` others. Raises ValueError where shapes don't fit."""
-        if tokens.ndim != 2 or tokens.is_floating_point():
+        """The positions of tokens after `past` others. Raises ValueError for too many tokens."""
+        length = past + tokens.shape[1]
+        if self.config.length is not None and length > self.config.length:
             raise ValueError(
-                "tokens must be integers of shape (batch, length), got "
-                f"{tokens.dtype} of shape {tuple(tokens.shape)}"
+                f"the sequence has {length} tokens, but the model has {self.config.length} "
+                "positions"
             )
-        length = tokens.shape[1]
         if positions is None:
-            if self.config.length is not None and past + length > self.config.length:
-                raise ValueError(
-                    f"the sequence has {past + length} tokens, but the model has "
-                    f"{self.config.length} positions"
-                )
-            return torch.arange(past, past + length, device=tokens.device)
-        if positions.shape not in (tokens.shape, tokens.shape[1:]):
-            raise ValueError(
-                f"positions have the shape {tuple(positions.shape)}, but tokens "
-                f"{tuple(tokens.shape)}"
-            )
+            return torch.arange(past, length, device=tokens.device)
+        check_integers(tokens, "positions", positions, shared=True)
         return positions
 
 
@@ -390,8 +389,8 @@ class Layer(nn.Module):
         causal = getattr(self.attention, "causal", config.causal)
         if causal != config.causal:
             raise ValueError(
-                f"a mixer made {type(self.attention).__name__} with causal={causal}, but the config "
-                f"has causal={config.causal}"
+                f"a mixer made {type(self.attention).__name__} with causal={causal}, but the "
+                f"config has causal={config.causal}"
             )
         if self.cross:
             self.cross_attention_norm = norm()
@@ -438,6 +437,43 @@ class Layer(nn.Module):
         """The residual, x + h, normalised where norms stand after the sum."""
         x = x + self.dropout(h)
         return x if self.pre else norm(x)
+
+
+def check_least(config: object, least: int, *names: str) -> None:
+    """Raise ValueError when one of a config's values is below the least; None isn't."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"{name} must be {least} or more, got {value}")
+
+
+def check_integers(tokens: Tensor, name: str, x: Tensor, shared: bool = False) -> None:
+    """Raise ValueError unless x is integers, one for each token, (batch, length).
+
+    shared: (length,) will do as well, the same for each row.
+    """
+    shapes = [tokens.shape, tokens.shape[1:]] if shared else [tokens.shape]
+    if tokens.ndim == 2 and x.dtype in (torch.int64, torch.int32) and x.shape in shapes:
+        return
+    expected = "(batch, length)" if x is tokens else " or ".join(str(tuple(s)) for s in shapes)
+    raise ValueError(
+        f"{name} must be int64 or int32, of shape {expected}, got {x.dtype} of shape "
+        f"{tuple(x.shape)}"
+    )
+
+
+def looked_up(embedding: nn.Embedding, name: str, numbers: Tensor) -> Tensor:
+    """An embedding's rows. Raises ValueError when a number has none, on a CPU.
+
+    A GPU would have to be waited for to know; there the kernel itself stops the program.
+    """
+    try:
+        return embedding(numbers)
+    except IndexError:
+        last, least, most = embedding.num_embeddings - 1, int(numbers.min()), int(numbers.max())
+        raise ValueError(
+            f"{name} must be from 0 to {last}, got {least if least < 0 else most}"
+        ) from None
 
 
 def check_without_attention(config: TransformerConfig) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from research_models.transformer import Stack, TransformerConfig
+from research_models.transformer import Stack, TransformerConfig, check_least
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no model has."""
-        if self.patch_size < 1 or self.image_size % self.patch_size:
+        check_least(self, 1, "image_size", "patch_size", "channels", "classes")
+        if self.image_size % self.patch_size:
             raise ValueError(
                 f"patch_size must divide image_size: {self.patch_size}, {self.image_size}"
             )
