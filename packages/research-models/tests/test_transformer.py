@@ -14,6 +14,7 @@ from research_models import (
     LinearAttention,
     Transformer,
     TransformerConfig,
+    parameter_count,
     real_positions,
 )
 from safetensors.torch import load_file, save_file
@@ -83,7 +84,7 @@ def test_any_allowed_config_runs_saves_loads_and_has_the_parameters_of_the_close
 ):
     torch.manual_seed(0)
     model = moved(Transformer(config))
-    counted = sum(parameter.numel() for parameter in model.parameters())
+    counted = parameter_count(model)
     assert counted == parameters_by_closed_form(config)
     given_tokens = torch.randint(config.vocabulary, (2, 6))
     context = torch.randn(2, 3, config.width) if config.cross_attention else None

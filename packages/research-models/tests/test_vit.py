@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from parity import moved
-from research_models import ViT, ViTConfig
+from research_models import ViT, ViTConfig, parameter_count
 
 SMALL = ViTConfig(image_size=12, patch_size=4, classes=5, width=16, layers=2, heads=2)
 
@@ -21,7 +21,7 @@ SMALL = ViTConfig(image_size=12, patch_size=4, classes=5, width=16, layers=2, he
 def test_a_published_size_has_its_parameters(changes, count):
     with torch.device("meta"):
         model = ViT(ViTConfig(**changes))
-    assert sum(parameter.numel() for parameter in model.parameters()) == count
+    assert parameter_count(model) == count
 
 
 def test_patches_are_read_row_by_row():

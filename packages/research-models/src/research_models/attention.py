@@ -271,7 +271,7 @@ def allowed_keys(x: Tensor, mask: Tensor | None, causal: bool, past: int) -> Ten
 
 
 def head_sizes(
-    width: int, heads: int, key_value_heads: int | None, head_width: int | None
+    width: int, heads: int, key_value_heads: int | None = None, head_width: int | None = None
 ) -> tuple[int, int, int]:
     """Heads, key-value heads and features of a head, the defaults filled in.
 

@@ -17,7 +17,8 @@ from research_models.attention import (
     allowed_keys,
     head_sizes,
 )
-from research_models.feed_forward import FeedForward, checked_activation
+from research_models.choices import one_of
+from research_models.feed_forward import ACTIVATIONS, FeedForward, hidden_units
 from research_models.masks import check_mask
 from research_models.norms import Norm, make_norm
 from research_models.positions import Positions, Rotation, rotation, sinusoidal
@@ -91,7 +92,7 @@ class TransformerConfig:
         for name, kind in (("norm", Norm), ("positions", Positions)):
             one_of(name, getattr(self, name), get_args(kind))
         one_of("norm_place", self.norm_place, ("pre", "post"))
-        checked_activation(self.activation)
+        one_of("activation", self.activation, ACTIVATIONS)
         _, _, head_width = head_sizes(self.width, self.heads, self.key_value_heads, self.head_width)
         if self.positions == "learned" and self.length is None:
             raise ValueError("learned positions need a length, got None")
@@ -105,7 +106,7 @@ class TransformerConfig:
         _, groups, head_width = head_sizes(
             self.width, self.heads, self.key_value_heads, self.head_width
         )
-        hidden = 4 * self.width if self.hidden is None else self.hidden
+        hidden = hidden_units(self.width, self.hidden)
         return replace(self, key_value_heads=groups, head_width=head_width, hidden=hidden)
 
 
@@ -489,9 +490,3 @@ def check_without_attention(config: TransformerConfig) -> None:
                 f"{name}={value} is of attention, but every layer has a mixer in its place: give "
                 f"it to the mixer, or leave it at {defaults[name]}"
             )
-
-
-def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise ValueError unless a value is among those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
