@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from research_models import MLP, initialisation
+from research_models import MLP, BertMaskedLM, TransformerConfig, initialisation
 from torch import nn
 
 WIDE = 400  # 160,000 weights: a standard deviation is found to 0.2 %
@@ -98,6 +98,19 @@ def test_bert_is_cut_at_two_standard_deviations():
     assert not model.head.bias.any()
     assert model.blocks[0].norm.weight.eq(1).all()
     assert model.positions.eq(0.5).all()
+
+
+def test_a_masked_language_model_begins_as_bert():
+    torch.manual_seed(0)
+    config = TransformerConfig(400, 128, 3, 4, 100, causal=False, norm_place="post", segments=2)
+    for name, parameter in BertMaskedLM(config).named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        elif "norm" in name:
+            assert parameter.eq(1).all()
+        else:
+            assert parameter.abs().max() <= 0.04
+            assert parameter.std().item() == pytest.approx(0.0176, rel=0.1), name
 
 
 @pytest.mark.parametrize("tied", [False, True])

@@ -35,6 +35,27 @@ def test_patches_are_read_row_by_row():
     assert changed.nonzero().flatten().tolist() == [1 + 3 * 1 + 2]
 
 
+def test_initial_weights_are_the_authors():
+    torch.manual_seed(0)
+    model = ViT(ViTConfig(patch_size=32, width=256, layers=2, heads=4))
+    layer = model.stack.layers[1]
+    for weight, fans in (
+        *((each, 512) for each in layer.attention.query_key_value.weight.chunk(3)),
+        (layer.attention.output.weight, 512),
+        (layer.feed_forward.input.weight, 1280),
+        (layer.feed_forward.output.weight, 1280),
+    ):
+        bound = (6 / fans) ** 0.5
+        assert weight.abs().max().item() == pytest.approx(bound, rel=0.01)
+        assert weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.01)
+    patches = model.patch_embedding.weight
+    assert patches.std().item() == pytest.approx((3 * 32**2) ** -0.5, rel=0.01)
+    assert patches.abs().max() < 2.3 * patches.std()
+    assert model.position_embedding.std().item() == pytest.approx(0.02, rel=0.03)
+    assert not model.class_token.any()
+    assert not any(each.any() for name, each in model.named_parameters() if name.endswith("bias"))
+
+
 def test_the_head_begins_at_zero():
     assert not ViT(SMALL)(torch.randn(2, 3, 12, 12)).any()
 
