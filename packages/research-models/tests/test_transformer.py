@@ -14,6 +14,7 @@ from research_models import (
     LinearAttention,
     Transformer,
     TransformerConfig,
+    initialisation,
     parameter_count,
     real_positions,
 )
@@ -236,17 +237,43 @@ def test_a_mixer_for_each_layer_and_without_feed_forward_layers():
     assert model(tokens()).shape == (2, 13, 31)
 
 
-def test_initial_weights_are_gpt2_s():
+@pytest.mark.parametrize(
+    ("context", "mixer", "on_residual"), [(False, None, 16), (True, None, 24), (True, BaseConv, 24)]
+)
+def test_initial_weights_are_gpt2_s(context, mixer, on_residual):
     torch.manual_seed(0)
-    config = TransformerConfig(1000, width=128, layers=8, heads=4, length=64, tied=False)
-    for name, parameter in Transformer(config).named_parameters():
-        if name.endswith("bias"):
+    config = TransformerConfig(
+        *(1000, 128, 8, 4, 64),
+        tied=False,
+        cross_attention=context,
+    )
+    for name, parameter in Transformer(config, mixer).named_parameters():
+        if mixer and ".attention." in name:
+            assert parameter.std() > 0.03  # its own
+        elif name.endswith("bias"):
             assert not parameter.any()
         elif "norm" in name:
             assert (parameter == 1).all()
         else:
-            std = 0.02 / 4 if name.endswith("output.weight") else 0.02
+            std = 0.02 / on_residual**0.5 if name.endswith("output.weight") else 0.02
             assert parameter.std().item() == pytest.approx(std, rel=0.03), name
+
+
+def test_initialisation_gpt2_on_a_transformer_draws_what_it_begins_with():
+    """With the names that its docstring gives."""
+    config = replace(SMALL, width=64, cross_attention=True)
+    models = []
+    for names in ([], ["attention.output", "feed_forward.output", "cross_attention.output"]):
+        torch.manual_seed(0)
+        models.append(Transformer(config))
+        if names:
+            initialisation.gpt2(models[-1], names)
+    for (name, one), other in zip(
+        models[0].named_parameters(), models[1].parameters(), strict=True
+    ):
+        if name.endswith("weight") and "norm" not in name:
+            assert other.std().item() == pytest.approx(one.std().item(), rel=0.1), name
+            assert not torch.equal(one, other)
 
 
 def test_dropout_acts_in_training_only():

@@ -19,6 +19,7 @@ from research_models.attention import (
 )
 from research_models.choices import one_of
 from research_models.feed_forward import ACTIVATIONS, FeedForward, hidden_units
+from research_models.initialisation import gpt2
 from research_models.masks import check_mask
 from research_models.norms import Norm, make_norm
 from research_models.positions import Positions, Rotation, rotation, sinusoidal
@@ -129,8 +130,8 @@ class Transformer(nn.Module):
 
     Initialisation: GPT-2's (Radford et al. 2019, section 2.3): weights normal with standard
     deviation 0.02, in layers that end on the residual 0.02 / sqrt(their number); biases 0, gains 1.
-    A mixer draws its own. Departs from the original in that post-norm and sinusoidal positions
-    aren't the defaults.
+    A mixer draws its own, and counts as one of these. Departs from the original in that post-norm
+    and sinusoidal positions aren't the defaults.
     """
 
     def __init__(
@@ -279,16 +280,16 @@ class Stack(nn.Module):
 
     def initialise(self) -> None:
         """Draw the weights as GPT-2's, but those of mixers."""
-        parts = [part for layer in self.layers for part in layer.children()]
-        parts = [part for part in parts if isinstance(part, PARTS)]
-        for part in parts:
-            for linear in part.children():
-                if isinstance(linear, nn.Linear):
-                    on_residual = linear is part.output
-                    std = 0.02 / len(parts) ** 0.5 if on_residual else 0.02
-                    nn.init.normal_(linear.weight, 0.0, std)
-                    if linear.bias is not None:
-                        nn.init.zeros_(linear.bias)
+        parts = [part for layer in self.layers for part in layer.named_children()]
+        gpt2(
+            self,
+            sorted({f"{name}.output" for name, part in parts if isinstance(part, PARTS)}),
+            mixers=[
+                part
+                for name, part in parts
+                if name == "attention" and not isinstance(part, Attention)
+            ],
+        )
 
     def forward(
         self,
