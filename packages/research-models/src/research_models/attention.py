@@ -107,6 +107,7 @@ class Attention(nn.Module):
     query_key_norm: normalise queries and keys per head by RMSNorm, with gains, before they are
         rotated (Qwen3, arXiv 2505.09388, section 2). None for no norm, or its eps.
     dropout: share of the attention weights set to 0 in training.
+    scale: factor of the products of queries and keys; None for head_width^-0.5.
 
     Parameters: (width + bias) (heads + 2 key_value_heads) head_width
         + (heads head_width + bias) width, and 2 head_width with query_key_norm.
@@ -124,6 +125,7 @@ class Attention(nn.Module):
         bias: bool = True,
         query_key_norm: float | None = None,
         dropout: float = 0.0,
+        scale: float | None = None,
     ):
         super().__init__()
         self.heads, self.key_value_heads, self.head_width = head_sizes(
@@ -132,6 +134,7 @@ class Attention(nn.Module):
         self.causal = causal
         self.query_key_norm = query_key_norm
         self.dropout = dropout
+        self.scale = scale
         rows = (self.heads + 2 * self.key_value_heads) * self.head_width
         self.query_key_value = nn.Linear(width, rows, bias)
         self.output = nn.Linear(self.heads * self.head_width, width, bias)
@@ -172,7 +175,15 @@ class Attention(nn.Module):
         q, k = qk.split([self.heads, groups], dim=1)
         if cache is not None:
             k, v = cache.extended(k, v)
-        y = attend(q, k, v, allowed, self.causal and q.shape[2] > 1, self.dropout * self.training)
+        y = attend(
+            q,
+            k,
+            v,
+            allowed,
+            self.causal and q.shape[2] > 1,
+            self.dropout * self.training,
+            self.scale,
+        )
         return self.output(y.transpose(1, 2).flatten(2))
 
 
@@ -194,12 +205,14 @@ class CrossAttention(nn.Module):
         head_width: int | None = None,
         bias: bool = True,
         dropout: float = 0.0,
+        scale: float | None = None,
     ):
         super().__init__()
         self.heads, self.key_value_heads, self.head_width = head_sizes(
             width, heads, key_value_heads, head_width
         )
         self.dropout = dropout
+        self.scale = scale
         self.query = nn.Linear(width, self.heads * self.head_width, bias)
         self.key_value = nn.Linear(width, 2 * self.key_value_heads * self.head_width, bias)
         self.output = nn.Linear(self.heads * self.head_width, width, bias)
@@ -227,14 +240,20 @@ class CrossAttention(nn.Module):
             if cache is not None:
                 k, v = cache.extended(k, v)
         allowed = None if mask is None else mask[:, None, None, :]
-        y = attend(q, k, v, allowed, False, self.dropout * self.training)
+        y = attend(q, k, v, allowed, False, self.dropout * self.training, self.scale)
         return self.output(y.transpose(1, 2).flatten(2))
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None, causal: bool, dropout: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    allowed: Tensor | None,
+    causal: bool,
+    dropout: float,
+    scale: float | None,
 ) -> Tensor:
-    """softmax(q k^T / sqrt(head width)) v (arXiv 1706.03762, equation 1).
+    """softmax(scale q k^T) v (arXiv 1706.03762, equation 1; None for 1 / sqrt(head width)).
 
     q: (batch, heads, length, head width). k, v: (batch, key-value heads, keys, head width).
     allowed: (batch or 1, 1, length or 1, keys) bool, True where a query sees a key; None for
@@ -247,7 +266,7 @@ def attend(
         k, v = (each.repeat_interleave(groups, dim=1) for each in (k, v))
         grouped = False
     return functional.scaled_dot_product_attention(
-        q, k, v, allowed, dropout, causal and allowed is None, enable_gqa=grouped
+        *(q, k, v, allowed, dropout, causal and allowed is None), scale=scale, enable_gqa=grouped
     )
 
 

@@ -120,7 +120,8 @@ def mup_scales(module: nn.Module, base: nn.Module) -> dict[str, MupScale]:
 
     Hidden weights have both dimensions wider than in base, output weights (of linear layers and
     convolutions) only their inputs; all others are input weights, embeddings too. A tied weight is
-    listed by both its names: all but the multiplier agree.
+    listed by both its names: all but the multiplier agree. That of a tied `Transformer` is
+    "head.weight" as well as "embedding.weight".
 
         scales = mup_scales(model, base)
         groups = [{"params": [p], "lr": 1e-3 * scales[name].adam}
@@ -128,8 +129,12 @@ def mup_scales(module: nn.Module, base: nn.Module) -> dict[str, MupScale]:
         optimizer = torch.optim.Adam(groups)
 
     What a model does itself: multiply its logits by its head's multiplier, and divide the products
-    of queries and keys by the head's width instead of its root (Definition 4.1). Raises ValueError
-    when base has other parameters.
+    of queries and keys by the head's width instead of its root (Definition 4.1). A `Transformer`:
+
+        replace(config, logit_scale=scales["head.weight"].multiplier,
+                attention_scale=base_head_width**0.5 / head_width)
+
+    Raises ValueError when base has other parameters.
     """
     shapes = {name: parameter.shape for name, parameter in all_parameters(base)}
     names = [name for name, _ in all_parameters(module)]
@@ -140,7 +145,7 @@ def mup_scales(module: nn.Module, base: nn.Module) -> dict[str, MupScale]:
         f"{name}.weight".removeprefix(".")
         for name, layer in module.named_modules()
         if isinstance(layer, LAYERS)
-    }
+    } | tied_parameters(module).keys()
     scales = {}
     for name, parameter in all_parameters(module):
         shape = shapes[name]
@@ -198,7 +203,17 @@ def draw(
 
 def all_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Every parameter with each of its names."""
-    return module.named_parameters(remove_duplicate=False)
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from tied_parameters(module).items()
+
+
+def tied_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters used again by no module of their own, as the head of a tied `Transformer`."""
+    return {
+        f"{name}.{again}".removeprefix("."): each.get_parameter(first)
+        for name, each in module.named_modules()
+        for again, first in getattr(each, "tied_weights", {}).items()
+    }
 
 
 def ends_with(name: str, ending: str) -> bool:

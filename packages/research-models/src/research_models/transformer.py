@@ -1,6 +1,6 @@
 """The Transformer: encoder, decoder, or both with a context; its parts are arguments."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
@@ -76,6 +76,11 @@ class TransformerConfig:
     """Whether the linear layers and LayerNorms have biases. The head has none."""
     tied: bool = True
     """Whether the head's weight is the token embedding's (arXiv 1608.05859)."""
+    logit_scale: float = 1.0
+    """Factor of the logits: in muP the head's multiplier (`initialisation.mup_scales`)."""
+    attention_scale: float | None = None
+    """Factor of the products of queries and keys; None for head_width^-0.5. In muP
+    base_head_width^0.5 / head_width (arXiv 2203.03466, Definition 4.1)."""
     dropout: float = 0.0
     """Share of features set to 0 after embeddings, attention and feed-forward layers."""
     attention_dropout: float = 0.0
@@ -107,8 +112,14 @@ class TransformerConfig:
         _, groups, head_width = head_sizes(
             self.width, self.heads, self.key_value_heads, self.head_width
         )
-        hidden = hidden_units(self.width, self.hidden)
-        return replace(self, key_value_heads=groups, head_width=head_width, hidden=hidden)
+        scale = head_width**-0.5 if self.attention_scale is None else self.attention_scale
+        return replace(
+            self,
+            key_value_heads=groups,
+            head_width=head_width,
+            hidden=hidden_units(self.width, self.hidden),
+            attention_scale=scale,
+        )
 
 
 class Transformer(nn.Module):
@@ -134,6 +145,9 @@ class Transformer(nn.Module):
     and sinusoidal positions aren't the defaults.
     """
 
+    tied_weights: Mapping[str, str]
+    """Weights that are used twice, by the name of the second use: a tied head's."""
+
     def __init__(
         self, config: TransformerConfig, mixer: Mixer | Sequence[Mixer | None] | None = None
     ):
@@ -151,6 +165,7 @@ class Transformer(nn.Module):
         self.stack = Stack(config, mixer)
         if not config.tied:
             self.head = nn.Linear(width, config.vocabulary, bias=False)
+        self.tied_weights = {"head.weight": "embedding.weight"} if config.tied else {}
         for part in self.children():
             if isinstance(part, nn.Embedding | nn.Linear):
                 nn.init.normal_(part.weight, 0.0, 0.02)
@@ -212,6 +227,8 @@ class Transformer(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """The head alone: hidden states, (..., width), to logits, (..., vocabulary)."""
         weight = self.embedding.weight if self.config.tied else self.head.weight
+        if self.config.logit_scale != 1.0:
+            hidden = hidden * self.config.logit_scale  # of fewer numbers than the logits
         return functional.linear(hidden, weight)
 
     def new_cache(self) -> Cache:
@@ -386,6 +403,7 @@ class Layer(nn.Module):
                 config.bias,
                 config.norm_eps if config.query_key_norm else None,
                 config.attention_dropout,
+                config.attention_scale,
             )
         )
         causal = getattr(self.attention, "causal", config.causal)
@@ -403,6 +421,7 @@ class Layer(nn.Module):
                 config.head_width,
                 config.bias,
                 config.attention_dropout,
+                config.attention_scale,
             )
         if self.has_feed_forward:
             self.feed_forward_norm = norm()
@@ -482,7 +501,7 @@ def check_without_attention(config: TransformerConfig) -> None:
     """Raise ValueError for values that only attention reads, where every layer has a mixer."""
     names = ["query_key_norm"]
     if not config.cross_attention:
-        names += ["key_value_heads", "head_width", "attention_dropout"]
+        names += ["key_value_heads", "head_width", "attention_dropout", "attention_scale"]
     defaults = {each.name: each.default for each in fields(config)}
     for name in names:
         value = getattr(config, name)

@@ -39,6 +39,8 @@ class BertMaskedLM(nn.Module):
                 "BERT has a plain activation, tied=True and causal=False, got "
                 f"{config.activation!r}, tied={config.tied}, causal={config.causal}"
             )
+        if config.logit_scale != 1.0:
+            raise ValueError(f"BERT's head has logit_scale=1.0, got {config.logit_scale}")
         self.config = config
         self.transformer = Transformer(config)
         self.transform = nn.Linear(config.width, config.width)
