@@ -175,6 +175,17 @@ def test_gradients_stop_at_a_detached_state_and_pass_one_that_is_not(cell):
     assert detach_state(None) is None
 
 
+@pytest.mark.parametrize("cell", CELLS)
+def test_without_a_mask_it_is_one_graph_where_torch_allows(cell):
+    torch.compiler.reset()
+    classifier = moved(RecurrentClassifier(2, 3, 4, cell, bidirectional=True))
+    language = moved(RecurrentLanguageModel(11, 6, cell=cell))
+    with torch._dynamo.config.patch(allow_rnn=True):
+        for model, x in ((classifier, torch.randn(2, 5, 2)), (language, torch.ones(2, 5).long())):
+            compiled = torch.compile(model, fullgraph=True, backend="eager")
+            assert torch.equal(compiled(x), model(x))
+
+
 @few
 @given(
     inputs=st.integers(1, 5),

@@ -11,6 +11,7 @@ from research_models import (
     H3,
     Attention,
     BaseConv,
+    BertMaskedLM,
     LinearAttention,
     Transformer,
     TransformerConfig,
@@ -488,6 +489,17 @@ def test_a_value_that_no_layer_reads_is_refused(name, value):
     Transformer(config, [BaseConv, None])
     if name != "query_key_norm":
         Transformer(replace(config, cross_attention=True), BaseConv)
+
+
+def test_a_masked_language_model_compiles_as_one_graph():
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    config = replace(SMALL, causal=False, norm_place="post", embedding_norm=True, segments=2)
+    model = moved(BertMaskedLM(config))
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    given_tokens, mask = tokens(), torch.arange(13) < torch.tensor([[13], [9]])
+    inputs = given_tokens, mask, mask.long()
+    torch.testing.assert_close(compiled(*inputs), model(*inputs))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "encoder"])

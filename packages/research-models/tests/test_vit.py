@@ -24,6 +24,14 @@ def test_a_published_size_has_its_parameters(changes, count):
     assert parameter_count(model) == count
 
 
+def test_it_compiles_as_one_graph():
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    model, images = moved(ViT(SMALL)), torch.randn(2, 3, 12, 12)
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    torch.testing.assert_close(compiled(images), model(images))
+
+
 def test_patches_are_read_row_by_row():
     """A change of one patch changes the input of its place alone, the class token coming first."""
     torch.manual_seed(0)

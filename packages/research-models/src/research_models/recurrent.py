@@ -1,4 +1,9 @@
-"""GRU and LSTM: a sequence classifier and a language model."""
+"""GRU and LSTM: a sequence classifier and a language model.
+
+`torch.compile` leaves torch's GRU and LSTM out of a graph unless `torch._dynamo.config.allow_rnn`
+is True; with it, both models are one graph where no mask is given. With a mask they can't be:
+packing reads the lengths.
+"""
 
 from typing import Any, Literal
 

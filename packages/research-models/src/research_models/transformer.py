@@ -219,10 +219,8 @@ class Transformer(nn.Module):
             check_integers(tokens, "segments", segments)
         positions = self.checked_positions(tokens, positions, past)
         x = self.embedded(tokens, segments, positions)
-        angles = None
-        if self.config.positions == "rotary":
-            angles = self.stack.angles(positions)
-        return self.stack(x, mask, angles, context, cache, context_mask)
+        turned = self.stack.rotation(positions) if self.config.positions == "rotary" else None
+        return self.stack(x, mask, turned, context, cache, context_mask)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The head alone: hidden states, (..., width), to logits, (..., vocabulary)."""
@@ -312,14 +310,14 @@ class Stack(nn.Module):
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        angles: Rotation | None = None,
+        rotation: Rotation | None = None,
         context: Tensor | None = None,
         cache: Cache | None = None,
         context_mask: Tensor | None = None,
     ) -> Tensor:
         """x: (batch, length, width). Returns the same shape.
 
-        angles: of rotary positions. All else is as for Transformer.forward.
+        rotation: of rotary positions, from the method. All else is as for Transformer.forward.
         """
         check_mask(mask, x)
         self.check_context(x, context)
@@ -332,12 +330,12 @@ class Stack(nn.Module):
         allowed = allowed_keys(x, mask, self.config.causal, past)
         for number, layer in enumerate(self.layers):
             of_layer = None if cache is None else (cache.tokens[number], cache.context[number])
-            x = layer(x, mask, angles, allowed, context, context_mask, of_layer)
+            x = layer(x, mask, rotation, allowed, context, context_mask, of_layer)
         if cache is not None:  # only now, so that a call that fails can be made again
             cache.length, cache.mask = past + x.shape[1], mask
         return self.norm(x) if self.config.norm_place == "pre" else x
 
-    def angles(self, positions: Tensor) -> Rotation:
+    def rotation(self, positions: Tensor) -> Rotation:
         """Cosines and sines for rotary positions, (batch or none, 1, length, head width / 2)."""
         config = self.config
         sizes = head_sizes(config.width, config.heads, config.key_value_heads, config.head_width)
@@ -431,7 +429,7 @@ class Layer(nn.Module):
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        angles: Rotation | None = None,
+        rotation: Rotation | None = None,
         allowed: Tensor | None = None,
         context: Tensor | None = None,
         context_mask: Tensor | None = None,
@@ -441,7 +439,7 @@ class Layer(nn.Module):
         of_tokens, of_context = cache if cache is not None else (None, None)
         h = self.attention_norm(x) if self.pre else x
         if isinstance(self.attention, Attention):
-            h = self.attention(h, None, angles, of_tokens, allowed)
+            h = self.attention(h, None, rotation, of_tokens, allowed)
         else:
             h = self.attention(h, mask)
         x = self.added(x, h, self.attention_norm)
