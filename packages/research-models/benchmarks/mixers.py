@@ -10,12 +10,12 @@ the lowest and the highest; and the memory that is kept for backward, counted on
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from research_models import H3, BaseConv, LinearAttention, taylor_exp
+from timing import interleaved, kept_bytes, spread
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
@@ -54,36 +54,9 @@ def mixers(width: int, heads: int, length: int) -> dict[str, nn.Module]:
     return {name: make(width, heads) for name, make in makers.items()}
 
 
-def seconds(mixer: nn.Module, x: Tensor, passes: int) -> float:
-    """The time of one forward and backward, the mean over some passes."""
-    synchronise(x)
-    began = time.perf_counter()
-    for _ in range(passes):
-        mixer(x).sum().backward()
-    synchronise(x)
-    return (time.perf_counter() - began) / passes
-
-
-def synchronise(x: Tensor) -> None:
-    if x.is_cuda:
-        torch.cuda.synchronize()
-
-
-def kept_bytes(model: nn.Module, x: Tensor) -> int:
-    """What a forward pass keeps for backward, parameters and input apart."""
-    known = {each.untyped_storage().data_ptr() for each in (x, *model.parameters())}
-    kept = {}
-
-    def pack(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in known:
-            kept[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        y = model(x)
-    del y
-    return sum(kept.values())
+def train(mixer: nn.Module, x: Tensor) -> None:
+    """One forward and backward pass."""
+    mixer(x).sum().backward()
 
 
 def main() -> None:
@@ -110,18 +83,12 @@ def main() -> None:
         models = {name: model.to(options.device) for name, model in models.items()}
         x = torch.randn(options.batch, length, options.width, device=options.device)
         kept = {name: kept_bytes(model, x) for name, model in models.items()}
-        times: dict[str, list[float]] = {name: [] for name in models}
-        for model in models.values():  # warm
-            seconds(model, x, 1)
-        for number in range(options.repeats):
-            for name in list(models)[:: -1 if number % 2 else 1]:
-                times[name].append(seconds(models[name], x, options.passes))
+        programs = {name: partial(train, model, x) for name, model in models.items()}
+        times = interleaved(options.repeats, programs, options.passes)
         for name, of_rounds in times.items():
-            pairs = zip(of_rounds, times["attention"], strict=True)
-            ratios = [ours / attention for ours, attention in pairs]
             print(
                 f"| {length} | {name} | {1e3 * statistics.median(of_rounds):.3g} "
-                f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) "
+                f"| {spread(of_rounds, times['attention'])} "
                 f"| {kept[name] / 1e6:.3g} | {kept[name] / kept['attention']:.2f} |"
             )
 

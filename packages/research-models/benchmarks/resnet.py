@@ -9,12 +9,12 @@ the highest. Networks in channels_last get images in that layout.
 
 import argparse
 import statistics
-import time
 from dataclasses import dataclass
 
 import torch
 import torchvision
 from research_models import ResNet
+from timing import interleaved, spread
 from torch import Tensor, nn
 
 
@@ -27,19 +27,10 @@ class Entrant:
     images: Tensor
     classes: Tensor
 
-    def seconds(self) -> float:
-        """The time of one forward and backward pass."""
+    def train(self) -> None:
+        """One forward and backward pass."""
         self.model.zero_grad()
-        synchronise(self.images)
-        began = time.perf_counter()
         nn.functional.cross_entropy(self.model(self.images), self.classes).backward()
-        synchronise(self.images)
-        return time.perf_counter() - began
-
-
-def synchronise(x: Tensor) -> None:
-    if x.is_cuda:
-        torch.cuda.synchronize()
 
 
 def entrants(
@@ -59,18 +50,11 @@ def entrants(
 
 def compare(networks: list[Entrant], repeats: int) -> None:
     """Print a row a network; ratios are to the first."""
-    for network in networks:  # warm
-        network.seconds()
-    times: dict[str, list[float]] = {network.name: [] for network in networks}
-    for number in range(repeats):
-        for network in networks[:: -1 if number % 2 else 1]:
-            times[network.name].append(network.seconds())
-    first = times[networks[0].name]
+    times = interleaved(repeats, {network.name: network.train for network in networks})
     for name, of_rounds in times.items():
-        ratios = [now / then for now, then in zip(of_rounds, first, strict=True)]
         print(
             f"| {name} | {1e3 * statistics.median(of_rounds):.4g} "
-            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+            f"| {spread(of_rounds, times[networks[0].name])} |"
         )
 
 

@@ -12,13 +12,11 @@ must give the same tokens. The file isn't named `transformers`: that would hide 
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
 
 import torch
-from mixers import kept_bytes, synchronise
 from published import ours, reference
 from research_models import generate
+from timing import interleaved, kept_bytes, spread
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
@@ -50,28 +48,6 @@ def logits_of(model: nn.Module, tokens: Tensor) -> Tensor:
     return made if isinstance(made, Tensor) else made.logits
 
 
-def interleaved(repeats: int, tokens: Tensor, *sides: Callable[[], object]) -> list[list[float]]:
-    """Seconds of each side in every round, after one round to warm up."""
-    times: list[list[float]] = [[] for _ in sides]
-    for number in range(repeats + 1):
-        for side in range(len(sides))[:: -1 if number % 2 else 1]:
-            synchronise(tokens)
-            began = time.perf_counter()
-            sides[side]()
-            synchronise(tokens)
-            if number:
-                times[side].append(time.perf_counter() - began)
-    return times
-
-
-def spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.3f} ({min(ratios):.3f} to {max(ratios):.3f})"
-
-
-def ratios(over: list[float], under: list[float]) -> list[float]:
-    return [one / other for one, other in zip(over, under, strict=True)]
-
-
 def measure_training(family: str, threads: int, options: argparse.Namespace) -> None:
     theirs = reference(family, **sizes(family, options)).to(options.device)
     mine = ours(theirs).to(options.device)
@@ -79,14 +55,16 @@ def measure_training(family: str, threads: int, options: argparse.Namespace) -> 
     tokens, targets = torch.randint(1, options.vocabulary, (2, *shape), device=options.device)
     times = interleaved(
         options.repeats,
-        tokens,
-        lambda: train(mine, tokens, targets),
-        lambda: train(theirs, tokens, targets),
+        {
+            "ours": lambda: train(mine, tokens, targets),
+            "theirs": lambda: train(theirs, tokens, targets),
+        },
     )
     kept = [kept_bytes(model, tokens) for model in (mine, theirs)]
     print(
-        f"| {family} | {threads} | {1e3 * statistics.median(times[0]):.3g} "
-        f"| {spread(ratios(*times))} | {kept[0] / 1e6:.3g} | {kept[0] / kept[1]:.3f} |"
+        f"| {family} | {threads} | {1e3 * statistics.median(times['ours']):.3g} "
+        f"| {spread(times['ours'], times['theirs'], 3)} "
+        f"| {kept[0] / 1e6:.3g} | {kept[0] / kept[1]:.3f} |"
     )
 
 
@@ -107,11 +85,12 @@ def measure_generation(family: str, batch: int, threads: int, options: argparse.
             tokens, attention_mask=mask, max_new_tokens=new, do_sample=False, pad_token_id=0
         )[:, options.length :]
 
-    times = interleaved(options.repeats, tokens, run_ours, run_theirs)
+    times = interleaved(options.repeats, {"ours": run_ours, "theirs": run_theirs})
     if not torch.equal(made["ours"], made["theirs"]):
         raise RuntimeError(f"{family}: the tokens differ")
-    rate = batch * new / statistics.median(times[0])
-    print(f"| {family} | {batch} | {threads} | {rate:.4g} | {spread(ratios(*times[::-1]))} |")
+    rate = batch * new / statistics.median(times["ours"])
+    faster = spread(times["theirs"], times["ours"], 3)
+    print(f"| {family} | {batch} | {threads} | {rate:.4g} | {faster} |")
 
 
 def main() -> None:

@@ -132,6 +132,31 @@ def test_padding_changes_nothing_and_has_no_gradient(side):
     assert not x.grad[~mask].any()
 
 
+@pytest.mark.parametrize("groups", [4, 2])
+@pytest.mark.parametrize("padded", [False, True])
+def test_the_scale_multiplies_the_products(groups, padded):
+    torch.manual_seed(0)
+    model = moved(Attention(16, 4, groups, scale=0.3))
+    x = torch.randn(2, 5, 16)
+    mask = torch.ones(2, 5, dtype=torch.bool) if padded else None
+    usual = Attention(16, 4, groups).eval()
+    state = model.state_dict()
+    for name in ("query_key_value.weight", "query_key_value.bias"):
+        state[name] = state[name].clone()
+        state[name][:16] *= 0.3 * 4**0.5
+    usual.load_state_dict(state)
+    torch.testing.assert_close(model(x, mask), usual(x, mask), atol=1e-6, rtol=1e-5)
+    torch.manual_seed(0)
+    model, other = moved(CrossAttention(16, 4, groups, scale=0.3)), CrossAttention(16, 4, groups)
+    state = {name: each.clone() for name, each in model.state_dict().items()}
+    for name in ("query.weight", "query.bias"):
+        state[name] *= 0.3 * 4**0.5
+    other.load_state_dict(state)
+    context = torch.randn(2, 5, 16)
+    expected = other.eval()(x, context, mask)
+    torch.testing.assert_close(model(x, context, mask), expected, atol=1e-6, rtol=1e-5)
+
+
 def test_dropout_acts_in_training_only():
     torch.manual_seed(0)
     model = Attention(8, 2, dropout=0.5)
@@ -146,6 +171,7 @@ def test_dropout_acts_in_training_only():
     [
         ({"heads": 5}, "5 heads, width 12"),
         ({"heads": 0}, "0 heads"),
+        ({"heads": 2, "head_width": 0}, "head_width must be 1 or more, got 0"),
         ({"heads": 6, "key_value_heads": 4}, "4 of 6 heads"),
     ],
 )

@@ -8,15 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from research_models import (
     MLP,
+    Attention,
     ConvNet,
     LinearAttention,
     RecurrentLanguageModel,
     ResNet,
+    Transformer,
+    TransformerConfig,
     flops,
     parameter_count,
 )
 from torch import nn
-from torch.nn.functional import scaled_dot_product_attention
 
 few = settings(max_examples=25, deadline=None)
 
@@ -75,32 +77,39 @@ def test_residual_networks_take_what_their_paper_says(depth, billions):
     assert count == pytest.approx(billions, rel=0.04)
 
 
-class Attention(nn.Module):
-    """Softmax attention between linear layers."""
-
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads = heads
-        self.query_key_value = nn.Linear(width, 3 * width)
-        self.output = nn.Linear(width, width)
-
-    def forward(self, x, causal=False):
-        qkv = self.query_key_value(x).unflatten(-1, (3, self.heads, -1)).transpose(1, 3)
-        y = scaled_dot_product_attention(*qkv.unbind(2), is_causal=causal)
-        return self.output(y.transpose(1, 2).flatten(2))
-
-
 @pytest.mark.parametrize("causal", [False, True])
-@pytest.mark.parametrize("layer", ["ours", "torch"])
-def test_attention_is_its_layers_and_two_products_of_all_places(layer, causal):
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("groups", [4, 2, 1])
+def test_attention_is_its_layers_and_two_products_of_all_places(groups, masked, causal):
     width, length = 16, 9
-    expected = 2 * 4 * width**2 * length + 2 * 2 * length**2 * width
+    products = 2 * 2 * length**2 * width
+    model = Attention(width, 4, groups, causal=causal)
     x = torch.zeros(3, length, width)
-    if layer == "ours":
-        assert flops(Attention(width, 4), x, causal=causal) == expected
-    else:
-        model = nn.MultiheadAttention(width, 4, batch_first=True).eval()
-        assert flops(model, x, x, x, need_weights=False) == expected
+    mask = torch.ones(3, length, dtype=torch.bool) if masked else None
+    layers = 2 * (2 * width + 2 * groups * width // 4) * width * length
+    assert flops(model, x, mask) == layers + products
+    theirs = nn.MultiheadAttention(width, 4, batch_first=True).eval()
+    assert flops(theirs, x, x, x, need_weights=False) == 8 * width**2 * length + products
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_transformer_is_its_layers_and_its_head(masked):
+    """Llama's kind: two key-value heads of four, gated feed-forward layers."""
+    width, length, hidden = 16, 9, 20
+    config = TransformerConfig(
+        *(31, width, 3, 4),
+        key_value_heads=2,
+        hidden=hidden,
+        norm="rms",
+        activation="swiglu",
+        positions="rotary",
+    )
+    attention = 2 * 3 * width**2 * length + 2 * 2 * length**2 * width
+    feed_forward = 2 * 3 * width * hidden * length
+    tokens = torch.zeros(2, length, dtype=torch.long)
+    mask = torch.ones(2, length, dtype=torch.bool) if masked else None
+    expected = 3 * (attention + feed_forward) + 2 * width * 31 * length
+    assert flops(Transformer(config), tokens, mask) == expected
 
 
 @pytest.mark.parametrize(("cell", "gates"), [("gru", 3), ("lstm", 4)])

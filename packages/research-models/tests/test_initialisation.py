@@ -1,10 +1,11 @@
 """Initial weights: the statistics of what is drawn are those of each paper."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
-from research_models import MLP, initialisation
+from research_models import MLP, BertMaskedLM, Transformer, TransformerConfig, initialisation
 from torch import nn
 
 WIDE = 400  # 160,000 weights: a standard deviation is found to 0.2 %
@@ -100,6 +101,19 @@ def test_bert_is_cut_at_two_standard_deviations():
     assert model.positions.eq(0.5).all()
 
 
+def test_a_masked_language_model_begins_as_bert():
+    torch.manual_seed(0)
+    config = TransformerConfig(400, 128, 3, 4, 100, causal=False, norm_place="post", segments=2)
+    for name, parameter in BertMaskedLM(config).named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        elif "norm" in name:
+            assert parameter.eq(1).all()
+        else:
+            assert parameter.abs().max() <= 0.04
+            assert parameter.std().item() == pytest.approx(0.0176, rel=0.1), name
+
+
 @pytest.mark.parametrize("tied", [False, True])
 def test_gpt2_scales_the_layers_that_end_on_the_residual(tied):
     torch.manual_seed(0)
@@ -180,6 +194,54 @@ def test_in_mup_a_step_of_adam_changes_every_width_alike():
 
     assert change(1024, mup=True) / change(64, mup=True) == pytest.approx(1, abs=0.35)
     assert change(1024, mup=False) / change(64, mup=False) > 3
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_in_mup_a_step_of_adam_changes_a_transformer_of_every_width_alike(tied):
+    """A coordinate check of the library's own model, with the scales of its config."""
+    torch.manual_seed(0)
+    tokens, targets = torch.randint(31, (2, 16, 12))
+
+    def config(width):
+        return TransformerConfig(31, width, 2, 4, 12, tied=tied)
+
+    base = Transformer(config(32))
+
+    def change(width, mup):
+        changes = []
+        for _ in range(3):
+            own = config(width)
+            scales = initialisation.mup_scales(Transformer(own), base if mup else Transformer(own))
+            own = replace(own, logit_scale=scales["head.weight"].multiplier)
+            if mup:
+                own = replace(own, attention_scale=8**0.5 / (width // 4))
+            model = Transformer(own)
+            initialisation.mup(model, base if mup else model, std=32**-0.5)
+            groups = [
+                {"params": [p], "lr": 2e-3 * scales[name].adam}
+                for name, p in model.named_parameters()
+            ]
+            optimizer = torch.optim.Adam(groups)
+            before = model(tokens).detach()
+            for _ in range(3):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(tokens).mT, targets).backward()
+                optimizer.step()
+            changes.append((model(tokens) - before).detach().abs().mean())
+        return torch.stack(changes).mean().item()
+
+    assert change(256, mup=True) / change(64, mup=True) == pytest.approx(1, abs=0.35)
+    assert change(256, mup=False) / change(64, mup=False) > 2
+
+
+def test_a_tied_head_has_the_scale_of_an_output_weight():
+    def model(width):
+        return Transformer(TransformerConfig(31, width, 1, 4, 12))
+
+    with torch.device("meta"):
+        scales = initialisation.mup_scales(model(128), model(32))
+    assert scales["head.weight"] == initialisation.MupScale(1, 1 / 4, 4, 1)
+    assert scales["embedding.weight"] == initialisation.MupScale(1, 1, 4, 1)
 
 
 def test_a_base_of_another_architecture_is_refused():

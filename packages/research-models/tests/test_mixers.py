@@ -15,7 +15,14 @@ from parity import (
     ssm_by_steps,
     taylor_weight,
 )
-from research_models import H3, BaseConv, LinearAttention, elu_plus_one, taylor_exp
+from research_models import (
+    H3,
+    BaseConv,
+    LinearAttention,
+    elu_plus_one,
+    parameter_count,
+    taylor_exp,
+)
 from research_models.mixers import DiagonalSSM, causal_convolution, causal_linear_attention
 
 few = settings(max_examples=25, deadline=None)
@@ -216,13 +223,15 @@ def test_parameters_are_the_closed_forms(heads, head, size, bias):
         * (heads * size + width),
     }
     for model, count in counts.items():
-        assert sum(parameter.numel() for parameter in model.parameters()) == count
+        assert parameter_count(model) == count
 
 
 @pytest.mark.parametrize(
     ("make", "facts"),
     [
         (lambda: LinearAttention(8, 3), "3.*8"),
+        (lambda: LinearAttention(8, 2, chunk=0), "chunk.*0"),
+        (lambda: LinearAttention(8, 2, head_width=0), "head_width.*0"),
         (lambda: H3(8, 0), "0.*8"),
         (lambda: H3(8, 2, state=5), "5"),
         (lambda: BaseConv(8, kernel_size=0), "0"),

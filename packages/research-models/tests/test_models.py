@@ -2,12 +2,8 @@
 
 import pytest
 import torch
-from research_models import MLP, ConvNet
+from research_models import MLP, ConvNet, parameter_count
 from torch import nn
-
-
-def parameters(model):
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def test_mlp_is_linear_layers_with_a_nonlinearity_between():
@@ -31,7 +27,7 @@ def test_residual_layers_add_their_input_where_sizes_agree():
 def test_convnet_over_sequences_is_the_layers_in_order():
     torch.manual_seed(0)
     model = ConvNet((1, 40), [25, 25, 25], [5, 3, 3], outputs=10)
-    assert parameters(model) == 5210  # MNIST-1D, Table 1
+    assert parameter_count(model) == 5210  # MNIST-1D, Table 1
     torch.manual_seed(0)
     plain = nn.Sequential(
         nn.Conv1d(1, 25, 5, 2, 1),

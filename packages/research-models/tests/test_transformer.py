@@ -8,12 +8,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from parity import moved
 from research_models import (
+    H3,
     Attention,
     BaseConv,
+    BertMaskedLM,
     LinearAttention,
     Transformer,
     TransformerConfig,
+    initialisation,
+    parameter_count,
     real_positions,
+    save_pretrained,
 )
 from safetensors.torch import load_file, save_file
 
@@ -72,6 +77,8 @@ def configs(draw):
         embedding_scale=draw(st.sampled_from([1.0, 3.0])),
         bias=draw(st.booleans()),
         tied=draw(st.booleans()),
+        logit_scale=draw(st.sampled_from([1.0, 0.5])),
+        attention_scale=draw(st.sampled_from([None, 0.2])),
     )
 
 
@@ -82,7 +89,7 @@ def test_any_allowed_config_runs_saves_loads_and_has_the_parameters_of_the_close
 ):
     torch.manual_seed(0)
     model = moved(Transformer(config))
-    counted = sum(parameter.numel() for parameter in model.parameters())
+    counted = parameter_count(model)
     assert counted == parameters_by_closed_form(config)
     given_tokens = torch.randint(config.vocabulary, (2, 6))
     context = torch.randn(2, 3, config.width) if config.cross_attention else None
@@ -173,6 +180,25 @@ def in_torch_s_names(stack):
     return renamed
 
 
+def test_the_logits_are_scaled():
+    torch.manual_seed(0)
+    model = moved(Transformer(SMALL))
+    scaled = Transformer(replace(SMALL, logit_scale=0.25)).eval()
+    scaled.load_state_dict(model.state_dict())
+    given_tokens = tokens()
+    torch.testing.assert_close(scaled(given_tokens), model(given_tokens) / 4)
+
+
+@pytest.mark.parametrize(("name", "value"), [("logit_scale", 0.5), ("attention_scale", 0.125)])
+def test_scales_that_no_family_has_are_not_saved(name, value, tmp_path):
+    model = Transformer(replace(SMALL, **{name: value}))
+    with pytest.raises(ValueError, match=rf"gpt2 would have {name}=.* \(not {value}\)"):
+        save_pretrained(model, tmp_path)
+    head_width = 8
+    usual = replace(SMALL, attention_scale=head_width**-0.5)
+    save_pretrained(Transformer(usual), tmp_path)
+
+
 def test_no_token_sees_a_later_one():
     torch.manual_seed(0)
     model = moved(Transformer(SMALL))
@@ -234,17 +260,38 @@ def test_a_mixer_for_each_layer_and_without_feed_forward_layers():
     assert model(tokens()).shape == (2, 13, 31)
 
 
-def test_initial_weights_are_gpt2_s():
+@pytest.mark.parametrize(
+    ("context", "mixer", "on_residual"), [(False, None, 16), (True, None, 24), (True, BaseConv, 24)]
+)
+def test_initial_weights_are_gpt2_s(context, mixer, on_residual):
     torch.manual_seed(0)
-    config = TransformerConfig(1000, width=128, layers=8, heads=4, length=64, tied=False)
-    for name, parameter in Transformer(config).named_parameters():
-        if name.endswith("bias"):
+    config = TransformerConfig(
+        *(1000, 128, 8, 4, 64),
+        tied=False,
+        cross_attention=context,
+    )
+    for name, parameter in Transformer(config, mixer).named_parameters():
+        if mixer and ".attention." in name:
+            assert parameter.std() > 0.03  # its own
+        elif name.endswith("bias"):
             assert not parameter.any()
         elif "norm" in name:
             assert (parameter == 1).all()
         else:
-            std = 0.02 / 4 if name.endswith("output.weight") else 0.02
+            std = 0.02 / on_residual**0.5 if name.endswith("output.weight") else 0.02
             assert parameter.std().item() == pytest.approx(std, rel=0.03), name
+
+
+def test_initialisation_gpt2_on_a_transformer_draws_what_it_begins_with():
+    """With the names that its docstring gives."""
+    torch.manual_seed(0)
+    model = Transformer(replace(SMALL, width=64, cross_attention=True))
+    before = {name: p.std().item() for name, p in model.stack.named_parameters() if p.ndim == 2}
+    initialisation.gpt2(
+        model, ["attention.output", "feed_forward.output", "cross_attention.output"]
+    )
+    for name, std in before.items():
+        assert model.stack.get_parameter(name).std().item() == pytest.approx(std, rel=0.1), name
 
 
 def test_dropout_acts_in_training_only():
@@ -276,7 +323,16 @@ def test_positions_may_be_given_for_each_row():
         ({"norm_place": "first"}, "one of pre, post, got 'first'"),
         ({"positions": "alibi"}, "learned, sinusoidal, rotary, none, got 'alibi'"),
         ({"length": None}, "learned positions need a length"),
-        ({"width": 0}, "width must be positive, got 0"),
+        ({"length": 0}, "length must be 1 or more, got 0"),
+        ({"width": 0}, "width must be 1 or more, got 0"),
+        ({"layers": -1}, "layers must be 0 or more, got -1"),
+        ({"hidden": -3}, "hidden must be 0 or more, got -3"),
+        ({"segments": -1}, "segments must be 0 or more, got -1"),
+        ({"head_width": -2}, "head_width must be 1 or more, got -2"),
+        ({"norm_eps": -1.0}, "norm_eps must be 0 or more, got -1"),
+        ({"dropout": -0.1}, "dropout must be from 0 to 1, got -0.1"),
+        ({"attention_dropout": 1.5}, "attention_dropout must be from 0 to 1, got 1.5"),
+        ({"rotary_base": 0.0}, "rotary_base must be above 0, got 0"),
         ({"positions": "rotary", "head_width": 3}, "even head width, got 3"),
         ({"positions": "sinusoidal", "width": 15, "heads": 3}, "even width, got 15"),
     ],
@@ -290,12 +346,17 @@ def test_a_config_that_no_model_has_is_refused(changes, message):
     ("arguments", "message"),
     [
         ({"tokens": torch.zeros(1, 25, dtype=torch.long)}, "25 tokens.*24 positions"),
-        ({"tokens": torch.zeros(2, 3)}, r"integers.*torch.float32 of shape \(2, 3\)"),
+        ({"tokens": torch.zeros(2, 3)}, r"int64.*torch.float32 of shape \(2, 3\)"),
+        ({"tokens": torch.zeros(2, 3, dtype=torch.bool)}, "tokens.*int64.*torch.bool"),
+        ({"tokens": torch.full((2, 3), 31)}, "tokens must be from 0 to 30, got 31"),
+        ({"tokens": torch.full((2, 3), -1)}, "tokens must be from 0 to 30, got -1"),
         ({"tokens": torch.zeros(3, dtype=torch.long)}, r"of shape \(3,\)"),
         ({"mask": torch.ones(2, 12, dtype=torch.bool)}, r"\(2, 12\).*\(2, 13\)"),
         ({"mask": torch.ones(2, 13)}, "bool.*torch.float32"),
         ({"segments": torch.zeros(2, 13, dtype=torch.long)}, "segments=0"),
-        ({"positions": torch.zeros(2, 12, dtype=torch.long)}, r"\(2, 12\).*\(2, 13\)"),
+        ({"positions": torch.zeros(2, 12, dtype=torch.long)}, r"\(2, 13\) or.*\(2, 12\)"),
+        ({"positions": torch.zeros(13)}, "positions.*int64.*torch.float32"),
+        ({"positions": torch.full((13,), 24)}, "positions must be from 0 to 23, got 24"),
         ({"context": torch.zeros(2, 5, 16)}, "cross_attention=False"),
     ],
 )
@@ -303,6 +364,27 @@ def test_wrong_input_is_refused(arguments, message):
     model = Transformer(SMALL)
     with pytest.raises(ValueError, match=message):
         model(**{"tokens": tokens(), **arguments})
+
+
+@pytest.mark.parametrize("positions", ["rotary", "sinusoidal", "none"])
+def test_the_length_bounds_positions_of_every_kind(positions):
+    model = Transformer(replace(SMALL, positions=positions))
+    with pytest.raises(ValueError, match=r"30 tokens.*24 positions"):
+        model(tokens(length=30), positions=torch.arange(30))
+
+
+@pytest.mark.parametrize(
+    ("segments", "message"),
+    [
+        (torch.zeros(2, 5, dtype=torch.long), r"segments.*\(2, 13\), got.*\(2, 5\)"),
+        (torch.zeros(13, dtype=torch.long), r"segments.*\(2, 13\), got.*\(13,\)"),
+        (torch.zeros(2, 13), "segments.*int64.*torch.float32"),
+        (torch.full((2, 13), 2), "segments must be from 0 to 1, got 2"),
+    ],
+)
+def test_wrong_segments_are_refused(segments, message):
+    with pytest.raises(ValueError, match=message):
+        Transformer(replace(SMALL, segments=2))(tokens(), segments=segments)
 
 
 def test_a_wrong_context_is_refused():
@@ -322,6 +404,51 @@ def test_a_sequence_that_grows_beyond_the_positions_is_refused():
             model(tokens(length=5), cache=cache)
 
 
+def test_a_call_that_fails_leaves_the_cache_as_it_was():
+    torch.manual_seed(0)
+    config = replace(SMALL, cross_attention=True)
+    model, given_tokens = moved(Transformer(config)), tokens(length=9)
+    mask = torch.arange(9) >= torch.tensor([[0], [2]])
+    context, other = torch.randn(2, 2, 5, 16)
+    last = model.stack.layers[1].feed_forward
+
+    def fail(*_):
+        raise MemoryError
+
+    with torch.no_grad():
+        expected = model(given_tokens, mask, context=context)
+    cache, parts = model.new_cache(), []
+    for first, end in ((0, 5), (5, 6), (6, 9)):
+        part, of_part = given_tokens[:, first:end], mask[:, first:end]
+        with pytest.raises(ValueError, match="no_grad"):
+            model(part, of_part, context=context, cache=cache)
+        hook = last.register_forward_hook(fail)
+        with torch.no_grad(), pytest.raises(MemoryError):
+            model(part + 1, of_part, context=context if first else other, cache=cache)
+        hook.remove()
+        if first:
+            with torch.no_grad(), pytest.raises(ValueError, match="batch of 2, got one of 3"):
+                model(part[[0, 0, 1]], of_part[[0, 0, 1]], context=context[[0, 0, 1]], cache=cache)
+        assert cache.length == first
+        at = torch.arange(first, end)
+        with torch.no_grad():
+            parts.append(model(part, of_part, positions=at, context=context, cache=cache))
+    torch.testing.assert_close(torch.cat(parts, 1)[mask], expected[mask], atol=1e-5, rtol=1e-5)
+
+
+def test_a_cache_begun_in_inference_mode_goes_on_in_no_grad():
+    torch.manual_seed(0)
+    model = moved(Transformer(replace(SMALL, length=200)))
+    given_tokens = tokens(length=90)
+    cache, parts = model.new_cache(), []
+    modes = torch.inference_mode, torch.no_grad, torch.inference_mode, torch.no_grad
+    for part, mode in zip(given_tokens.split([5, 2, 80, 3], 1), modes, strict=True):
+        with mode():
+            parts.append(model(part, cache=cache))
+    expected = model(given_tokens)
+    torch.testing.assert_close(torch.cat(parts, 1), expected, atol=1e-5, rtol=1e-5)
+
+
 def test_rotary_positions_without_a_length_have_no_bound():
     model = Transformer(replace(SMALL, positions="rotary", length=None))
     assert model(tokens(length=200)).shape == (2, 200, 31)
@@ -334,12 +461,45 @@ def test_an_encoder_or_a_mixer_has_no_cache():
 
 
 def test_mixers_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"causal=False.*causal=True"):
+    with pytest.raises(ValueError, match=r"Attention with causal=False.*causal=True"):
         Transformer(SMALL, Attention)  # it would see what comes later
+    for mixer in (BaseConv, H3, LinearAttention):
+        with pytest.raises(ValueError, match=rf"{mixer.__name__} with causal=True.*causal=False"):
+            Transformer(replace(SMALL, causal=False), [None, mixer])
     with pytest.raises(ValueError, match=r"3 mixers.*2 layers"):
         Transformer(SMALL, [BaseConv, None, None])
     with pytest.raises(ValueError, match="rotary"):
         Transformer(replace(SMALL, positions="rotary"), BaseConv)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("query_key_norm", True),
+        ("key_value_heads", 1),
+        ("head_width", 4),
+        ("attention_dropout", 0.5),
+        ("attention_scale", 0.5),
+    ],
+)
+def test_a_value_that_no_layer_reads_is_refused(name, value):
+    config = replace(SMALL, **{name: value})
+    with pytest.raises(ValueError, match=f"{name}={value}.*every layer has a mixer"):
+        Transformer(config, BaseConv)
+    Transformer(config, [BaseConv, None])
+    if name != "query_key_norm":
+        Transformer(replace(config, cross_attention=True), BaseConv)
+
+
+def test_a_masked_language_model_compiles_as_one_graph():
+    torch.compiler.reset()
+    torch.manual_seed(0)
+    config = replace(SMALL, causal=False, norm_place="post", embedding_norm=True, segments=2)
+    model = moved(BertMaskedLM(config))
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+    given_tokens, mask = tokens(), torch.arange(13) < torch.tensor([[13], [9]])
+    inputs = given_tokens, mask, mask.long()
+    torch.testing.assert_close(compiled(*inputs), model(*inputs))
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "llama", "encoder"])
@@ -348,7 +508,12 @@ def test_it_compiles_as_one_graph_the_growing_cache_too(kind):
     config = {
         "gpt2": SMALL,
         "llama": replace(
-            SMALL, positions="rotary", norm="rms", activation="swiglu", key_value_heads=1
+            SMALL,
+            length=None,
+            positions="rotary",
+            norm="rms",
+            activation="swiglu",
+            key_value_heads=1,
         ),
         "encoder": replace(SMALL, causal=False, norm_place="post", segments=2),
     }[kind]
@@ -360,7 +525,8 @@ def test_it_compiles_as_one_graph_the_growing_cache_too(kind):
     logits = compiled(given_tokens)
     torch.testing.assert_close(logits, model(given_tokens))
     if kind == "llama":
-        cache = model.new_cache()
-        with torch.no_grad():
-            parts = [compiled(part, cache=cache) for part in given_tokens.split([5, 1, 7], 1)]
-        torch.testing.assert_close(torch.cat(parts, 1), logits, atol=1e-5, rtol=1e-5)
+        cache, given_tokens = model.new_cache(), tokens(length=90)
+        with torch.no_grad():  # the buffers have room for 5 + 64 tokens at first
+            parts = [compiled(part, cache=cache) for part in given_tokens.split([5, 1, 84], 1)]
+        expected = model(given_tokens)
+        torch.testing.assert_close(torch.cat(parts, 1), expected, atol=1e-5, rtol=1e-5)

@@ -8,6 +8,8 @@ from research_models.masks import check_mask
 from research_models.norms import rms_norm
 from research_models.positions import Rotation, rotate
 
+NO_GRADIENT = "a cache passes no gradient: call the model within torch.no_grad()"
+
 
 class KeyValues:
     """Keys and values of one layer for the tokens read so far, in buffers that double when full."""
@@ -23,23 +25,29 @@ class KeyValues:
         Raises ValueError when they need a gradient, or have another batch size than those before.
         """
         if keys.requires_grad:
-            raise ValueError("a cache passes no gradient: call the model within torch.no_grad()")
+            raise ValueError(NO_GRADIENT)
         start, end = self.length, self.length + keys.shape[2]
-        if self.keys is None or self.values is None:
-            room = keys.shape[2] + 64  # a prompt, and some tokens to generate
-            self.keys, self.values = (
-                each.new_empty(*each.shape[:2], room, each.shape[3]) for each in (keys, values)
-            )
-        if len(keys) != len(self.keys):
-            raise ValueError(f"the cache holds a batch of {len(self.keys)}, got one of {len(keys)}")
-        if end > self.keys.shape[2]:
-            more = max(end, 2 * self.keys.shape[2]) - self.keys.shape[2]
-            self.keys = functional.pad(self.keys, (0, 0, 0, more))
-            self.values = functional.pad(self.values, (0, 0, 0, more))
+        self.check_batch(keys)
+        # Neither in inference mode, or a later call in no_grad couldn't write into them.
+        with torch.inference_mode(False):
+            if self.keys is None or self.values is None:
+                room = keys.shape[2] + 64  # a prompt, and some tokens to generate
+                self.keys, self.values = (
+                    each.new_empty(*each.shape[:2], room, each.shape[3]) for each in (keys, values)
+                )
+            elif end > self.keys.shape[2]:
+                more = max(end, 2 * self.keys.shape[2]) - self.keys.shape[2]
+                self.keys = functional.pad(self.keys, (0, 0, 0, more))
+                self.values = functional.pad(self.values, (0, 0, 0, more))
         self.keys[:, :, start:end] = keys
         self.values[:, :, start:end] = values
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def check_batch(self, x: Tensor) -> None:
+        """Raise ValueError unless x, (batch, ...), has the batch size of the tokens held."""
+        if self.keys is not None and len(x) != len(self.keys):
+            raise ValueError(f"the cache holds a batch of {len(self.keys)}, got one of {len(x)}")
 
 
 class Cache:
@@ -56,15 +64,29 @@ class Cache:
         self.length = 0
         self.mask: Tensor | None = None
 
-    def extend(self, batch: int, new: int, mask: Tensor | None, device: torch.device) -> None:
-        """Count new tokens of a batch, with their mask, (batch, new) or None."""
-        if mask is not None or self.mask is not None:
-            before, now = (
-                torch.ones(batch, size, dtype=torch.bool, device=device) if each is None else each
-                for size, each in ((self.length, self.mask), (new, mask))
-            )
-            self.mask = torch.cat([before, now], dim=1)
-        self.length += new
+    def forget_unread(self) -> None:
+        """Drop what a call that failed has left in some of the layers."""
+        if self.length:
+            for each in self.tokens:
+                each.length = self.length
+        else:
+            self.tokens = [KeyValues() for _ in self.tokens]
+            self.context = [KeyValues() for _ in self.context]
+
+    def mask_with(self, x: Tensor, mask: Tensor | None) -> Tensor | None:
+        """The mask of the tokens read and of new ones, x: (batch, new, ...), whose mask is given.
+
+        Raises ValueError when x has another batch size than the tokens read.
+        """
+        for each in self.tokens[:1]:
+            each.check_batch(x)
+        if mask is None and self.mask is None:
+            return None
+        before, now = (
+            torch.ones(len(x), size, dtype=torch.bool, device=x.device) if each is None else each
+            for size, each in ((self.length, self.mask), (x.shape[1], mask))
+        )
+        return torch.cat([before, now], dim=1)
 
 
 class Attention(nn.Module):
@@ -85,6 +107,7 @@ class Attention(nn.Module):
     query_key_norm: normalise queries and keys per head by RMSNorm, with gains, before they are
         rotated (Qwen3, arXiv 2505.09388, section 2). None for no norm, or its eps.
     dropout: share of the attention weights set to 0 in training.
+    scale: factor of the products of queries and keys; None for head_width^-0.5.
 
     Parameters: (width + bias) (heads + 2 key_value_heads) head_width
         + (heads head_width + bias) width, and 2 head_width with query_key_norm.
@@ -102,6 +125,7 @@ class Attention(nn.Module):
         bias: bool = True,
         query_key_norm: float | None = None,
         dropout: float = 0.0,
+        scale: float | None = None,
     ):
         super().__init__()
         self.heads, self.key_value_heads, self.head_width = head_sizes(
@@ -110,6 +134,7 @@ class Attention(nn.Module):
         self.causal = causal
         self.query_key_norm = query_key_norm
         self.dropout = dropout
+        self.scale = scale
         rows = (self.heads + 2 * self.key_value_heads) * self.head_width
         self.query_key_value = nn.Linear(width, rows, bias)
         self.output = nn.Linear(self.heads * self.head_width, width, bias)
@@ -150,7 +175,15 @@ class Attention(nn.Module):
         q, k = qk.split([self.heads, groups], dim=1)
         if cache is not None:
             k, v = cache.extended(k, v)
-        y = attend(q, k, v, allowed, self.causal and q.shape[2] > 1, self.dropout * self.training)
+        y = attend(
+            q,
+            k,
+            v,
+            allowed,
+            self.causal and q.shape[2] > 1,
+            self.dropout * self.training,
+            self.scale,
+        )
         return self.output(y.transpose(1, 2).flatten(2))
 
 
@@ -172,12 +205,14 @@ class CrossAttention(nn.Module):
         head_width: int | None = None,
         bias: bool = True,
         dropout: float = 0.0,
+        scale: float | None = None,
     ):
         super().__init__()
         self.heads, self.key_value_heads, self.head_width = head_sizes(
             width, heads, key_value_heads, head_width
         )
         self.dropout = dropout
+        self.scale = scale
         self.query = nn.Linear(width, self.heads * self.head_width, bias)
         self.key_value = nn.Linear(width, 2 * self.key_value_heads * self.head_width, bias)
         self.output = nn.Linear(self.heads * self.head_width, width, bias)
@@ -205,14 +240,20 @@ class CrossAttention(nn.Module):
             if cache is not None:
                 k, v = cache.extended(k, v)
         allowed = None if mask is None else mask[:, None, None, :]
-        y = attend(q, k, v, allowed, False, self.dropout * self.training)
+        y = attend(q, k, v, allowed, False, self.dropout * self.training, self.scale)
         return self.output(y.transpose(1, 2).flatten(2))
 
 
 def attend(
-    q: Tensor, k: Tensor, v: Tensor, allowed: Tensor | None, causal: bool, dropout: float
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    allowed: Tensor | None,
+    causal: bool,
+    dropout: float,
+    scale: float | None,
 ) -> Tensor:
-    """softmax(q k^T / sqrt(head width)) v (arXiv 1706.03762, equation 1).
+    """softmax(scale q k^T) v (arXiv 1706.03762, equation 1; None for 1 / sqrt(head width)).
 
     q: (batch, heads, length, head width). k, v: (batch, key-value heads, keys, head width).
     allowed: (batch or 1, 1, length or 1, keys) bool, True where a query sees a key; None for
@@ -225,7 +266,7 @@ def attend(
         k, v = (each.repeat_interleave(groups, dim=1) for each in (k, v))
         grouped = False
     return functional.scaled_dot_product_attention(
-        q, k, v, allowed, dropout, causal and allowed is None, enable_gqa=grouped
+        *(q, k, v, allowed, dropout, causal and allowed is None), scale=scale, enable_gqa=grouped
     )
 
 
@@ -249,13 +290,15 @@ def allowed_keys(x: Tensor, mask: Tensor | None, causal: bool, past: int) -> Ten
 
 
 def head_sizes(
-    width: int, heads: int, key_value_heads: int | None, head_width: int | None
+    width: int, heads: int, key_value_heads: int | None = None, head_width: int | None = None
 ) -> tuple[int, int, int]:
     """Heads, key-value heads and features of a head, the defaults filled in.
 
     Raises ValueError unless heads divide the width (with no head_width), and key-value heads the
-    heads.
+    heads, and for a head_width below 1.
     """
+    if head_width is not None and head_width < 1:
+        raise ValueError(f"head_width must be 1 or more, got {head_width}")
     if heads < 1 or (head_width is None and width % heads):
         raise ValueError(f"heads must divide the width: {heads} heads, width {width}")
     groups = heads if key_value_heads is None else key_value_heads

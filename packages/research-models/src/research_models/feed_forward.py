@@ -1,11 +1,12 @@
 """The feed-forward layer of a Transformer: plain, or gated (SwiGLU and its relatives)."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional
+
+from research_models.choices import one_of
 
 gelu_tanh = partial(functional.gelu, approximate="tanh")
 
@@ -24,6 +25,8 @@ GATED: dict[str, Callable[[Tensor], Tensor]] = {
     "swiglu": functional.silu,
 }
 """The activation of the gate in each variant of arXiv 2002.05202."""
+
+ACTIVATIONS = (*PLAIN, *GATED)
 
 
 class FeedForward(nn.Module):
@@ -51,8 +54,8 @@ class FeedForward(nn.Module):
         bias: bool = True,
     ):
         super().__init__()
-        checked_activation(activation)
-        hidden = 4 * width if hidden is None else hidden
+        one_of("activation", activation, ACTIVATIONS)
+        hidden = hidden_units(width, hidden)
         self.gated = activation in GATED
         self.activation = (GATED if self.gated else PLAIN)[activation]
         self.input = nn.Linear(width, 2 * hidden if self.gated else hidden, bias)
@@ -67,11 +70,6 @@ class FeedForward(nn.Module):
         return self.output(self.activation(h))
 
 
-def checked_activation(name: str) -> str:
-    """The name. Raises ValueError, with the nearest name, unless it is an activation's."""
-    names = [*PLAIN, *GATED]
-    if name not in names:
-        near = get_close_matches(str(name).lower(), names, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it must be one of {', '.join(names)}"
-        raise ValueError(f"unknown activation {name!r}: {hint}")
-    return name
+def hidden_units(width: int, hidden: int | None) -> int:
+    """The number of hidden units; 4 width for None (arXiv 1706.03762, section 3.3)."""
+    return 4 * width if hidden is None else hidden

@@ -12,7 +12,7 @@ to: those of a convolution count its places, channels times kernel size.
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -56,26 +56,40 @@ def bert(module: nn.Module, std: float = 0.02) -> None:
     draw(module, LAYERS + EMBEDDINGS, truncated)
 
 
-def gpt2(module: nn.Module, residual: Sequence[str], std: float = 0.02) -> None:
+def gpt2(
+    module: nn.Module,
+    residual: Sequence[str],
+    std: float = 0.02,
+    mixers: Sequence[nn.Module] = (),
+) -> None:
     """Normal with standard deviation std, but std / sqrt(N) in layers that end on the residual.
 
     Radford et al. 2019, "Language models are unsupervised multitask learners", section 2.3: N is
     the number of these layers. For linear layers, convolutions and embeddings.
 
-    residual: how the names of those layers end, such as `["attention.output", "mlp.output"]`; N
-        counts the layers with such a name, two a block. Raises ValueError when an ending fits no
-        layer.
+    residual: how the names of those layers end; N counts the layers with such a name. Those of a
+        `Transformer` are `["attention.output", "feed_forward.output"]`, with attention to a context
+        `"cross_attention.output"` as well. Raises ValueError when an ending fits no layer.
+    mixers: modules within that draw their own weights, and keep them; each ends on the residual, so
+        N counts it as well.
     """
-    names = [name for name, layer in module.named_modules() if isinstance(layer, LAYERS)]
+    kept = {part for mixer in mixers for part in mixer.modules()}
+    names = [
+        name
+        for name, layer in module.named_modules()
+        if isinstance(layer, LAYERS) and layer not in kept
+    ]
     for ending in residual:
         if not any(ends_with(name, ending) for name in names):
             raise ValueError(f"no layer's name ends with {ending!r}: the layers are {names}")
     scaled = {name for name in names if any(ends_with(name, ending) for ending in residual)}
 
-    def normal(weight: Tensor, name: str) -> None:
-        nn.init.normal_(weight, 0.0, std / len(scaled) ** 0.5 if name in scaled else std)
+    of_residual = std / max(len(scaled) + len(mixers), 1) ** 0.5
 
-    draw(module, LAYERS + EMBEDDINGS, normal)
+    def normal(weight: Tensor, name: str) -> None:
+        nn.init.normal_(weight, 0.0, of_residual if name in scaled else std)
+
+    draw(module, LAYERS + EMBEDDINGS, normal, kept)
 
 
 @dataclass(frozen=True)
@@ -106,7 +120,8 @@ def mup_scales(module: nn.Module, base: nn.Module) -> dict[str, MupScale]:
 
     Hidden weights have both dimensions wider than in base, output weights (of linear layers and
     convolutions) only their inputs; all others are input weights, embeddings too. A tied weight is
-    listed by both its names: all but the multiplier agree.
+    listed by both its names: all but the multiplier agree. That of a tied `Transformer` is
+    "head.weight" as well as "embedding.weight".
 
         scales = mup_scales(model, base)
         groups = [{"params": [p], "lr": 1e-3 * scales[name].adam}
@@ -114,8 +129,12 @@ def mup_scales(module: nn.Module, base: nn.Module) -> dict[str, MupScale]:
         optimizer = torch.optim.Adam(groups)
 
     What a model does itself: multiply its logits by its head's multiplier, and divide the products
-    of queries and keys by the head's width instead of its root (Definition 4.1). Raises ValueError
-    when base has other parameters.
+    of queries and keys by the head's width instead of its root (Definition 4.1). A `Transformer`:
+
+        replace(config, logit_scale=scales["head.weight"].multiplier,
+                attention_scale=base_head_width**0.5 / head_width)
+
+    Raises ValueError when base has other parameters.
     """
     shapes = {name: parameter.shape for name, parameter in all_parameters(base)}
     names = [name for name, _ in all_parameters(module)]
@@ -126,7 +145,7 @@ def mup_scales(module: nn.Module, base: nn.Module) -> dict[str, MupScale]:
         f"{name}.weight".removeprefix(".")
         for name, layer in module.named_modules()
         if isinstance(layer, LAYERS)
-    }
+    } | tied_parameters(module).keys()
     scales = {}
     for name, parameter in all_parameters(module):
         shape = shapes[name]
@@ -162,14 +181,19 @@ def mup(module: nn.Module, base: nn.Module, std: float = 0.02) -> None:
 
 
 def draw(
-    module: nn.Module, kinds: tuple[type[nn.Module], ...], weight: Callable[[Tensor, str], object]
+    module: nn.Module,
+    kinds: tuple[type[nn.Module], ...],
+    weight: Callable[[Tensor, str], object],
+    kept: Collection[nn.Module] = (),
 ) -> None:
     """Call weight on the weight of each module of these kinds, with its name; set biases to 0.
 
-    A tied weight is drawn once, under its first name.
+    A tied weight is drawn once, under its first name. Those kept are left as they are.
     """
     drawn: set[int] = set()
     for name, each in module.named_modules():
+        if each in kept:
+            continue
         if isinstance(each, kinds) and id(each.weight) not in drawn:
             drawn.add(id(each.weight))
             weight(each.get_parameter("weight"), name)
@@ -179,7 +203,17 @@ def draw(
 
 def all_parameters(module: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Every parameter with each of its names."""
-    return module.named_parameters(remove_duplicate=False)
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from tied_parameters(module).items()
+
+
+def tied_parameters(module: nn.Module) -> dict[str, nn.Parameter]:
+    """Parameters used again by no module of their own, as the head of a tied `Transformer`."""
+    return {
+        f"{name}.{again}".removeprefix("."): each.get_parameter(first)
+        for name, each in module.named_modules()
+        for again, first in getattr(each, "tied_weights", {}).items()
+    }
 
 
 def ends_with(name: str, ending: str) -> bool:

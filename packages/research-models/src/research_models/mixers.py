@@ -7,8 +7,8 @@ Each is made as `mixer(width, heads)` and called as `mixer(x, mask=None)`:
         either side. It has no weight in any sum, and the results there mean nothing.
     Returns (batch, length, width), dtype of x.
 
-All are causal: a token changes no result before it, but for the rounding of an FFT, which spreads
-over a whole sequence. Other arguments are bound beforehand:
+All are causal, and say so by `causal = True`: a token changes no result before it, but for the
+rounding of an FFT, which spreads over a whole sequence. Other arguments are bound beforehand:
 `functools.partial(BaseConv, kernel_size=256)`.
 """
 
@@ -19,7 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from research_models.attention import head_sizes
 from research_models.masks import check_mask
+from research_models.norms import at_least_float32
 
 SHORT_KERNEL = 8  # a longer filter is cheaper by FFT than as a sum (benchmarks/mixers.py)
 
@@ -41,6 +43,8 @@ class BaseConv(nn.Module):
     position; from the authors' code in that x is added neither to the result (residuals belong to
     the block) nor within a long convolution.
     """
+
+    causal = True
 
     def __init__(self, width: int, heads: int = 1, kernel_size: int = 3, implicit: bool = False):
         super().__init__()
@@ -149,9 +153,11 @@ class H3(nn.Module):
     Initialisation: torch's for the linear layers, normal for the shift filter and the factors.
     """
 
+    causal = True
+
     def __init__(self, width: int, heads: int, state: int = 64):
         super().__init__()
-        self.heads = checked_heads(width, heads)
+        self.heads, _, _ = head_sizes(width, heads)
         self.query = nn.Linear(width, width)
         self.key = nn.Linear(width, width)
         self.value = nn.Linear(width, width)
@@ -250,6 +256,8 @@ class LinearAttention(nn.Module):
     for linear layers.
     """
 
+    causal = True
+
     def __init__(
         self,
         width: int,
@@ -260,8 +268,10 @@ class LinearAttention(nn.Module):
         chunk: int = 64,
     ):
         super().__init__()
-        self.heads = checked_heads(width, heads)
-        keys = heads * (width // heads if head_width is None else head_width)
+        self.heads, _, _ = head_sizes(width, heads)  # which split the values
+        keys = heads * head_sizes(width, heads, head_width=head_width)[2]
+        if chunk < 1:
+            raise ValueError(f"chunk must be 1 or more, got {chunk}")
         self.query = nn.Linear(width, keys, bias)
         self.key = nn.Linear(width, keys, bias)
         self.value = nn.Linear(width, width, bias)
@@ -325,19 +335,7 @@ def causal_convolution(x: Tensor, kernel: Tensor) -> Tensor:
     return torch.fft.irfft(product, size)[..., :length].to(dtype)
 
 
-def at_least_float32(x: Tensor) -> Tensor:
-    """x in float32, or as it is where it has more: FFTs and long sums take no less."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 def without_padding(x: Tensor, mask: Tensor | None) -> Tensor:
     """x with zeros at padding. x: (batch, length, width). mask: (batch, length) or None."""
     check_mask(mask, x)
     return x if mask is None else x.masked_fill(~mask.unsqueeze(-1), 0.0)
-
-
-def checked_heads(width: int, heads: int) -> int:
-    """The number of heads. Raises ValueError unless they divide the width."""
-    if heads < 1 or width % heads:
-        raise ValueError(f"heads must divide the width: {heads} heads, width {width}")
-    return heads

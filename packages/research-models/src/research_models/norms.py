@@ -42,17 +42,17 @@ def rms_norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
     """
     # A compiler fuses the plain form; without a gradient it is quicker to call, as in generation.
     if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-        return weight * (widened(x) * inverse_rms(x, eps)).to(x.dtype)
+        return weight * (at_least_float32(x) * inverse_rms(x, eps)).to(x.dtype)
     return LeanRMSNorm.apply(x, weight, eps)[0]
 
 
 def inverse_rms(x: Tensor, eps: float) -> Tensor:
     """1 / sqrt(mean of x^2 + eps) over the last dimension, kept as 1: float32 at least."""
-    return torch.rsqrt(widened(x).square().mean(-1, keepdim=True) + eps)
+    return torch.rsqrt(at_least_float32(x).square().mean(-1, keepdim=True) + eps)
 
 
-def widened(x: Tensor) -> Tensor:
-    """x in float32, or as it is where it has more."""
+def at_least_float32(x: Tensor) -> Tensor:
+    """x in float32, or as it is where it has more: long sums and FFTs take no less."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -69,7 +69,7 @@ class LeanRMSNorm(torch.autograd.Function):
     def forward(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         """The result, and 1 / rms for the derivatives."""
         scale = inverse_rms(x, eps)
-        return weight * (widened(x) * scale).to(x.dtype), scale
+        return weight * (at_least_float32(x) * scale).to(x.dtype), scale
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -87,7 +87,7 @@ class LeanRMSNorm(torch.autograd.Function):
         x, weight, scale = ctx.saved_tensors
         if torch.is_grad_enabled():  # of which a gradient is taken again, through the scale too
             scale = inverse_rms(x, ctx.eps)
-        g, unit = widened(gradient), widened(x) * scale
+        g, unit = at_least_float32(gradient), at_least_float32(x) * scale
         of_weight = of_x = None
         product = g * unit
         if ctx.needs_input_grad[1]:
@@ -101,7 +101,7 @@ class LeanRMSNorm(torch.autograd.Function):
     def jvp(ctx: Any, dx: Tensor | None, dweight: Tensor | None, _: None) -> tuple[Tensor, None]:
         """The derivative along dx and dweight, for forward-mode differentiation."""
         x, weight, scale = ctx.saved_tensors
-        unit = widened(x) * scale
+        unit = at_least_float32(x) * scale
         made = torch.zeros_like(x)
         if dweight is not None:
             made = made + dweight * unit.to(x.dtype)

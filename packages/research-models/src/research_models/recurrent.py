@@ -1,4 +1,9 @@
-"""GRU and LSTM: a sequence classifier and a language model."""
+"""GRU and LSTM: a sequence classifier and a language model.
+
+`torch.compile` leaves torch's GRU and LSTM out of a graph unless `torch._dynamo.config.allow_rnn`
+is True; with it, both models are one graph where no mask is given. With a mask they can't be:
+packing reads the lengths.
+"""
 
 from typing import Any, Literal
 
@@ -6,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
+from research_models.choices import one_of
 from research_models.masks import check_mask
 
 CELLS = {"gru": nn.GRU, "lstm": nn.LSTM}
@@ -52,8 +58,7 @@ class RecurrentClassifier(nn.Module):
         length: int | None = None,
     ):
         super().__init__()
-        if pooling not in ("last", "mean", "flatten"):
-            raise ValueError(f"pooling must be last, mean or flatten, got {pooling!r}")
+        one_of("pooling", pooling, ("last", "mean", "flatten"))
         if (pooling == "flatten") != (length is not None):
             raise ValueError(f"length is for flatten, which needs it: got {length} for {pooling}")
         self.recurrent = make_recurrent(cell, inputs, hidden, layers, dropout, bidirectional)
@@ -169,8 +174,7 @@ def make_recurrent(
     cell: Cell, inputs: int, hidden: int, layers: int, dropout: float, bidirectional: bool = False
 ) -> nn.GRU | nn.LSTM:
     """torch's GRU or LSTM, batch first."""
-    if cell not in CELLS:
-        raise ValueError(f"cell must be {' or '.join(CELLS)}, got {cell!r}")
+    one_of("cell", cell, CELLS)
     return CELLS[cell](
         inputs,
         hidden,

@@ -7,6 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from research_models.choices import one_of
 from research_models.initialisation import he
 
 Shortcut = Literal["A", "B"]
@@ -57,12 +58,9 @@ class ResNet(nn.Module):
         stem: Literal["cifar", "imagenet"] = "imagenet",
     ):
         super().__init__()
-        if block not in BLOCKS:
-            raise ValueError(f"block must be {' or '.join(BLOCKS)}, got {block!r}")
-        if shortcut not in ("A", "B"):
-            raise ValueError(f"shortcut must be A or B, got {shortcut!r}")
-        if stem not in ("cifar", "imagenet"):
-            raise ValueError(f"stem must be cifar or imagenet, got {stem!r}")
+        one_of("block", block, BLOCKS)
+        one_of("shortcut", shortcut, ("A", "B"))
+        one_of("stem", stem, ("cifar", "imagenet"))
         if not blocks or min(blocks) < 1:
             raise ValueError(f"each stage needs a block or more, got {list(blocks)}")
         small = stem == "cifar"

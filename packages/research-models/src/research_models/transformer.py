@@ -1,7 +1,7 @@
 """The Transformer: encoder, decoder, or both with a context; its parts are arguments."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Literal, get_args
 
 import torch
@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from research_models.attention import (
+    NO_GRADIENT,
     Attention,
     Cache,
     CrossAttention,
@@ -16,7 +17,9 @@ from research_models.attention import (
     allowed_keys,
     head_sizes,
 )
-from research_models.feed_forward import FeedForward, checked_activation
+from research_models.choices import one_of
+from research_models.feed_forward import ACTIVATIONS, FeedForward, hidden_units
+from research_models.initialisation import gpt2
 from research_models.masks import check_mask
 from research_models.norms import Norm, make_norm
 from research_models.positions import Positions, Rotation, rotation, sinusoidal
@@ -73,6 +76,11 @@ class TransformerConfig:
     """Whether the linear layers and LayerNorms have biases. The head has none."""
     tied: bool = True
     """Whether the head's weight is the token embedding's (arXiv 1608.05859)."""
+    logit_scale: float = 1.0
+    """Factor of the logits: in muP the head's multiplier (`initialisation.mup_scales`)."""
+    attention_scale: float | None = None
+    """Factor of the products of queries and keys; None for head_width^-0.5. In muP
+    base_head_width^0.5 / head_width (arXiv 2203.03466, Definition 4.1)."""
     dropout: float = 0.0
     """Share of features set to 0 after embeddings, attention and feed-forward layers."""
     attention_dropout: float = 0.0
@@ -80,18 +88,20 @@ class TransformerConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no model has, or that don't go together."""
-        for name in ("vocabulary", "width", "layers", "heads"):
-            if getattr(self, name) < (0 if name == "layers" else 1):
-                raise ValueError(f"{name} must be positive, got {getattr(self, name)}")
+        check_least(self, 1, "vocabulary", "width", "heads", "length")
+        check_least(self, 0, "layers", "hidden", "segments", "norm_eps")
+        for name in ("dropout", "attention_dropout"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        if not self.rotary_base > 0:
+            raise ValueError(f"rotary_base must be above 0, got {self.rotary_base}")
         for name, kind in (("norm", Norm), ("positions", Positions)):
             one_of(name, getattr(self, name), get_args(kind))
         one_of("norm_place", self.norm_place, ("pre", "post"))
-        checked_activation(self.activation)
+        one_of("activation", self.activation, ACTIVATIONS)
         _, _, head_width = head_sizes(self.width, self.heads, self.key_value_heads, self.head_width)
         if self.positions == "learned" and self.length is None:
             raise ValueError("learned positions need a length, got None")
-        if self.length is not None and self.length < 1:
-            raise ValueError(f"length must be positive, got {self.length}")
         if self.positions == "rotary" and head_width % 2:
             raise ValueError(f"rotary positions need an even head width, got {head_width}")
         if self.positions == "sinusoidal" and self.width % 2:
@@ -102,8 +112,14 @@ class TransformerConfig:
         _, groups, head_width = head_sizes(
             self.width, self.heads, self.key_value_heads, self.head_width
         )
-        hidden = 4 * self.width if self.hidden is None else self.hidden
-        return replace(self, key_value_heads=groups, head_width=head_width, hidden=hidden)
+        scale = head_width**-0.5 if self.attention_scale is None else self.attention_scale
+        return replace(
+            self,
+            key_value_heads=groups,
+            head_width=head_width,
+            hidden=hidden_units(self.width, self.hidden),
+            attention_scale=scale,
+        )
 
 
 class Transformer(nn.Module):
@@ -120,13 +136,17 @@ class Transformer(nn.Module):
     config: what it is made of.
     mixer: what stands in place of attention in each layer, made by `mixer(width, heads)` and called
         as `mixer(x, mask)`; or one of these a layer, None for attention. It must be causal itself
-        where the model is to be, and takes neither rotary positions nor a cache.
+        where the model is to be (one whose attribute `causal` says otherwise is refused), and
+        takes neither rotary positions nor a cache.
 
     Initialisation: GPT-2's (Radford et al. 2019, section 2.3): weights normal with standard
     deviation 0.02, in layers that end on the residual 0.02 / sqrt(their number); biases 0, gains 1.
-    A mixer draws its own. Departs from the original in that post-norm and sinusoidal positions
-    aren't the defaults.
+    A mixer draws its own, and counts as one of these. Departs from the original in that post-norm
+    and sinusoidal positions aren't the defaults.
     """
+
+    tied_weights: Mapping[str, str]
+    """Weights that are used twice, by the name of the second use: a tied head's."""
 
     def __init__(
         self, config: TransformerConfig, mixer: Mixer | Sequence[Mixer | None] | None = None
@@ -145,6 +165,7 @@ class Transformer(nn.Module):
         self.stack = Stack(config, mixer)
         if not config.tied:
             self.head = nn.Linear(width, config.vocabulary, bias=False)
+        self.tied_weights = {"head.weight": "embedding.weight"} if config.tied else {}
         for part in self.children():
             if isinstance(part, nn.Embedding | nn.Linear):
                 nn.init.normal_(part.weight, 0.0, 0.02)
@@ -167,6 +188,7 @@ class Transformer(nn.Module):
         segments: (batch, length), integers; None for segment 0 everywhere.
         positions: (batch, length) or (length,), integers; None for 0, 1, 2, ... after what the
             cache holds. With padding on the left, `real_positions(mask)`.
+            Their values aren't checked but where they are learned, and there on a CPU alone.
         context: (batch, context length, width), for cross_attention.
         cache: from `new_cache()`; tokens are then those after what it holds, and are added to it.
         context_mask: (batch, context length) bool, as mask.
@@ -192,16 +214,19 @@ class Transformer(nn.Module):
         Arguments are those of forward.
         """
         past = cache.length if cache is not None else 0
+        check_integers(tokens, "tokens", tokens)
+        if segments is not None:
+            check_integers(tokens, "segments", segments)
         positions = self.checked_positions(tokens, positions, past)
         x = self.embedded(tokens, segments, positions)
-        angles = None
-        if self.config.positions == "rotary":
-            angles = self.stack.angles(positions)
-        return self.stack(x, mask, angles, context, cache, context_mask)
+        turned = self.stack.rotation(positions) if self.config.positions == "rotary" else None
+        return self.stack(x, mask, turned, context, cache, context_mask)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The head alone: hidden states, (..., width), to logits, (..., vocabulary)."""
         weight = self.embedding.weight if self.config.tied else self.head.weight
+        if self.config.logit_scale != 1.0:
+            hidden = hidden * self.config.logit_scale  # of fewer numbers than the logits
         return functional.linear(hidden, weight)
 
     def new_cache(self) -> Cache:
@@ -212,17 +237,19 @@ class Transformer(nn.Module):
 
     def embedded(self, tokens: Tensor, segments: Tensor | None, positions: Tensor) -> Tensor:
         """What the first layer reads, (batch, length, width)."""
-        x = self.embedding(tokens)
+        x = looked_up(self.embedding, "tokens", tokens)
         if self.config.embedding_scale != 1.0:
             x = x * self.config.embedding_scale
         if self.config.segments:
             # Without segments, as published BERTs: that of segment 0.
-            zero = self.segment_embedding.weight[0]
-            x = x + (zero if segments is None else self.segment_embedding(segments))
+            if segments is None:
+                x = x + self.segment_embedding.weight[0]
+            else:
+                x = x + looked_up(self.segment_embedding, "segments", segments)
         elif segments is not None:
             raise ValueError("segments were given, but the config has segments=0")
         if self.config.positions == "learned":
-            x = x + self.position_embedding(positions)
+            x = x + looked_up(self.position_embedding, "positions", positions)
         if self.config.positions == "sinusoidal":
             x = x + sinusoidal(positions, self.config.width).to(x.dtype)
         if self.config.embedding_norm:
@@ -230,25 +257,16 @@ class Transformer(nn.Module):
         return self.dropout(x)
 
     def checked_positions(self, tokens: Tensor, positions: Tensor | None, past: int) -> Tensor:
-        """The positions of tokens after `past` others. Raises ValueError where shapes don't fit."""
-        if tokens.ndim != 2 or tokens.is_floating_point():
+        """The positions of tokens after `past` others. Raises ValueError for too many tokens."""
+        length = past + tokens.shape[1]
+        if self.config.length is not None and length > self.config.length:
             raise ValueError(
-                "tokens must be integers of shape (batch, length), got "
-                f"{tokens.dtype} of shape {tuple(tokens.shape)}"
+                f"the sequence has {length} tokens, but the model has {self.config.length} "
+                "positions"
             )
-        length = tokens.shape[1]
         if positions is None:
-            if self.config.length is not None and past + length > self.config.length:
-                raise ValueError(
-                    f"the sequence has {past + length} tokens, but the model has "
-                    f"{self.config.length} positions"
-                )
-            return torch.arange(past, past + length, device=tokens.device)
-        if positions.shape not in (tokens.shape, tokens.shape[1:]):
-            raise ValueError(
-                f"positions have the shape {tuple(positions.shape)}, but tokens "
-                f"{tuple(tokens.shape)}"
-            )
+            return torch.arange(past, length, device=tokens.device)
+        check_integers(tokens, "positions", positions, shared=True)
         return positions
 
 
@@ -267,6 +285,8 @@ class Stack(nn.Module):
             raise ValueError(f"{len(mixers)} mixers, but the config has {config.layers} layers")
         if any(mixers) and config.positions == "rotary":
             raise ValueError("a mixer takes no rotary positions: they turn attention's queries")
+        if mixers and all(mixers):
+            check_without_attention(config)
         self.config = config
         self.layers = nn.ModuleList(Layer(config, each) for each in mixers)
         if config.norm_place == "pre":
@@ -275,45 +295,47 @@ class Stack(nn.Module):
 
     def initialise(self) -> None:
         """Draw the weights as GPT-2's, but those of mixers."""
-        parts = [part for layer in self.layers for part in layer.children()]
-        parts = [part for part in parts if isinstance(part, PARTS)]
-        for part in parts:
-            for linear in part.children():
-                if isinstance(linear, nn.Linear):
-                    on_residual = linear is part.output
-                    std = 0.02 / len(parts) ** 0.5 if on_residual else 0.02
-                    nn.init.normal_(linear.weight, 0.0, std)
-                    if linear.bias is not None:
-                        nn.init.zeros_(linear.bias)
+        parts = [part for layer in self.layers for part in layer.named_children()]
+        gpt2(
+            self,
+            sorted({f"{name}.output" for name, part in parts if isinstance(part, PARTS)}),
+            mixers=[
+                part
+                for name, part in parts
+                if name == "attention" and not isinstance(part, Attention)
+            ],
+        )
 
     def forward(
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        angles: Rotation | None = None,
+        rotation: Rotation | None = None,
         context: Tensor | None = None,
         cache: Cache | None = None,
         context_mask: Tensor | None = None,
     ) -> Tensor:
         """x: (batch, length, width). Returns the same shape.
 
-        angles: of rotary positions. All else is as for Transformer.forward.
+        rotation: of rotary positions, from the method. All else is as for Transformer.forward.
         """
         check_mask(mask, x)
         self.check_context(x, context)
         past = cache.length if cache is not None else 0
         if cache is not None:
-            self.check_cache(cache)
-            cache.extend(x.shape[0], x.shape[1], mask, x.device)
-            mask = cache.mask
+            self.check_cache(cache, x)
+            cache.forget_unread()
+            mask = cache.mask_with(x, mask)
         # Once for all layers.
         allowed = allowed_keys(x, mask, self.config.causal, past)
         for number, layer in enumerate(self.layers):
             of_layer = None if cache is None else (cache.tokens[number], cache.context[number])
-            x = layer(x, mask, angles, allowed, context, context_mask, of_layer)
+            x = layer(x, mask, rotation, allowed, context, context_mask, of_layer)
+        if cache is not None:  # only now, so that a call that fails can be made again
+            cache.length, cache.mask = past + x.shape[1], mask
         return self.norm(x) if self.config.norm_place == "pre" else x
 
-    def angles(self, positions: Tensor) -> Rotation:
+    def rotation(self, positions: Tensor) -> Rotation:
         """Cosines and sines for rotary positions, (batch or none, 1, length, head width / 2)."""
         config = self.config
         sizes = head_sizes(config.width, config.heads, config.key_value_heads, config.head_width)
@@ -324,12 +346,16 @@ class Stack(nn.Module):
         """Whether all layers have attention, and none a mixer in its place."""
         return all(isinstance(layer.attention, Attention) for layer in self.layers)
 
-    def check_cache(self, cache: Cache) -> None:
-        """Raise ValueError unless the cache has as many layers."""
+    def check_cache(self, cache: Cache, x: Tensor) -> None:
+        """Raise ValueError unless the cache has as many layers, and no gradient is wanted."""
         if len(cache.tokens) != len(self.layers):
             raise ValueError(
                 f"the cache is of {len(cache.tokens)} layers, but the model has {len(self.layers)}"
             )
+        if torch.is_grad_enabled() and (
+            x.requires_grad or any(each.requires_grad for each in self.parameters())
+        ):
+            raise ValueError(NO_GRADIENT)
 
     def check_context(self, x: Tensor, context: Tensor | None) -> None:
         """Raise ValueError unless there is a context where one is read, and of the right shape."""
@@ -375,12 +401,14 @@ class Layer(nn.Module):
                 config.bias,
                 config.norm_eps if config.query_key_norm else None,
                 config.attention_dropout,
+                config.attention_scale,
             )
         )
-        if isinstance(self.attention, Attention) and self.attention.causal != config.causal:
+        causal = getattr(self.attention, "causal", config.causal)
+        if causal != config.causal:
             raise ValueError(
-                f"a mixer made attention with causal={self.attention.causal}, but the config has "
-                f"causal={config.causal}"
+                f"a mixer made {type(self.attention).__name__} with causal={causal}, but the "
+                f"config has causal={config.causal}"
             )
         if self.cross:
             self.cross_attention_norm = norm()
@@ -391,6 +419,7 @@ class Layer(nn.Module):
                 config.head_width,
                 config.bias,
                 config.attention_dropout,
+                config.attention_scale,
             )
         if self.has_feed_forward:
             self.feed_forward_norm = norm()
@@ -400,7 +429,7 @@ class Layer(nn.Module):
         self,
         x: Tensor,
         mask: Tensor | None = None,
-        angles: Rotation | None = None,
+        rotation: Rotation | None = None,
         allowed: Tensor | None = None,
         context: Tensor | None = None,
         context_mask: Tensor | None = None,
@@ -410,7 +439,7 @@ class Layer(nn.Module):
         of_tokens, of_context = cache if cache is not None else (None, None)
         h = self.attention_norm(x) if self.pre else x
         if isinstance(self.attention, Attention):
-            h = self.attention(h, None, angles, of_tokens, allowed)
+            h = self.attention(h, None, rotation, of_tokens, allowed)
         else:
             h = self.attention(h, mask)
         x = self.added(x, h, self.attention_norm)
@@ -429,7 +458,53 @@ class Layer(nn.Module):
         return x if self.pre else norm(x)
 
 
-def one_of(name: str, value: str, allowed: Sequence[str]) -> None:
-    """Raise ValueError unless a value is among those allowed."""
-    if value not in allowed:
-        raise ValueError(f"{name} must be one of {', '.join(allowed)}, got {value!r}")
+def check_least(config: object, least: int, *names: str) -> None:
+    """Raise ValueError when one of a config's values is below the least; None isn't."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value >= least:
+            raise ValueError(f"{name} must be {least} or more, got {value}")
+
+
+def check_integers(tokens: Tensor, name: str, x: Tensor, shared: bool = False) -> None:
+    """Raise ValueError unless x is integers, one for each token, (batch, length).
+
+    shared: (length,) will do as well, the same for each row.
+    """
+    shapes = [tokens.shape, tokens.shape[1:]] if shared else [tokens.shape]
+    if tokens.ndim == 2 and x.dtype in (torch.int64, torch.int32) and x.shape in shapes:
+        return
+    expected = "(batch, length)" if x is tokens else " or ".join(str(tuple(s)) for s in shapes)
+    raise ValueError(
+        f"{name} must be int64 or int32, of shape {expected}, got {x.dtype} of shape "
+        f"{tuple(x.shape)}"
+    )
+
+
+def looked_up(embedding: nn.Embedding, name: str, numbers: Tensor) -> Tensor:
+    """An embedding's rows. Raises ValueError when a number has none, on a CPU.
+
+    A GPU would have to be waited for to know; there the kernel itself stops the program.
+    """
+    try:
+        return embedding(numbers)
+    except IndexError:
+        last, least, most = embedding.num_embeddings - 1, int(numbers.min()), int(numbers.max())
+        raise ValueError(
+            f"{name} must be from 0 to {last}, got {least if least < 0 else most}"
+        ) from None
+
+
+def check_without_attention(config: TransformerConfig) -> None:
+    """Raise ValueError for values that only attention reads, where every layer has a mixer."""
+    names = ["query_key_norm"]
+    if not config.cross_attention:
+        names += ["key_value_heads", "head_width", "attention_dropout", "attention_scale"]
+    defaults = {each.name: each.default for each in fields(config)}
+    for name in names:
+        value = getattr(config, name)
+        if value != defaults[name]:
+            raise ValueError(
+                f"{name}={value} is of attention, but every layer has a mixer in its place: give "
+                f"it to the mixer, or leave it at {defaults[name]}"
+            )

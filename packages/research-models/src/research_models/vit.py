@@ -5,7 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from research_models.transformer import Stack, TransformerConfig
+from research_models.attention import Attention
+from research_models.initialisation import glorot
+from research_models.transformer import Stack, TransformerConfig, check_least
+
+CUT_STD = 0.87962566  # standard deviation of a standard normal distribution cut at two of them
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,8 @@ class ViTConfig:
 
     def __post_init__(self) -> None:
         """Raise ValueError for values that no model has."""
-        if self.patch_size < 1 or self.image_size % self.patch_size:
+        check_least(self, 1, "image_size", "patch_size", "channels", "classes")
+        if self.image_size % self.patch_size:
             raise ValueError(
                 f"patch_size must divide image_size: {self.patch_size}, {self.image_size}"
             )
@@ -64,9 +69,12 @@ class ViT(nn.Module):
     Equations 1 to 4: a linear layer on each patch, a learned class token before them, learned
     positions, a pre-norm encoder, LayerNorm, and a linear head on the class token.
 
-    Parameters of ViT(ViTConfig()), ViT-Base/16 with 1,000 classes: 86,567,656. Initialisation: that
-    of Transformer, class token and positions normal with standard deviation 0.02, the head 0.
-    Departs from the paper in that the head has no hidden layer, as in its fine-tuning.
+    Parameters of ViT(ViTConfig()), ViT-Base/16 with 1,000 classes: 86,567,656. Initialisation:
+    that of the authors' code (google-research/vision_transformer): linear layers as Glorot and
+    Bengio, queries, keys and values each by itself; patches normal with standard deviation
+    1 / sqrt(inputs of a patch), cut at two of them; positions normal with 0.02; class token and
+    head 0. Departs from the paper in that the head has no hidden layer, as in its fine-tuning; from
+    the code in that the biases of the feed-forward layers are 0, where it draws them of size 1e-6.
     """
 
     def __init__(self, config: ViTConfig):
@@ -81,9 +89,20 @@ class ViT(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.stack = Stack(of_stack)
         self.head = nn.Linear(config.width, config.classes)
-        for parameter in (self.class_token, self.position_embedding, self.patch_embedding.weight):
-            nn.init.normal_(parameter, 0.0, 0.02)
-        for name in ("patch_embedding.bias", "head.weight", "head.bias"):
+        self.initialise()
+
+    def initialise(self) -> None:
+        """Draw the weights as the authors' code does."""
+        glorot(self.stack)
+        for module in self.stack.modules():
+            if isinstance(module, Attention):
+                for each in module.query_key_value.weight.detach().chunk(3):
+                    nn.init.xavier_uniform_(each)
+        patches = self.patch_embedding.weight
+        std = patches[0].numel() ** -0.5 / CUT_STD
+        nn.init.trunc_normal_(patches, 0.0, std, -2 * std, 2 * std)
+        nn.init.normal_(self.position_embedding, 0.0, 0.02)
+        for name in ("class_token", "patch_embedding.bias", "head.weight", "head.bias"):
             nn.init.zeros_(self.get_parameter(name))
 
     def forward(self, images: Tensor) -> Tensor:

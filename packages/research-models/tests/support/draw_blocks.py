@@ -65,11 +65,11 @@ class Picture:
 
 
 class RotatedLayer(Layer):
-    """A layer that is given the angles of rotary positions."""
+    """A layer that is given the rotation of its queries and keys."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (BATCH, LENGTH, width). Returns the same shape."""
-        return super().forward(x, angles=rotation(torch.arange(LENGTH), 16))
+        return super().forward(x, rotation=rotation(torch.arange(LENGTH), 16))
 
 
 PICTURES = [

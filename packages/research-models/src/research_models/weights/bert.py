@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from research_models import initialisation
 from research_models.feed_forward import PLAIN
 from research_models.transformer import Transformer, TransformerConfig
 from research_models.weights.conversion import (
@@ -27,8 +28,8 @@ class BertMaskedLM(nn.Module):
 
     config: a plain activation; `weights.bert.config_from` gives that of a published model.
 
-    Parameters: those of `transformer`, and width^2 + 3 width + vocabulary. Initialisation: that of
-    Transformer. Departs from the paper in that there is no head for the next sentence.
+    Parameters: those of `transformer`, and width^2 + 3 width + vocabulary. Initialisation: BERT's,
+    `initialisation.bert`. Departs from the paper in that there is no head for the next sentence.
     """
 
     def __init__(self, config: TransformerConfig):
@@ -38,14 +39,15 @@ class BertMaskedLM(nn.Module):
                 "BERT has a plain activation, tied=True and causal=False, got "
                 f"{config.activation!r}, tied={config.tied}, causal={config.causal}"
             )
+        if config.logit_scale != 1.0:
+            raise ValueError(f"BERT's head has logit_scale=1.0, got {config.logit_scale}")
         self.config = config
         self.transformer = Transformer(config)
         self.transform = nn.Linear(config.width, config.width)
-        nn.init.normal_(self.transform.weight, 0.0, 0.02)
-        nn.init.zeros_(self.transform.bias)
         self.activation = PLAIN[config.activation]
         self.norm = nn.LayerNorm(config.width, config.norm_eps)
         self.bias = nn.Parameter(torch.zeros(config.vocabulary))
+        initialisation.bert(self)
 
     def forward(
         self,
