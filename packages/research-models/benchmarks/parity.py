@@ -210,6 +210,9 @@ def decoder(**changes: Any) -> nn.Module:
     )
 
 
+TINY = "3 layers of width 64"
+"""What the published families are compared with, not the size in the first column."""
+
 ZOOLOGY = "arXiv 2312.04927"
 ROWS = [
     Row(
@@ -324,7 +327,7 @@ ROWS = [
         "`Transformer`, GPT-2's smallest",
         "Radford et al. 2019",
         lambda: Transformer(TransformerConfig(50257, width=768, layers=12, heads=12, length=1024)),
-        "transformers' GPT2LMHeadModel",
+        f"transformers' GPT2LMHeadModel, {TINY}",
         lambda: published("gpt2"),
         5e-6,
     ),
@@ -334,7 +337,7 @@ ROWS = [
         lambda: decoder(
             vocabulary=32000, width=4096, layers=32, heads=32, hidden=11008, tied=False
         ),
-        "transformers' LlamaForCausalLM, with grouped queries",
+        f"transformers' LlamaForCausalLM, with grouped queries, {TINY}",
         lambda: published("llama"),
         5e-6,
     ),
@@ -351,7 +354,7 @@ ROWS = [
             hidden=3072,
             query_key_norm=True,
         ),
-        "transformers' Qwen3ForCausalLM",
+        f"transformers' Qwen3ForCausalLM, {TINY}",
         lambda: published("qwen3"),
         5e-6,
     ),
@@ -359,7 +362,7 @@ ROWS = [
         "`BertMaskedLM`, BERT-base's",
         "arXiv 1810.04805",
         bert_base,
-        "transformers' BertForMaskedLM",
+        f"transformers' BertForMaskedLM, {TINY}",
         lambda: published("bert"),
         5e-6,
     ),
@@ -367,7 +370,7 @@ ROWS = [
         "`ViT(ViTConfig())`, ViT-B/16's",
         "arXiv 2010.11929",
         lambda: ViT(ViTConfig()),
-        "transformers' ViTForImageClassification",
+        f"transformers' ViTForImageClassification, {TINY}",
         lambda: published("vit"),
         5e-6,
     ),

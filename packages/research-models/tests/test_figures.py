@@ -42,6 +42,20 @@ def test_a_residual_is_read_by_the_sum_and_by_the_layer():
     assert [source for source, _ in steps[3].inputs] == [2]
 
 
+def test_a_parameter_is_a_step_where_no_box_has_it():
+    [vit] = [each for each in draw_blocks.PICTURES if each.name == "vit"]
+    steps = draw_blocks.recorded(vit)
+    assert [step.label for step in steps if step.parameters and not step.inputs] == [
+        "class_token",
+        "position_embedding",
+    ]
+    cat = next(step for step in steps if step.label == "cat")
+    assert {steps[source].label.partition(":")[0] for source, _ in cat.inputs} == {
+        "class_token",
+        "patch_embedding",
+    }
+
+
 def test_a_view_is_no_step_but_a_change_of_shape():
     [convnet] = [each for each in draw_blocks.PICTURES if each.name == "convnet"]
     linear = draw_blocks.recorded(convnet)[-2]

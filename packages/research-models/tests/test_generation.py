@@ -61,18 +61,19 @@ def test_a_decoder_reads_its_context():
     assert torch.equal(generate(model, prompt, 6, context=context), expected)
 
 
-def test_a_row_that_has_ended_has_only_the_stop_token():
+@pytest.mark.parametrize("others", [0, 1, 2])
+def test_a_row_that_has_ended_has_only_the_token_that_ended_it(others):
     model = model_of()
     prompt = torch.randint(31, (4, 6))
     free = generate(model, prompt, 12)
-    stop = int(free[0, 3])
-    made = generate(model, prompt, 12, stop=stop)
+    ends = [int(free[0, 3]), *(int(row[5]) for row in free[1 : 1 + others])]
+    made = generate(model, prompt, 12, eos=ends if others else ends[0])
     for row, unbound in zip(made.tolist(), free.tolist(), strict=True):
-        end = row.index(stop) if stop in row else len(row)
-        assert row[:end] == unbound[:end]
-        assert set(row[end:]) <= {stop}
-    alone = generate(model, prompt[:1], 12, stop=stop)
-    assert alone.shape[1] == free[0].tolist().index(stop) + 1
+        end = next((place for place, token in enumerate(row) if token in ends), len(row))
+        assert row[:end] == unbound[: len(row)][:end]
+        assert set(row[end:]) <= {unbound[end] if end < len(row) else None}
+    alone = generate(model, prompt[:1], 12, eos=ends)
+    assert alone.shape[1] == min(free[0].tolist().index(e) for e in ends if e in free[0]) + 1
 
 
 @settings(max_examples=25, deadline=None)
@@ -99,6 +100,14 @@ def test_what_can_be_drawn_is_what_transformers_draws_from(temperature, top_k, t
     assert torch.equal(sampling_logits(logits, temperature, top_k, top_p), expected)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_top_p_of_1_leaves_out_no_token(seed):
+    """Of as many tokens as GPT-2 has, float32's sum reaches 1 before the last."""
+    torch.manual_seed(seed)
+    logits = torch.randn(1, 50_257) * 4
+    assert torch.equal(sampling_logits(logits, top_p=1.0), logits)
+
+
 def test_drawn_tokens_follow_the_probabilities():
     model = model_of()
     prompt = torch.randint(31, (1, 6)).expand(4000, -1)
@@ -118,7 +127,13 @@ def test_drawn_tokens_follow_the_probabilities():
     ("arguments", "message"),
     [
         ({"new_tokens": 19}, "6 tokens and 19 new ones.*24 positions"),
+        ({"new_tokens": -3}, "new_tokens.*got -3"),
         ({"temperature": -1.0}, "got -1"),
+        ({"temperature": float("nan")}, "got nan"),
+        ({"temperature": float("inf")}, "got inf"),
+        ({"eos": 31}, "eos.*30, got 31"),
+        ({"eos": [3, -1]}, "eos.*got -1"),
+        ({"mask": torch.tensor([[True] * 6, [False] * 6])}, "row 1 of the mask has no real token"),
         ({"top_k": 3}, "need a temperature above 0, got top_k=3"),
         ({"temperature": 1.0, "top_k": 0}, "got 0"),
         ({"temperature": 1.0, "top_p": 1.5}, "got 1.5"),

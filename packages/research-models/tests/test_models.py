@@ -1,5 +1,7 @@
 """Architectures: shapes, parameter counts, and what they compute."""
 
+import re
+
 import pytest
 import torch
 from research_models import MLP, ConvNet, parameter_count
@@ -63,6 +65,34 @@ def test_a_convnet_may_have_no_convolution():
 def test_convnet_over_images(size):
     model = ConvNet((3, *size), [8, 16], [3, 5], outputs=7, stride=2, padding=2)
     assert model(torch.randn(4, 3, *size)).shape == (4, 7)
+
+
+@pytest.mark.parametrize(
+    ("input_shape", "given"),
+    [
+        ((1, 40), (8, 80)),
+        ((1, 40), (8, 2, 40)),
+        ((1, 40), (40,)),
+        ((3, 40), (8, 40, 3)),
+        ((3, 40), (8, 120)),
+        ((3, 40), (8, 40)),
+        ((1, 28, 28), (8, 784)),
+        ((1, 28, 28), (28, 28)),
+    ],
+)
+def test_a_convnet_takes_no_other_shape_than_its_own(input_shape, given):
+    """Of as many numbers it could make other examples."""
+    model = ConvNet(input_shape, [4], [3], outputs=10)
+    expected = ", ".join(map(str, input_shape))
+    with pytest.raises(ValueError, match=rf"\(batch, {expected}\), got {re.escape(str(given))}"):
+        model(torch.zeros(given))
+
+
+def test_an_image_of_one_channel_needs_no_channel_axis():
+    model = ConvNet((1, 12, 10), [4], [3], outputs=7)
+    x = torch.randn(5, 12, 10)
+    assert torch.equal(model(x), model(x.unsqueeze(1)))
+    assert model(x[:0]).shape == (0, 7)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Published families against transformers: outputs, gradients, generation, files both ways."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -225,6 +226,57 @@ def test_weights_in_several_files_are_those_of_one(pairs, family, tmp_path):
         assert torch.equal(parts[name], tensor)
 
 
+@pytest.fixture
+def in_parts(pairs, tmp_path):
+    """A GPT-2 in several files, and what its index says."""
+    pairs("gpt2")[0].save_pretrained(tmp_path / "parts", max_shard_size="60KB")
+    return tmp_path / "parts", json.loads((tmp_path / "parts" / INDEX).read_text())["weight_map"]
+
+
+def write_index(folder, parts):
+    (folder / INDEX).write_text(json.dumps({"weight_map": parts}))
+
+
+def test_a_tensor_in_two_files_is_refused(in_parts):
+    folder, parts = in_parts
+    name = "transformer.ln_f.weight"
+    other = next(part for part in parts.values() if part != parts[name])
+    tensors = load_file(folder / other)
+    save_file({**tensors, name: torch.zeros(64)}, folder / other)
+    with pytest.raises(ValueError, match=rf"{name} is in model.*safetensors and in model"):
+        load_pretrained(folder)
+
+
+def test_a_tensor_that_is_not_where_the_index_says_is_refused(in_parts):
+    folder, parts = in_parts
+    name = "transformer.ln_f.weight"
+    other = next(part for part in parts.values() if part != parts[name])
+    write_index(folder, {**parts, name: other})
+    with pytest.raises(ValueError, match=rf"{INDEX} lists {name} in {other}"):
+        load_pretrained(folder)
+    write_index(folder, {**parts, "another.weight": other})
+    with pytest.raises(ValueError, match=r"lists another\.weight"):
+        load_pretrained(folder)
+
+
+@pytest.mark.parametrize("place", ["../{}", "../../elsewhere/{}", "parts/{}", "/{}", "..", "", 3])
+def test_an_index_names_only_files_of_its_folder(in_parts, place):
+    folder, parts = in_parts
+    name, part = next(iter(parts.items()))
+    place = place.format(part) if isinstance(place, str) else place
+    write_index(folder, {**parts, name: place})
+    with pytest.raises(ValueError, match=rf"{INDEX}: {name} is in {re.escape(repr(place))}"):
+        load_pretrained(folder)
+
+
+@pytest.mark.parametrize("text", ['{"metadata": {}}', '{"weight_map": ["a"]}', "[]", "3", "{"])
+def test_an_index_without_a_map_is_named(in_parts, text):
+    folder, _ = in_parts
+    (folder / INDEX).write_text(text)
+    with pytest.raises(ValueError, match=INDEX):
+        load_pretrained(folder)
+
+
 def test_old_files_of_bert_are_read(pairs, tmp_path):
     """As Google's: gamma and beta, a second head, the decoder's copies of other tensors."""
     _, ours, folder = pairs("bert")
@@ -247,6 +299,26 @@ def test_old_files_of_bert_are_read(pairs, tmp_path):
         load_pretrained(tmp_path / "old")
 
 
+def test_a_tensor_under_both_an_old_and_a_new_name_is_refused(pairs, tmp_path):
+    _, _, folder = pairs("bert")
+    shutil.copytree(folder, tmp_path / "both")
+    tensors = load_file(folder / WEIGHTS)
+    tensors["bert.embeddings.LayerNorm.gamma"] = tensors["bert.embeddings.LayerNorm.weight"] + 1
+    save_file(tensors, tmp_path / "both" / WEIGHTS)
+    with pytest.raises(ValueError, match=r"both.*LayerNorm\.gamma and .*LayerNorm\.weight"):
+        load_pretrained(tmp_path / "both")
+
+
+def test_only_bert_has_gamma_and_beta(pairs, tmp_path):
+    _, _, folder = pairs("vit")
+    shutil.copytree(folder, tmp_path / "old")
+    tensors = load_file(folder / WEIGHTS)
+    tensors["vit.layernorm.gamma"] = tensors.pop("vit.layernorm.weight")
+    save_file(tensors, tmp_path / "old" / WEIGHTS)
+    with pytest.raises(ValueError, match=r"missing: vit\.layernorm\.weight.*vit\.layernorm\.gamma"):
+        load_pretrained(tmp_path / "old")
+
+
 def test_old_files_of_gpt2_are_read(pairs, tmp_path):
     """As OpenAI's: no prefix, the causal mask among the tensors."""
     _, ours, folder = pairs("gpt2")
@@ -256,9 +328,14 @@ def test_old_files_of_gpt2_are_read(pairs, tmp_path):
         for name, tensor in load_file(folder / WEIGHTS).items()
     }
     tensors["h.0.attn.bias"] = torch.ones(1, 1, 48, 48).tril()
+    tensors["lm_head.weight"] = tensors["wte.weight"].clone()
     save_file(tensors, tmp_path / "old" / WEIGHTS)
     _, fed = example("gpt2")
     assert torch.equal(load_pretrained(tmp_path / "old")(**fed), ours(**fed))
+    tensors["h.0.attn.other"] = torch.zeros(3)
+    save_file(tensors, tmp_path / "old" / WEIGHTS)
+    with pytest.raises(ValueError, match=r"not used: h\.0\.attn\.other"):
+        load_pretrained(tmp_path / "old")
 
 
 def test_theta_is_read_where_transformers_4_wrote_it(pairs, tmp_path):
@@ -288,7 +365,25 @@ def change_config(folder, **changes):
         ("llama", {"rope_parameters": {"rope_type": "llama3"}}, "rope_type = 'llama3'"),
         ("llama", {"rope_parameters": {"partial_rotary_factor": 0.5}}, "partial_rotary_factor"),
         ("llama", {"sliding_window": 16}, "sliding_window = 16"),
-        ("qwen3", {"sliding_window": 16}, "sliding_window = 16"),
+        ("qwen3", {"use_sliding_window": True}, "use_sliding_window = True"),
+        ("qwen3", {"num_key_value_heads": "2"}, "num_key_value_heads = '2'"),
+        ("qwen3", {"head_dim": 24.0}, "head_dim = 24.0"),
+        ("gpt2", {"n_inner": 64.5}, "n_inner = 64.5"),
+        ("gpt2", {"n_embd": True}, "n_embd = True"),
+        ("gpt2", {"attn_pdrop": -0.1}, "attn_pdrop = -0.1"),
+        ("gpt2", {"temperature": 0.7}, "temperature = 0.7"),
+        ("bert", {"chunk_size_feed_forward": 64}, "chunk_size_feed_forward = 64"),
+        ("bert", {"hidden_act": ["gelu"]}, r"hidden_act = \['gelu'\]"),
+        ("vit", {"id2label": 5}, "id2label = 5"),
+        ("llama", {"rms_norm_eps": -1}, "rms_norm_eps = -1"),
+        ("llama", {"rms_norm_eps": "1e-6"}, "rms_norm_eps = '1e-6'"),
+        ("llama", {"attention_dropout": 1.5}, "attention_dropout = 1.5"),
+        ("llama", {"tie_word_embeddings": 1}, "tie_word_embeddings = 1"),
+        ("llama", {"rope_parameters": [1]}, r"rope_parameters = \[1\]"),
+        ("llama", {"rope_parameters": {}, "rope_theta": "abc"}, "rope_theta = 'abc'"),
+        ("llama", {"rope_parameters": {}, "rope_theta": -1}, "rope_theta = -1"),
+        ("llama", {"rope_parameters": {"rope_theta": float("nan")}}, "rope_theta = nan"),
+        ("llama", {"rope_theta": 10000}, "rope_theta = 10000, but 5000.0 in rope_parameters"),
         ("qwen3", {"layer_types": ["sliding_attention"] * 3}, "layer_types = .*sliding"),
         ("bert", {"position_embedding_type": "relative_key"}, "relative_key"),
         ("bert", {"is_decoder": True}, "is_decoder = True"),
@@ -304,6 +399,19 @@ def test_a_config_that_is_not_handled_is_named(pairs, tmp_path, family, changes,
     shutil.copytree(folder, tmp_path / "changed")
     change_config(tmp_path / "changed", **changes)
     with pytest.raises(ValueError, match=named):
+        load_pretrained(tmp_path / "changed")
+
+
+@every
+@pytest.mark.parametrize("change", ["dtype", "integers"])
+def test_a_tensor_of_another_dtype_is_named(pairs, tmp_path, family, change):
+    _, _, folder = pairs(family)
+    shutil.copytree(folder, tmp_path / "changed")
+    tensors = load_file(folder / WEIGHTS)
+    name = sorted(tensors)[1]
+    tensors[name] = tensors[name].to(torch.bfloat16 if change == "dtype" else torch.int8)
+    save_file(tensors, tmp_path / "changed" / WEIGHTS)
+    with pytest.raises(ValueError, match=rf"changed.*{name} has the dtype torch\.(bfloat16|int8)"):
         load_pretrained(tmp_path / "changed")
 
 
@@ -354,6 +462,9 @@ def test_a_folder_without_a_file_says_which(pairs, tmp_path):
 
 
 SMALL = TransformerConfig(vocabulary=11, width=16, layers=1, heads=2, length=8)
+LLAMA_KIND = replace(
+    SMALL, length=None, norm="rms", positions="rotary", activation="swiglu", bias=False
+)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +474,9 @@ SMALL = TransformerConfig(vocabulary=11, width=16, layers=1, heads=2, length=8)
         (lambda: Transformer(replace(SMALL, tied=False)), "tied=True"),
         (lambda: Transformer(replace(SMALL, causal=False)), "causal=True"),
         (lambda: Transformer(replace(SMALL, hidden=0)), "n_inner = 0"),
+        (lambda: Transformer(LLAMA_KIND), "length=None.*length="),
+        (lambda: Transformer(replace(LLAMA_KIND, length=8, hidden=0)), "llama.*_size = 0"),
+        (lambda: Transformer(replace(LLAMA_KIND, length=8, bias=True)), "llama would have bias=F"),
         (lambda: Transformer(SMALL, BaseConv), "mixer"),
         (lambda: torch.nn.Linear(2, 2), "Linear"),
     ],

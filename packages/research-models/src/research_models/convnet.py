@@ -17,6 +17,10 @@ class ConvNet(nn.Module):
     outputs: features of the result.
     stride, padding: the same for every convolution.
     activation: applied after every convolution.
+
+    Parameters: channels (input channels * size of the kernel + 1) of each convolution, with the
+    kernel's size squared for images; outputs (inputs + 1) of the linear layer. Initialisation:
+    torch's for both, weights and biases uniform within 1 / sqrt(numbers that make an output).
     """
 
     def __init__(
@@ -58,7 +62,7 @@ class ConvNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: (batch, *input_shape); the channel axis may be left out when there is one channel.
 
-        Returns (batch, outputs).
+        Returns (batch, outputs). Raises ValueError for another shape.
         """
         last = [x, *self.features(x)][-1]
         return self.linear(last.flatten(1))
@@ -68,9 +72,18 @@ class ConvNet(nn.Module):
 
         x: as for forward.
         """
-        x = x.reshape(-1, *self.input_shape)
+        x = self.with_channels(x)
         outputs = []
         for convolution in self.convolutions:
             x = self.activation(convolution(x))
             outputs.append(x)
         return outputs
+
+    def with_channels(self, x: Tensor) -> Tensor:
+        """x with its channel axis, (batch, *input_shape). x: as for forward."""
+        channels, *lengths = self.input_shape
+        without = tuple(lengths) if channels == 1 else self.input_shape
+        if x.shape[1:] not in (self.input_shape, without):
+            expected = ", ".join(map(str, self.input_shape))
+            raise ValueError(f"x must have the shape (batch, {expected}), got {tuple(x.shape)}")
+        return x.reshape(len(x), *self.input_shape)

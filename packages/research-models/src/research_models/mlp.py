@@ -14,6 +14,9 @@ class MLP(nn.Module):
     activation: applied after every layer but the last.
     residual: add the input of a hidden layer to its output, h + activation(W h + b), if both have
         the same size; as in the baseline of Greydanus and Kobak, arXiv 2011.14439.
+
+    Parameters: outputs (inputs + 1) of each layer. Initialisation: torch's for linear layers,
+    weights and biases uniform within 1 / sqrt(inputs).
     """
 
     def __init__(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import fields
@@ -40,8 +41,8 @@ def load_pretrained(folder: str | os.PathLike[str]) -> Transformer | BertMaskedL
     `model.pretrained_settings`, and written again by save_pretrained.
 
     Raises FileNotFoundError when a file is missing; ValueError, which names it, for another
-    architecture, a value of config.json that is not handled, and a tensor that is missing, left
-    over or of another shape.
+    architecture, a value of config.json that is not handled, an index that is not of these parts,
+    and a tensor that is missing, left over, of another shape or of another dtype than the others.
     """
     folder = Path(folder)
     values = read_json(folder / CONFIG)
@@ -52,7 +53,7 @@ def load_pretrained(folder: str | os.PathLike[str]) -> Transformer | BertMaskedL
     with ExitStack() as opened:
         stored, read = open_tensors(folder, opened)
         try:
-            state = from_file(model, family, table_names(stored, family.prefix), read)
+            state = from_file(model, family, table_names(stored, family), read)
         except ValueError as error:
             raise ValueError(f"{folder}: {error}") from None
     model.load_state_dict(state, assign=True)
@@ -104,25 +105,35 @@ def family_of(source: Path, values: Mapping[str, Any]) -> Family:
 
 def family_for(model: nn.Module, kept: Mapping[str, Any]) -> tuple[Family, dict[str, Any]]:
     """The family that computes what a model does, and its config.json, with the keys kept."""
-    differences = {}
-    for family in FAMILIES.values():
-        if type(model) is not family.make:
-            continue
-        made = family.settings_from(model.config)
-        for settings in ({**made, **kept}, {**kept, **made}):
-            differences[family.model_type] = unlike(family, settings, model.config)
-            if not differences[family.model_type] and not has_mixer(model):
-                return family, settings
-    if not differences:
+    families = [family for family in FAMILIES.values() if type(model) is family.make]
+    if not families:
         kinds = ", ".join(sorted({family.make.__name__ for family in FAMILIES.values()}))
         raise ValueError(f"only {kinds} can be saved so, got {type(model).__name__}")
     if has_mixer(model):
         raise ValueError("transformers has no model with a mixer in place of attention")
-    nearest = min(differences, key=lambda name: len(differences[name]))
-    raise ValueError(
-        f"none of {', '.join(differences)} computes what this config says; {nearest} would have "
-        f"{', '.join(differences[nearest])}"
-    )
+    config: Any = model.config
+    if getattr(config, "length", 0) is None:
+        raise ValueError(
+            "config.json says how long a sequence may be, but the model's config has length=None: "
+            "give it one, model.config = replace(model.config, length=...)"
+        )
+    refused = []
+    for family in families:
+        made = family.settings_from(config)
+        for settings in ({**made, **kept}, {**kept, **made}):
+            try:
+                differences = unlike(family.config(Settings(CONFIG, settings)), config)
+                reason = f"would have {', '.join(differences)}"
+                if not differences:
+                    return family, settings
+            except ValueError as error:
+                # How near the family is, its defaults tell.
+                differences = unlike(family.config(Settings(CONFIG, {})), config)
+                reason = f"refuses it: {error}"
+        refused.append((len(differences), f"{family.model_type} {reason}"))
+    names = ", ".join(family.model_type for family in families)
+    nearest = min(refused, key=lambda each: each[0])[1]
+    raise ValueError(f"none of {names} computes what this config says; {nearest}")
 
 
 def has_mixer(model: nn.Module) -> bool:
@@ -131,55 +142,72 @@ def has_mixer(model: nn.Module) -> bool:
     return not stack.has_attention()
 
 
-def unlike(family: Family, settings: dict[str, Any], config: Any) -> list[str]:
-    """What of a config a family would have otherwise, as `name=value (not value)`."""
-    try:
-        theirs = family.config(Settings(CONFIG, settings)).filled()
-    except ValueError as error:
-        return [str(error)]
-    ours = config.filled()
-    pairs = (
-        (each.name, getattr(theirs, each.name), getattr(ours, each.name)) for each in fields(ours)
-    )
-    return [f"{name}={his!r} (not {our!r})" for name, his, our in pairs if his != our]
+def unlike(theirs: Any, ours: Any) -> list[str]:
+    """Where a family's config isn't a model's, as `name=value (not value)`."""
+    theirs, ours = theirs.filled(), ours.filled()
+    pairs = [(f.name, getattr(theirs, f.name), getattr(ours, f.name)) for f in fields(ours)]
+    return [f"{name}={their!r} (not {our!r})" for name, their, our in pairs if their != our]
 
 
 def open_tensors(folder: Path, opened: ExitStack) -> tuple[list[str], Callable[[str], Tensor]]:
     """The names of a folder's tensors, and a function that reads one."""
     index = folder / f"{WEIGHTS}.index.json"
     if (folder / WEIGHTS).is_file():
-        paths = [folder / WEIGHTS]
-    elif index.is_file():
-        paths = [
-            folder / Path(name).name
-            for name in sorted(set(read_json(index)["weight_map"].values()))
-        ]
-    else:
+        file = opened_file(folder / WEIGHTS, opened)
+        return list(file.keys()), file.get_tensor
+    if not index.is_file():
         raise FileNotFoundError(f"{folder} has no {WEIGHTS} and no {index.name}")
+    listed = parts_by_tensor(index)
+    found: dict[str, str] = {}
     files: dict[str, Any] = {}
-    for path in paths:
-        if not path.is_file():
-            raise FileNotFoundError(f"{index} lists {path.name}, but {folder} has no such file")
-        try:
-            file = opened.enter_context(safetensors.safe_open(path, framework="pt"))
-        except safetensors.SafetensorError as error:
-            raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
-        files |= dict.fromkeys(file.keys(), file)
-    return list(files), lambda name: files[name].get_tensor(name)
+    for part in sorted(set(listed.values())):
+        if not (folder / part).is_file():
+            raise FileNotFoundError(f"{index} lists {part}, but {folder} has no such file")
+        files[part] = opened_file(folder / part, opened)
+        tensors = files[part].keys()
+        for name in tensors:
+            if name in found:
+                raise ValueError(f"{folder}: {name} is in {found[name]} and in {part}")
+            found[name] = part
+    for name, part in listed.items():
+        if found.get(name) != part:
+            raise ValueError(f"{index} lists {name} in {part}, but that has no such tensor")
+    return list(found), lambda name: files[found[name]].get_tensor(name)
 
 
-def table_names(stored: list[str], prefix: str) -> dict[str, str]:
+def opened_file(path: Path, opened: ExitStack) -> Any:
+    """A safetensors file, its tensors not yet read. Raises ValueError where it is none."""
+    try:
+        return opened.enter_context(safetensors.safe_open(path, framework="pt"))
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a whole safetensors file: {error}") from None
+
+
+def parts_by_tensor(index: Path) -> dict[str, str]:
+    """The file beside an index that holds each tensor. Raises ValueError where it says no such."""
+    parts = read_json(index).get("weight_map")
+    if not isinstance(parts, dict):
+        raise ValueError(f"{index}: weight_map must be an object, got {parts!r}")
+    for name, part in parts.items():
+        if not isinstance(part, str) or part in ("", ".", "..") or re.search(r"[/\\\0]", part):
+            raise ValueError(f"{index}: {name} is in {part!r}, which is no file of the folder")
+    return parts
+
+
+def table_names(stored: list[str], family: Family) -> dict[str, str]:
     """The file's own name of each tensor, by the name that a family's table has.
 
-    Old files have gamma and beta for a norm's weight and bias, and some leave out the prefix.
+    Raises ValueError when two of the file have one name in the table.
     """
-    left_out = not any(name.startswith(prefix) for name in stored)
-    names = {}
+    left_out = not any(name.startswith(family.prefix) for name in stored)
+    names: dict[str, str] = {}
     for name in stored:
-        table = f"{prefix}{name}" if left_out else name
-        for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
+        table = f"{family.prefix}{name}" if left_out and name not in family.copies else name
+        for old, new in family.old_endings.items():
             if table.endswith(old):
                 table = table.removesuffix(old) + new
+        if table in names:
+            raise ValueError(f"{names[table]} and {name} are the same tensor, {table}")
         names[table] = name
     return names
 

@@ -3,8 +3,9 @@
     uv run python packages/research-models/tests/support/draw_blocks.py [FOLDER]
 
 FOLDER: where the SVG files go, by default the package's figures/. A new picture is a line in
-PICTURES. The example runs through the model, and every module without children and every function
-of torch is recorded with its shapes; so a picture can't show another network than the code is.
+PICTURES. The example runs through the model, and every module without children, every function
+of torch and every parameter that they read is recorded with its shapes; so a picture can't show
+another network than the code is.
 """
 
 import importlib
@@ -25,6 +26,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, FancyBboxPatch
 from matplotlib.textpath import TextPath
 from research_models import (
+    H3,
     MLP,
     VAE,
     BaseConv,
@@ -32,6 +34,8 @@ from research_models import (
     LinearAttention,
     RecurrentClassifier,
     TransformerConfig,
+    ViT,
+    ViTConfig,
 )
 from research_models.mixers import CausalConvolution
 from research_models.positions import rotation
@@ -153,6 +157,40 @@ PICTURES = [
         functions=("research_models.attention.attend", "research_models.attention.rotate"),
     ),
     Picture(
+        "qwen3_layer",
+        lambda: RotatedLayer(
+            TransformerConfig(
+                *(100, 64, 1, 4),
+                key_value_heads=2,
+                hidden=160,
+                norm="rms",
+                activation="swiglu",
+                positions="rotary",
+                query_key_norm=True,
+                bias=False,
+            )
+        ),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        functions=(
+            "research_models.attention.attend",
+            "research_models.attention.rms_norm",
+            "research_models.attention.rotate",
+        ),
+    ),
+    Picture(
+        "vit",
+        lambda: ViT(ViTConfig(layers=2)),
+        lambda: torch.zeros(BATCH, 3, 224, 224),
+        inputs=("images",),
+        boxes=(Layer,),
+    ),
+    Picture(
+        "h3",
+        lambda: H3(64, heads=4),
+        lambda: torch.zeros(BATCH, LENGTH, 64),
+        functions=("research_models.mixers.causal_convolution",),
+    ),
+    Picture(
         "linear_attention",
         lambda: LinearAttention(64, heads=4),
         lambda: torch.zeros(BATCH, LENGTH, 64),
@@ -200,6 +238,8 @@ class Recorder(TorchFunctionMode):
 
     def __init__(self, inputs: dict[str, Tensor]):
         super().__init__()
+        self.learned: dict[int, str] = {}
+        """Of a parameter that is in no box, its name."""
         self.steps = [Step(name, x.shape, end=True) for name, x in inputs.items()]
         # Of a tensor, the step that gave it.
         self.sources: dict[int, int] = {id(x): step for step, x in enumerate(inputs.values())}
@@ -225,9 +265,16 @@ class Recorder(TorchFunctionMode):
         self, label: str, given: object, result: object, parameters: int = 0, view: bool = False
     ) -> None:
         """Add a step that makes result from given; a view is passed over."""
-        read = [(self.sources[id(t)], t.shape) for t in tensors(given) if id(t) in self.sources]
         made = list(tensors(result))
-        if not read or not made:
+        if not made:
+            return
+        for tensor in tensors(given):
+            if id(tensor) in self.learned and id(tensor) not in self.sources:
+                self.sources[id(tensor)] = len(self.steps)
+                name = self.learned[id(tensor)]
+                self.steps.append(Step(name, tensor.shape, tensor.numel()))
+        read = [(self.sources[id(t)], t.shape) for t in tensors(given) if id(t) in self.sources]
+        if not read and not parameters:
             return
         if view:
             step = read[0][0]
@@ -274,6 +321,9 @@ def recorded(picture: Picture) -> list[Step]:
                 label, count = described(module, name), sum(p.numel() for p in module.parameters())
                 run = partial(recorder.box, label, count, module.forward)
                 undone.enter_context(patch.object(module, "forward", run))
+            else:
+                own = module.named_parameters(recurse=False)
+                recorder.learned |= {id(parameter): key for key, parameter in own}
         for path in picture.functions:
             where, _, name = path.rpartition(".")
             owner = importlib.import_module(where)
@@ -324,7 +374,8 @@ def in_words(steps: list[Step]) -> str:
 
 ROW = 0.85  # inches from one row to the next
 GAP = 0.25  # inches between two boxes, or a box and an arrow that passes it
-ELBOW = 0.42  # inches above the middle of a row, where arrows turn
+ELBOW = 0.42  # inches above the middle of a row, where arrows into its boxes turn
+PASSING = 0.49  # and where those turn that pass a box
 NOTE = {"color": FAINT, "fontsize": SMALL - 1, "va": "center"}
 
 
@@ -338,6 +389,12 @@ class Place:
     x: float = 0.0
     least_width: float = 0.0
     """What the shapes beside its arrows need."""
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is a box that no input reaches."""
+        boxed = self.step is not None and not self.step.end
+        return boxed and all(each.alone for each in self.above)
 
     @property
     def y(self) -> float:
@@ -376,14 +433,18 @@ Arrow = tuple[list[Place], torch.Size]
 def placed(steps: list[Step]) -> tuple[list[Place], list[Arrow]]:
     """The places of all steps, and the arrows between them.
 
-    A step stands a row below the lowest that it reads, and under the boxes that it reads.
+    A step stands a row below the lowest that it reads, and under the boxes that it reads; one that
+    no input reaches, in the row before it is read.
     """
     rows: dict[int, list[Place]] = defaultdict(list)
     places: list[Place] = []
     arrows = []
     for step in steps:
         read = [places[source] for source, _ in step.inputs]
-        place = Place(max((each.row for each in read), default=-1) + 1, step)
+        reached = [each.row for each in read if not each.alone]
+        place = Place(max(reached, default=-1) + 1, step)
+        if reached:
+            settle([each for each in read if each.alone], place.row - 1, rows)
         pairs = zip(read, step.inputs, strict=True)
         changed = [shape for source, (_, shape) in pairs if shape != source.step.shape]
         if len(changed) > 1:
@@ -396,7 +457,8 @@ def placed(steps: list[Step]) -> tuple[list[Place], list[Arrow]]:
                 rows[row].append(way[-1])
             place.above.append(way[-1])
             arrows.append(([*way, place], shape))
-        rows[place.row].append(place)
+        if reached or step.end:
+            rows[place.row].append(place)
         places.append(place)
     for row in sorted(rows):
         arrange(rows[row])
@@ -408,6 +470,15 @@ def placed(steps: list[Step]) -> tuple[list[Place], list[Arrow]]:
     return places, arrows
 
 
+def settle(places: list[Place], row: int, rows: dict[int, list[Place]]) -> None:
+    """Put boxes that no input reaches into a row, and those that they read above it."""
+    for place in places:
+        if not any(place is settled for settled in rows[place.row]):
+            place.row = row
+            rows[row].append(place)
+            settle(place.above, row - 1, rows)
+
+
 def arrange(row: list[Place]) -> None:
     """Set the x of each place in a row, the rows above being set."""
     for place in row:
@@ -415,11 +486,15 @@ def arrange(row: list[Place]) -> None:
         if len(above) == 2:  # where a residual comes back, stay under the box
             above = [each for each in above if each.step] or above
         place.x = sum(each.x for each in above) / max(len(above), 1)
-    row.sort(key=lambda place: (place.x, place.step is None))
+    row.sort(key=lambda place: (place.alone, place.x, place.step is None))
     wished = [place.x for place in row]
     for left, right in pairwise(row):
         right.x = max(right.x, left.x + left.right + GAP + right.half_width)
-    moved = [place.x - wish for place, wish in zip(row, wished, strict=True) if place.step]
+    moved = [
+        place.x - wish
+        for place, wish in zip(row, wished, strict=True)
+        if place.step and not place.alone
+    ]
     for place in row:
         place.x -= sum(moved) / max(len(moved), 1)
 
@@ -452,12 +527,16 @@ def drawn(steps: list[Step]) -> Figure:
     axes.axis("off")
     for place in places:
         draw_box(axes, place)
-        draw_arrows(axes, place, [arrow for arrow in arrows if arrow[0][-1] is place])
+        row = [each for each in places if each.row == place.row]
+        draw_arrows(axes, place, [arrow for arrow in arrows if arrow[0][-1] is place], row)
     return figure
 
 
-def draw_arrows(axes: Axes, place: Place, arrows: list[Arrow]) -> None:
-    """All arrows into a box, side by side, each with its shape where a view has changed it."""
+def draw_arrows(axes: Axes, place: Place, arrows: list[Arrow], row: list[Place]) -> None:
+    """All arrows into a box, side by side, each with its shape where a view has changed it.
+
+    row: the boxes in the row of this one.
+    """
     arrows.sort(key=lambda arrow: arrow[0][-2].x)
     step = 2 * place.half_width / max(len(arrows), 1)
     entries = [place.x - place.half_width + (n + 0.5) * step for n in range(len(arrows))]
@@ -466,24 +545,36 @@ def draw_arrows(axes: Axes, place: Place, arrows: list[Arrow]) -> None:
         # Of those from one side the outer turn lower, so that no two lines cross or share a place.
         inner = turns[:number] if turns[number] > 0 else turns[number + 1 :]
         lower = 0.06 * sum(turn * turns[number] > 0 for turn in inner)
-        draw_arrow(axes, way, entry, ELBOW - lower)
+        near, far = sorted((way[-2].x, place.x))
+        blocked = is_sign(place.step) and any(
+            near <= box.x < far for box in row if box is not place
+        )
+        draw_arrow(axes, way, entry, PASSING if blocked else ELBOW - lower, from_above=blocked)
         if shape != way[0].step.shape:
-            axes.text(entry + 0.05, place.y + place.half_height + 0.12, shown(shape), **NOTE)
+            x, y, side = entry + 0.05, place.y + place.half_height + 0.12, "left"
+            if (
+                is_sign(place.step) and not blocked and abs(way[-2].x - place.x) > 0.01
+            ):  # it enters from a side
+                x, y = entry + math.copysign(0.1, way[-2].x - place.x), place.y + 0.09
+                side = "left" if way[-2].x > place.x else "right"
+            axes.text(x, y, shown(shape), ha=side, **NOTE)
 
 
-def draw_arrow(axes: Axes, way: list[Place], entry: float, elbow: float) -> None:
+def draw_arrow(
+    axes: Axes, way: list[Place], entry: float, elbow: float, from_above: bool = False
+) -> None:
     """An arrow through its places to the entry of the last, of upright and level lines.
 
-    elbow: how far above the middle of the last it turns.
+    elbow: how far above the middle of the last it turns. from_above: not into the side of a circle.
     """
     *before, end = way
     x = before[0].x
     points = [(x, before[0].y - before[0].half_height)]
-    sign = is_sign(end.step)
+    sign = is_sign(end.step) and not from_above
     for place in before[1:] if sign else way[1:]:
         to = entry if place is end else place.x
         if abs(to - x) > 0.01:
-            level = place.y + (elbow if place is end else ELBOW)
+            level = place.y + (elbow if place is end else PASSING)
             points += [(x, level), (to, level)]
         x = to
     if sign and abs(x - end.x) > 0.01:  # into the side of a circle

@@ -77,31 +77,26 @@ class BertMaskedLM(nn.Module):
 
 def config_from(settings: Settings) -> TransformerConfig:
     """The config that a config.json means. Raises ValueError for values that are not handled."""
-    settings.only(
-        add_cross_attention=False,
-        is_decoder=False,
-        position_embedding_type="absolute",
-        tie_word_embeddings=True,
-    )
+    settings.only(position_embedding_type="absolute")
     settings.without_effect(
         *("classifier_dropout", "directionality", "pooler_fc_size", "pooler_num_attention_heads"),
         *("pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"),
     )
     return TransformerConfig(
-        vocabulary=settings.take("vocab_size", 30522),
-        width=settings.take("hidden_size", 768),
-        layers=settings.take("num_hidden_layers", 12),
-        heads=settings.take("num_attention_heads", 12),
-        length=settings.take("max_position_embeddings", 512),
+        vocabulary=settings.size("vocab_size", 30522),
+        width=settings.size("hidden_size", 768),
+        layers=settings.size("num_hidden_layers", 12),
+        heads=settings.size("num_attention_heads", 12),
+        length=settings.size("max_position_embeddings", 512),
         causal=False,
-        hidden=settings.take("intermediate_size", 3072),
+        hidden=settings.size("intermediate_size", 3072),
         activation=settings.activation("hidden_act", "gelu", PLAIN_ACTIVATIONS),
-        norm_eps=settings.take("layer_norm_eps", 1e-12),
+        norm_eps=settings.number("layer_norm_eps", 1e-12),
         norm_place="post",
         embedding_norm=True,
-        segments=settings.take("type_vocab_size", 2),
-        dropout=settings.take("hidden_dropout_prob", 0.1),
-        attention_dropout=settings.take("attention_probs_dropout_prob", 0.1),
+        segments=settings.size("type_vocab_size", 2),
+        dropout=settings.share("hidden_dropout_prob", 0.1),
+        attention_dropout=settings.share("attention_probs_dropout_prob", 0.1),
     )
 
 
@@ -161,4 +156,6 @@ BERT = Family(
         r"cls\.seq_relationship\.(weight|bias)",
         r"bert\.embeddings\.position_ids",
     ),
+    # Of the norms in Google's files.
+    old_endings={".gamma": ".weight", ".beta": ".bias"},
 )

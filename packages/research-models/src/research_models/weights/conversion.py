@@ -1,8 +1,10 @@
 """Read a family's config.json and tensor names in both directions."""
 
+import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -33,9 +35,31 @@ WITHOUT_EFFECT = {
     *("_name_or_path", "architectures", "dtype", "model_type", "torch_dtype"),
     *("transformers_version", "use_cache", "initializer_range", "gradient_checkpointing"),
     *("bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id", "mask_token_id"),
+    *("sep_token_id", "decoder_start_token_id", "tokenizer_class"),
     *("id2label", "label2id", "problem_type", "task_specific_params", "finetuning_task"),
     *("output_attentions", "output_hidden_states", "return_dict"),
 }
+
+DEFAULTS: dict[str, Any] = {
+    **{"is_decoder": False, "is_encoder_decoder": False, "cross_attention_hidden_size": None},
+    **{"add_cross_attention": False, "tie_encoder_decoder": False, "tie_word_embeddings": True},
+    **{"chunk_size_feed_forward": 0, "pruned_heads": {}, "prefix": None},
+    **{"torchscript": False, "use_bfloat16": False, "tf_legacy_loss": False},
+    # Of generation, which transformers 4 had in this file.
+    **{"max_length": 20, "min_length": 0, "do_sample": False, "early_stopping": False},
+    **{"num_beams": 1, "num_beam_groups": 1, "diversity_penalty": 0.0, "temperature": 1.0},
+    **{"top_k": 50, "top_p": 1.0, "typical_p": 1.0, "repetition_penalty": 1.0},
+    **{"length_penalty": 1.0, "no_repeat_ngram_size": 0, "encoder_no_repeat_ngram_size": 0},
+    **{"bad_words_ids": None, "num_return_sequences": 1, "output_scores": False},
+    **{"return_dict_in_generate": False, "forced_bos_token_id": None, "forced_eos_token_id": None},
+    **{"remove_invalid_values": False, "exponential_decay_length_penalty": None},
+    **{"suppress_tokens": None, "begin_suppress_tokens": None},
+}
+"""Keys that any config.json may have, with the only value that is handled: that of transformers'
+PretrainedConfig (4.57), unless a family reads the key itself."""
+
+DTYPES = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+"""Those of a model's tensors: all others are of quantised weights."""
 
 
 class Transposed(str):
@@ -60,25 +84,53 @@ class Settings:
         self.known = set(WITHOUT_EFFECT)
 
     def take(self, key: str, default: Any) -> Any:
-        """The value of a key, or the default that transformers has where it is left out.
-
-        Raises ValueError when its type is not that of a default other than None, and for integers
-        that aren't positive, as all are sizes.
-        """
+        """The value of a key, or the default that transformers has where it is left out."""
         self.known.add(key)
-        value = self.values.get(key, default)
-        kind = (int, float) if isinstance(default, float) else type(default)
-        wrong = not isinstance(value, kind) or isinstance(value, bool) != isinstance(default, bool)
-        if default is not None and wrong:
-            raise ValueError(f"{self.source}: {key} = {value!r} must be like {default!r}")
-        if type(value) is int and not isinstance(default, float) and value < 1:
-            raise ValueError(f"{self.source}: {key} = {value!r} must be positive")
+        return self.values.get(key, default)
+
+    def size(self, key: str, default: int) -> int:
+        """A number of something. Raises ValueError unless it is a positive integer."""
+        value = self.take(key, default)
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{self.source}: {key} = {value!r} must be a positive integer")
         return value
+
+    def optional_size(self, key: str, default: int | None = None) -> int | None:
+        """As `size`, but null stands for a number that follows from others."""
+        return None if self.take(key, default) is None else self.size(key, default or 1)
+
+    def number(self, key: str, default: float, most: float = math.inf) -> float:
+        """Raises ValueError unless it is a number from 0 to the most."""
+        value = self.take(key, default)
+        if not is_number(value) or not 0 <= value <= most:
+            bound = "" if most == math.inf else f" and at most {most:g}"
+            raise ValueError(
+                f"{self.source}: {key} = {value!r} must be a number, at least 0{bound}"
+            )
+        return float(value)
+
+    def share(self, key: str, default: float) -> float:
+        """Of features set to 0. Raises ValueError unless it is from 0 to 1."""
+        return self.number(key, default, most=1.0)
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Raises ValueError unless it is true or false."""
+        value = self.take(key, default)
+        if not isinstance(value, bool):
+            raise ValueError(f"{self.source}: {key} = {value!r} must be true or false")
+        return value
+
+    def table(self, key: str) -> dict[str, Any]:
+        """An object, empty where it is null or left out. Raises ValueError for anything else."""
+        value = self.take(key, None)
+        if value is not None and not isinstance(value, dict):
+            raise ValueError(f"{self.source}: {key} = {value!r} must be an object")
+        return value or {}
 
     def activation(self, key: str, default: str, names: Mapping[str, str]) -> str:
         """The name in TransformerConfig of the activation that a key names."""
         value = self.take(key, default)
-        if value not in names:
+        if not isinstance(value, str) or value not in names:
             raise ValueError(
                 f"{self.source}: {key} = {value!r} is not handled, only {', '.join(names)}"
             )
@@ -97,10 +149,12 @@ class Settings:
         self.known.update(keys)
 
     def finish(self) -> None:
-        """Raise ValueError when a key is left that nobody asked for."""
-        for key, value in self.values.items():
-            if key not in self.known:
-                raise ValueError(f"{self.source}: {key} = {value!r} is not handled")
+        """Raise ValueError when a key is left that nobody asked for, and not at its default."""
+        unread = [key for key in self.values if key not in self.known]
+        self.only(**{key: DEFAULTS[key] for key in unread if key in DEFAULTS})
+        for key in unread:
+            if key not in DEFAULTS:
+                raise ValueError(f"{self.source}: {key} = {self.values[key]!r} is not handled")
 
 
 @dataclass(frozen=True)
@@ -118,16 +172,23 @@ class Family:
     names: Names
     prefix: str = ""
     """Some files leave it out at the beginning of all names."""
-    copies: Mapping[str, str] | None = None
+    copies: Mapping[str, str] = field(default_factory=dict)
     """Tensors that some files hold though they equal another of the file, by name."""
     unused: tuple[str, ...] = ()
     """Patterns of tensors that files may hold, but that this architecture doesn't use."""
+    old_endings: Mapping[str, str] = field(default_factory=dict)
+    """How names end in old files, and how in the table."""
 
     def config(self, settings: Settings) -> Any:
         """The model's config. Raises ValueError when a key is not handled."""
         config = self.config_from(settings)
         settings.finish()
         return config
+
+
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a finite number."""
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def written_name(names: Mapping[str, str], name: str) -> str:
@@ -177,9 +238,10 @@ def from_file(
 
     stored: the file's own name of each tensor, by the name that the family's table has.
     read: gives a tensor by the file's own name.
-    Raises ValueError when tensors are missing, left over, or of another shape.
+    Raises ValueError when tensors are missing, left over, of another shape or of several dtypes.
     """
     state: dict[str, Tensor] = {}
+    dtypes: dict[str, torch.dtype] = {}
     missing: list[str] = []
     used: set[str] = set()
     for name, parameter in model.named_parameters():
@@ -197,23 +259,26 @@ def from_file(
             stored_as = tuple(reversed(expected)) if isinstance(each, Transposed) else expected
             if tuple(part.shape) != stored_as:
                 raise ValueError(
-                    f"{each} has the shape {tuple(part.shape)}, but the config says {stored_as}"
+                    f"{stored[each]} has the shape {tuple(part.shape)}, but the config says "
+                    f"{stored_as}"
                 )
+            dtypes[stored[each]] = part.dtype
             parts.append(part.T if isinstance(each, Transposed) else part)
         state[name] = (
             torch.cat(parts)
             if len(parts) > 1
             else parts[0].clone(memory_format=torch.contiguous_format)
         )
-    extra = sorted(
-        each for each in stored if each not in used and not is_unused(each, family.unused)
-    )
-    copies = family.copies or {}
+    copies = family.copies
     extra = [
-        each
-        for each in extra
-        if copies.get(each) not in stored
-        or not torch.equal(read(stored[each]), read(stored[copies[each]]))
+        stored[each]
+        for each in sorted(stored)
+        if each not in used
+        and not is_unused(each, family.unused)
+        and (
+            copies.get(each) not in stored
+            or not torch.equal(read(stored[each]), read(stored[copies[each]]))
+        )
     ]
     if missing or extra:
         parts_of_message = [
@@ -222,7 +287,20 @@ def from_file(
             if tensors
         ]
         raise ValueError(f"tensors don't fit {family.architecture}: {'; '.join(parts_of_message)}")
+    check_dtypes(dtypes)
     return state
+
+
+def check_dtypes(dtypes: Mapping[str, torch.dtype]) -> None:
+    """Raise ValueError, naming the odd one, unless all tensors have one floating dtype."""
+    usual = Counter(dtypes.values()).most_common(1)[0][0]
+    for name, dtype in dtypes.items():
+        if dtype not in DTYPES:
+            raise ValueError(f"{name} has the dtype {dtype}, but weights are floating point")
+        if dtype != usual:
+            raise ValueError(
+                f"{name} has the dtype {dtype}, but others have {usual}: a model has one"
+            )
 
 
 def is_unused(name: str, patterns: Iterable[str]) -> bool:

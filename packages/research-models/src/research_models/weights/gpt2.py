@@ -21,27 +21,27 @@ def config_from(settings: Settings) -> TransformerConfig:
         scale_attn_weights=True,
         scale_attn_by_inverse_layer_idx=False,
         reorder_and_upcast_attn=False,
-        add_cross_attention=False,
-        tie_word_embeddings=True,
-        n_ctx=settings.take("n_positions", 1024),
+        n_ctx=settings.size("n_positions", 1024),
     )
     settings.without_effect(
         *("summary_activation", "summary_first_dropout", "summary_proj_to_labels"),
         *("summary_type", "summary_use_proj"),
+        # Which older versions of transformers wrote, and none reads.
+        *("n_special", "predict_special_tokens", "output_past", "_num_labels"),
     )
-    dropout = settings.take("resid_pdrop", 0.1)
+    dropout = settings.share("resid_pdrop", 0.1)
     settings.only(embd_pdrop=dropout)
     return TransformerConfig(
-        vocabulary=settings.take("vocab_size", 50257),
-        width=settings.take("n_embd", 768),
-        layers=settings.take("n_layer", 12),
-        heads=settings.take("n_head", 12),
-        length=settings.take("n_positions", 1024),
-        hidden=settings.take("n_inner", None),
+        vocabulary=settings.size("vocab_size", 50257),
+        width=settings.size("n_embd", 768),
+        layers=settings.size("n_layer", 12),
+        heads=settings.size("n_head", 12),
+        length=settings.size("n_positions", 1024),
+        hidden=settings.optional_size("n_inner"),
         activation=settings.activation("activation_function", "gelu_new", PLAIN_ACTIVATIONS),
-        norm_eps=settings.take("layer_norm_epsilon", 1e-5),
+        norm_eps=settings.number("layer_norm_epsilon", 1e-5),
         dropout=dropout,
-        attention_dropout=settings.take("attn_pdrop", 0.1),
+        attention_dropout=settings.share("attn_pdrop", 0.1),
     )
 
 

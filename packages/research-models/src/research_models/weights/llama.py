@@ -10,6 +10,7 @@ from research_models.weights.conversion import (
     GATED_ACTIVATIONS,
     Family,
     Settings,
+    is_number,
     written_name,
 )
 
@@ -20,13 +21,13 @@ def config_from(settings: Settings) -> TransformerConfig:
     settings.without_effect("is_llama_config", "transformers.js_config")  # SmolLM's
     return decoder_config(
         settings,
-        vocabulary=settings.take("vocab_size", 32000),
-        width=settings.take("hidden_size", 4096),
-        heads=settings.take("num_attention_heads", 32),
-        length=settings.take("max_position_embeddings", 2048),
-        hidden=settings.take("intermediate_size", 11008),
-        key_value_heads=settings.take("num_key_value_heads", None),
-        head_width=settings.take("head_dim", None),
+        vocabulary=settings.size("vocab_size", 32000),
+        width=settings.size("hidden_size", 4096),
+        heads=settings.size("num_attention_heads", 32),
+        length=settings.size("max_position_embeddings", 2048),
+        hidden=settings.size("intermediate_size", 11008),
+        key_value_heads=settings.optional_size("num_key_value_heads"),
+        head_width=settings.optional_size("head_dim"),
     )
 
 
@@ -34,15 +35,15 @@ def decoder_config(settings: Settings, **sizes: Any) -> TransformerConfig:
     """What Llama and its successors have in common; sizes are those with other defaults."""
     settings.only(attention_bias=False)
     return TransformerConfig(
-        layers=settings.take("num_hidden_layers", 32),
+        layers=settings.size("num_hidden_layers", 32),
         activation=settings.activation("hidden_act", "silu", GATED_ACTIVATIONS),
         norm="rms",
-        norm_eps=settings.take("rms_norm_eps", 1e-6),
+        norm_eps=settings.number("rms_norm_eps", 1e-6),
         positions="rotary",
         rotary_base=rotary_base(settings),
         bias=False,
-        tied=settings.take("tie_word_embeddings", False),
-        attention_dropout=settings.take("attention_dropout", 0.0),
+        tied=settings.flag("tie_word_embeddings", False),
+        attention_dropout=settings.share("attention_dropout", 0.0),
         **sizes,
     )
 
@@ -50,18 +51,29 @@ def decoder_config(settings: Settings, **sizes: Any) -> TransformerConfig:
 def rotary_base(settings: Settings) -> float:
     """Theta, of `rope_parameters` (since transformers 5) or of `rope_theta`.
 
-    Raises ValueError for angles that are scaled or interpolated in any way.
+    Raises ValueError for angles that are scaled or interpolated in any way, and for two thetas.
     """
-    settings.only(rope_scaling=None)
-    theta = settings.take("rope_theta", 10_000.0)
-    rope = settings.take("rope_parameters", None) or {}
+    settings.only(rope_scaling=None, partial_rotary_factor=1.0)
+    rope = settings.table("rope_parameters")
     for key, value in rope.items():
-        if key != "rope_theta" and (key, value) != ("rope_type", "default"):
+        if key != "rope_theta" and (key, value) not in UNSCALED.items():
             raise ValueError(
                 f"{settings.source}: {key} = {value!r} in rope_parameters is not handled, only "
-                "rope_theta and rope_type = 'default'"
+                f"rope_theta and {', '.join(f'{name} = {one!r}' for name, one in UNSCALED.items())}"
             )
-    return float(rope.get("rope_theta", theta))
+    theta = settings.take("rope_theta", rope.get("rope_theta", 10_000.0))
+    if rope.get("rope_theta", theta) != theta:
+        raise ValueError(
+            f"{settings.source}: rope_theta = {theta!r}, but {rope['rope_theta']!r} in "
+            "rope_parameters"
+        )
+    if not is_number(theta) or theta <= 0:
+        raise ValueError(f"{settings.source}: rope_theta = {theta!r} must be a positive number")
+    return float(theta)
+
+
+UNSCALED = {"rope_type": "default", "partial_rotary_factor": 1.0}
+"""Keys of rope_parameters, with the only value that is handled."""
 
 
 def settings_from(config: TransformerConfig) -> dict[str, Any]:

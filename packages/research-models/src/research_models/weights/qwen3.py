@@ -12,20 +12,20 @@ from research_models.weights.llama import ATTENTION, COPIES, NAMES, decoder_conf
 
 def config_from(settings: Settings) -> TransformerConfig:
     """The config that a config.json means. Raises ValueError for values that are not handled."""
-    layers = settings.take("num_hidden_layers", 32)
-    settings.only(
-        use_sliding_window=False, sliding_window=None, layer_types=["full_attention"] * layers
-    )
-    settings.without_effect("max_window_layers")  # of the sliding window
+    layers = settings.size("num_hidden_layers", 32)
+    settings.only(use_sliding_window=False)
+    settings.without_effect("sliding_window", "max_window_layers")  # without that
+    if settings.take("layer_types", None) is not None:
+        settings.only(layer_types=["full_attention"] * layers)
     config = decoder_config(
         settings,
-        vocabulary=settings.take("vocab_size", 151936),
-        width=settings.take("hidden_size", 4096),
-        heads=settings.take("num_attention_heads", 32),
-        length=settings.take("max_position_embeddings", 32768),
-        hidden=settings.take("intermediate_size", 22016),
-        key_value_heads=settings.take("num_key_value_heads", 32),
-        head_width=settings.take("head_dim", 128),
+        vocabulary=settings.size("vocab_size", 151936),
+        width=settings.size("hidden_size", 4096),
+        heads=settings.size("num_attention_heads", 32),
+        length=settings.size("max_position_embeddings", 32768),
+        hidden=settings.size("intermediate_size", 22016),
+        key_value_heads=settings.optional_size("num_key_value_heads", 32),
+        head_width=settings.size("head_dim", 128),
     )
     return replace(config, query_key_norm=True)
 

@@ -17,18 +17,18 @@ def config_from(settings: Settings) -> ViTConfig:
     # Of masked image modelling, and of the pooler: neither is there.
     settings.without_effect("encoder_stride", "pooler_act", "pooler_output_size")
     return ViTConfig(
-        image_size=settings.take("image_size", 224),
-        patch_size=settings.take("patch_size", 16),
-        channels=settings.take("num_channels", 3),
-        classes=len(settings.take("id2label", {"0": "LABEL_0", "1": "LABEL_1"})),
-        width=settings.take("hidden_size", 768),
-        layers=settings.take("num_hidden_layers", 12),
-        heads=settings.take("num_attention_heads", 12),
-        hidden=settings.take("intermediate_size", 3072),
+        image_size=settings.size("image_size", 224),
+        patch_size=settings.size("patch_size", 16),
+        channels=settings.size("num_channels", 3),
+        classes=len(settings.table("id2label")) or 2,  # that of transformers without labels
+        width=settings.size("hidden_size", 768),
+        layers=settings.size("num_hidden_layers", 12),
+        heads=settings.size("num_attention_heads", 12),
+        hidden=settings.size("intermediate_size", 3072),
         activation=settings.activation("hidden_act", "gelu", PLAIN_ACTIVATIONS),
-        norm_eps=settings.take("layer_norm_eps", 1e-12),
-        dropout=settings.take("hidden_dropout_prob", 0.0),
-        attention_dropout=settings.take("attention_probs_dropout_prob", 0.0),
+        norm_eps=settings.number("layer_norm_eps", 1e-12),
+        dropout=settings.share("hidden_dropout_prob", 0.0),
+        attention_dropout=settings.share("attention_probs_dropout_prob", 0.0),
     )
 
 
