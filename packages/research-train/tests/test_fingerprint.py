@@ -231,6 +231,31 @@ def test_a_package_that_imports_its_own_modules_is_followed(ask, workspace):
     assert ["tiny" in names for names in found] == [True, True, True, True, False]
 
 
+def test_a_long_chain_of_imports_is_followed_to_its_end(ask, workspace):
+    package = workspace.root / PAPER
+    for number in range(500):
+        (package / f"chain{number}.py").write_text(f"from paper_tiny import chain{number + 1}\n")
+    (package / "chain500.py").write_text("print(1)\n")
+    train = package / "train.py"
+    train.write_text("from paper_tiny import chain0\n" + train.read_text())
+    assert "tiny" in ask([(f"{PAPER}/chain500.py", "1", "2")])[0]
+
+
+def test_a_module_that_a_stub_lists_is_followed(ask, workspace):
+    lazy = workspace.root / PAPER / "lazy"
+    lazy.mkdir()
+    (lazy / "__init__.py").write_text(
+        "import lazy_loader\n"
+        "__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)\n"
+    )
+    (lazy / "__init__.pyi").write_text("from . import inner as inner\n")
+    (lazy / "inner.py").write_text("def length():\n    return 3\n")
+    train = workspace.root / PAPER / "train.py"
+    use = "def load(run):\n    from paper_tiny.lazy import inner\n    inner.length()\n"
+    train.write_text(train.read_text().replace(LOAD, use))
+    assert "tiny" in ask([(f"{PAPER}/lazy/inner.py", "3", "4")])[0]
+
+
 def test_what_only_a_type_checker_imports_does_not_count(ask, workspace):
     train = workspace.root / PAPER / "train.py"
     lines = "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from paper_tiny import late\n"

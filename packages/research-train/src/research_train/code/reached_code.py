@@ -74,7 +74,11 @@ def reached_from(
 
 
 class _Walk:
-    """The search for reached code. It keeps a list of units to follow, so cycles can't hang it."""
+    """The search for reached code.
+
+    It keeps lists of modules to import and of units to follow, so cycles can't hang it, nor long
+    chains of imports exhaust the stack.
+    """
 
     def __init__(self, tops: set[str], workspace: Path, parsed: ParsedFiles):
         self.member = tops  # top-level modules of the member
@@ -89,15 +93,19 @@ class _Walk:
         self.external: set[str] = set()
         self.subclasses = False
         self.wholes: set[str] = set()  # top-level modules of which all counts
+        self.importing: list[ReachedModule] = []
         self.waiting: list[tuple[ReachedModule, int]] = []
         self.known: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         self.tops: dict[str, bool] = {}
 
     def finish(self) -> None:
-        """Follow all waiting units, until there are none."""
-        while self.waiting:
-            module, number = self.waiting.pop()
-            self._follow(module, module.content.units[number])
+        """Import all waiting modules and follow all waiting units, until there are none."""
+        while self.importing or self.waiting:
+            if self.importing:
+                self._run(self.importing.pop())
+            else:
+                module, number = self.waiting.pop()
+                self._follow(module, module.content.units[number])
 
     def result(self) -> ReachedCode:
         """The code that was reached."""
@@ -147,7 +155,7 @@ class _Walk:
         file, folder = lies
         content = self.parsed.read(file) if file else PythonFile()
         module = self.modules[name] = ReachedModule(name, file, folder, content)
-        self._run(module)
+        self.importing.append(module)
         return module
 
     def _run(self, module: ReachedModule) -> None:
@@ -175,7 +183,9 @@ class _Walk:
         if binding.attribute in (None, "*") or loaded is None:
             return
         assert binding.attribute is not None
-        if lazy := self._lazy(loaded, binding.attribute):
+        lazy = self._lazy(loaded, binding.attribute)
+        # In a stub, `from . import x` lists the package's own module x.
+        if lazy and (self._absolute(loaded, lazy), lazy.attribute) != (target, binding.attribute):
             self._load(loaded, lazy)
         elif loaded.folder and binding.attribute not in loaded.by_name:
             self.module(f"{target}.{binding.attribute}")
