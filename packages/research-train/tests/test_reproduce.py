@@ -141,6 +141,12 @@ def test_a_quick_run_is_no_evidence_and_leaves_no_run(workspace, paper):
     assert not workspace.records()
     assert not (paper / "results.json").exists()
     assert not (workspace.outputs / "tiny/claims").exists()
+    wrong = "assert config.seed, 'not this'\n    data = load(run)"
+    change(paper / "paper_tiny/train.py", "data = load(run)", wrong)
+    failed = reproduce(workspace, "--quick", "--json")
+    assert failed.code == 1
+    [failure] = json.loads(failed.output)["failed"]
+    assert failure["run"].endswith("seed=0") and failure["why"] == "AssertionError: not this"
 
 
 @pytest.mark.parametrize(

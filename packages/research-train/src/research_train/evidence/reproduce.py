@@ -27,6 +27,7 @@ from research_train.evidence.carried import (
 from research_train.evidence.claim_edits import ClaimSet, when_set
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.plan import Plan, plan_runs
+from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
 from research_train.experiment.members import Member
 from research_train.history.changes import remove_runs
@@ -181,7 +182,10 @@ def _trained(
     missing = [each for each in before if quick or each.run is None]
     if not missing:
         return _Trained(before, before, there, [])
-    failed = train_all(plan.member, missing, jobs, say, show)
+    if quick:
+        failed = try_all(plan.member, missing, jobs, say)
+    else:
+        failed = train_all(plan.member, missing, jobs, say, show)
     there = runs(plan.member.name)
     after = plan.needed(there)
     failed = [*failed, *_changed_meanwhile(missing, after, failed)]
