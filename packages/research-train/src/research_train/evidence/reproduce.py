@@ -33,6 +33,7 @@ from research_train.experiment.members import Member
 from research_train.history.changes import remove_runs
 from research_train.history.table import runs
 from research_train.record.summary import RunSummary
+from research_train.versions.hand_over import has_releases
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _trained(
     missing = [each for each in before if quick or each.run is None]
     if not missing:
         return _Trained(before, before, there, [])
-    if quick:
+    if quick and not has_releases(plan.member):  # a release may have no such process
         failed = try_all(plan.member, missing, jobs, say)
     else:
         failed = train_all(plan.member, missing, jobs, say, show)

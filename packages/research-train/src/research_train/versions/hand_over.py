@@ -65,6 +65,11 @@ def start_under_requirements(member: Member) -> None:
             )
 
 
+def has_releases(member: Member) -> bool:
+    """Whether what the paper requires is a release, whose own code runs then."""
+    return VARIABLE in environment_under(member, pid=None)
+
+
 def leave_releases() -> None:
     """Start this process again without the releases that it inherited, if it did."""
     if VARIABLE in os.environ:
