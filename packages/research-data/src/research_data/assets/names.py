@@ -38,6 +38,15 @@ def refuse_name(folder: Path, name: str) -> None:
 def name_asset(asset: Asset, name: str) -> None:
     """Name an asset by a link beside it. Raises like refuse_name; StorageError."""
     refuse_name(asset.folder, name)
-    link = asset.folder.with_name(name.replace("/", "--"))
-    if not link.is_symlink() or link.readlink() != Path(asset.folder.name):
-        replace_link(link, asset.folder.name)
+    if not is_named(asset, name):
+        replace_link(_link(asset, name), asset.folder.name)
+
+
+def is_named(asset: Asset, name: str) -> bool:
+    """Whether the asset has this name already."""
+    link = _link(asset, name)
+    return link.is_symlink() and link.readlink() == Path(asset.folder.name)
+
+
+def _link(asset: Asset, name: str) -> Path:
+    return asset.folder.with_name(name.replace("/", "--"))

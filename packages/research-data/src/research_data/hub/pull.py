@@ -17,12 +17,13 @@ from research_data.assets.catalog import (
     Asset,
     split_name,
 )
+from research_data.assets.lock import locked_folder
 from research_data.assets.manifest import (
     FileEntry,
     Manifest,
     hide_manifest,
 )
-from research_data.assets.names import name_asset, refuse_name
+from research_data.assets.names import is_named, name_asset, refuse_name
 from research_data.assets.publish import Publication, look_at, publication, refuse_full_disk
 from research_data.assets.verify import count_cores
 from research_data.durable import fsync_file
@@ -152,7 +153,10 @@ def _used(asset: Asset, request: Request) -> Asset:
     """The asset, with the request's name linked to it if the assets folder is writable."""
     hide_manifest(asset.folder)
     try:
-        name_asset(asset, request.name)
+        if not is_named(asset, request.name):
+            with locked_folder(asset.folder, quiet=True):
+                if asset.folder.is_dir():  # not removed just now, with its names
+                    name_asset(asset, request.name)
         if str(request) not in asset.manifest.asked_as:
             asked_as = sorted({*asset.manifest.asked_as, str(request)})
             asset = replace(
