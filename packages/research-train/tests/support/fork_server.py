@@ -9,6 +9,7 @@ fork of the server works.
 import atexit
 import fcntl
 import functools
+import gc
 import importlib
 import json
 import os
@@ -272,4 +273,6 @@ if __name__ == "__main__":
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.collect()
+    gc.freeze()  # a fork whose collector looked at what is here would copy its memory
     _serve()
