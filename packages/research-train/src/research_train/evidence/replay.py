@@ -12,10 +12,8 @@ afterwards, since a replay isn't a run of the paper.
 
 import json
 import shutil
-import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import redirect_stdout, suppress
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +21,11 @@ from typing import TYPE_CHECKING
 from research_data.errors import ResearchError
 
 from research_train.code.fingerprint import NEUTRAL_KEYS
+from research_train.evidence.tasks import answer_tasks
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.config_values import load_config
-from research_train.experiment.members import Experiment, find_member, installed_members
+from research_train.experiment.members import Experiment, Member
 from research_train.experiment.needs import prepare_assets
-from research_train.processes.children import end_with_parent
-from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.record.folders import CHECKPOINTS, CONFIG, METRICS
 from research_train.record.metrics_file import Point, read_metrics, repeatable_part
 from research_train.record.record import (
@@ -38,8 +35,6 @@ from research_train.record.record import (
     read_record,
 )
 from research_train.training import train_run
-from research_train.versions.hand_over import start_under_requirements
-from research_train.versions.requirements import reached_packages
 
 if TYPE_CHECKING:
     from research_train.record.run import Run
@@ -223,42 +218,21 @@ def _differing_end(run: "Run", folder: Path, record: RunRecord) -> str | None:
     return None
 
 
-def _answer(experiment: Callable[[str], Experiment], task: Mapping[str, object]) -> Replayed:
-    """Replay one run; if that fails, the answer says why."""
+def answer(member: Member, task: Mapping[str, object]) -> dict[str, object]:
+    """Replay one run; if that fails, the answer says why. seconds: how long it took."""
+    began = time.monotonic()
     try:
         overrides = task["overrides"]
         assert isinstance(overrides, list)
         words = [*map(str, overrides), f"seed={task['seed']}"]
-        return replay(experiment(str(task["experiment"])), Path(str(task["run"])), words)
+        experiment = member.experiment(str(task["experiment"]))
+        found = replay(experiment, Path(str(task["run"])), words)
     except ResearchError as error:
-        return Replayed(False, f"{NOT_REPLAYED}: {error}")
+        found = Replayed(False, f"{NOT_REPLAYED}: {error}")
     except Exception as error:
-        return Replayed(False, f"{NOT_REPLAYED}: {type(error).__name__}: {error}")
-
-
-def main() -> None:
-    """Read runs from stdin, answer on stdout; what the paper's code prints goes to stderr."""
-    member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
-    start_with_fixed_hashes()
-    start_under_requirements(member)
-    end_with_parent()
-    reached_packages(member)
-    answers = sys.stdout
-    for task in json.load(sys.stdin):
-        began = time.monotonic()
-        with redirect_stdout(sys.stderr):
-            answer = _answer(member.experiment, task)
-        seconds = round(time.monotonic() - began, 3)
-        print(json.dumps({**asdict(answer), "seconds": seconds}), file=answers, flush=True)
+        found = Replayed(False, f"{NOT_REPLAYED}: {type(error).__name__}: {error}")
+    return {**asdict(found), "seconds": round(time.monotonic() - began, 3)}
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except ResearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the process that asked has ended
-        with suppress(OSError):
-            sys.stdout.close()
-        sys.exit(1)
+    answer_tasks(answer)

@@ -13,18 +13,15 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stdout, suppress
 
 from research_data.assets.verify import count_cores
 from research_data.errors import ResearchError
 
+from research_train.evidence.tasks import answer_tasks
 from research_train.evidence.trainings import Failed, NeededRun
-from research_train.experiment.members import Member, find_member, installed_members
-from research_train.processes.children import Children, end_with_parent
-from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.experiment.members import Member
+from research_train.processes.children import Children
 from research_train.training import new_run, train_run
-from research_train.versions.hand_over import start_under_requirements
-from research_train.versions.requirements import reached_packages
 
 
 def try_all(
@@ -74,7 +71,9 @@ def _start(
         )
 
 
-def _why_it_fails(member: Member, experiment: str, words: Sequence[str]) -> str | None:
+def why_it_fails(member: Member, task: Sequence[str]) -> str | None:
+    """Train one run; returns why it failed, None if it didn't."""
+    experiment, *words = task
     try:
         run = new_run(member.experiment(experiment), words)
         run.quiet = True
@@ -86,27 +85,5 @@ def _why_it_fails(member: Member, experiment: str, words: Sequence[str]) -> str 
     return None
 
 
-def main() -> None:
-    """Read runs from stdin, answer on stdout; what the paper's code prints goes to stderr."""
-    member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
-    start_with_fixed_hashes()
-    start_under_requirements(member)
-    end_with_parent()
-    reached_packages(member)
-    answers = sys.stdout
-    for experiment, *words in json.load(sys.stdin):
-        with redirect_stdout(sys.stderr):
-            why = _why_it_fails(member, experiment, words)
-        print(json.dumps(why), file=answers, flush=True)
-
-
 if __name__ == "__main__":
-    try:
-        main()
-    except ResearchError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # the process that asked has ended
-        with suppress(OSError):
-            sys.stdout.close()
-        sys.exit(1)
+    answer_tasks(why_it_fails)
