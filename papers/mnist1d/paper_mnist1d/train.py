@@ -13,7 +13,7 @@ def train(config: Config, run: Run) -> Metrics:
     """Train one classifier of Table 1; returns its test accuracy at the last step."""
     data = load_mnist1d(run.asset("mnist1d"), config.shuffled)
     model = MODELS[config.model]()
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
     trainer = Trainer(run, model, optimizer, loss=classification_loss)
     trainer.fit(Batches(data.train, config.batch_size), lambda: accuracy(model, data.test))
     return accuracy(model, data.test)

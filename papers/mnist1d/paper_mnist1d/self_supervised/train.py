@@ -16,7 +16,7 @@ def train(config: Config, run: Run) -> Metrics:
     """Train SimCLR without labels; returns the accuracy of a linear probe of each layer."""
     data = load_mnist1d(run.asset("mnist1d"))
     model = SimCLR()
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
 
     def loss(model: nn.Module, batch: tuple[Tensor]) -> Tensor:
         (x,) = batch
