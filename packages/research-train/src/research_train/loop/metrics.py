@@ -209,13 +209,16 @@ def _pair(data: object) -> tuple[Tensor, Tensor]:
     return inputs, targets
 
 
-def _plain(logits: Tensor, targets: Tensor) -> bool:
+def _plain(logits: object, targets: object) -> bool:
     """Whether nothing needs to be checked or flattened: full checks would slow a small model."""
-    try:
-        rows, classes = logits.shape
-        return targets.dtype is torch.int64 and targets.shape == (rows,) and classes > 1
-    except (AttributeError, ValueError):  # no tensor, or of other dimensions
-        return False
+    return (
+        isinstance(logits, Tensor)
+        and isinstance(targets, Tensor)
+        and logits.ndim == 2
+        and targets.dtype is torch.int64
+        and targets.shape == logits.shape[:1]
+        and logits.shape[1] > 1
+    )
 
 
 def _checked(logits: object, targets: Tensor) -> Tensor:

@@ -16,17 +16,19 @@ class Progress:
         self._start, self._began = start, time.perf_counter()
         self._line = ProgressLine(quiet)
         self._note = ""
+        self._warm = False
 
     def update(self, step: int) -> None:
         """Say that `step` steps are done."""
+        if not self._warm:  # the first step also compiles, reserves memory, opens files
+            self._warm, self._start, self._began = True, step, time.perf_counter()
         if step < self.total and not self._line.due():
             return
-        rate = (step - self._start) / max(time.perf_counter() - self._began, 1e-9)
-        left = (self.total - step) / max(rate, 1e-9)
-        self._line.show(
-            f"step {step}/{self.total} ({step / self.total:.0%})  {self._note}  "
-            f"{rate:.0f} steps/s, {left:.0f} s left"
-        )
+        line = f"step {step}/{self.total} ({step / self.total:.0%})  {self._note}"
+        if done := step - self._start:
+            rate = done / max(time.perf_counter() - self._began, 1e-9)
+            line += f"  {rate:.0f} steps/s, {(self.total - step) / rate:.0f} s left"
+        self._line.show(line)
 
     def note(self, text: str) -> None:
         """Show text (the latest metrics) beside the progress from now on."""
