@@ -21,7 +21,9 @@ class Environment(BaseModel):
     """The machine and interpreter; gpu and cuda are None without a usable GPU.
 
     threads: of torch on the CPU; the last bits of a sum depend on them. hash_seed: decides the
-    order of sets, see processes/hash_seed.py; None in older records.
+    order of sets, see processes/hash_seed.py. cpu_capability: the instructions that torch's own
+    kernels use. compiler: what compiled the steps of `compile=step`, and its flags. None in older
+    records.
     """
 
     model_config = ConfigDict(extra="allow")  # fields that a newer version adds are kept
@@ -31,6 +33,8 @@ class Environment(BaseModel):
     cpu: str
     threads: int | None = None
     hash_seed: str | None = None
+    cpu_capability: str | None = None
+    compiler: str | None = None
     gpu: str | None
     cuda: str | None
 
@@ -55,6 +59,7 @@ def describe_environment() -> Environment:
         cpu=_cpu_name(),
         threads=torch.get_num_threads(),
         hash_seed=hash_seed(),
+        cpu_capability=torch.backends.cpu.get_cpu_capability(),
         gpu=torch.cuda.get_device_name() if usable else None,
         cuda=torch.version.cuda if usable else None,
     )
