@@ -3,7 +3,31 @@
 from typing import Annotated, Literal
 
 from annotated_types import Interval
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    PlainSerializer,
+    PositiveInt,
+)
+
+
+def _read_compile(value: object) -> object:
+    return {"false": "no", "true": "model"}.get(str(value).lower(), value)
+
+
+def _write_compile(value: str) -> str | bool:
+    # As older versions wrote it, so that a run's config stays equal to what it was.
+    return {"no": False, "model": True}.get(value, value)
+
+
+Compile = Annotated[
+    Literal["no", "model", "step"],
+    BeforeValidator(_read_compile),
+    PlainSerializer(_write_compile),
+]
 
 
 class ConfigSection(BaseModel):
@@ -41,8 +65,8 @@ class TrainConfig(ConfigSection):
     """Number of parts to split a batch into, which saves memory; the update stays the same."""
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     """Precision of the forward pass: bfloat16 and float16 use autocast; weights stay float32."""
-    compile: bool = False
-    """Compile the model with torch.compile."""
+    compile: Compile = "no"
+    """What torch.compile compiles: the model's loss, or the whole step (see the README)."""
     deterministic: bool = False
     """Use only GPU kernels that give the same bits every time."""
     log_every: PositiveInt = 50

@@ -47,7 +47,7 @@ class Gradients(Generic[Batch]):
         self._called = model
         if world.size > 1 and parallel is not None:
             self._called = DistributedDataParallel(model, **parallel)
-        if config.compile:
+        if config.compile == "model":
             self._called = torch.compile(self._called)  # type: ignore[assignment]  # a module
         self._loss = loss
         self._device = device

@@ -104,7 +104,7 @@ class OwnStep:
                 "bfloat16": not computed and "autocast" not in used,
                 "float16": not scaled or not (computed or "autocast" in used),
             }[config.precision],
-            "compile=true": config.compile and not computed,
+            "compile=model": config.compile == "model" and not computed,
             f"clip_norm={trainer.clip_norm}": trainer.clip_norm is not None
             and "updating" not in used,
             f"parts of a batch that differ in size on {trainer.world.size} processes": (

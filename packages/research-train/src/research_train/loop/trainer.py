@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from research_train.errors import Interrupted
 from research_train.loop.averaging import averaged_model
 from research_train.loop.checkpoints import Checkpoints
+from research_train.loop.compiled_step import CompiledStep, compiled_step
+from research_train.loop.compiler import describe_compiler
 from research_train.loop.endless_batches import EndlessBatches
 from research_train.loop.evaluations import Evaluations
 from research_train.loop.first_checks import check_before_first_step, checked_ddp_options
@@ -81,6 +83,18 @@ class Trainer(Generic[Batch]):
         self._used = self._own_step.used if self._own_step else set()
         self._optimizers: list[Optimizer] = list(each_optimizer(optimizer).values())
         self._rates = BaseRates(self._optimizers)
+        self._compiled = compiled_step(
+            self.config,
+            self.model,
+            self._optimizers,
+            loss,
+            self.device,
+            self.world,
+            own_step=step is not None,
+            clip_norm=clip_norm,
+            ema=self.ema,
+            ema_decay=ema_decay,
+        )
         parallel = self.ddp if step is None else None
         self._gradients = Gradients(
             self.config, self.model, loss, self.device, self.world, parallel
@@ -153,6 +167,8 @@ class Trainer(Generic[Batch]):
 
     def train_step(self, batch: Batch) -> Tensor:
         """One weight update; returns the loss, a detached scalar on the device."""
+        if self._compiled is not None:
+            return self._step_compiled(self._compiled, batch)
         loss = self.backward(batch)
         self.update()
         return loss
@@ -192,6 +208,13 @@ class Trainer(Generic[Batch]):
         self._gradients.step(self._optimizers)
         self._used.remove("updating")
 
+    def _step_compiled(self, step: CompiledStep, batch: Batch) -> Tensor:
+        loss = step(batch, self.run.quiet)
+        self._norm = step.norm
+        if step.over is not None:
+            self._gradients.over = step.over
+        return loss
+
     def _stepped(self, batch: Batch, batches: BatchSource[Batch]) -> Tensor:
         """One step on a batch: what the schedule says, the update, the average; its loss."""
         self._gradients.next_batch(batches)
@@ -203,7 +226,7 @@ class Trainer(Generic[Batch]):
             if said := explained(error, self.step + 1, self.config, self.device):
                 raise said from error
             raise
-        if self.ema is not None:
+        if self.ema is not None and self._compiled is None:
             self.ema.update_parameters(self.model)
         return loss
 
@@ -252,6 +275,7 @@ class Trainer(Generic[Batch]):
             yield batch
             if first:
                 self._checkpoints.expect(batches)
+                self._log.start_clock(self.step)  # the first step may compile
                 first = False
 
     def _save_checkpoint(self, position: BatchesState, must: bool) -> None:
@@ -290,6 +314,9 @@ class Trainer(Generic[Batch]):
         if state is not None:
             self._go_on_from(state, batches)
         self._gradients.ignored.begin(batches)
+        if self._compiled is not None:
+            self._compiled.begin(batches, length)
+            run.record.attempts[-1].environment.compiler = describe_compiler(self.device)
         self._log.start_clock(self.step)
         try:
             run.training = True

@@ -38,9 +38,17 @@ def train(config: Config, run: Run) -> Metrics:
     arrays = load_arrays(run.asset("tiny-points"))
     data = torch.from_numpy(arrays["inputs"]), torch.from_numpy(arrays["targets"])
     model = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.Dropout(0.2), nn.Linear(16, 2))
-    optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), lr=0.02)
+    optimizer = torch.optim.AdamW(parameter_groups(model, 0.1), lr=0.02, fused=config.fused)
+    rate = warm_up(5, cosine(31))
+
+    def schedule(step: int) -> float:
+        if config.compile == "step":
+            count("step")
+        return rate(step)
 
     def loss(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        if config.compile == "step":  # Python runs in the first step alone
+            return classification_loss(model, batch)
         count("step")
         random.random(), np.random.normal()  # a loss may draw from any of them
         return classification_loss(model, batch) * (1 + 0.01 * np.random.normal())
@@ -51,7 +59,7 @@ def train(config: Config, run: Run) -> Metrics:
 
     trainer = Trainer(
         run, model, optimizer, loss,
-        schedule=warm_up(5, cosine(31)), clip_norm=0.5, ema_decay=0.9,
+        schedule=schedule, clip_norm=0.5, ema_decay=0.9,
     )  # fmt: skip
     if config.source == "memory":
         batches = Batches(data, config.batch_size, shuffle=True, seed=config.seed)

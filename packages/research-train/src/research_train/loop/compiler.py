@@ -1,0 +1,109 @@
+"""Prepare torch's compiler: where its results are kept, and what it need not test again."""
+
+import hashlib
+import importlib.metadata
+import logging
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+from research_data.assets_dir import get_assets_dir
+from research_data.durable import write_json
+from research_data.errors import UnreadableError
+from research_data.plain_files import read_json_object
+
+from research_train.errors import RunError
+
+FOLDER = "compiled"  # of the assets folder; may be removed at any time
+CACHE = "TORCHINDUCTOR_CACHE_DIR"
+REMEMBERED = "instruction-sets.json"
+
+
+def prepare_compiler(device: torch.device) -> None:
+    """Let torch compile into the assets folder. Raises RunError without a compiler."""
+    # Imported here: 1 to 2 seconds.
+    from torch._inductor import config
+    from torch._inductor.cpu_vec_isa import VecISA
+    from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+
+    # torch itself sets the variable to its default when an optimizer is made.
+    if os.environ.get(CACHE, default_cache_dir()) == default_cache_dir():
+        os.environ[CACHE] = str(get_assets_dir() / FOLDER)
+    # It says so wherever there is a CUDA toolkit and no GPU.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
+    if config.cpp.vec_isa_ok is None:  # else a program is compiled and run to test each set
+        config.cpp.vec_isa_ok = True
+    if device.type == "cpu":
+        compiler_version()
+        if not getattr(VecISA.check_build, "remembers", False):
+            VecISA.check_build = _remembered(VecISA.check_build)  # type: ignore[method-assign]
+    elif not torch.utils._triton.has_triton():
+        raise RunError(
+            f"compile=step needs Triton on {device}, which is not installed. Leave compile out."
+        )
+
+
+def describe_compiler(device: torch.device) -> str:
+    """The compiler of steps on this device, and its flags."""
+    if device.type != "cpu":
+        return f"Triton {importlib.metadata.version('triton')}"
+    from torch._inductor.cpp_builder import CppTorchOptions
+    from torch._inductor.cpu_vec_isa import pick_vec_isa
+
+    options = CppTorchOptions(vec_isa=pick_vec_isa())
+    macros = [macro.strip().removeprefix("-D ") for macro in options.get_definitions()]
+    flags = [*(f"-D{macro}" for macro in macros), *(f"-{flag}" for flag in options.get_cflags())]
+    return f"{compiler_version()}: {' '.join(flags)}"
+
+
+def compiler_version() -> str:
+    """The first line that the C++ compiler says of itself. Raises RunError if there is none."""
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        said = subprocess.run(
+            [get_cpp_compiler(), "--version"], capture_output=True, text=True, check=True
+        )
+    except (InvalidCxxCompiler, OSError, subprocess.CalledProcessError) as error:
+        raise RunError(
+            "compile=step needs a C++ compiler, and there is none. Install g++ (Debian: apt "
+            "install g++; macOS: xcode-select --install), name one in CXX, or leave compile out."
+        ) from error
+    return said.stdout.partition("\n")[0]
+
+
+def _remembered(check: Any) -> Any:
+    """torch's test of an instruction set, done once per machine and compiler.
+
+    It compiles a program and imports torch in a process for each of some sets, in every process
+    that compiles: 14 s on a processor with AVX-512 and AMX.
+    """
+    place = Path(os.environ[CACHE]) / REMEMBERED
+
+    def check_build(self: Any, code: str) -> bool:
+        what = [torch.__version__, compiler_version(), self.build_arch_flags(), code]
+        key = hashlib.sha256("\n".join([*what, _processor()]).encode()).hexdigest()
+        try:
+            known = read_json_object(place)
+        except (OSError, UnreadableError):
+            known = {}
+        if not isinstance(known.get(key), bool):
+            known[key] = check(self, code)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            write_json(place, known)
+        return bool(known[key])
+
+    check_build.remembers = True  # type: ignore[attr-defined]
+    return check_build
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        return ""
+    return "".join(line for line in lines if line.startswith(("model name", "flags")))

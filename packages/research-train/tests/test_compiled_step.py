@@ -1,0 +1,259 @@
+"""A step compiled whole does what the plain step does, or says before the first why it can't."""
+
+from functools import partial
+
+import pytest
+import torch
+from research_data import Batches
+from research_train import (
+    RunError,
+    TrainConfig,
+    Trainer,
+    classification_loss,
+    cosine,
+    load_config,
+    new_run,
+    parameter_groups,
+    read_metrics,
+    warm_up,
+)
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+
+@pytest.fixture
+def without_kernels(monkeypatch):
+    """torch's compiler up to the graph: what is computed, without a C++ compiler's seconds."""
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+
+
+def points(count=32):
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(count, 4, generator=generator)
+    return inputs, (inputs.sum(dim=1) > 0).long()
+
+
+class Network(nn.Module):
+    """Batch norm and its buffers, tied weights, a frozen layer, one that no loss reaches."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(4, 8, False), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 2)
+        )
+        self.frozen = nn.Linear(2, 2).requires_grad_(False)
+        self.unused = nn.Linear(3, 3)
+        self.tied = nn.Linear(2, 2)
+        self.again = nn.Linear(2, 2)
+        self.again.weight = self.tied.weight
+
+    def forward(self, x):
+        return self.again(self.frozen(self.tied(self.layers(x))))
+
+
+def weighted(model, batch):
+    inputs, targets = batch
+    return cross_entropy(model(inputs), targets), len(targets)
+
+
+def counted(model, batch):
+    inputs, targets = batch
+    counts = targets > 0
+    losses = cross_entropy(model(inputs), targets, reduction="none")
+    return (losses * counts).sum() / counts.sum(), counts.sum()
+
+
+OPTIMIZERS = {
+    "adam": partial(torch.optim.Adam, lr=0.01),
+    "amsgrad": partial(torch.optim.Adam, lr=0.01, amsgrad=True, weight_decay=0.1),
+    "fused": partial(torch.optim.Adam, lr=0.01, fused=True),
+    "adamw": partial(torch.optim.AdamW, lr=0.01, weight_decay=0.1, betas=(0.8, 0.95)),
+    "sgd": partial(torch.optim.SGD, lr=0.1),
+    "nesterov": partial(torch.optim.SGD, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "maximize": partial(torch.optim.SGD, lr=0.01, momentum=0.5, maximize=True),
+}
+
+
+def fit(experiment, *words, optimizer="adam", loss=classification_loss, groups=False, **options):
+    """Train the network in a run; returns the run, the network and its trainer."""
+    run = new_run(experiment, ["steps=12", "batch_size=8", "log_every=1", *words])
+    run.quiet = True
+    with run.attempt():
+        torch.manual_seed(1)
+        model = Network()
+        parameters = parameter_groups(model, 0.1) if groups else model.parameters()
+        trainer = Trainer(run, model, OPTIMIZERS[optimizer](parameters), loss, **options)
+        trainer.fit(Batches(points(), 8, shuffle=True))
+        run.record.metrics = {}
+    return run, model, trainer
+
+
+def lines(run):
+    names = ("train/loss", "train/gradient_norm", "train/learning_rate")
+    return [{name: line[name] for name in names} for line in read_metrics(run.folder)]
+
+
+@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"optimizer": name} for name in OPTIMIZERS),
+        {"optimizer": "adamw", "groups": True, "schedule": warm_up(3, cosine(9))},
+        {"optimizer": "sgd", "clip_norm": 0.1},
+        {"ema_decay": 0.9},
+        {"loss": weighted},
+        {"loss": counted, "optimizer": "sgd"},
+    ],
+    ids=str,
+)
+def test_it_does_what_the_plain_step_does(experiment, options):
+    plain, by_hand, of_plain = fit(experiment, **options)
+    compiled, model, trainer = fit(experiment, "compile=step", **options)
+    for ours, theirs in zip(lines(compiled), lines(plain), strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4)
+    torch.testing.assert_close(model.state_dict(), by_hand.state_dict(), rtol=1e-4, atol=1e-6)
+    if "ema_decay" in options:
+        ours, theirs = trainer.ema.state_dict(), of_plain.ema.state_dict()
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+    ours, theirs = (sorted(o.optimizer.state_dict()["state"]) for o in (trainer, of_plain))
+    assert ours == theirs  # none for what the loss doesn't reach
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["accumulate=2"], "accumulate=2"),
+        (["precision=bfloat16"], "precision=bfloat16"),
+        (["batch_size=8"], "5 examples"),
+    ],
+)
+def test_a_config_that_it_cannot_honour_is_refused(experiment, words, named):
+    with pytest.raises(RunError, match=named):
+        run = new_run(experiment, ["steps=3", "compile=step", "batch_size=8", *words])
+        model = Network()
+        trainer = Trainer(run, model, OPTIMIZERS["sgd"](model.parameters()), classification_loss)
+        trainer.fit(Batches(points(21), 8))
+
+
+def own_step(trainer, batch):
+    loss = trainer.backward(batch)
+    trainer.update()
+    return loss
+
+
+def many(model):
+    return {"a": OPTIMIZERS["sgd"](model.parameters()), "b": OPTIMIZERS["sgd"]([nn.Parameter()])}
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "named"),
+    [
+        (lambda model: torch.optim.SGD(model.parameters()), {"step": own_step}, "step="),
+        (many, {}, "2 optimizers"),
+        (lambda model: torch.optim.RMSprop(model.parameters()), {}, "RMSprop"),
+        (
+            lambda model: torch.optim.SGD(model.parameters(), momentum=0.9, dampening=0.1),
+            {},
+            "dampening=0.1",
+        ),
+        (
+            lambda model: torch.optim.SGD([*model.parameters(), nn.Parameter(torch.ones(1))]),
+            {},
+            "1 parameters that are not in the model",
+        ),
+    ],
+    ids=["own step", "several optimizers", "RMSprop", "dampening", "a parameter outside"],
+)
+def test_a_training_that_it_cannot_honour_is_refused(experiment, make, options, named):
+    run = new_run(experiment, ["steps=3", "compile=step"])
+    model = Network()
+    with pytest.raises(RunError, match=named):
+        Trainer(run, model, make(model), classification_loss, **options)
+
+
+def sparse():
+    return nn.Sequential(nn.Embedding(4, 3, sparse=True), nn.Flatten(), nn.Linear(12, 2))
+
+
+def stopping_on_a_value(model, batch):
+    if (loss := classification_loss(model, batch)) > 100:  # a value decides: the graph breaks here
+        return loss * 0
+    return loss
+
+
+@pytest.mark.usefixtures("without_kernels")
+@pytest.mark.parametrize(
+    ("model", "loss", "named"),
+    [
+        (nn.Linear(4, 2), stopping_on_a_value, r"test_compiled_step\.py:\d+: if \(loss"),
+        (sparse(), lambda m, b: classification_loss(m, (b[0].long().clamp(0, 3), b[1])), "sparse"),
+        (nn.Linear(4, 2), lambda m, b: torch.zeros((), requires_grad=False), "no parameter"),
+    ],
+    ids=["a graph break", "sparse gradients", "nothing to learn"],
+)
+def test_a_loss_that_it_cannot_follow_is_refused(experiment, model, loss, named):
+    run = new_run(experiment, ["steps=3", "compile=step", "batch_size=8"])
+    trainer = Trainer(run, model, torch.optim.SGD(model.parameters()), loss)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with pytest.raises(RunError, match=named):
+        trainer.fit(Batches(points(), 8))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_freezing_in_the_middle_of_a_fit_is_refused(experiment):
+    run = new_run(experiment, ["steps=9", "compile=step", "batch_size=8", "evaluate_every=3"])
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    trainer = Trainer(run, model, torch.optim.SGD(model.parameters()), classification_loss)
+
+    def evaluate():
+        model[0].requires_grad_(False)
+        return {}
+
+    with pytest.raises(RunError, match="frozen"):
+        trainer.fit(Batches(points(), 8), evaluate)
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_a_second_phase_may_learn_other_parameters(experiment):
+    run = new_run(experiment, ["steps=4", "compile=step", "batch_size=8"])
+    run.quiet = True
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    model[0].requires_grad_(False)
+    trainer = Trainer(run, model, torch.optim.SGD(model.parameters(), lr=0.1), classification_loss)
+    first = model[0].weight.clone()
+    with run.attempt():
+        trainer.fit(Batches(points(), 8))
+        assert torch.equal(model[0].weight, first)
+        model[0].requires_grad_(True)
+        trainer.fit(Batches(points(), 8))
+        run.record.metrics = {}
+    assert not torch.equal(model[0].weight, first)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "stored"),
+    [("no", "no", False), ("true", "model", True), ("step", "step", "step")],
+)
+def test_the_key_reads_what_older_versions_wrote(experiment, word, value, stored):
+    config = load_config(experiment, [f"compile={word}"])
+    assert config.compile == value
+    assert config.model_dump(mode="json")["compile"] == stored
+    assert TrainConfig.model_validate({"compile": stored}).compile == value
+
+
+def test_kernels_lie_under_assets_and_another_process_gets_the_same_bytes(workspace):
+    words = ["full", "compile=step", "accumulate=1", "batch_size=10", "steps=8"]
+    workspace.environment.pop("TORCHINDUCTOR_CACHE_DIR", None)  # of this process, if it compiled
+    first = workspace.train(*words)
+    assert first.code == 0, first.errors
+    kept = workspace.root / "assets" / "compiled"
+    assert list(kept.glob("**/*.so"))
+    workspace.environment["TORCHINDUCTOR_CACHE_DIR"] = str(workspace.root / "cold")
+    second = workspace.train(*words)
+    weights = [
+        (result.folder / "checkpoints" / "step-00000008" / "model.safetensors").read_bytes()
+        for result in (first, second)
+    ]
+    assert weights[0] == weights[1]
