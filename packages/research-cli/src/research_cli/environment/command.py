@@ -18,6 +18,7 @@ from research_cli.environment.cuda import GpuReport, check_cuda
 from research_cli.environment.declared import INTERNAL, declared_packages
 from research_cli.environment.installed import STACK, check_internal, check_package
 from research_cli.environment.machine import (
+    check_compiled,
     check_disk,
     check_git,
     check_links,
@@ -43,7 +44,7 @@ def check_environment() -> list[Check]:
     workspace = this_workspace()
     machine = [check_python(), check_uv(), check_git()]
     ours = [check_internal(name, workspace) for name in INTERNAL]
-    disk = [check_disk(), check_links()]
+    disk = [check_disk(), check_compiled(), check_links()]
     unmet = check_requirements(workspace) if workspace else []
     declared = declared_packages()
     found = wait_for(on_torch) | wait_for(others)

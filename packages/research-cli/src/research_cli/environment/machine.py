@@ -8,6 +8,7 @@ from pathlib import Path
 
 from packaging.specifiers import SpecifierSet
 from research_data import AssetError, get_assets_dir
+from research_data.shown import shown_size
 from research_train.errors import CommandError
 from research_train.processes.children import output_of
 
@@ -63,6 +64,17 @@ def check_disk() -> Check:
         needs,
         "free some space, or set RESEARCH_ASSETS to a larger disk",
     )
+
+
+def check_compiled() -> Check:
+    """How large the kernels are that `compile=step` keeps; they can be made again."""
+    needs = "any size"
+    try:
+        folder = get_assets_dir() / "compiled"
+    except AssetError as error:
+        return Check("compiled steps", "fail", _one_line(error), needs, OTHER_FOLDER)
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+    return Check("compiled steps", "ok", f"{shown_size(size)} in {folder}; may be removed", needs)
 
 
 def check_links() -> Check:
