@@ -31,6 +31,7 @@ from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.members import Member
 from research_train.processes.children import Children
+from research_train.record.folders import COMPILED_VARIABLE, compiled_folder
 from research_train.record.record import checkpoint_folders, utc_now, was_lengthened
 from research_train.record.summary import RunSummary, seal_state
 
@@ -268,6 +269,7 @@ def _start(
         children.start(
             [sys.executable, *module],
             {
+                COMPILED_VARIABLE: str(compiled_folder()),
                 **os.environ,
                 "RESEARCH_ASSETS": str(folder),
                 "OMP_NUM_THREADS": str(threads),

@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from research_data.assets_dir import get_assets_dir
 from research_data.durable import write_json
 from research_data.errors import UnreadableError
 from research_data.plain_files import read_json_object
 
 from research_train.errors import RunError
+from research_train.record.folders import COMPILED_VARIABLE, compiled_folder
 
-FOLDER = "compiled"  # of the assets folder; may be removed at any time
-CACHE = "TORCHINDUCTOR_CACHE_DIR"
 REMEMBERED = "instruction-sets.json"
 
 
@@ -29,8 +27,8 @@ def prepare_compiler(device: torch.device) -> None:
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
 
     # torch itself sets the variable to its default when an optimizer is made.
-    if os.environ.get(CACHE, default_cache_dir()) == default_cache_dir():
-        os.environ[CACHE] = str(get_assets_dir() / FOLDER)
+    if os.environ.get(COMPILED_VARIABLE, default_cache_dir()) == default_cache_dir():
+        os.environ[COMPILED_VARIABLE] = str(compiled_folder())
     # It says so wherever there is a CUDA toolkit and no GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
@@ -82,7 +80,7 @@ def _remembered(check: Any) -> Any:
     It compiles a program and imports torch in a process for each of some sets, in every process
     that compiles: 14 s on a processor with AVX-512 and AMX.
     """
-    place = Path(os.environ[CACHE]) / REMEMBERED
+    place = Path(os.environ[COMPILED_VARIABLE]) / REMEMBERED
 
     def check_build(self: Any, code: str) -> bool:
         what = [torch.__version__, compiler_version(), self.build_arch_flags(), code]

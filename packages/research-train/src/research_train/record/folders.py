@@ -3,12 +3,13 @@
 assets/outputs/<paper>/<run-id>/          a run
 assets/outputs/.sources/<sha256>.tar.gz   the code of all runs, by its sha256
 assets/outputs/.reruns/<sha256>/          such code unpacked, with its environment; may be removed
+assets/compiled/                          kernels of compiled steps; may be removed
 """
 
 import re
 from pathlib import Path
 
-from research_data import get_outputs_dir
+from research_data import get_assets_dir, get_outputs_dir
 
 RECORD = "run.json"
 CONFIG = "config.yaml"
@@ -16,6 +17,8 @@ METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 SOURCES = ".sources"
 RERUNS = ".reruns"
+COMPILED = "compiled"
+COMPILED_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # where torch reads which folder that is
 
 
 def run_folders(paper: str) -> list[Path]:
@@ -37,3 +40,8 @@ def run_label(name: str) -> str:
 def code_archive(source: str) -> Path:
     """Where the code of a run is archived; source: as its record names it."""
     return get_outputs_dir() / SOURCES / f"{source}.tar.gz"
+
+
+def compiled_folder() -> Path:
+    """Where torch keeps compiled kernels, so that they are compiled once."""
+    return get_assets_dir() / COMPILED
