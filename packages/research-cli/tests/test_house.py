@@ -29,7 +29,7 @@ ORDERS = {
         "errors",
         *("experiment", "command_line", "processes", "versions", "code", "state", "record"),
         *("loop", "history"),
-        *("training", "evaluating"),
+        *("training", "evaluating", "benchmarking"),
         *("claims", "evidence", "results"),
         *("launch", "fingerprints", "pytest_pins", "reproduce_command"),
     ],

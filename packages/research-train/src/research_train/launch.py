@@ -59,6 +59,8 @@ def _train(words: Sequence[str]) -> int:
     parser = train_parser()
     options = parse(parser, words)
     experiment, overrides = _what_to_do(parser, options)
+    if options.profile is not None and options.profile < 1:
+        raise UsageError(f"--profile {options.profile}: at least one step")
     from research_train.processes.world import this_world
 
     world = this_world()
@@ -151,8 +153,6 @@ def _words_for_each(experiment: "Experiment", words: Sequence[str]) -> list[str]
 
 
 def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", run: "Run") -> int:
-    from research_train.training import train_run
-
     if run.world.rank > 0:
         options.quiet = True  # only the first process prints
     run.quiet = options.quiet
@@ -160,7 +160,7 @@ def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", ru
     if options.resume == "" and (newer := _newer_runs(run)):
         _say(options, f"note: this is the last unfinished run; newer ones: {', '.join(newer)}")
     try:
-        train_run(run, experiment)
+        _train_run(options, experiment, run)
     except Interrupted:
         again = f"uv run --package {experiment.member.distribution} train"
         name = "" if experiment.name == experiment.member.name else f" {experiment.name}"
@@ -176,6 +176,21 @@ def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", ru
             _say(options, f"{name} = {shown_metric(value)}")
         print(run.folder)
     return 0
+
+
+def _train_run(options: "argparse.Namespace", experiment: "Experiment", run: "Run") -> None:
+    """Train, and with --profile trace some steps."""
+    from research_train.training import train_run
+
+    if options.profile is None:
+        train_run(run, experiment)
+        return
+    from research_train.benchmarking.step_profile import profile_lines, profiled_steps
+
+    with profiled_steps(run, options.profile) as profile:
+        train_run(run, experiment)
+    for line in profile_lines(profile):
+        _say(options, line)
 
 
 def _newer_runs(run: "Run") -> list[str]:

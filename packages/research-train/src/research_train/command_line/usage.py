@@ -49,6 +49,12 @@ def train_parser() -> CommandParser:
         help="number of processes to train in, on this machine; batches and metrics stay the same",
     )
     parser.add_argument(
+        "--profile",
+        type=int,
+        metavar="N",
+        help="trace N steps into the run's folder, and list their most expensive operations",
+    )
+    parser.add_argument(
         "--any-code", action="store_true", help="resume even if the code has changed since"
     )
     parser.add_argument(
@@ -124,6 +130,7 @@ def help_text(parser: CommandParser, experiment: Experiment | None) -> str:
             f"{command} seed=3 steps=100 --name first-try",
             f"{command} --resume          # the last run that didn't finish",
             f"{command} --nproc 2",
+            f"{command} steps=100 --profile 20",
         ]
     else:
         examples += [f"{command} --run 20261124-081530    # a run, or how its name begins"]
