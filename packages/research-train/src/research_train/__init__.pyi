@@ -5,6 +5,10 @@
 `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """
 
+from .benchmarking.bench import bench as bench
+from .benchmarking.result import Benchmark as Benchmark
+from .benchmarking.result import compare_benchmarks as compare_benchmarks
+from .benchmarking.result import read_benchmark as read_benchmark
 from .claims.claim import Claim as Claim
 from .claims.claim import Claims as Claims
 from .claims.claim import Finding as Finding

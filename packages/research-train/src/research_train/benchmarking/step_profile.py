@@ -103,17 +103,20 @@ def profile_lines(made: StepProfile) -> Iterator[str]:
     )
 
 
-def _profiler(warm_up: int, steps: int, keep: Callable[[profile], None]) -> profile:
-    activities = [ProfilerActivity.CPU]
+def activities() -> list[ProfilerActivity]:
+    """What torch.profiler is to trace on this machine."""
     if torch.cuda.is_available():
-        activities.append(ProfilerActivity.CUDA)
-    else:
-        os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it reports the missing GPU as error
+        return [ProfilerActivity.CPU, ProfilerActivity.CUDA]
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it reports the missing GPU as an error
+    return [ProfilerActivity.CPU]
+
+
+def _profiler(warm_up: int, steps: int, keep: Callable[[profile], None]) -> profile:
     wait, warm_up = max(0, warm_up - 1), min(1, warm_up)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Profiler won't be using warmup")
         return profile(
-            activities=activities,
+            activities=activities(),
             schedule=schedule(wait=wait, warmup=warm_up, active=steps, repeat=1),
             on_trace_ready=keep,
             acc_events=True,  # there is one cycle; else torch warns that a next one would clear it
