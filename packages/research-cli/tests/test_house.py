@@ -35,7 +35,7 @@ ORDERS = {
     ],
     "research_cli": [
         *("printing", "children"),
-        *("assets", "run", "package", "paper", "report", "environment"),
+        *("assets", "run", "package", "paper", "report", "environment", "bench"),
         "app",
     ],
 }

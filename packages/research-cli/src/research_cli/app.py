@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from research_cli import __version__
 from research_cli.assets.command import dataset_app, model_app
+from research_cli.bench.command import with_bench
 from research_cli.package.command import package_app
 from research_cli.paper.command import paper_app
 from research_cli.paper.project_command import project_app
@@ -39,6 +40,7 @@ Examples:
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
   research-cli run rerun RUN        again, from its own code: the same bytes?
+  research-cli bench mnist1d model=cnn    what does a step cost, and where does it go?
   research-cli report --open        papers, claims, curves, runs as one page
   research-cli package check        does every paper run what it requires?
 """
@@ -152,4 +154,4 @@ def env(
         raise typer.Exit(1)
 
 
-with_report(app)
+with_report(with_bench(app))

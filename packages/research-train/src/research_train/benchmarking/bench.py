@@ -9,6 +9,7 @@ import torch
 from research_data import ResearchError, UsageError
 from research_data.assets.verify import count_cores
 from research_data.progress import ProgressLine
+from research_data.shown import counted, did_you_mean
 from torch import Tensor
 
 from research_train.benchmarking.captured import captured_fit
@@ -73,20 +74,23 @@ def bench(
     threads: Sequence[int] = (),
     repeats: int = 7,
     steps: int | None = None,
+    ways: Sequence[str] = (),
     before: Benchmark | None = None,
     quiet: bool = True,
 ) -> Benchmark:
-    """Time the experiment's own step in every one of WAYS that its training allows.
+    """Time the experiment's own step in all of WAYS that its training allows.
 
     overrides: `key=value` words. threads: of torch on the CPU, in turn; by default one, and one a
     core. repeats: rounds; in each every way takes its turn, in every other one backwards. steps: of
-    one turn; by default as many as take a second. before: refuse at once what can't be compared
-    with it. quiet: show no progress. The runs lie in a temporary folder, and are removed.
+    one turn; by default as many as take a second. ways: names of WAYS, by default all. before:
+    refuse at once what can't be compared with it. quiet: show no progress. The runs lie in a
+    temporary folder, and are removed.
     Raises ConfigError, UsageError, RequirementError, HubError, and RunError for a training that
     has no step of a Trainer, or a paper that runs releases.
     """
     config = load_config(experiment, overrides)
     numbers = list(threads) or default_threads()
+    chosen = _chosen_ways(ways)
     if repeats < 1 or min(numbers) < 1 or (steps is not None and not 1 <= steps <= config.steps):
         raise UsageError(
             f"repeats and threads must be 1 or more, and steps from 1 to the training's "
@@ -107,7 +111,7 @@ def bench(
         with scratch_runs(experiment, overrides) as scratch:
             for number in numbers:
                 torch.set_num_threads(number)
-                flops, cost = _at_threads(scratch, number, repeats, steps, skipped, line)
+                flops, cost = _at_threads(scratch, chosen, number, repeats, steps, skipped, line)
                 found.append(cost)
     finally:
         torch.set_num_threads(was)
@@ -131,6 +135,7 @@ def bench(
 
 def _at_threads(
     scratch: Scratch,
+    ways: Sequence[Way],
     threads: int,
     repeats: int,
     steps: int | None,
@@ -141,12 +146,13 @@ def _at_threads(
     loops: dict[str, Loop] = {}
     weights: dict[str, list[Tensor]] = {}
     with ExitStack() as stack:
-        for way in WAYS:
-            line.show(f"{threads} threads: {way.name} warms up")
+        for way in ways:
+            if line.due():
+                line.show(f"{counted(threads, 'thread')}: {way.name} warms up")
             try:
                 loop = stack.enter_context(_opened(scratch, way))
             except ResearchError as error:
-                if way.name == "trainer":
+                if way.name == "trainer" or len(ways) == 1:
                     raise
                 skipped[way.name] = str(error)
                 continue
@@ -160,6 +166,17 @@ def _at_threads(
         costs = [_way_cost(name, loop, rounds, weights, count) for name, loop in loops.items()]
     step_rate = flops / (costs[0].wall.median / 1000)
     return flops, ThreadsCost(threads, rate, step_rate, count, costs)
+
+
+def _chosen_ways(names: Sequence[str]) -> list[Way]:
+    known = [way.name for way in WAYS]
+    for name in names:
+        if name not in known:
+            raise UsageError(
+                f"no way of stepping {name!r}.{did_you_mean(name, known)} They are: "
+                f"{', '.join(known)}"
+            )
+    return [way for way in WAYS if way.name in names or not names]
 
 
 @contextmanager
@@ -202,7 +219,8 @@ def _rounds(
         names = list(loops)[:: (-1) ** number]  # a machine that warms up favours none
         costs = {}
         for name in names:
-            line.show(f"{threads} threads, round {number} of {repeats}: {name}, {count} steps")
+            if line.due():
+                line.show(f"{counted(threads, 'thread')}, round {number} of {repeats}: {name}")
             costs[name] = step_cost(loops[name], count)
         rounds.append(costs)
     return rounds[1:]

@@ -1,0 +1,1 @@
+"""The command `research-cli bench`."""

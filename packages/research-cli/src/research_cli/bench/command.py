@@ -1,0 +1,132 @@
+"""`research-cli bench`: time a paper's own step against a plain PyTorch loop."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from research_data.errors import UsageError
+
+from research_cli.printing import Json, examples, print_json
+
+# Modules that only one command needs are imported inside it, so that `--help` answers at once.
+
+
+def with_bench(app: typer.Typer) -> typer.Typer:
+    """Add the command to `research-cli`; returns it."""
+    app.command(
+        epilog=examples(
+            "research-cli bench mnist1d model=cnn",
+            "research-cli bench mnist1d double-descent --threads 1 --ways bare,trainer",
+            "research-cli bench mnist1d model=cnn --picture stages.png",
+            "research-cli bench mnist1d model=cnn --json > before.json",
+            "research-cli bench mnist1d model=cnn --compare before.json",
+        )
+    )(bench)
+    return app
+
+
+def bench(
+    paper: Annotated[str, typer.Argument(metavar="PAPER", help="Paper whose step to time.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXPERIMENT] [key=value ...]",
+            help="Experiment of the paper, and config keys as `train` takes them.",
+            show_default=False,
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,N",
+            help="Numbers of CPU threads; by default 1 and the number of cores.",
+            show_default=False,
+        ),
+    ] = None,
+    repeats: Annotated[
+        int, typer.Option(metavar="N", help="Rounds, in each of which every way takes its turn.")
+    ] = 7,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Steps of one turn; by default as many as take a second.",
+            show_default=False,
+        ),
+    ] = None,
+    ways: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="Ways of stepping; by default all: bare,trainer,fused,compiled.",
+            show_default=False,
+        ),
+    ] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.png",
+            help="Draw where the time of a step goes into this file.",
+            show_default=False,
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Compare with what an earlier bench on this machine wrote with --json.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Time a paper's own training step: a plain loop, the Trainer, fused, compiled.
+
+    All of them step the paper's own model, loss, optimizer and batches, in turn and in both orders.
+    `bare` is a plain PyTorch loop, `trainer` has metrics, trackers and checkpoints on, `fused` is
+    the trainer with the optimizer's fused kernel, `compiled` is compile=step. A ratio is to `bare`
+    in the same round. Nothing is written among the paper's runs.
+    """
+    if picture is not None and picture.suffix != ".png":
+        raise UsageError(f"--picture {str(picture)!r}: the name of the picture must end in .png")
+    numbers = _numbers(threads)
+    from research_train import bench as time_steps
+    from research_train import compare_benchmarks, find_member, installed_members, read_benchmark
+
+    from research_cli.bench.screens import print_bench, save_picture
+
+    given = words or []
+    names = [word for word in given if "=" not in word]
+    if len(names) > 1:
+        raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
+    member = find_member(paper, installed_members())
+    experiment = member.experiment(names[0] if names else None)
+    before = read_benchmark(compare) if compare is not None else None
+    overrides = [word for word in given if "=" in word]
+    chosen = ways.split(",") if ways is not None else []
+    made = time_steps(experiment, overrides, numbers, repeats, steps, chosen, before, quiet=json)
+    changes = compare_benchmarks(before, made) if before is not None else []
+    if picture is not None:
+        save_picture(made, picture)
+    if json:
+        from dataclasses import asdict
+
+        compared = {"changes": [asdict(change) for change in changes]} if before else {}
+        print_json({**made.as_json(), **compared})
+        return
+    print_bench(made, before, changes)
+    if picture is not None:
+        print(picture.absolute())
+
+
+def _numbers(threads: str | None) -> list[int]:
+    """The numbers of threads that are listed; none if the option isn't given."""
+    if threads is None:
+        return []
+    try:
+        numbers = [int(each) for each in threads.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers):
+        raise UsageError(f"--threads {threads!r}: write different numbers, 1 or more: 1,2")
+    return numbers

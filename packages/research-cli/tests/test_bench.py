@@ -1,0 +1,52 @@
+"""`research-cli bench`: tables, JSON, a picture, a comparison, and refusals."""
+
+import json
+
+import pytest
+
+QUICK = ("bench", "amsgrad", "--threads", "1", "--repeats", "1", "--steps", "5")
+QUICK += ("--ways", "bare,trainer")
+
+
+@pytest.fixture(autouse=True)
+def own_assets(tmp_path, monkeypatch):
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path / "assets"))
+
+
+def test_json_is_one_object_that_a_later_bench_compares_with(research_cli, tmp_path):
+    done = research_cli(*QUICK, "--json")
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert made["skipped"].keys() == {"bare"}  # the paper has a step of its own
+    [cost] = made["threads"]
+    assert [way["way"] for way in cost["ways"]] == ["trainer"]
+    assert not (tmp_path / "assets" / "outputs").exists()
+    before, picture = tmp_path / "before.json", tmp_path / "stages.png"
+    before.write_text(done.stdout)
+    again = research_cli(*QUICK, "--compare", str(before), "--picture", str(picture))
+    assert again.returncode == 0, again.stderr
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert again.stdout.splitlines()[-1] == str(picture)
+    for word in ("forward", "bare left out", "new / old"):
+        assert word in again.stdout
+    before.write_text(json.dumps({**made, "cpu": "another"}))
+    other = research_cli(*QUICK, "--compare", str(before))
+    assert other.returncode == 2 and "another CPU" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["amsgrat"], 2, "Did you mean 'amsgrad'?"),
+        (["amsgrad", "stepz=1"], 2, "Did you mean 'steps'?"),
+        (["amsgrad", "--threads", "1,x"], 2, "--threads '1,x'"),
+        (["amsgrad", "--ways", "traner"], 2, "Did you mean 'trainer'?"),
+        (["amsgrad", "--picture", "a.jpg"], 2, ".png"),
+        (["amsgrad", "--compare", "nowhere.json"], 2, "nowhere.json"),
+        (["amsgrad", "one", "two"], 2, "one, two"),
+    ],
+)
+def test_what_is_typed_wrongly_is_refused_in_a_sentence(research_cli, words, code, said):
+    done = research_cli("bench", *words)
+    assert (done.returncode, done.stdout) == (code, "")
+    assert said in done.stderr and "Traceback" not in done.stderr
