@@ -67,10 +67,12 @@ class CompiledStep:
         self._update = functional_update(optimizer)
         self._clip_norm = clip_norm
         self._ema, self._ema_decay = ema, ema_decay
+        torch.compiler.reset()  # torch counts what it compiled for all trainings of a process
         self._compiled = torch.compile(self._step, fullgraph=True, dynamic=False)
         self._changed: _Changed | None = None
         self._groups: list[tuple[dict[str, Any], list[str]]] = []  # with the learned names of each
         self._rates: list[Tensor] = []
+        self._parameters: list[nn.Parameter] = []
         self._trainable: list[bool] = []
         # Seconds: an eager loss and its gradients, the first step, when that was done.
         self._eager = self._compiling = self._ready = 0.0
@@ -86,7 +88,6 @@ class CompiledStep:
                 f"examples, the others {batches.batch_size}. Give the batches drop_last=True, "
                 "choose a batch_size that divides the number of examples, or leave compile out."
             )
-        torch.compiler.reset()  # torch counts what it compiled for all trainings of a process
 
     def __call__(self, batch: Any, quiet: bool) -> Tensor:
         """Do a step; returns its loss. quiet: say nothing of compiling.
@@ -125,7 +126,7 @@ class CompiledStep:
             )
 
     def _stepped(self, batch: Any, changed: _Changed) -> Tensor:
-        if [p.requires_grad for p in self._model.parameters()] != self._trainable:
+        if [p.requires_grad for p in self._parameters] != self._trainable:
             raise RunError(
                 "compile=step: parameters were frozen or unfrozen in the middle of a fit. Do it "
                 "between two fits, or leave compile out."
@@ -208,7 +209,8 @@ class CompiledStep:
             averages = {name: a for name, a in averages.items() if name in learned | buffers}
         # In float64, as the rates of an uncompiled update are.
         self._rates = [torch.zeros((), dtype=torch.float64) for _ in self._groups]
-        self._trainable = [p.requires_grad for p in model.parameters()]
+        self._parameters = list(model.parameters())
+        self._trainable = [p.requires_grad for p in self._parameters]
         averaged = self._ema.n_averaged if self._ema is not None else None
         return _Changed(learned, buffers, states, averages, averaged)
 

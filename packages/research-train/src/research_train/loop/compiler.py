@@ -34,6 +34,8 @@ def prepare_compiler(device: torch.device) -> None:
 
     if config.cpp.vec_isa_ok is None:  # else a program is compiled and run to test each set
         config.cpp.vec_isa_ok = True
+    # Kernels are made for a number of threads, which torch's cache would else not tell apart.
+    config.cpp.threads = torch.get_num_threads()
     if device.type == "cpu":
         compiler_version()
         if not getattr(VecISA.check_build, "remembers", False):
@@ -84,7 +86,7 @@ def _remembered(check: Any) -> Any:
 
     def check_build(self: Any, code: str) -> bool:
         what = [torch.__version__, compiler_version(), self.build_arch_flags(), code]
-        key = hashlib.sha256("\n".join([*what, _processor()]).encode()).hexdigest()
+        key = hashlib.sha256("\n".join(what).encode()).hexdigest()
         try:
             known = read_json_object(place)
         except (OSError, UnreadableError):
@@ -97,11 +99,3 @@ def _remembered(check: Any) -> Any:
 
     check_build.remembers = True  # type: ignore[attr-defined]
     return check_build
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:  # not Linux
-        return ""
-    return "".join(line for line in lines if line.startswith(("model name", "flags")))

@@ -3,9 +3,11 @@
 assets/outputs/<paper>/<run-id>/          a run
 assets/outputs/.sources/<sha256>.tar.gz   the code of all runs, by its sha256
 assets/outputs/.reruns/<sha256>/          such code unpacked, with its environment; may be removed
-assets/compiled/                          kernels of compiled steps; may be removed
+assets/compiled/<processor>/              kernels of compiled steps; may be removed
 """
 
+import hashlib
+import platform
 import re
 from pathlib import Path
 
@@ -43,5 +45,15 @@ def code_archive(source: str) -> Path:
 
 
 def compiled_folder() -> Path:
-    """Where torch keeps compiled kernels, so that they are compiled once."""
-    return get_assets_dir() / COMPILED
+    """Where torch keeps compiled kernels; those of other processors lie elsewhere."""
+    return get_assets_dir() / COMPILED / _processor()
+
+
+def _processor() -> str:
+    """Twelve digits that differ for processors of other names or instructions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:  # not Linux
+        lines = [platform.machine(), platform.processor()]
+    kind = {line for line in lines if line.startswith(("model name", "flags", "Features", "CPU"))}
+    return hashlib.sha256("\n".join(sorted(kind or lines[:2])).encode()).hexdigest()[:12]
