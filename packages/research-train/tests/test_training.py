@@ -23,6 +23,7 @@ from research_train import (
     linear,
     new_run,
     parameter_groups,
+    read_metrics,
     resumed_run,
     steps_down,
     warm_up,
@@ -297,3 +298,14 @@ def test_compiled_it_computes_the_same_and_saves_its_own_names(experiment, monke
         torch.testing.assert_close(ours, theirs)
     plain = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
     assert same(run.load_weights(plain), model)
+
+
+def test_with_the_operations_of_a_step_it_logs_how_well_the_machine_is_used(experiment):
+    name = "speed/model_flops_utilization"
+    run = start(experiment, "log_every=4")
+    plain, _ = fit(start(experiment, "log_every=4"))
+    model, _ = fit(run, flops=3 * 8 * 96.0)
+    lines = read_metrics(run.folder)
+    assert len(lines) == 3
+    assert all(0 < line[name] < 1 for line in lines)
+    assert same(model, plain)  # measuring the machine draws no random numbers

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from research_train.benchmarking.captured import captured_fit
 from research_train.benchmarking.loops import BareLoop, Loop, TrainerLoop
-from research_train.benchmarking.machine import matrix_product_rate
 from research_train.benchmarking.result import (
     SCHEMA,
     Benchmark,
@@ -35,6 +34,7 @@ from research_train.benchmarking.step_times import (
 from research_train.errors import RunError
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
+from research_train.loop.matrix_product import matrix_product_rate
 from research_train.loop.training_log import peak_memory
 from research_train.record.environment import describe_environment, find_device
 from research_train.record.record import utc_now

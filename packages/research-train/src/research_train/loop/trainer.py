@@ -47,6 +47,9 @@ class Trainer(Generic[Batch]):
     `ema` as a model. step: replaces `train_step`, for a training whose update is another:
     (trainer, batch) -> loss; see own_step.py. optimizer: one, or several by name for such a step.
     ddp: options of torch's DistributedDataParallel (first_checks.py), for several processes.
+    flops: floating-point operations of one step in this process, say 3 * batch_size *
+    research_models.flops(model, x); `speed/model_flops_utilization` is logged then: how much of
+    the rate of this machine's float32 matrix products they reach.
 
     step: updates done in this run, all of its phases; `phase_step`: those of the present one.
     """
@@ -63,6 +66,7 @@ class Trainer(Generic[Batch]):
         ema_decay: float | None = None,
         step: "Callable[[Trainer[Batch], Batch], Tensor] | None" = None,
         ddp: Mapping[str, Any] | None = None,
+        flops: float | None = None,
     ):
         self.run = run
         self.config = run.config
@@ -100,7 +104,7 @@ class Trainer(Generic[Batch]):
             self.config, self.model, loss, self.device, self.world, parallel
         )
         self._norm: Tensor | None = None  # of the gradients, of the step that is logged next
-        self._log = TrainingLog(run, self.model, self.device, self._gradients.ignored)
+        self._log = TrainingLog(run, self.model, self.device, self._gradients.ignored, flops)
         self._evaluations = Evaluations(run, self.model)
         self._start = self._end = 0  # of the phase, on the run's count of steps
         self._ended = False

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from research_train.errors import NotFiniteError, RunError
 from research_train.loop.loss_parts import IgnoredTargets
+from research_train.loop.matrix_product import matrix_product_rate
 from research_train.processes.messages import agree, mean
 from research_train.record.run import Run
 
@@ -17,10 +18,19 @@ from research_train.record.run import Run
 class TrainingLog:
     """Gathers losses on the device, and waits for it only when a line or checkpoint needs them.
 
-    ignored: has checked the batches that the losses come from.
+    ignored: has checked the batches that the losses come from. flops: floating-point operations of
+    one step, to log how much of this machine's matrix products they reach.
     """
 
-    def __init__(self, run: Run, model: nn.Module, device: torch.device, ignored: IgnoredTargets):
+    def __init__(
+        self,
+        run: Run,
+        model: nn.Module,
+        device: torch.device,
+        ignored: IgnoredTargets,
+        flops: float | None = None,
+    ):
+        self._flops, self._rate = flops, 0.0
         self._ignored = ignored
         self._run = run
         self._model = model
@@ -36,6 +46,8 @@ class TrainingLog:
 
     def start_clock(self, step: int) -> None:
         """Measure the speed of the next line from here."""
+        if self._flops and not self._rate:
+            self._rate = matrix_product_rate(self._device)
         self._logged_at = (step, time.perf_counter())
 
     def add(self, loss: Tensor, weight: Tensor | float) -> None:
@@ -61,6 +73,9 @@ class TrainingLog:
             "speed/examples_per_second": steps * batch_size / (now - then),
             "memory/peak_bytes": peak_memory(self._device),
         }
+        if self._flops:
+            used = self._flops * steps / (now - then) / self._rate
+            metrics["speed/model_flops_utilization"] = used
         self._logged_at = (step, now)
         self._run.log(step, metrics)
         return f"loss {metrics['train/loss']:.4g}"
