@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 from packaging.utils import canonicalize_name
@@ -138,7 +139,8 @@ def _named_files(experiment: Experiment, code: ReachedCode, place: Path) -> Iter
     named = {text.rpartition("/")[2] for text in code.strings} - OF_THE_RECORD
     folders = {text.strip("/") for text in code.strings} - NO_INPUTS
     endings = {text.removeprefix("*") for text in named if ENDING.fullmatch(text)}
-    root, reached = experiment.member.folder, {file.resolve() for file in code.files}
+    root = experiment.member.folder
+    reached = cache(lambda: {file.resolve() for file in code.files})  # rarely asked for
     for above, inner, names in os.walk(root):
         inner[:] = [each for each in inner if not each.startswith(".") and each != "tests"]
         for name in names:
@@ -146,7 +148,7 @@ def _named_files(experiment: Experiment, code: ReachedCode, place: Path) -> Iter
             outside = not file.is_relative_to(place)
             if file.suffix in PYTHON:
                 module = ".".join(file.relative_to(root).with_suffix("").parts)
-                counts = (name in named or module in code.strings) and file not in reached
+                counts = (name in named or module in code.strings) and file not in reached()
             elif outside and name not in OF_THE_RECORD:
                 within = file.relative_to(root).parts[:-1]
                 counts = name in named or file.suffix in endings or not folders.isdisjoint(within)

@@ -97,6 +97,7 @@ class _Walk:
         self.waiting: list[tuple[ReachedModule, int]] = []
         self.known: dict[tuple[str, str, tuple[str, ...]], bool] = {}
         self.tops: dict[str, bool] = {}
+        self.importers = {each.split(".")[0] for each in (*IMPORTERS, *UNREADABLE)}
 
     def finish(self) -> None:
         """Import all waiting modules and follow all waiting units, until there are none."""
@@ -125,13 +126,11 @@ class _Walk:
 
     def ours(self, name: str) -> bool:
         """Whether a module's code is followed, instead of counting by its version."""
-        top = name.split(".")[0]
-        if top in sys.stdlib_module_names:
-            return False
-        if top in self.member or top in self.internal:
-            return True
+        top = name.partition(".")[0]
         if top not in self.tops:
-            self.tops[top] = not is_installed(top)
+            self.tops[top] = top not in sys.stdlib_module_names and (
+                top in self.member or top in self.internal or not is_installed(top)
+            )
         return self.tops[top]
 
     def module(self, name: str) -> ReachedModule | None:
@@ -199,11 +198,13 @@ class _Walk:
 
     def _lazy(self, module: ReachedModule, name: str) -> Binding | None:
         """The binding of a name that the module imports on first use (lazy_loader)."""
-        names = module.content.lazy
-        if module.content.stub and module.file:
-            stub = module.file.with_suffix(".pyi")
-            names = self.parsed.read(stub).imports if stub.is_file() else []
-        return next((each for each in names if each.name == name), None)
+        if module.lazy is None:
+            names = module.content.lazy
+            if module.content.stub and module.file:
+                stub = module.file.with_suffix(".pyi")
+                names = self.parsed.read(stub).imports if stub.is_file() else []
+            module.lazy = {each.name: each for each in reversed(names)}  # the first one counts
+        return module.lazy.get(name)
 
     # Names
 
@@ -249,7 +250,8 @@ class _Walk:
 
     def _through_stars(self, module: ReachedModule, name: str, rest: tuple[str, ...]) -> bool:
         """Reach the name in the modules from which this one imports `*`; returns if any has it."""
-        stars = [b for b in module.content.imports if b.attribute == "*"]
+        if not (stars := module.stars):
+            return False
         known = []
         for star in stars:
             target = self._absolute(module, star)
@@ -318,7 +320,7 @@ class _Walk:
         inner = by_name(unit.imports)
         for use in unit.uses:
             first, *attributes = use.split(".")
-            for bindings in (inner.get(first, []), module.imported.get(first, [])):
+            for bindings in filter(None, (inner.get(first), module.imported.get(first))):
                 self._bind_all(module, bindings, attributes)
                 for binding in bindings:
                     self._check_importer(module, unit, binding, attributes)
@@ -350,11 +352,13 @@ class _Walk:
         self, module: ReachedModule, unit: Unit, binding: Binding, attributes: list[str]
     ) -> None:
         """Reach the whole package if it imports a module by a name that is built at run time."""
+        if binding.level or binding.module.partition(".")[0] not in self.importers:
+            return
         words = [binding.module, *filter(None, [binding.attribute]), *attributes]
         used = ".".join(words)
-        if not binding.level and any(f"{used}.".startswith(f"{each}.") for each in UNREADABLE):
+        if any(f"{used}.".startswith(f"{each}.") for each in UNREADABLE):
             self._whole_package(module)
-        if binding.level or used.split(".")[0] not in IMPORTERS:
+        if used.split(".")[0] not in IMPORTERS:
             return
         if unit.literal and "import_module" in (binding.name, *attributes):
             return

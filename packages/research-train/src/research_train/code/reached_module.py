@@ -25,6 +25,8 @@ class ReachedModule:
                 self.by_name.setdefault(name_, []).append(number)
         # A name may be imported several times: in a try and its except, in two branches, or twice.
         self.imported = by_name(content.imports)
+        self.stars = [each for each in content.imports if each.attribute == "*"]
+        self.lazy: dict[str, Binding] | None = None  # of the names that are imported on first use
 
     def digest(self, parsed: ParsedFiles) -> str | None:
         """A hash of all parts that are reached; None if no part is."""
