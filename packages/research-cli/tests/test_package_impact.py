@@ -75,11 +75,11 @@ def test_a_paper_with_sealed_runs_is_compared_by_their_replay(workspace: Workspa
         "     tolerance: 0, reason: nothing is random, experiment: second, seeds: 1,\n"
         "     overrides: {seven: [answer=7]}}\n"
     )
-    assert workspace.typed("train", "--paper", "tiny", "second", "answer=7").code == 0
+    assert workspace.train("second", "answer=7").code == 0
     seeds = source / "research_train/state/random_state.py"
     seeds.write_text(seeds.read_text().replace("manual_seed(seed)", "manual_seed(seed + 1)"))
     words = ("package", "impact", "research-train", "--steps", "10", "--json")
-    done = workspace.typed("research-cli", *words)
+    done = workspace.run("research-cli", *words)
     assert done.code == 0, done.errors
     found = {each["paper"]: each for each in json.loads(done.output)["impacts"]}
     assert found["tiny"]["verdict"] == "bit-identical"

@@ -25,7 +25,7 @@ def paper(workspace):
 
 
 def reproduce(workspace, *words):
-    return workspace.typed("reproduce", "--paper", "tiny", *words)
+    return workspace.run("reproduce", "--paper", "tiny", *words)
 
 
 def change(file, old, new):

@@ -3,7 +3,8 @@
 Importing torch takes two seconds, a tiny training a tenth of one. The child is a process of its
 own, with the words, folder, environment, streams, signals and end that the command would have. So
 are the processes of ours that it starts: each is a real child, forked_child.py, in whose place a
-fork of the server works.
+fork of the server works. Where other code of ours is to run (a release, a copy that a test edits),
+the fork imports that anew; a command that starts itself again does so in its own process.
 """
 
 import atexit
@@ -15,6 +16,7 @@ import json
 import os
 import runpy
 import select
+import shlex
 import signal
 import socket
 import subprocess
@@ -24,9 +26,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 PRELOADED = (  # what a command imports besides the paper's own code
     "research_cli.app",
@@ -38,6 +39,8 @@ PRELOADED = (  # what a command imports besides the paper's own code
     "research_viz.saving",
     "torch._dynamo",
 )
+COMMANDS = ("train", "evaluate", "reproduce", "research-cli")
+INSTALLED = sys.path[1:]  # where modules are found, without the folder of this script
 
 
 class Child:
@@ -81,7 +84,7 @@ def start(command: str, words: list[str], cwd: Path, environment: Mapping[str, s
     """Start a command as `subprocess.Popen` does."""
     folder = Path(tempfile.mkdtemp(prefix="command-"))
     request = (str(folder), [command, *words], str(cwd), dict(environment))
-    server = _server()
+    server, _ = _server()
     server.write(json.dumps(request) + "\n")
     server.flush()
     return Child(folder)
@@ -97,22 +100,39 @@ def run(
     return subprocess.CompletedProcess([command, *words], child.returncode, output, errors)
 
 
+def put_on_path(command: str, folder: Path) -> None:
+    """Make a program in folder that does what the command does, for a shell that is run there."""
+    _, address = _server()
+    words = [*_forked_child(address), str(Path(sys.executable).with_name(command))]
+    (folder / command).write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+    (folder / command).chmod(0o755)
+
+
 @functools.cache
-def _server() -> IO[str]:
-    """Where the requests of this process are written; the server ends when it closes."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONHASHSEED"] = "0"  # as the commands would start again with
-    command = [sys.executable, __file__]
-    server = subprocess.Popen(command, stdin=subprocess.PIPE, text=True, env=environment)
-    assert server.stdin is not None
-    return server.stdin
+def _server() -> tuple[IO[str], str]:
+    """Where the requests of this process are written, and where others connect.
 
-
-def _serve() -> None:
-    """Fork for each request: a line on stdin, or a connection of a child's."""
+    The server ends when the former closes.
+    """
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(Path(tempfile.mkdtemp(prefix="fork-server-"), "socket")))
     listener.listen(64)
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONHASHSEED"] = "0"  # as the commands would start again with
+    with listener:
+        server = subprocess.Popen(
+            [sys.executable, __file__, str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            text=True,
+            env=environment,
+            pass_fds=[listener.fileno()],
+        )
+        assert server.stdin is not None
+        return server.stdin, listener.getsockname()
+
+
+def _serve(listener: socket.socket) -> None:
+    """Fork for each request: a line on stdin, or a connection of a child's."""
     lines = b""
     while True:
         ready, _, _ = select.select([0, listener], [], [])
@@ -197,16 +217,26 @@ def _become(
     for number, copy in copies.items():
         os.dup2(copy, number)
         os.close(copy)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - as at the start of an interpreter
-    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = open(2, "w", 1, errors="backslashreplace", closefd=False)  # noqa: SIM115
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update({"PYTHONHASHSEED": "0", **environment})
-    sys.path[:1] = environment.get("PYTHONPATH", "").split(os.pathsep)
-    if environment.get("OMP_NUM_THREADS", "").isdigit():
-        sys.modules["torch"].set_num_threads(int(environment["OMP_NUM_THREADS"]))
     subprocess.Popen.__init__ = _forking(subprocess.Popen.__init__, address)  # type: ignore[method-assign]
+    os.execve = functools.partial(_start_again, os.execve)  # type: ignore[assignment]
+    _run_to_its_end(words)
+
+
+def _run_to_its_end(words: list[str]) -> NoReturn:
+    """Run a command in the environment that this process has now, and end as it ends."""
+    encoding = os.environ.get("PYTHONIOENCODING")
+    sys.stdin = open(0, encoding=encoding, closefd=False)  # noqa: SIM115 - as an interpreter does
+    sys.stdout = open(1, "w", encoding=encoding, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", 1, encoding, "backslashreplace", closefd=False)  # noqa: SIM115
+    first = [each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each]
+    if any(next(Path(each).glob("research_*/__init__.py"), None) for each in first):
+        _forget_our_modules()
+    sys.path[:] = [*first, *INSTALLED]
+    if (threads := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
+        sys.modules["torch"].set_num_threads(int(threads))
     try:
         code = _command(words)() or 0
     except SystemExit as end:  # as argparse does after --help
@@ -225,6 +255,31 @@ def _become(
     os._exit(code)
 
 
+def _start_again(
+    execve: Callable[..., NoReturn], program: str, words: list[str], environment: dict[str, str]
+) -> NoReturn:
+    """Be os.execve, where a command of ours starts again: it does so here, with torch imported."""
+    command = _ours(words)
+    if command is None or environment.get("PYTHONHASHSEED") != "0":
+        execve(program, words, environment)
+    for number in signal.valid_signals():
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.clear()
+    os.environ.update(environment)
+    _forget_our_modules()
+    _run_to_its_end(command)
+
+
+def _forget_our_modules() -> None:
+    """Have our packages and papers imported anew, from where they are found first now."""
+    for name in list(sys.modules):
+        if name.startswith(("research_", "paper_")):
+            del sys.modules[name]
+    importlib.invalidate_caches()
+
+
 def _command(words: list[str]) -> Callable[[], Any]:
     """What `python -P -m module` or a console script runs; it reads its words from sys.argv."""
     if words[0] == sys.executable:
@@ -233,33 +288,38 @@ def _command(words: list[str]) -> Callable[[], Any]:
         warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)
         return lambda: runpy.run_module(words[3], run_name="__main__", alter_sys=True) and None
     sys.orig_argv = [sys.executable, *words]
-    sys.argv = [Path(words[0]).name, *words[1:]]
-    [script] = entry_points(group="console_scripts", name=sys.argv[0])
-    return script.load()  # type: ignore[no-any-return]
+    sys.argv = words
+    return lambda: runpy.run_path(words[0], run_name="__main__") and None
 
 
 def _forking(start: Callable[..., None], address: str) -> Callable[..., None]:
     """Popen's constructor, but a command of ours has its work done by a fork of the server.
 
-    Any other starts as always, as does one with other code, flags or order of sets than the server.
+    Any other starts as always, as does one with another order of sets than the server.
     """
 
     def init(self: Any, args: Any, *more: Any, env: Any = None, **options: Any) -> None:
         words = [str(word) for word in args] if isinstance(args, list | tuple) else [str(args)]
-        variables = os.environ if env is None else env
-        ours = words[:3] == [sys.executable, "-P", "-m"] or (
-            Path(words[0]).parent == Path(sys.executable).parent
-            and Path(words[0]).name in ("train", "evaluate", "reproduce", "research-cli")
-        )
-        same = all(
-            variables.get(name) == os.environ.get(name) for name in ("PYTHONPATH", "PYTHONHASHSEED")
-        )
-        if ours and same and os.pathsep not in variables.get("PYTHONPATH", ""):
-            child = str(Path(__file__).with_name("forked_child.py"))
-            args = [sys.executable, "-I", "-S", child, address, *words]
+        command = _ours(words)
+        if command and (os.environ if env is None else env).get("PYTHONHASHSEED") == "0":
+            args = [*_forked_child(address), *command]
         start(self, args, *more, env=env, **options)
 
     return init
+
+
+def _forked_child(address: str) -> list[str]:
+    return [sys.executable, "-I", "-S", str(Path(__file__).with_name("forked_child.py")), address]
+
+
+def _ours(words: list[str]) -> list[str] | None:
+    """The words of a command of ours, without the interpreter of a script; None for another."""
+    if words[:3] == [sys.executable, "-P", "-m"]:
+        return words
+    script = words[1:] if words[0] == sys.executable else words
+    if not script or Path(script[0]).parent != Path(sys.executable).parent:
+        return None
+    return script if Path(script[0]).name in COMMANDS else None
 
 
 def _note(file: Path, number: int) -> None:
@@ -275,4 +335,4 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
     gc.freeze()  # a fork whose collector looked at what is here would copy its memory
-    _serve()
+    _serve(socket.socket(fileno=int(sys.argv[1])))
