@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import fork_server
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -116,10 +117,13 @@ def test_the_guide_shows_what_its_commands_print(tmp_path):
     root, folder = tmp_path / "hub", tmp_path / "research"
     fill(root)
     (folder / "carried").mkdir(parents=True)
+    commands = tmp_path / "bin"
+    commands.mkdir()
+    fork_server.put_on_path("research-cli", commands)
     with running_hub(root) as server:
         environment = {
             **os.environ,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(commands), os.environ["PATH"]]),
             "HF_ENDPOINT": server.url,
             "HF_HOME": str(tmp_path / "hf"),
             "HF_HUB_DISABLE_TELEMETRY": "1",
