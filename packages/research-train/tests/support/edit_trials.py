@@ -8,6 +8,7 @@ from pathlib import Path
 
 from research_train import find_member, installed_members
 from research_train.code.fingerprint import code_identity
+from research_train.code.parsed_files import ParsedFiles
 
 Edit = Sequence[str | None]
 
@@ -28,7 +29,8 @@ def made_others(
 
     def now() -> dict[str, str]:
         importlib.invalidate_caches()
-        found = {name: code_identity(member.experiment(name)) for name in names}
+        parsed = ParsedFiles()
+        found = {name: code_identity(member.experiment(name), parsed) for name in names}
         return {name: json.dumps(code, sort_keys=True) for name, code in found.items()}
 
     untouched, found = now(), []
