@@ -11,6 +11,8 @@ import sysconfig
 from importlib.metadata import version
 from pathlib import Path
 
+import fork_server
+
 ROOT = """\
 [tool.uv]
 override-dependencies = ["numpy; python_version < '3'", "torch; python_version < '3'"]
@@ -73,13 +75,13 @@ class NewMembers:
             text=True,
             check=False,
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        assert "Traceback" not in done.stderr
-        return done.stdout if code == 0 else done.stdout + done.stderr
+        return _as_expected(done, code)
 
     def research_cli(self, *words: str, code: int = 0) -> str:
         """Run `research-cli` of the tests' environment in the workspace."""
-        return self.run(HERE / "research-cli", *words, code=code)
+        return _as_expected(
+            fork_server.run("research-cli", words, self.root, self.environment), code
+        )
 
     def python(self, *words: str, code: int = 0) -> str:
         """Run Python of the workspace's own environment, which has the new members installed."""
@@ -89,3 +91,10 @@ class NewMembers:
         """Run `research-cli` of the workspace's own environment."""
         program = "import sys; from research_cli.app import app; app(sys.argv[1:])"
         return self.python("-c", program, *words, code=code)
+
+
+def _as_expected(done: subprocess.CompletedProcess[str], code: int) -> str:
+    """What a command printed that ended with this code."""
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout if code == 0 else done.stdout + done.stderr
