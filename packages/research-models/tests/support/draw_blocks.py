@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
@@ -312,7 +312,12 @@ def tensors(value: object) -> Iterator[Tensor]:
 
 def recorded(picture: Picture) -> list[Step]:
     """The steps of a picture's example through its model; the last one is the output."""
-    model, inputs = picture.make().eval(), picture.example()
+    with torch.device("meta"):  # shapes are all that is asked for, so nothing is computed
+        return _steps_through(picture.make().eval(), picture)
+
+
+def _steps_through(model: nn.Module, picture: Picture) -> list[Step]:
+    inputs = picture.example()
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     recorder = Recorder(dict(zip(picture.inputs, inputs, strict=True)))
     with ExitStack() as undone, torch.no_grad():
@@ -509,6 +514,7 @@ def lines_of(step: Step) -> list[str]:
     return [step.label] + [f"{step.parameters:,} parameters"] * (step.parameters > 0)
 
 
+@cache
 def text_width(text: str) -> float:
     """The width of a line in inches."""
     return TextPath((0, 0), text, size=FONT_SIZE).get_extents().width / 72
