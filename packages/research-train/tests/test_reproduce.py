@@ -21,10 +21,10 @@ def paper(workspace):
 def test_an_output_of_ascii_shows_the_table_all_the_same(workspace, paper):
     workspace.environment["PYTHONIOENCODING"] = "ascii"
     for words in ([], ["--dry-run"]):
-        result = workspace.typed("reproduce", "--paper", "tiny", *words)
+        result = workspace.run("reproduce", "--paper", "tiny", *words)
         assert result.code in (0, 1) and "Traceback" not in result.errors, result.errors
         assert "error" not in result.errors
-    table = workspace.typed("reproduce", "--paper", "tiny").output
+    table = workspace.run("reproduce", "--paper", "tiny").output
     assert " +- " in table and (paper / "results.json").is_file()
 
 

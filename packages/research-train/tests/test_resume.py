@@ -137,10 +137,10 @@ def test_changed_code_is_refused_by_name_and_allowed_when_told(workspace):
 
 
 def test_another_machine_is_allowed_and_reported(workspace):
-    workspace.environment["OMP_NUM_THREADS"] = "1"  # which torch reads where it is imported
-    run = workspace.typed("train", "--paper", "tiny").folder
+    workspace.environment["OMP_NUM_THREADS"] = "1"
+    run = workspace.train().folder
     workspace.environment["OMP_NUM_THREADS"] = "2"
-    resumed = workspace.typed("train", "--paper", "tiny", "--resume", run.name, "steps=25")
+    resumed = workspace.train("--resume", run.name, "steps=25")
     assert resumed.code == 0
     assert "threads 1 -> 2" in resumed.errors
 
