@@ -7,6 +7,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import fork_server
+
 COMMAND = Path(sys.executable).with_name("research-cli")
 
 PYPROJECT = """\
@@ -140,11 +142,10 @@ class TinyPackages:
 
     def package(self, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run `research-cli package ...`."""
-        with self.start(*words) as child:
-            output, errors = child.communicate()
-        assert child.returncode == code, output + errors
-        assert "Traceback" not in errors
-        return subprocess.CompletedProcess(words, code, output, errors)
+        done = fork_server.run("research-cli", ["package", *words], self.root, self.environment)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
 
     def start(self, *words: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
