@@ -17,7 +17,7 @@ UNITS = ("B", "kB", "MB", "GB", "TB")
 LONGEST_VALUE = 100  # characters of a value in a sentence
 
 # ASCII replacements of the other characters in our lines, for a terminal or log that needs them.
-PLAIN = {"±": "+-", "…": "...", "→": "->", "≥": ">=", "≤": "<="}
+PLAIN = {"±": "+-", "…": "...", "→": "->", "≥": ">=", "≤": "<=", "—": "-"}
 
 
 def printable(text: str, keep: str = "") -> str:

@@ -24,6 +24,7 @@ from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import leave_releases
 
 if TYPE_CHECKING:
+    from research_train.claims.claim import Claim, Finding
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
     from research_train.record.summary import RunSummary
@@ -47,20 +48,24 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
+    from research_train.evidence.hardware import plan_here
     from research_train.evidence.plan import plan_runs
     from research_train.evidence.reproduce import due_runs
     from research_train.history.table import runs
 
     if options.dry_run:
-        plan = plan_runs(member, options.words, options.seeds, options.quick)
         there = runs(member.name)
+        every = plan_runs(member, options.words, options.seeds, options.quick)
+        possible = plan_here(every, there)
+        plan = possible.plan
         needed = due_runs(plan, there)
-        _print_plan(needed, options.json)
+        _print_plan(needed, possible.waiting, options.json)
         older = 0 if options.quick else len(plan.older_evidence(needed, there))
         if older and not options.json:
             print(f"{older} settings have runs of older code: one run of each is replayed first")
         return 0
     from research_train.evidence.reproduce import reproduce
+    from research_train.results.kept import with_kept
     from research_train.results.readme import read_readme
     from research_train.results.report import write_report
     from research_train.results.screen import live_table
@@ -78,8 +83,9 @@ def _reproduce(words: Sequence[str]) -> int:
             options.quick,
             (lambda line: None) if live or options.quiet else say,
             show,
+            options.here,
         )
-    _print_outcome(outcome, write_report(outcome), options.json)
+    _print_outcome(with_kept(outcome), write_report(outcome), options.json)
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1
@@ -88,18 +94,24 @@ def _reproduce(words: Sequence[str]) -> int:
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
     from research_data.shown import table_lines
 
-    from research_train.results.rows import COLUMNS, claims_rows, verdict_notes
+    from research_train.results.recorded import costs_of
+    from research_train.results.rows import COLUMNS, claims_table
 
-    rows = claims_rows(outcome.findings)
+    costs = {} if outcome.quick else costs_of(outcome)
+    columns, rows = claims_table(outcome.findings, costs)
     if outcome.quick:
-        rows = [[*row[:-1], "not judged"] for row in rows]
+        judged = [finding.verdict == "awaiting" for finding in outcome.findings]
+        rows = [
+            row if each else [*row[:-1], "not judged"]
+            for row, each in zip(rows, judged, strict=True)
+        ]
     if as_json:
         failed = [{"run": each.needed.label, "why": each.why} for each in outcome.failed]
         claims = [
             {
-                **dict(zip(COLUMNS, row, strict=True)),
-                "verdict": "not judged" if outcome.quick else finding.verdict,
-                "notes": [] if outcome.quick else verdict_notes(finding),
+                **dict(zip(COLUMNS, row, strict=False)),
+                **_facts(finding, outcome.quick),
+                "cost": cost.model_dump() if (cost := costs.get(finding.claim.name)) else None,
             }
             for row, finding in zip(rows, outcome.findings, strict=True)
         ]
@@ -107,7 +119,7 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
         print(json.dumps(value, indent=2))
         return
-    for line in table_lines(COLUMNS, rows, right=True):
+    for line in table_lines(columns, rows, right=True):
         print_line(line)
     for each in outcome.failed:
         print_line(f"failed: {each.needed.label}: {each.why}")
@@ -120,6 +132,21 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
         print(file)
 
 
+def _facts(finding: "Finding", quick: bool) -> dict[str, object]:
+    """What JSON says of a claim besides its row in the table."""
+    from research_train.results.rows import verdict_notes
+
+    claim, judged = finding.claim, not quick or finding.verdict == "awaiting"
+    return {
+        "verdict": finding.verdict if judged else "not judged",
+        "notes": verdict_notes(finding) if judged else [],
+        "scale": claim.scale,
+        "awaiting": claim.awaiting.model_dump() if claim.awaiting else None,
+        "page": claim.page,
+        "quote": claim.quote,
+    }
+
+
 def _import_what_follows() -> None:
     """Import what is needed later (0.2 s) while this process waits for fingerprints."""
     import_module("scipy.special")
@@ -130,7 +157,7 @@ def _say_edited(runs: Iterable["RunSummary"]) -> None:
         print_line(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
 
 
-def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
+def _print_plan(needed: Sequence["NeededRun"], waiting: Iterable["Claim"], as_json: bool) -> None:
     from research_train.evidence.reproduce import edited_runs
 
     edited = edited_runs(needed)
@@ -150,6 +177,9 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
             "missing": len(missing),
             "seconds": sum(known),
             "edited": [run.id for run in edited],
+            "awaiting": {
+                each.name: each.awaiting.model_dump() for each in waiting if each.awaiting
+            },
         }
         print(json.dumps(value, indent=2))
         return
@@ -163,6 +193,8 @@ def _print_plan(needed: Sequence["NeededRun"], as_json: bool) -> None:
         print_line(
             f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else "")
         )
+    for claim in waiting:
+        print_line(f"{claim.name}: awaits {claim.awaiting}")
     _say_edited(edited)
     unknown = len(missing) - len(known)
     times = [f"about {sum(known):.0f} s one after another"] if known or not missing else []

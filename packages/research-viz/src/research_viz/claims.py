@@ -17,7 +17,7 @@ from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_styl
 from research_viz.tables import with_ends, with_interval
 
 Side = Literal["at_least", "at_most", "above", "below"]
-Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
+Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap", "awaiting"]
 
 # Marker and colour, drawn beside the word. The markers differ in greyscale too.
 VERDICTS: dict[Verdict, tuple[str, str]] = {
@@ -26,6 +26,7 @@ VERDICTS: dict[Verdict, tuple[str, str]] = {
     "not reproduced": ("X", COLOURS[3]),
     "undecided": ("$?$", INK),
     "known gap": ("D", COLOURS[1]),
+    "awaiting": ("s", "white"),
 }
 BAND = "#D5D9E0"
 KNOWN_GAP: dict[str, Any] = {
@@ -51,7 +52,7 @@ class ClaimRow:
     values: (seeds,), the value of every seed; may be empty.
     known_gap: the value that a known difference from the paper gives, if there is one.
     side: given when published is a bound; the band then covers that whole side of it.
-    note: text below the verdict.
+    note: text below the verdict. A claim that is `awaiting` hardware has no mean and no values.
     """
 
     name: str
@@ -161,12 +162,14 @@ def _cells(row: ClaimRow) -> tuple[str, str, str, str, str]:
         wrapped(row.name, NAME_WIDTH),
         "",
         wrapped(published, NAME_WIDTH),
-        wrapped(_shown_mean(row) + unit, NAME_WIDTH) + seeds,
+        wrapped(_shown_mean(row) + (unit if row.verdict != "awaiting" else ""), NAME_WIDTH) + seeds,
         row.verdict + (f"\n{wrapped(row.note, NAME_WIDTH)}" if row.note else ""),
     )
 
 
 def _shown_mean(row: ClaimRow) -> str:
+    if row.verdict == "awaiting":
+        return "—"
     if row.mean is None:
         return "not known"
     if not isinstance(row.interval, tuple):

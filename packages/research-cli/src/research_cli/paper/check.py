@@ -17,7 +17,6 @@ from research_train.experiment.workspace_members import TRAINABLE, kind_of, work
 from research_train.processes.children import output_of
 from research_train.results.readme import read_readme, readme_block
 from research_train.results.recorded import RESULTS
-from research_train.results.rows import claims_rows
 from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
@@ -207,6 +206,6 @@ def _account(facts: PaperFacts) -> Iterator[str]:
         yield f"{member.folder / RESULTS}: {doubt}. {again}"
     if not doubts:
         ordered = [found[claim.name].finding for claim in results.claims]
-        rows = claims_rows([finding for finding in ordered if finding])
-        if readme.block != readme_block(rows, results.model_dump()):
+        findings = [finding for finding in ordered if finding]
+        if readme.block != readme_block(findings, results.costs, results.model_dump()):
             yield f"{readme.path}: its table isn't what {RESULTS} gives. {again}"

@@ -43,8 +43,8 @@ class PaperFacts:
 
     @property
     def verdicts(self) -> dict[str, int]:
-        """How many claims have each verdict that occurs."""
-        return dict(Counter(standing.verdict for standing in self.standings))
+        """How many claims are in each state that occurs, such as `scaled (reproduced)`."""
+        return dict(Counter(standing.state for standing in self.standings))
 
 
 def paper_facts(member: Member) -> PaperFacts:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from research_data.shown import shown_age
+from research_train.results.rows import shown_counts
 
 from research_cli.paper.check import PaperCheck
 from research_cli.paper.state import PaperState
@@ -35,7 +36,7 @@ def check_lines(checked: Sequence[PaperCheck]) -> list[str]:
 def _verdicts(state: PaperState) -> str:
     """For example "5 reproduced, 1 known gap"; empty for a project, which makes no claims."""
     if state.verdicts:
-        return ", ".join(f"{count} {verdict}" for verdict, count in state.verdicts.items())
+        return shown_counts(state.verdicts)
     return "not yet" if state.kind == "paper" else ""
 
 

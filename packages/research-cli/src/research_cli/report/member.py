@@ -1,15 +1,20 @@
 """What a report shows of a paper or project, in words and numbers."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from research_train.claims.claim import Claim
 from research_train.experiment.members import Member
+from research_train.results.costs import Cost
 from research_train.results.recorded import RESULTS, RecordedResults
 from research_train.results.rows import (
     COLUMNS,
+    NOTHING,
+    STATES,
     claim_row,
     claims_rows,
+    cost_cells,
     shown_published,
     verdict_notes,
 )
@@ -19,7 +24,7 @@ from research_viz import ClaimRow
 from research_cli.paper.facts import PaperFacts, paper_facts
 from research_cli.paper.names import ARXIV
 
-VERDICTS = ("reproduced", "better", "known gap", "undecided", "not reproduced", STALE, NO_EVIDENCE)
+VERDICTS = (*STATES, "awaiting", STALE, NO_EVIDENCE)
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,9 @@ class ShownClaim:
     """A line of the table of claims, as it is shown. row: for the figure, where it can be drawn.
 
     metrics: what it is about, none where claims.yaml no longer has the claim. verdict: of the
-    recorded values by what claims.yaml says now; STALE where they can't be judged by it.
+    recorded values by what claims.yaml says now; STALE where they can't be judged by it. state: the
+    verdict as it is counted. source: page and quote of the published number. cost: of its
+    evidence.
     """
 
     name: str
@@ -36,7 +43,10 @@ class ShownClaim:
     reproduced: str
     seeds: int
     verdict: str
+    state: str
     note: str
+    source: str
+    cost: str
     metrics: list[str]
     row: ClaimRow | None
 
@@ -91,7 +101,7 @@ def shown_member(member: Member) -> ShownMember:
         description=description,
         results=facts.results,
         claims=list(map(_shown_claim, facts.standings)),
-        verdicts={each: facts.verdicts[each] for each in VERDICTS if each in facts.verdicts},
+        verdicts=_ordered(facts.verdicts),
         pins={
             name: (str(each.requirement), str(each)) for name, each in facts.requirements.items()
         },
@@ -120,12 +130,24 @@ def _problems(facts: PaperFacts) -> Iterator[str]:
             yield f"{where}: {doubt}; `reproduce` makes it again"
 
 
+def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+    """The counts of states, the best first; states at a smaller scale stand before what awaits."""
+    order = [each for each in STATES if each in counts]
+    order += [each for each in counts if each not in VERDICTS]
+    order += [each for each in VERDICTS if each in counts and each not in order]
+    return {each: counts[each] for each in order}
+
+
 def _shown_claim(standing: Standing) -> ShownClaim:
     claim, finding = standing.claim, standing.finding
     notes: list[str] = []
     cells = dict(zip(COLUMNS, claims_rows([finding])[0], strict=True)) if finding else {}
     if finding:  # a known gap is told in full below
         notes += finding.notes if finding.verdict == "known gap" else verdict_notes(finding)
+    if claim and claim.scale:
+        notes.insert(0, f"at a smaller scale: {claim.scale}")
+    if claim and claim.awaiting:
+        notes.append(f"hours measured: {claim.awaiting.measured}")
     if claim and claim.known_gap:
         gap = claim.known_gap
         unit = f" {claim.unit}" if claim.unit else ""
@@ -145,7 +167,29 @@ def _shown_claim(standing: Standing) -> ShownClaim:
         reproduced=cells.get("reproduced", ""),
         seeds=finding.n if finding else 0,
         verdict=standing.verdict,
+        state=standing.state,
         note="; ".join(filter(None, notes)),
+        source=_source(claim),
+        cost=_cost(standing.recorded.cost if standing.recorded else None),
         metrics=claim.metrics if claim else [],
         row=row,
     )
+
+
+def _cost(cost: Cost | None) -> str:
+    """What a claim's evidence cost; a dash where nothing says so."""
+    parameters, run, all_runs, tried = cost_cells(cost)
+    words = [
+        (parameters, "parameters"),
+        (run, "a run"),
+        (all_runs, "in all"),
+        (tried, "runs tried"),
+    ]
+    return ", ".join(f"{cell} {what}" for cell, what in words if cell != NOTHING) or NOTHING
+
+
+def _source(claim: Claim | None) -> str:
+    """Where the published number stands: `page 7: "8.75"`."""
+    page = f"page {claim.page}" if claim and claim.page else ""
+    quote = f"“{claim.quote}”" if claim and claim.quote else ""
+    return ": ".join(filter(None, [page, quote]))

@@ -37,6 +37,8 @@ SHAPES = {
     "known gap": "◆",
     "undecided": "?",
     "not reproduced": "✖",
+    "awaiting": "□",
+    "scaled": "◐",
     "stale": "◌",
     "no evidence": "○",
 }

@@ -13,7 +13,8 @@ beyond it on the good side of a directed claim; for a bound, on the claimed side
 whole interval lies beyond the tolerance on the good side. `not reproduced`: it lies wholly outside.
 `undecided`: it lies across an edge. `known gap`: not reproduced, and the interval contains, within
 the tolerance, what the authors' own code gives. Edges are compared so that the last bit of a float
-decides nothing. Remarks shown beside a verdict are `notes`.
+decides nothing. Remarks shown beside a verdict are `notes`. `awaiting`: the claim's runs need
+hardware that this machine lacks; it counts neither as reproduced nor as failed.
 
 numbers.py has a table of what follows from censored numbers.
 """
@@ -59,6 +60,7 @@ __all__ = [
     "Number",
     "SeedValue",
     "Verdict",
+    "await_hardware",
     "judge",
     "metric_of_run",
     "read_claims",
@@ -88,6 +90,13 @@ class Finding:
     n: int = 1
     notes: tuple[str, ...] = ()
     steps: Mapping[str, list[Number]] = field(default_factory=dict)
+
+    @property
+    def state(self) -> str:
+        """The verdict as it is shown and counted: `scaled (reproduced)` at a smaller scale."""
+        if self.claim.scale is None or self.verdict == "awaiting":
+            return self.verdict
+        return f"scaled ({self.verdict})"
 
     @property
     def half_width(self) -> float | None:
@@ -134,6 +143,12 @@ def judge(claim: Claim, values: Sequence[SeedValue], set_after: int | None = Non
     if len(values) not in claim.planned:
         notes.append(f"not the planned {' or '.join(map(str, claim.planned))} seeds")
     return replace(finding, notes=with_set_after(notes, set_after))
+
+
+def await_hardware(claim: Claim) -> Finding:
+    """The finding on a claim whose runs can't be made here. claim: one that says `awaiting`."""
+    nothing = (-math.inf, math.inf)
+    return Finding(claim, [], None, nothing, "awaiting", n=0, notes=(str(claim.awaiting),))
 
 
 def with_set_after(notes: Sequence[str], set_after: int | None) -> tuple[str, ...]:

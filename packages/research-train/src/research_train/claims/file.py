@@ -19,9 +19,8 @@ claim.py computes the verdict from these.
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -32,10 +31,9 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from research_data.shown import did_you_mean
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from research_train.claims.awaiting import Awaiting
+from research_train.claims.mistakes import explained
 from research_train.errors import ClaimsError
 from research_train.experiment.yaml_file import read_yaml
 
@@ -45,6 +43,7 @@ RESULTS = "results.json"  # beside it: what its last reproduction found
 Kind = Literal["value", "ordering", "ratio", "feature", "fit", "bound"]
 Side = Literal["at_least", "at_most", "above", "below"]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Words = Annotated[str, Field(min_length=1)]
 
 OPERATOR = re.compile(r" ([/-]) ")  # with spaces around: test/accuracy and top-5 are names
 SIDES: tuple[Side, ...] = ("at_least", "at_most", "above", "below")
@@ -77,7 +76,9 @@ class Claim(BaseModel):
     of a run, or a quotient or difference of two: `test/steps_to_99 / train/steps_to_99`.
     censored_at: a lower bound for a metric that a run never reached: a number, or `steps` for the
     run's own number of steps. seeds: number of planned seeds; extend_to: number of seeds if those
-    leave the claim undecided.
+    leave the claim undecided. awaiting: the hardware that its runs need, if not every machine has
+    it. scale: what was made smaller than published, from what to what; such a claim never counts
+    among the reproduced. page, quote: where the number stands, and the words around it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -105,6 +106,10 @@ class Claim(BaseModel):
         None
     )
     known_gap: KnownGap | None = None
+    awaiting: Awaiting | None = None
+    scale: Words | None = None
+    page: Words | PositiveInt | None = None
+    quote: Words | None = None
 
     @property
     def side(self) -> Side | None:
@@ -116,6 +121,11 @@ class Claim(BaseModel):
         """The number that bounds a claim of the kind `bound`; None for other kinds."""
         value: float | None = getattr(self, self.side) if self.side else None
         return value
+
+    @property
+    def side_words(self) -> str:
+        """The claimed side of a bound in words: `at least`; empty for other kinds."""
+        return (self.side or "").replace("_", " ")
 
     @property
     def metrics(self) -> list[str]:
@@ -158,10 +168,7 @@ class Claim(BaseModel):
                 having = f"{', '.join(kinds[:-1])} and {kinds[-1]}".removeprefix(" and ")
                 raise ValueError(f"a claim of the kind {self.kind} has no {key}; only {having} has")
         self._needs_its_numbers()
-        if len(self.metrics) > 2 or not all(map(str.strip, self.metrics)):
-            raise ValueError(
-                f"metric {self.metric!r} must be one metric, or `one / other` or `one - other`"
-            )
+        self._metric_makes_sense()
         groups = len(self.overrides)
         needed = {"value": (1, 1), "bound": (1, 1), "ratio": (2, 2)}.get(self.kind, (2, 1000))
         if not needed[0] <= groups <= needed[1]:
@@ -193,6 +200,24 @@ class Claim(BaseModel):
                 raise ValueError(f"tolerance: a claim of the kind {self.kind} needs one")
             if not self.reason:
                 raise ValueError("reason: write why the tolerance has this value")
+
+        if self.bound is not None and self.published != self.bound:
+            upwards = self.side in ("at_least", "above")
+            if (self.published < self.bound) == upwards:
+                raise ValueError(
+                    f"the published {self.published:g} itself is not {self.side_words} "
+                    f"{self.bound:g}: correct either, or leave `published` out"
+                )
+
+    def _metric_makes_sense(self) -> None:
+        strange = re.search(r" [*+^%] ", self.metric)
+        if strange or len(self.metrics) > 2 or not all(map(str.strip, self.metrics)):
+            raise ValueError(
+                f"metric {self.metric!r} must be one metric, or `one / other` or `one - other`"
+            )
+        if len(self.metrics) == 2 and self.metrics[0] == self.metrics[1]:
+            always = 1 if self.operator == "/" else 0
+            raise ValueError(f"metric {self.metric!r} is always {always}: name two metrics")
 
     def _groups_are_positions(self) -> None:
         for group in self.overrides:
@@ -254,45 +279,5 @@ def read_claims(folder: Path) -> Claims:
     try:
         return Claims.model_validate(content)
     except ValidationError as error:
-        raise ClaimsError("\n".join(_explained(path, content, error))) from error
-
-
-def _explained(path: Path, content: Mapping[str, object], error: ValidationError) -> list[str]:
-    lines = []
-    marked = YAML(typ="rt", pure=True).load(path)  # with the line of every key
-    claims = content.get("claims")
-    for problem in error.errors():
-        where = list(problem["loc"])
-        line = _line_of(marked, where)
-        named, fields = "", Claims.model_fields
-        if where[:1] == ["claims"] and len(where) > 1 and isinstance(claims, list):
-            claim = claims[int(where[1])]
-            name = claim.get("name") if isinstance(claim, dict) else None
-            named, fields = f"claim {name or int(where[1]) + 1}: ", Claim.model_fields
-            where = where[2:]
-        key = ".".join(map(str, where))
-        seen = "" if problem["type"] == "missing" else f" (it is {problem['input']!r})"
-        message = problem["msg"].removeprefix("Value error, ")
-        if problem["type"] == "string_pattern_mismatch":
-            message = "use only lower-case letters, digits, dots and hyphens"
-        if problem["type"] == "extra_forbidden":
-            message = f"there is no such key.{did_you_mean(str(where[-1]), fields)}"
-            seen = ""
-        place = f"{path}, line {line}: {named}"
-        lines.append(f"{place}{key + ': ' if key else ''}{message}{seen if key else ''}")
-    return lines
-
-
-def _line_of(marked: CommentedMap, where: Sequence[str | int]) -> int:
-    """The line of a key; of the nearest enclosing key where the file lacks it."""
-    node: Any = marked
-    line = 1
-    for part in where:
-        if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] + 1
-        elif isinstance(node, CommentedSeq) and isinstance(part, int):
-            line = node.lc.item(part)[0] + 1
-        else:
-            break
-        node = node[part]
-    return line
+        keys = (Claims.model_fields, Claim.model_fields)
+        raise ClaimsError("\n".join(explained(path, content, error, *keys))) from error

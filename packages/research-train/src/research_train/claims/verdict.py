@@ -9,7 +9,7 @@ from typing import Literal
 from research_train.claims.file import Claim
 from research_train.claims.statistics import SAME, skewness, standard_ends
 
-Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap"]
+Verdict = Literal["reproduced", "better", "not reproduced", "undecided", "known gap", "awaiting"]
 VerdictOf = Callable[[float, float], Verdict]
 MOST_SEEDS = 1000  # nobody would follow the advice to run more
 FLOAT32_SEEN = 15  # a float64 with this many digits or more may have been a float32

@@ -84,7 +84,8 @@ def reproduce_parser() -> CommandParser:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = """\
 Exit code 0 when every claim is reproduced, better, or a known gap; else 1. With --quick,
-which judges no claim, 0 when everything ran.
+which judges no claim, 0 when everything ran. Claims that await a GPU count only where there
+is one; without it, naming such a claim is an error unless --here is given.
 
 examples:
   uv run --package paper-mnist1d reproduce
@@ -105,6 +106,9 @@ examples:
     )
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would be trained, and train nothing"
+    )
+    parser.add_argument(
+        "--here", action="store_true", help="of the claims named, make those that this machine can"
     )
     return parser
 

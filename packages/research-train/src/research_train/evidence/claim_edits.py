@@ -41,7 +41,8 @@ from research_train.record.folders import SOURCES
 from research_train.record.summary import RunSummary
 
 RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC
-PROSE = ("name", "what", "reason", "unit")  # of a claim: none of it decides a verdict
+# Keys of a claim that decide no verdict.
+PROSE = ("name", "what", "reason", "unit", "page", "quote", "awaiting")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ def when_set(
     results = list(_results_before(member.folder))
     found = {}
     for claim in claims:
-        of_setting = _of_setting(evidence.get(claim.name, []), there)
+        of_setting = runs_of_setting(evidence.get(claim.name, []), there)
         edit = edits[claim.name]
         before = [
             run
@@ -109,10 +110,13 @@ def what_decides(claim: Claim) -> dict[str, Any]:
     content = claim.model_dump(mode="json", exclude=set(PROSE))
     if content["known_gap"]:
         content["known_gap"] = content["known_gap"]["value"]
+    content["scale"] = claim.scale is not None
     return content
 
 
-def _of_setting(evidence: Sequence[RunSummary], there: Sequence[RunSummary]) -> list[RunSummary]:
+def runs_of_setting(
+    evidence: Sequence[RunSummary], there: Sequence[RunSummary]
+) -> list[RunSummary]:
     """The runs that differ from a run of the evidence only in their seed and in neutral keys."""
     settings = [_setting(run) for run in evidence]
     unlike = [settings[i] for i in range(len(settings)) if settings[i] not in settings[:i]]

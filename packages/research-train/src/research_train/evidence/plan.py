@@ -41,6 +41,11 @@ class Plan:
         more = {claim.name: claim.extend_to for claim in claims if claim.extend_to}
         return replace(self, seeds={**self.seeds, **more})
 
+    def without(self, claims: Iterable[Claim]) -> "Plan":
+        """The same plan, without the runs of these claims alone."""
+        names = {claim.name for claim in claims}
+        return replace(self, chosen=[each for each in self.chosen if each.name not in names])
+
     def needed(self, there: Sequence[RunSummary]) -> list[NeededRun]:
         """Every run that is needed, and the evidence for it. there: the paper's runs by now."""
         carried = read_carried(self.member.name)

@@ -6,7 +6,8 @@ A run counts as evidence for a seed if it is completed, its seal fits, and its f
 of the present experiment. So a change in another paper, a README or an unused package requires no
 training. Runs of older code count if a replay gave the same bits (carried.py). Missing runs are
 trained by `train` in processes under the paper's requirements (versions/hand_over.py), several at
-once; an interrupted run is resumed.
+once; an interrupted run is resumed. Claims that await hardware which isn't here are left for
+a machine that has it (hardware.py).
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,15 +18,16 @@ from dataclasses import dataclass, field, replace
 from research_data import get_outputs_dir
 from research_data.lock import try_lock
 
-from research_train.claims.claim import Claims, Finding, with_set_after
+from research_train.claims.claim import Claims, Finding, await_hardware, with_set_after
 from research_train.errors import RunError
 from research_train.evidence.carried import (
     Carried,
     carry,
     read_carried,
 )
-from research_train.evidence.claim_edits import ClaimSet, when_set
+from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_set
 from research_train.evidence.findings import find, undecided_at_first_look
+from research_train.evidence.hardware import plan_here, refuse_waiting
 from research_train.evidence.plan import Plan, plan_runs
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
@@ -42,7 +44,9 @@ class Reproduction:
 
     failed: runs that gave no number; they are counted, never dropped silently. edited: runs that
     aren't evidence because they were changed after they ended. set_at: claim -> when it was set,
-    compared with its runs. carried: the replays by which runs of older code are evidence.
+    compared with its runs. carried: the replays by which runs of older code are evidence. tried:
+    claim -> number of runs of its settings, whatever became of them and with whatever code. kept:
+    claim -> its entry in an earlier results.json, made where the hardware is.
     """
 
     member: Member
@@ -54,25 +58,28 @@ class Reproduction:
     quick: bool
     set_at: Mapping[str, ClaimSet] = field(default_factory=dict)
     carried: Sequence[Carried] = ()
+    tried: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> str | None:
         """Why this isn't a complete reproduction by the paper's plan; None if it is."""
         if self.failed:
             return f"{len(self.failed)} runs gave no number"
-        found = {finding.claim.name: len(finding.values) for finding in self.findings}
+        found = {each.claim.name: len(each.values) for each in self.findings}
+        waiting = {each.claim.name for each in self.findings if each.verdict == "awaiting"}
         if missing := [claim.name for claim in self.claims.claims if claim.name not in found]:
             return f"{len(missing)} of {len(self.claims.claims)} claims were not asked for"
         for claim in self.claims.claims:
-            if found[claim.name] not in claim.planned:
+            if claim.name not in waiting and found[claim.name] not in claim.planned:
                 planned = " or ".join(map(str, claim.planned))
                 return f"{claim.name} is planned with {planned} seeds, not {found[claim.name]}"
         return None
 
     @property
     def holds(self) -> bool:
-        """Whether every claim is reproduced, better, or a known gap, and no run failed."""
-        fine = ("reproduced", "better", "known gap")
+        """Whether every claim is reproduced, better, a known gap or awaiting, and no run failed."""
+        fine = ("reproduced", "better", "known gap", "awaiting")
         return not self.failed and all(finding.verdict in fine for finding in self.findings)
 
 
@@ -84,18 +91,26 @@ def reproduce(
     quick: bool = False,
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[Work], None] = lambda work: None,
+    here: bool = False,
 ) -> Reproduction:
     """Train the missing runs, and judge the claims by all runs.
 
-    jobs: number of trainings at once; by default the number of cores. say: called with a line when
-    a training begins or ends. show: called repeatedly with the state of the trainings.
-    Raises ClaimsError; Interrupted, after every training has stopped at a checkpoint; RunError if
-    another `reproduce` of the paper is running.
+    jobs: number of trainings at once; by default the number of cores, or fewer where no more fit
+    into the memory of the GPU that claims await. say: called with a line when a training begins or
+    ends. show: called repeatedly with the state of the trainings. here: of the named claims too,
+    make only those that this machine can, instead of raising.
+    Raises ClaimsError, also for a named claim whose hardware isn't here; Interrupted, after every
+    training has stopped at a checkpoint; RunError if another `reproduce` of the paper is running.
     """
     with _alone(member):
         with ThreadPoolExecutor(1) as beside:  # plan_runs waits for another process
             reading = beside.submit(runs, member.name)
             plan = plan_runs(member, names, seeds, quick)
+        chosen = [claim.name for claim in plan.chosen]
+        possible = plan_here(plan, reading.result())
+        if names and not here:
+            refuse_waiting(possible.waiting)
+        plan, jobs = possible.plan, jobs or possible.at_once
         trained = _trained(plan, reading.result(), jobs, quick, say, show)
         before = trained.before
         if more := undecided_at_first_look(plan, trained.after) if not trained.failed else []:
@@ -104,9 +119,15 @@ def reproduce(
             trained = _trained(plan, trained.there, jobs, quick, say, show)
             before = [*before, *trained.before]
     found = find(plan, trained.after, trained.failed)
-    set_at = {}
+    found.findings += map(await_hardware, possible.waiting)
+    found.findings.sort(key=lambda finding: chosen.index(finding.claim.name))
+    set_at, tried = {}, {}
     if not quick:
-        set_at = when_set(member, plan.chosen, found.runs, trained.there)
+        every = [*plan.chosen, *possible.waiting]
+        set_at = when_set(member, every, found.runs, trained.there)
+        tried = {
+            name: len(runs_of_setting(used, trained.there)) for name, used in found.runs.items()
+        }
         found.findings = [
             replace(each, notes=with_set_after(each.notes, set_at[each.claim.name].after_runs))
             for each in found.findings
@@ -131,6 +152,7 @@ def reproduce(
         quick,
         set_at,
         carried,
+        tried,
     )
 
 
@@ -142,8 +164,8 @@ def carry_evidence(
     Trains no missing runs. Raises the errors of `reproduce`.
     """
     with _alone(member):
-        plan = plan_runs(member)
         there = runs(member.name)
+        plan = plan_here(plan_runs(member), there).plan
         return carry(member, plan.older_evidence(due_runs(plan, there), there), jobs, say)
 
 

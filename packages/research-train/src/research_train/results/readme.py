@@ -1,12 +1,15 @@
 """Write the table of claims between its markers in a paper's README."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from research_train.claims.claim import Finding
 from research_train.errors import ClaimsError
 from research_train.experiment.members import Member
-from research_train.results.rows import COLUMNS
+from research_train.results.costs import Cost
+from research_train.results.rows import claims_table, shown_counts
 
 BEGIN, END = "<!-- claims: written by `reproduce` -->", "<!-- /claims -->"
 
@@ -36,13 +39,16 @@ def read_readme(member: Member) -> Readme:
     return Readme(path, before + begin, block, end + after)
 
 
-def readme_block(rows: Sequence[Sequence[str]], results: Mapping[str, object]) -> str:
+def readme_block(
+    findings: Sequence[Finding], costs: Mapping[str, Cost], results: Mapping[str, object]
+) -> str:
     """What stands between the markers of a README.
 
-    rows: those of the claims, see `claims_rows`. results: the content of results.json.
+    costs: claim -> the cost of its evidence. results: the content of results.json.
     """
     from research_viz import markdown_table
 
-    table = markdown_table(COLUMNS, rows)
-    facts = f"{results['date']}, on {results['hardware']}; {results['packages']}."
-    return f"\n\n{table}\n{facts}\n\n"
+    table = markdown_table(*claims_table(findings, costs))
+    counts = shown_counts(Counter(finding.state for finding in findings))
+    made = f" {results['date']}, on {results['hardware']}; {results['packages']}."
+    return f"\n\n{table}\n{counts}.{made if results['hardware'] else ''}\n\n"

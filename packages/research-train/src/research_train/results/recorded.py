@@ -1,15 +1,17 @@
 """The format of results.json, a paper's evidence with every seed's value: read it, make it."""
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, Field, FiniteFloat, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError, model_validator
 from research_data.errors import ResearchError
 
 from research_train.claims.claim import Censored, Finding, Number, SeedValue, Verdict
 from research_train.claims.file import RESULTS
 from research_train.experiment.members import Member
 from research_train.record.record import utc_now
+from research_train.results.costs import Cost, cost_of
 
 if TYPE_CHECKING:  # a reader of the file needs nothing of what makes evidence
     from research_train.evidence.reproduce import Reproduction
@@ -25,6 +27,8 @@ class RecordedEnds(BaseModel):
 class RecordedSet(BaseModel):
     """When a claim was set, against its runs."""
 
+    model_config = ConfigDict(extra="allow")
+
     after_runs: int = 0
 
 
@@ -34,9 +38,13 @@ RecordedNumber = FiniteFloat | RecordedEnds
 class RecordedClaim(BaseModel):
     """A claim in results.json; old files lack the fields that have a default.
 
-    values: one per seed. steps: for an ordering, the values of every step. interval: its two ends,
-    None for an infinite one. n: how many seeds.
+    values: one per seed; none of a claim that awaits hardware. steps: for an ordering, the values
+    of every step. interval: its two ends, None for an infinite one. n: how many seeds. scale: what
+    was made smaller than published. kept: date and hardware of an entry that was made where the
+    hardware is, and kept where it isn't.
     """
+
+    model_config = ConfigDict(extra="allow")
 
     name: str
     published: FiniteFloat
@@ -49,6 +57,9 @@ class RecordedClaim(BaseModel):
     values: list[RecordedNumber]
     steps: dict[str, list[RecordedNumber]] = {}
     set_at: RecordedSet | None = Field(None, alias="set")
+    scale: str | None = None
+    cost: Cost | None = None
+    kept: str | None = None
 
     @property
     def seed_values(self) -> list[SeedValue]:
@@ -66,6 +77,11 @@ class RecordedResults(BaseModel):
     hardware: str
     packages: str
     claims: list[RecordedClaim]
+
+    @property
+    def costs(self) -> dict[str, Cost]:
+        """Claim -> what its evidence cost, where the results say."""
+        return {each.name: each.cost for each in self.claims if each.cost}
 
     @model_validator(mode="after")
     def _names_differ(self) -> "RecordedResults":
@@ -108,12 +124,7 @@ def results_of(reproduction: "Reproduction") -> dict[str, object]:
         "date": _date(reproduction),
         "hardware": _hardware(reproduction),
         "packages": _packages(reproduction),
-        "claims": [
-            {**evidence, **_seeds_values(finding), "set": _set(reproduction, finding)}
-            for evidence, finding in zip(
-                evidence_of(reproduction), reproduction.findings, strict=True
-            )
-        ],
+        "claims": [_entry(reproduction, finding) for finding in reproduction.findings],
     }
     if reproduction.carried:
         results["carried"] = [
@@ -131,19 +142,50 @@ def results_of(reproduction: "Reproduction") -> dict[str, object]:
 
 def evidence_of(reproduction: "Reproduction") -> list[dict[str, object]]:
     """What was found for each claim, without the values of the seeds."""
-    return [
-        {
-            "name": finding.claim.name,
-            "published": finding.claim.published,
-            "mean": finding.mean,
-            "interval": [end if math.isfinite(end) else None for end in finding.interval],
-            "n": finding.n,
-            "verdict": finding.verdict,
-            "notes": list(finding.notes),
-            "runs": [run.id for run in reproduction.runs[finding.claim.name]],
-        }
-        for finding in reproduction.findings
-    ]
+    return [_evidence(reproduction, finding) for finding in reproduction.findings]
+
+
+def costs_of(reproduction: "Reproduction") -> dict[str, Cost]:
+    """Claim -> what its evidence cost; a claim without evidence has no entry."""
+    costs = {
+        name: cost_of(runs, reproduction.tried.get(name))
+        for name, runs in reproduction.runs.items()
+        if runs
+    }
+    kept = {name: each.get("cost") for name, each in reproduction.kept.items()}
+    return costs | {name: Cost.model_validate(cost) for name, cost in kept.items() if cost}
+
+
+def _entry(reproduction: "Reproduction", finding: Finding) -> Mapping[str, object]:
+    """The entry of a claim in results.json."""
+    name = finding.claim.name
+    if name in reproduction.kept:
+        return reproduction.kept[name]
+    entry = {**_evidence(reproduction, finding), **_seeds_values(finding)}
+    if cost := costs_of(reproduction).get(name):
+        entry["cost"] = cost.model_dump(mode="json")
+    at = reproduction.set_at.get(name)
+    return {**entry, "set": vars(at).copy() if at else None}
+
+
+def _evidence(reproduction: "Reproduction", finding: Finding) -> dict[str, object]:
+    claim = finding.claim
+    runs = reproduction.kept.get(claim.name, {}).get("runs")
+    evidence: dict[str, object] = {
+        "name": claim.name,
+        "published": claim.published,
+        "mean": finding.mean,
+        "interval": [end if math.isfinite(end) else None for end in finding.interval],
+        "n": finding.n,
+        "verdict": finding.verdict,
+        "notes": list(finding.notes),
+        "runs": runs or [run.id for run in reproduction.runs.get(claim.name, [])],
+    }
+    if claim.scale is not None:
+        evidence["scale"] = claim.scale
+    if claim.awaiting is not None:
+        evidence["awaiting"] = claim.awaiting.model_dump(mode="json")
+    return evidence
 
 
 def _seeds_values(finding: Finding) -> dict[str, object]:
@@ -160,12 +202,6 @@ def _as_json(number: Number) -> object:
         return number
     ends = {"at_least": number.low, "at_most": number.high}
     return {name: end for name, end in ends.items() if math.isfinite(end)}
-
-
-def _set(reproduction: "Reproduction", finding: Finding) -> dict[str, object] | None:
-    """When the claim was set, against its runs."""
-    at = reproduction.set_at.get(finding.claim.name)
-    return vars(at).copy() if at else None
 
 
 def _date(reproduction: "Reproduction") -> str:

@@ -16,9 +16,10 @@ from research_data.durable import write_bytes, write_json
 
 from research_train.claims.claim import Finding
 from research_train.evidence.reproduce import Reproduction
+from research_train.results.kept import with_kept
 from research_train.results.readme import read_readme, readme_block
-from research_train.results.recorded import RESULTS, evidence_of, results_of
-from research_train.results.rows import COLUMNS, claim_row, claims_rows
+from research_train.results.recorded import RESULTS, costs_of, evidence_of, results_of
+from research_train.results.rows import claim_row, claims_table
 
 
 def write_report(reproduction: Reproduction) -> list[Path]:
@@ -32,16 +33,17 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         return []
     from research_viz import latex_table, markdown_table
 
+    reproduction = with_kept(reproduction)
     member, findings = reproduction.member, reproduction.findings
     name = "chosen" if reproduction.incomplete else "claims"
     folder = get_outputs_dir() / member.name / "claims"
-    rows = claims_rows(findings)
-    table = markdown_table(COLUMNS, rows)
+    costs = costs_of(reproduction)
+    columns, rows = claims_table(findings, costs)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / f"{name}.json", evidence_of(reproduction))
-        write_bytes(folder / f"{name}.md", table.encode())
-        write_bytes(folder / f"{name}.tex", latex_table(COLUMNS, rows).encode())
+        write_bytes(folder / f"{name}.md", markdown_table(columns, rows).encode())
+        write_bytes(folder / f"{name}.tex", latex_table(columns, rows).encode())
         figures = _figures(findings, folder / name)
     except OSError as error:
         raise StorageError(folder, error) from error
@@ -49,7 +51,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         results = results_of(reproduction)
         # Read just before it is written, because somebody may have edited it meanwhile.
         readme = read_readme(member)
-        content = readme.before + readme_block(rows, results) + readme.after
+        content = readme.before + readme_block(findings, costs, results) + readme.after
         write_json(member.folder / RESULTS, results)
         write_bytes(readme.path, content.encode())
     return [folder / f"{name}.json", *figures]

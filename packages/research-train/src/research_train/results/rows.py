@@ -1,15 +1,45 @@
 """The rows of claims that tables and figures show: published, reproduced, verdict."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from research_data.shown import shown_duration
+
 from research_train.claims.claim import Censored, Claim, Finding
+from research_train.results.costs import Cost
 
 if TYPE_CHECKING:
     from research_viz import ClaimRow
 
 COLUMNS = ["claim", "published", "reproduced", "seeds", "verdict"]
+COST_COLUMNS = ["parameters", "a run", "in all", "runs tried"]
+# In the order in which they are counted; those at a smaller scale and others follow.
+STATES = ("reproduced", "better", "known gap", "undecided", "not reproduced")
+NOTHING = "—"  # where older results don't say, or a claim has no runs
+
+
+def claims_table(
+    findings: Sequence[Finding], costs: Mapping[str, Cost]
+) -> tuple[list[str], list[list[str]]]:
+    """The columns and rows of a table of claims. costs: claim -> the cost of its evidence.
+
+    A column of costs that would be empty in every row is left out.
+    """
+    rows = claims_rows(findings)
+    shown = [cost_cells(costs.get(finding.claim.name)) for finding in findings]
+    used = [
+        number
+        for number in range(len(COST_COLUMNS))
+        if any(cells[number] != NOTHING for cells in shown)
+    ]
+    return (
+        [*COLUMNS, *(COST_COLUMNS[number] for number in used)],
+        [
+            [*row, *(cells[number] for number in used)]
+            for row, cells in zip(rows, shown, strict=True)
+        ],
+    )
 
 
 def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
@@ -19,12 +49,41 @@ def claims_rows(findings: Sequence[Finding]) -> list[list[str]]:
             finding.claim.name,
             shown_published(finding.claim),
             _shown_mean(finding),
-            str(finding.n),
-            finding.verdict
-            + (f" ({'; '.join(notes)})" if (notes := verdict_notes(finding)) else ""),
+            str(finding.n or NOTHING),
+            _shown_verdict(finding),
         ]
         for finding in findings
     ]
+
+
+def cost_cells(cost: Cost | None) -> list[str]:
+    """What a claim's evidence cost, with COST_COLUMNS."""
+    if cost is None:
+        return [NOTHING] * len(COST_COLUMNS)
+    counts = dict.fromkeys(f"{count:,}" for count in cost.parameters[:1] + cost.parameters[-1:])
+    return [
+        " to ".join(counts) or NOTHING,
+        NOTHING if cost.run_seconds is None else shown_duration(cost.run_seconds),
+        NOTHING if cost.seconds is None else shown_duration(cost.seconds),
+        NOTHING if cost.tried is None else f"{cost.tried:,}",
+    ]
+
+
+def shown_counts(counts: Mapping[str, int]) -> str:
+    """How many claims are in each state: `4 reproduced, 1 scaled (reproduced), 2 awaiting`."""
+    order = [each for each in STATES if each in counts]
+    order += [each for each in counts if each not in order]
+    return ", ".join(f"{counts[state]} {state}" for state in order)
+
+
+def _shown_verdict(finding: Finding) -> str:
+    scale = [finding.claim.scale] if finding.claim.scale and finding.verdict != "awaiting" else []
+    notes = "; ".join([*scale, *verdict_notes(finding)])
+    if not notes:
+        return finding.verdict
+    if scale:
+        return f"{finding.state.removesuffix(')')}; {notes})"
+    return f"{finding.verdict} ({notes})"
 
 
 def verdict_notes(finding: Finding) -> list[str]:
@@ -45,6 +104,8 @@ def _is_censored(finding: Finding) -> bool:
 def _shown_mean(finding: Finding) -> str:
     from research_viz import with_ends, with_interval
 
+    if finding.verdict == "awaiting":
+        return NOTHING
     unit = f" {finding.claim.unit}" if finding.claim.unit else ""
     low, high = finding.interval
     if finding.mean is None or (math.isinf(low) and math.isinf(high)):
@@ -79,7 +140,7 @@ def claim_row(finding: Finding) -> "ClaimRow":
         unit=claim.unit,
         known_gap=claim.known_gap.value if claim.known_gap else None,
         side=side,
-        note="; ".join(finding.notes),
+        note="; ".join([*([f"scaled: {claim.scale}"] if claim.scale else []), *finding.notes]),
     )
 
 
@@ -88,7 +149,7 @@ def shown_published(claim: Claim) -> str:
     unit = f" {claim.unit}" if claim.unit else ""
     if claim.bound is not None and claim.side:
         of = f" ({claim.published:g})" if claim.published != claim.bound else ""
-        return f"{claim.side.replace('_', ' ')} {claim.bound:g}{of}{unit}"
+        return f"{claim.side_words} {claim.bound:g}{of}{unit}"
     if claim.kind == "ordering":  # the sign alone counts
         return f"above 0 ({claim.published:g}){unit}"
     return f"{claim.published:g} ± {claim.tolerance:g}{unit}"

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from research_data.shown import counted
 
-from research_train.claims.claim import Claim, Finding, judge
+from research_train.claims.claim import Claim, Finding, await_hardware, judge, with_set_after
 from research_train.errors import ClaimsError
 from research_train.results.recorded import RecordedClaim, RecordedResults
 
@@ -32,9 +32,14 @@ class Standing:
     @property
     def verdict(self) -> str:
         """A verdict, NO_EVIDENCE or STALE."""
-        if self.recorded is None:
-            return NO_EVIDENCE
-        return self.finding.verdict if self.finding else STALE
+        if self.finding:
+            return self.finding.verdict
+        return NO_EVIDENCE if self.recorded is None else STALE
+
+    @property
+    def state(self) -> str:
+        """The verdict as it is counted: one at a smaller scale is never among the reproduced."""
+        return self.finding.state if self.finding else self.verdict
 
 
 def standings(claims: Iterable[Claim], results: RecordedResults | None) -> list[Standing]:
@@ -49,15 +54,21 @@ def standings(claims: Iterable[Claim], results: RecordedResults | None) -> list[
 
 def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) -> Standing:
     if recorded is None:
-        return Standing(name, claim, None, None, ["is one of claims.yaml, with nothing on it here"])
+        finding = await_hardware(claim) if claim and claim.awaiting else None
+        doubt = "is one of claims.yaml, with nothing on it here"
+        return Standing(name, claim, None, finding, [doubt])
     if claim is None:
         return Standing(name, None, recorded, None, ["is none of claims.yaml"])
+    if recorded.verdict == "awaiting":
+        return _awaiting(claim, recorded)
     doubts = []
     if claim.published != recorded.published:
         doubts.append(
             f"was judged by {recorded.published:g} as published, and claims.yaml says "
             f"{claim.published:g}"
         )
+    if claim.scale != recorded.scale:
+        doubts.append(f"has the scale {recorded.scale!r}, and claims.yaml says {claim.scale!r}")
     count = len(recorded.values)
     if count not in claim.planned:
         planned = " or ".join(map(str, claim.planned))
@@ -66,6 +77,8 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
     try:
         set_after = recorded.set_at.after_runs if recorded.set_at else None
         finding = judge(claim, recorded.seed_values, set_after)
+        if recorded.kept:
+            finding = replace(finding, notes=(*finding.notes, f"kept: {recorded.kept}"))
     except (ClaimsError, OverflowError, ValueError) as error:
         if not doubts:
             doubts.append(f"has values that can't be judged: {error}")
@@ -73,6 +86,21 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
         says, gives = zip(*differing, strict=True)
         doubts.append(f"says {', '.join(says)}; its values give {', '.join(gives)}")
     return Standing(name, claim, recorded, finding, doubts)
+
+
+def _awaiting(claim: Claim, recorded: RecordedClaim) -> Standing:
+    """A claim whose hardware was not where the results were made."""
+    if claim.awaiting is None:
+        doubt = "awaits hardware, which claims.yaml no longer says"
+        return Standing(claim.name, claim, recorded, None, [doubt])
+    finding = await_hardware(claim)
+    set_after = recorded.set_at.after_runs if recorded.set_at else None
+    return Standing(
+        claim.name,
+        claim,
+        recorded,
+        replace(finding, notes=with_set_after(finding.notes, set_after)),
+    )
 
 
 def _differing(recorded: RecordedClaim, finding: Finding) -> Iterator[tuple[str, str]]:
