@@ -22,3 +22,17 @@ ANSWER = """  - name: answer
     seeds: 1
 """
 MARKED = "# Tiny\n\n<!-- claims: written by `reproduce` -->\n<!-- /claims -->\n\nMore.\n"
+AWAITING = """  - name: large
+    what: The answer of a model that needs a GPU.
+    kind: value
+    metric: answer
+    published: 9
+    tolerance: 0
+    reason: nothing is random
+    experiment: second
+    overrides: {nine: [answer=9]}
+    seeds: 1
+    awaiting: {gpu_gb: 100000, hours: 6.5, measured: 500 steps on such a GPU}
+    page: 7
+    quote: we reach 9
+"""
