@@ -1,6 +1,7 @@
 """The public names. The workspace's other packages also use the modules `shown`, `durable`,
 `plain_files`, `lock`, `progress`, `assets.manifest`, `assets.needs`, `assets.publish`,
-`assets.tar_archive`, `assets.users`, `batches.parts`, `hub.plan` and `hub.settings`.
+`assets.tar_archive`, `assets.users`, `batches.parts`, `hub.plan`, `hub.settings` and
+`hub.web_file`.
 """
 
 from .assets.archives import export_asset as export_asset

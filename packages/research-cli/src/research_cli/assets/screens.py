@@ -8,7 +8,7 @@ from research_cli.printing import print_json, print_rows
 
 if TYPE_CHECKING:
     from research_data import Asset, BrokenAsset
-    from research_data.assets.manifest import Kind
+    from research_data.assets.manifest import Kind, Manifest
 
 
 def show_list(kind: "Kind", as_json: bool) -> None:
@@ -71,7 +71,7 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
     used = asset.last_used
     rows = {
         "name": ", ".join(asset.names),
-        "source": f"{manifest.source} {manifest.endpoint or manifest.generator or ''}".strip(),
+        "source": f"{_source(manifest)} {manifest.endpoint or manifest.generator or ''}".strip(),
         "id": manifest.repo_id,
         "revision": manifest.revision,
         "asked for as": ", ".join(manifest.asked_as) or manifest.repo_id,
@@ -97,7 +97,7 @@ def described(asset: Any) -> dict[str, Any]:
     return {
         "names": asset.names,
         "kind": manifest.kind,
-        "source": manifest.source,
+        "source": _source(manifest),
         "repo_id": manifest.repo_id,
         "revision": manifest.revision,
         "requested_revision": manifest.requested_revision,
@@ -109,6 +109,11 @@ def described(asset: Any) -> dict[str, Any]:
         "pulled_at": manifest.pulled_at,
         "last_used": used.isoformat(timespec="seconds") if used else None,
     }
+
+
+def _source(manifest: "Manifest") -> str:
+    """Where an asset is from: `hub`, `local`, `generated`, or `address` for a file of the web."""
+    return "address" if manifest.source == "local" and manifest.endpoint else manifest.source
 
 
 def _row(asset: "Asset | BrokenAsset", users: list[str]) -> dict[str, str]:
@@ -132,7 +137,7 @@ def _row(asset: "Asset | BrokenAsset", users: list[str]) -> dict[str, str]:
             "revision": manifest.revision[:12],
             "size": shown_size(manifest.size),
             "licence": manifest.licence or "not stated",
-            "source": manifest.repo_id if manifest.source == "hub" else manifest.source,
+            "source": manifest.repo_id if manifest.source == "hub" else _source(manifest),
             "last used": f"{used:%Y-%m-%d}" if used else "-",
         }
     return row

@@ -47,4 +47,5 @@ def _named_in(pyproject: Path) -> Mapping[Kind, list[str]]:
             with suppress(UsageError):
                 named[kind] += [need.name for need in hub_needs(kind, research)]
         named["dataset"] += table_of(research, "generated", path=pyproject)
+        named["dataset"] += table_of(research, "files", path=pyproject)
     return named

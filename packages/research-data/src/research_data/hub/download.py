@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,19 +62,10 @@ def _fetch_rest(
 
     tell: called repeatedly with the number of bytes that are there.
     """
-    from huggingface_hub import constants, get_session, hf_hub_url
+    from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers, hf_raise_for_status
 
-    with (
-        client_errors(repository.kind, repository.repo_id, repository.revision, arriving),
-        arriving.open("ab", buffering=0) as written,
-    ):
-        there = written.tell()
-        if there > file.size:
-            there = written.truncate(0)
-        tell(there)
-        if there == file.size:
-            return  # complete; the caller checks its hash
+    with client_errors(repository.kind, repository.repo_id, repository.revision, arriving):
         address = hf_hub_url(
             repository.repo_id,
             file.name,
@@ -82,32 +73,65 @@ def _fetch_rest(
             revision=repository.revision,
             endpoint=repository.endpoint,
         )
+        other_size = HubError(
+            f"{repository.repo_id}: {file.name} arrived with a size other than the hub announced",
+            transient=True,
+        )
+        fetch_rest(
+            address, build_hf_headers(), file.size, arriving, tell, hf_raise_for_status, other_size
+        )
+
+
+def fetch_rest(
+    address: str,
+    headers: Mapping[str, str],
+    size: int,
+    arriving: Path,
+    tell: Callable[[int], None],
+    refuse: Callable[[Any], object],
+    other_size: Exception,
+) -> None:
+    """Complete the file `arriving`, of `size` bytes, from an address: only the bytes it lacks.
+
+    tell: called repeatedly with the number of bytes that are there. refuse: called with a response
+    of status 400 or above, to raise. other_size: raised if another number of bytes arrives; nothing
+    is kept then unless fewer came. Raises the errors of the HTTP library.
+    """
+    from huggingface_hub import constants, get_session
+
+    with arriving.open("ab", buffering=0) as written:
+        there = written.tell()
+        if there > size:
+            there = written.truncate(0)
+        tell(there)
+        if there == size:
+            return  # complete; the caller checks its hash
         asked = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
         with get_session().stream(
             "GET",
             address,
-            headers=build_hf_headers(headers=asked),
+            headers={**headers, **asked},
             timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT,
             follow_redirects=True,  # the HTTP library sends the token only to the hub itself
         ) as response:
             if response.status_code >= 400:
                 response.read()
-                if there:  # for example 416: the hub can't continue from this byte
+                if there:  # for example 416: the server can't continue from this byte
                     written.truncate(0)
-                hf_raise_for_status(response)
-            if there and not _goes_on(response, there, file.size):
+                refuse(response)
+            if there and not _goes_on(response, there, size):
                 there = written.truncate(0)
                 if response.status_code != 200:
-                    raise _other_size(repository, file)
+                    raise other_size
             for chunk in response.iter_bytes():
                 there += len(chunk)
-                if there > file.size:
+                if there > size:
                     written.truncate(0)
-                    raise _other_size(repository, file)
+                    raise other_size
                 written.write(chunk)
                 tell(there)
-        if there < file.size:
-            raise _other_size(repository, file)
+        if there < size:
+            raise other_size
 
 
 def _goes_on(response: Any, there: int, size: int) -> bool:
@@ -119,13 +143,6 @@ def _goes_on(response: Any, there: int, size: int) -> bool:
         and found is not None
         and int(found.group(1)) == there
         and found.group(3) in (str(size), "*")
-    )
-
-
-def _other_size(repository: HubRepository, file: HubFile) -> HubError:
-    return HubError(
-        f"{repository.repo_id}: {file.name} arrived with a size other than the hub announced",
-        transient=True,
     )
 
 

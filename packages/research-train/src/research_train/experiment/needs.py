@@ -5,6 +5,12 @@ datasets = ["squad@7b6d24c440a36b6815f21b70d25016731768db1f"]     # from the hub
 models = ["bert-base-uncased@86b5e0934494"]                       # the first digits are enough
 # a part of a large dataset: datasets = [{ name = "nyu-mll/glue@bcdcba79d07b", configs = ["sst2"] }]
 
+[tool.research.files.tinyshakespeare]       # one file at an address
+url = "https://host/path/input.txt"
+size = 1115394
+sha256 = "86c4e6aa..."
+licence = "public domain"
+
 [tool.research.generated]
 mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset: MODULE:ATTRIBUTE
 """
@@ -29,6 +35,7 @@ from research_data import (
 from research_data.assets.manifest import Kind
 from research_data.assets.needs import HubNeed
 from research_data.generated.dataset import find_generated
+from research_data.hub.web_file import is_here, pull_file
 from research_data.shown import say
 
 from research_train.errors import MemberError
@@ -51,11 +58,11 @@ def prepare_assets(
     revisions: dict[str, str] = {}
     for need in member.pyproject.hub_needs:
         name, asset = _pulled(member, need, quiet)
-        if name in revisions:
-            raise MemberError(
-                f"{member.folder / 'pyproject.toml'}: two datasets or models are named {name!r}"
-            )
+        _refuse_second(member, name, revisions)
         revisions[name] = asset.manifest.revision
+    for file in member.pyproject.file_needs:
+        _refuse_second(member, file.name, revisions)
+        revisions[file.name] = pull_file(file, quiet=quiet).manifest.revision
     for name, where in member.pyproject.generated.items():
         if known and name in known and find_generated(name, known[name]):
             revisions[name] = known[name]
@@ -82,14 +89,22 @@ def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
 
 
 def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
-    """The kind and name of each hub asset that a member pins, and whether it is here.
+    """The kind and name of each asset that a member pulls, and whether it is here.
 
     Fetches nothing. Raises MemberError if the pyproject is wrong.
     """
-    return [
+    found: list[tuple[Kind, str, bool]] = [
         (need.kind, need.name, bool(matching_assets(need.kind, *_pinned(member, need))))
         for need in member.pyproject.hub_needs
     ]
+    return found + [("dataset", file.name, is_here(file)) for file in member.pyproject.file_needs]
+
+
+def _refuse_second(member: Member, name: str, revisions: Mapping[str, str]) -> None:
+    if name in revisions:
+        raise MemberError(
+            f"{member.folder / 'pyproject.toml'}: two datasets, models or files are named {name!r}"
+        )
 
 
 def _pulled(member: Member, need: HubNeed, quiet: bool) -> tuple[str, Asset]:

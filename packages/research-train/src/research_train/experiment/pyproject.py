@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
-from research_data.assets.needs import HubNeed, hub_needs
+from research_data.assets.needs import FileNeed, HubNeed, file_needs, hub_needs
 from research_data.errors import UnreadableError, UsageError
 from research_data.plain_files import read_toml, table_of
 from research_data.shown import brief
@@ -130,6 +130,14 @@ class Pyproject:
         research = self._research
         try:
             return [*hub_needs("dataset", research), *hub_needs("model", research)]
+        except UsageError as error:
+            raise MemberError(f"{self._where} {error}") from error
+
+    @property
+    def file_needs(self) -> list[FileNeed]:
+        """The files that it needs from addresses of the web."""
+        try:
+            return file_needs(self._research)
         except UsageError as error:
             raise MemberError(f"{self._where} {error}") from error
 
