@@ -1,0 +1,1 @@
+"""Toy models of superposition (Elhage et al., arXiv 2209.10652)."""
