@@ -1,4 +1,4 @@
-"""Two layers of attention, or of gated convolutions, without feed-forward layers (appendix E)."""
+"""Two layers of attention, or of gated convolutions, without feed-forward layers (Figure 2)."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""Training by AdamW with a cosine schedule (appendix E)."""
+"""Training by AdamW with a cosine schedule, as for Figure 2."""
 
 import torch
 from research_data import Batches
