@@ -300,6 +300,12 @@ def test_a_metric_never_reached_is_a_bound_and_never_dropped():
     assert judge(alone, [never]).verdict == "reproduced"
 
 
+def test_not_within_the_budget_is_a_bound_at_the_budget():
+    one = claim_of_bound(metric="test/steps_to_99", at_least=10000, censored_at=10000, seeds=1)
+    assert judge(one, [metric_of_run(one, {"test/steps_to_99": None})]).verdict == "reproduced"
+    assert judge(one, [9990.0]).verdict == "not reproduced"
+
+
 def test_a_censored_metric_becomes_a_range_in_each_kind_of_claim():
     never = Censored(low=100.0)
     two = {"overrides": {"1": ["k=1"], "2": ["k=2"]}}
@@ -377,6 +383,16 @@ claims:
         ("reason:", "logarithmic: true\n    reason:", ["value has no logarithmic"]),
         ("kind: value", "kind: bound\n    above: 1", ["bound has no tolerance"]),
         ("metric: test/accuracy", "metric: a / b / c", ["claim it: ", "'a / b / c'"]),
+        ("metric: test/accuracy", "metric: a * b", ["claim it: ", "'a * b'", "one / other"]),
+        ("metric: test/accuracy", "metric: a / a", ["claim it: ", "always 1"]),
+        ("reason:", "awaiting: {gpu_gb: 0, hours: 1, measured: x}\n    reason:", ["gpu_gb", "0"]),
+        ("reason:", "awaiting: {gpu_gb: 16, hours: 1}\n    reason:", ["awaiting.measured"]),
+        ("reason:", "scale: ''\n    reason:", ["claim it: scale"]),
+        (
+            "kind: value\n    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n",
+            "kind: bound\n    metric: a\n    published: 0.9\n    at_least: 1\n",
+            ["claim it: ", "published 0.9", "at least 1"],
+        ),
         ("reason:", "censored_at: never\n    reason:", ["censored_at"]),
         (
             "    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n"
