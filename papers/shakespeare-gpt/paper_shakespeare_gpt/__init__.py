@@ -1,0 +1,1 @@
+"""A GPT of characters on Shakespeare, by the recipes of nanoGPT's README."""
