@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from research_train.claims.claim import Claim, Finding
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
+    from research_train.experiment.members import Member
     from research_train.record.summary import RunSummary
 
 
@@ -70,6 +71,12 @@ def _reproduce(words: Sequence[str]) -> int:
     from research_train.results.report import write_report
     from research_train.results.screen import live_table
 
+    if options.here and (why := _data_out_of_reach(member)):
+        if options.json:
+            print(json.dumps({"claims": [], "left_out": why}, indent=2))
+        else:
+            print_line(f"{member.name} is left out: {why}")
+        return 0
     if not options.quick:
         read_readme(member)  # before hours of training, not after
     Thread(target=_import_what_follows, daemon=True).start()
@@ -89,6 +96,19 @@ def _reproduce(words: Sequence[str]) -> int:
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1
+
+
+def _data_out_of_reach(member: "Member") -> str | None:
+    """Why the data of a paper can't be had here; None if it can. Fetches what is missing."""
+    from research_data.errors import HubError
+
+    from research_train.experiment.needs import prepare_assets
+
+    try:
+        prepare_assets(member)
+    except HubError as error:
+        return str(error)
+    return None
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:

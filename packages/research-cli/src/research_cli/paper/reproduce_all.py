@@ -44,6 +44,10 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
             bool,
             typer.Option("--quick", help="Train a few steps only, as a smoke test; judge nothing."),
         ] = False,
+        here: Annotated[
+            bool,
+            typer.Option("--here", help="Leave out papers whose data is out of reach."),
+        ] = False,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Show which runs are missing; train nothing.")
         ] = False,
@@ -56,6 +60,7 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
         members = _members(names or [], all)
         words = [] if jobs is None else ["--jobs", str(jobs)]
         words += ["--quick"] if quick else []
+        words += ["--here"] if here else []
         words += ["--dry-run"] if dry_run else []
         ended = reproduce_papers(members, words, json)
         if json:

@@ -108,7 +108,10 @@ examples:
         "--dry-run", action="store_true", help="show what would be trained, and train nothing"
     )
     parser.add_argument(
-        "--here", action="store_true", help="of the claims named, make those that this machine can"
+        "--here",
+        action="store_true",
+        help="make what this machine can: leave out claims that await a GPU, also if they are "
+        "named, and a paper whose data is out of reach",
     )
     return parser
 
