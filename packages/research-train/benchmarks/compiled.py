@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from gpt import GPT, LENGTH, VOCABULARY
 from research_data.shown import print_line
-from research_models import MLP, ConvNet, ResNet, Transformer, TransformerConfig
 from research_train.loop.compiled_step import CompiledStep
 from research_train.loop.compiler import prepare_compiler
 from research_train.loop.metrics import classification_loss
@@ -58,40 +58,38 @@ def _squared(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
     return (model(batch[0]) - batch[1]).square().mean()
 
 
-def _resnet() -> nn.Module:
-    return ResNet.cifar(20).to(memory_format=torch.channels_last)
+def _mlp() -> nn.Module:
+    layers = [nn.Linear(40, 100), nn.ReLU(), nn.Linear(100, 100), nn.ReLU(), nn.Linear(100, 10)]
+    return nn.Sequential(*layers)
 
 
-def _images() -> tuple[Tensor, Tensor]:
-    images, targets = _classes(128, 3, 32, 32)
-    return images.to(memory_format=torch.channels_last), targets
+def _cnn() -> nn.Module:
+    """MNIST-1D's: three convolutions of 25 channels, 5,210 parameters."""
+    layers: list[nn.Module] = [nn.Unflatten(1, (1, 40))]
+    for channels, kernel in ((1, 5), (25, 3), (25, 3)):
+        layers += [nn.Conv1d(channels, 25, kernel, stride=2, padding=1), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(125, 10))
 
 
-def _gpt() -> nn.Module:
-    return Transformer(TransformerConfig(vocabulary=128, width=128, layers=2, heads=4, length=64))
+def _tokens() -> Tensor:
+    return torch.randint(VOCABULARY, (32, LENGTH))
 
 
 WORKS = {
     "mlp": Work(
-        lambda: MLP([40, 100, 100, 10], residual=True),
+        _mlp,
         classification_loss,
         lambda: _classes(100, 40),
         300,
     ),
     "cnn": Work(
-        lambda: ConvNet((1, 40), [25, 25, 25], [5, 3, 3], 10),
+        _cnn,
         classification_loss,
         lambda: _classes(100, 40),
         100,
     ),
     "toy": Work(Toy, _squared, lambda: (torch.rand(1024, 20),) * 2, 300),
-    "gpt": Work(
-        _gpt,
-        classification_loss,
-        lambda: (torch.randint(128, (32, 32)), torch.randint(128, (32, 32))),
-        10,
-    ),
-    "resnet20": Work(_resnet, classification_loss, _images, 2),
+    "gpt": Work(GPT, classification_loss, lambda: (_tokens(), _tokens()), 10),
 }
 
 

@@ -2,7 +2,7 @@
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
 `code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
-`results.recorded`, `results.standing`, `results.rows` and `results.readme`.
+`results.costs`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """
 
 from .benchmarking.bench import bench as bench
