@@ -19,5 +19,5 @@ class Config(TrainConfig):
     """Tokens of the longest answer that is looked for."""
     n_best: PositiveInt
     """Answers of each question to keep in `n_best.json`."""
-    questions: NonNegativeInt
-    """Questions of each split to use, the first ones; 0 for all."""
+    questions: PositiveInt | None
+    """Questions of each split to use, the first ones; null for all."""

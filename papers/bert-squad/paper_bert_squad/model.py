@@ -1,33 +1,27 @@
 """BERT with a head for where an answer starts and one for where it ends (section 4.2)."""
 
 from pathlib import Path
+from typing import Any
 
 from research_data import AssetError
-from research_models import BertMaskedLM, initialisation, load_pretrained
+from research_models import initialisation, load_pretrained
 from torch import Tensor, nn
+from transformers import AutoTokenizer
 
 
 class Reader(nn.Module):
-    """bert: a published model, whose head for masked tokens is left out."""
+    """folder: of a published BERT, with its own tokenizer, else AssetError is raised."""
 
-    def __init__(self, bert: BertMaskedLM):
+    def __init__(self, folder: Path):
         super().__init__()
+        bert: Any = load_pretrained(folder)
+        tokens, vocabulary = len(AutoTokenizer.from_pretrained(folder)), bert.config.vocabulary
+        if tokens != vocabulary:
+            raise AssetError(f"{folder}: a tokenizer of {tokens} tokens, a model of {vocabulary}")
         self.encoder = bert.transformer
         self.heads = nn.Linear(bert.config.width, 2)
         initialisation.bert(self.heads)
 
     def forward(self, tokens: Tensor, segments: Tensor, mask: Tensor) -> Tensor:
         """Score each token as start and as end, (batch, length, 2), from (batch, length)."""
-        hidden = self.encoder.hidden(tokens.long(), mask.bool(), segments.long())
-        return self.heads(hidden)
-
-
-def load_reader(folder: Path) -> Reader:
-    """The published model with new heads. Raises AssetError unless its tokenizer is its own."""
-    from transformers import AutoTokenizer  # slow, like in research_data
-
-    bert, tokens = load_pretrained(folder), len(AutoTokenizer.from_pretrained(folder))
-    if not isinstance(bert, BertMaskedLM) or tokens != bert.config.vocabulary:
-        size = bert.config.vocabulary if isinstance(bert, BertMaskedLM) else "no BERT"
-        raise AssetError(f"{folder}: the tokenizer has {tokens} tokens, the model {size}")
-    return Reader(bert)
+        return self.heads(self.encoder.hidden(tokens.long(), mask.bool(), segments.long()))

@@ -50,5 +50,6 @@ from .reading.load import download_dataset as download_dataset
 from .reading.load import download_model as download_model
 from .reading.load import open_dataset as open_dataset
 from .reading.load import tokenize_dataset as tokenize_dataset
+from .reading.questions import tokenize_questions as tokenize_questions
 
 __version__: str

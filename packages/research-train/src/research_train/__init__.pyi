@@ -64,6 +64,7 @@ from .loop.schedules import cosine as cosine
 from .loop.schedules import linear as linear
 from .loop.schedules import steps_down as steps_down
 from .loop.schedules import warm_up as warm_up
+from .loop.text_scores import answer_scores as answer_scores
 from .loop.trainer import Trainer as Trainer
 from .record.finding import find_any_run as find_any_run
 from .record.finding import find_run as find_run
