@@ -164,5 +164,7 @@ def test_bert_base_has_the_parameters_that_are_claimed(experiment):
     with torch.device("meta"):
         encoder = BertMaskedLM(TransformerConfig(**shape, **BERT_PARTS)).transformer
     assert parameter_count(encoder) == 108_891_648
-    [claim] = [each for each in read_claims(experiment.member.folder).claims if each.name == "parameters"]
+    [claim] = [
+        each for each in read_claims(experiment.member.folder).claims if each.name == "parameters"
+    ]
     assert claim.published == 108_891_648 + 2 * (768 + 1)

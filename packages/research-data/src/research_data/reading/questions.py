@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pyarrow.compute import list_value_length
 
 from research_data.errors import AssetError, UsageError
 from research_data.reading.load import download_dataset, tokenize_dataset
@@ -42,9 +43,10 @@ def tokenize_questions(
     Raises UsageError when a question leaves no room for its context, or a column is missing;
     AssetError for an answer that isn't at its place, or when there is no tokenizer.
     """
-    questions = download_dataset(dataset, config, split=split, offline=offline)
-    if missing := COLUMNS - set(questions.column_names):
-        raise UsageError(f"{dataset}: no column {', '.join(sorted(missing))}, which SQuAD has")
+    no_room = UsageError(
+        f"{dataset}: windows of {length} tokens that share {stride} leave a question no room for "
+        "its context: make them longer, or let them share less"
+    )
     try:
         windows = tokenize_dataset(
             *(dataset, tokenizer, ["question", "context"]),
@@ -56,14 +58,17 @@ def tokenize_questions(
             stride=stride,
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
-        )[split]
-    except BaseException as error:  # of tokenizers, which panics
-        if "Truncation error" not in str(error) and type(error).__name__ != "PanicException":
-            raise
-        raise UsageError(
-            f"{dataset}: windows of {length} tokens that share {stride} leave a question no room "
-            "for its context: make them longer, or let them share less"
-        ) from None
+        )
+    except BaseException as error:  # tokenizers also panics, which is no Exception
+        if "Truncation error" in str(error) or type(error).__name__ == "PanicException":
+            raise no_room from None
+        raise
+    questions = download_dataset(dataset, config, split=split, offline=offline)
+    if missing := COLUMNS - set(questions.column_names):
+        raise UsageError(f"{dataset} has no column {', '.join(sorted(missing))}, as SQuAD has")
+    windows = windows[split]
+    if list_value_length(windows.data.column("input_ids")).unique().to_pylist() != [length]:
+        raise no_room
     sample = windows.data.column("overflow_to_sample_mapping").to_numpy()
     row = np.cumsum(np.diff(sample, prepend=sample[:1]) != 0)  # sample begins anew in each part
     if first is not None and first < len(questions):
