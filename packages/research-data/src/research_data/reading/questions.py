@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyarrow.compute import list_value_length
 
+from research_data.batches.in_memory import Batches
 from research_data.errors import AssetError, UsageError
 from research_data.reading.load import download_dataset, tokenize_dataset
 
@@ -72,11 +73,18 @@ def tokenize_questions(
     sample = windows.data.column("overflow_to_sample_mapping").to_numpy()
     row = np.cumsum(np.diff(sample, prepend=sample[:1]) != 0)  # sample begins anew in each part
     if first is not None and first < len(questions):
-        questions, windows = questions.select(range(first)), windows.select(range(sum(row < first)))
+        questions, windows = (
+            questions.select(range(first)),
+            windows.select(range(int((row < first).sum()))),
+        )
     row = row[: len(windows)]
     places = np.array([answer_place(each, dataset) for each in questions])[row]
-    parts = zip(windows.with_format("numpy").iter(PART), range(0, len(row), PART), strict=True)
-    tokens = [answer_tokens(part, places[begin : begin + PART]) for part, begin in parts]
+    batches = Batches.from_arrow(windows, ("offset_mapping", "token_type_ids"), PART)
+    begins = range(0, len(row), PART)
+    tokens = [
+        answer_tokens(offsets.numpy(), segments.numpy(), places[begin : begin + PART])
+        for begin, (offsets, segments) in zip(begins, batches, strict=True)
+    ]
     start, end = np.concatenate(tokens).T
     for name, column in {"row": row, "start": start, "end": end}.items():
         windows = windows.add_column(name, column)
@@ -100,13 +108,14 @@ def answer_place(question: dict[str, Any], dataset: str) -> tuple[int, int]:
     return begin, begin + len(text)
 
 
-def answer_tokens(windows: dict[str, np.ndarray], places: np.ndarray) -> np.ndarray:
+def answer_tokens(offsets: np.ndarray, segments: np.ndarray, places: np.ndarray) -> np.ndarray:
     """First and last token of the answer in each window, (windows, 2); 0 where it isn't whole.
 
-    places: (windows, 2), from answer_place.
+    offsets: (windows, length, 2). segments: (windows, length). places: (windows, 2), characters,
+    from answer_place.
     """
-    begins, ends = np.moveaxis(windows["offset_mapping"], -1, 0)  # (windows, length) each
-    context = (windows["token_type_ids"] == 1) & (begins < ends)
+    begins, ends = offsets[..., 0], offsets[..., 1]
+    context = (segments == 1) & (begins < ends)
     begin, end = places.T[:, :, None]
     held = np.where(context, begins, end).min(1) <= begin[:, 0]
     held &= np.where(context, ends, begin).max(1) >= end[:, 0]
