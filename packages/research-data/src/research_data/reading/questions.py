@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pyarrow.compute import list_value_length
 
-from research_data.batches.in_memory import Batches
 from research_data.errors import AssetError, UsageError
 from research_data.reading.load import download_dataset, tokenize_dataset
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 COLUMNS = {"id", "question", "context", "answers"}
-PART = 1000  # windows at a time
 
 
 def tokenize_questions(
@@ -79,12 +77,15 @@ def tokenize_questions(
         )
     row = row[: len(windows)]
     places = np.array([answer_place(each, dataset) for each in questions])[row]
-    batches = Batches.from_arrow(windows, ("offset_mapping", "token_type_ids"), PART)
-    begins = range(0, len(row), PART)
-    tokens = [
-        answer_tokens(offsets.numpy(), segments.numpy(), places[begin : begin + PART])
-        for begin, (offsets, segments) in zip(begins, batches, strict=True)
-    ]
+    tokens, done = [], 0
+    # Views of Arrow's memory: decoded as lists, the offsets would take fifty times as long.
+    for part in windows.data.to_batches():
+        offsets = part.column("offset_mapping").flatten().flatten().to_numpy(zero_copy_only=False)
+        segments = part.column("token_type_ids").flatten().to_numpy(zero_copy_only=False)
+        shape = part.num_rows, length
+        of_part = places[done : done + part.num_rows]
+        tokens.append(answer_tokens(offsets.reshape(*shape, 2), segments.reshape(shape), of_part))
+        done += part.num_rows
     start, end = np.concatenate(tokens).T
     for name, column in {"row": row, "start": start, "end": end}.items():
         windows = windows.add_column(name, column)
