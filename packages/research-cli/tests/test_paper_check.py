@@ -21,7 +21,6 @@ from research_train.experiment.members import Member
 from research_train.record.summary import RunSummary
 from research_train.results.readme import BEGIN, readme_block
 from research_train.results.recorded import RecordedResults, results_of
-from research_train.results.rows import claims_rows
 from research_train.results.standing import standings
 
 
@@ -105,7 +104,7 @@ def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) ->
 
     of_results = "papers/whole/results.json: claim placeholder: "
     has_one_problem("papers/whole/README.md: ", "table", "results.json")
-    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block(claims_rows([finding]), results))
+    edit(paper / "README.md", f"{BEGIN}\n", BEGIN + readme_block([finding], {}, results))
     assert problems() == []
     edit(claims, "published: 0.8413", "published: 0.9413")
     has_one_problem(of_results, "published", "0.8413", "claims.yaml", "0.9413")
