@@ -4,6 +4,7 @@ pyplot isn't used, so that figures are freed and no display is needed.
 """
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 
 from matplotlib import cbook
@@ -12,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.mathtext import MathTextParser
 from matplotlib.textpath import text_to_path
+from matplotlib.ticker import MaxNLocator
 
-from research_viz.style import FONT_SIZE, HOUSE
+from research_viz.style import FONT_SIZE, HOUSE, MOST_TICKS
 
 MARGIN = 0.08  # inches
 NAME_WIDTH = 2.2  # inches, at which the name of a method, class or claim is wrapped
@@ -68,6 +70,16 @@ def label_axes(axes: Axes, xlabel: str = "", ylabel: str = "", title: str = "") 
     axes.set_ylabel(wrapped(ylabel, height))
     if title:
         axes.set_title(wrapped(title, width + 1, FONT_SIZE + 1), loc="left")
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Name rows 0, 1, ... on the left, the first on top, with a grid of values under them."""
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.set_yticks(range(len(names)), names, multialignment="right")
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 2.5, 5, 10]))
+    axes.grid(True, axis="x")
 
 
 def wrapped(text: str, width: float, size: float = FONT_SIZE) -> str:

@@ -4,13 +4,20 @@ from collections.abc import Mapping
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from research_viz.canvas import NAME_WIDTH, fit_canvas, label_axes, new_figure, text_height, wrapped
+from research_viz.canvas import (
+    NAME_WIDTH,
+    fit_canvas,
+    label_axes,
+    name_rows,
+    new_figure,
+    text_height,
+    wrapped,
+)
 from research_viz.inputs import finite, half_width, not_empty
 from research_viz.intervals import t_interval
-from research_viz.style import COLOURS, FAINT, MOST_TICKS, SMALL, house_style
+from research_viz.style import COLOURS, FAINT, SMALL, house_style
 from research_viz.tables import with_interval
 
 WIDTH = 3.6  # inches
@@ -66,12 +73,7 @@ def comparison(
             va="center",
             fontsize=SMALL,
         )
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, multialignment="right")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 2.5, 5, 10]))
-    axes.grid(True, axis="x")
+    name_rows(axes, names)
     label_axes(axes, xlabel, "", title)
     fit_canvas(figure)
     return figure

@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
-from research_viz.canvas import NAME_WIDTH, fit_canvas, label_axes, new_figure, text_height, wrapped
+from research_viz.canvas import (
+    NAME_WIDTH,
+    fit_canvas,
+    label_axes,
+    name_rows,
+    new_figure,
+    text_height,
+    wrapped,
+)
 from research_viz.inputs import not_empty, number
-from research_viz.style import COLOURS, MOST_TICKS, SMALL, house_style, series_colour
+from research_viz.style import COLOURS, SMALL, house_style, series_colour
 
 WIDTH = 4.2  # inches
 ROW_HEIGHT = 0.34
@@ -49,12 +56,7 @@ def part_bars(wholes: Mapping[str, Mapping[str, float]], xlabel: str, title: str
             va="center",
             fontsize=SMALL,
         )
-    axes.set_ylim(len(names) - 0.5, -0.5)
-    axes.set_yticks(range(len(names)), names, multialignment="right")
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.xaxis.set_major_locator(MaxNLocator(MOST_TICKS, steps=[1, 2, 2.5, 5, 10]))
-    axes.grid(True, axis="x")
+    name_rows(axes, names)
     if parts:
         axes.legend(loc="center left", bbox_to_anchor=(1.1, 0.5))
     label_axes(axes, xlabel, "", title)
