@@ -14,8 +14,6 @@ from research_train.record.summary import RunSummary
 from research_train.state.snapshot import MODEL
 from research_train.state.train_state import STATE
 
-PARAMETERS = "parameters"  # a final metric of this name says how many a run trained
-
 
 class Cost(BaseModel):
     """What the runs behind a claim cost.
@@ -44,14 +42,11 @@ def cost_of(runs: Sequence[RunSummary], tried: int | None) -> Cost:
 
 
 def trained_parameters(run: RunSummary) -> int | None:
-    """How many parameters a run trained; None where neither a metric nor a checkpoint tells.
+    """How many parameters a run trained; None where no checkpoint tells.
 
-    Those of its final metric `parameters`, else those that the last checkpoint's optimizers have:
-    frozen ones don't count, and shared ones count once.
+    Those that the last checkpoint's optimizers have: frozen ones don't count, and shared ones count
+    once. A paper's own metric of them may have any unit.
     """
-    said = run.metrics.get(PARAMETERS)
-    if said is not None:
-        return int(said)
     checkpoints = checkpoint_folders(run.folder)
     if not checkpoints:
         return None
