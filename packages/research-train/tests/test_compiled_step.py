@@ -83,6 +83,8 @@ def fit(experiment, *words, optimizer="adam", loss=classification_loss, groups=F
         model = Network()
         parameters = parameter_groups(model, 0.1) if groups else model.parameters()
         trainer = Trainer(run, model, OPTIMIZERS[optimizer](parameters), loss, **options)
+        with torch.no_grad():
+            model.frozen.weight.mul_(2)  # as weights that are loaded after the Trainer was made
         trainer.fit(Batches(points(), 8, shuffle=True))
         run.record.metrics = {}
     return run, model, trainer
@@ -93,19 +95,22 @@ def lines(run):
     return [{name: line[name] for name in names} for line in read_metrics(run.folder)]
 
 
+CASES = {
+    **{name: {"optimizer": name} for name in OPTIMIZERS},
+    "groups and a schedule": {
+        "optimizer": "adamw",
+        "groups": True,
+        "schedule": warm_up(3, cosine(9)),
+    },
+    "clipping": {"optimizer": "sgd", "clip_norm": 0.1},
+    "averages": {"ema_decay": 0.9},
+    "a weight of the loss": {"loss": weighted},
+    "a weight that differs": {"loss": counted, "optimizer": "sgd"},
+}
+
+
 @pytest.mark.usefixtures("without_kernels")
-@pytest.mark.parametrize(
-    "options",
-    [
-        *({"optimizer": name} for name in OPTIMIZERS),
-        {"optimizer": "adamw", "groups": True, "schedule": warm_up(3, cosine(9))},
-        {"optimizer": "sgd", "clip_norm": 0.1},
-        {"ema_decay": 0.9},
-        {"loss": weighted},
-        {"loss": counted, "optimizer": "sgd"},
-    ],
-    ids=str,
-)
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES)
 def test_it_does_what_the_plain_step_does(experiment, options):
     plain, by_hand, of_plain = fit(experiment, **options)
     compiled, model, trainer = fit(experiment, "compile=step", **options)

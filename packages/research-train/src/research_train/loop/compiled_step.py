@@ -33,11 +33,12 @@ WATCHED = 10  # steps after the first, to see whether compiling pays
 
 @dataclass
 class _Changed:
-    """The tensors that a step changes in place, by their names in the model."""
+    """The tensors that a step reads and changes in place, by their names in the model."""
 
     learned: Tensors  # parameters that the loss reaches and the optimizer has
     buffers: Tensors
     states: list[States]  # of the optimizer, for each of its groups
+    others: Tensors  # parameters that stay as they are, for the averages
     averages: Tensors
     averaged: Tensor | None  # the number of updates in the averages
 
@@ -177,7 +178,7 @@ class CompiledStep:
         """Update the averages as averaging.py does."""
         assert changed.averaged is not None and self._ema_decay is not None
         first = changed.averaged == 0
-        values = changed.learned | changed.buffers
+        values = changed.learned | changed.others | changed.buffers
         for name, average in changed.averages.items():
             value = values[name]
             if average.is_floating_point():
@@ -201,18 +202,17 @@ class CompiledStep:
         of_optimizer = {name for _, names in self._groups for name in names}
         learned: Tensors = {name: p for name, p in named.items() if name in of_optimizer}
         buffers = dict(model.named_buffers())
+        others: Tensors = {n: p for n, p in model.named_parameters() if n not in learned}
         averages: Tensors = {}
         if self._ema is not None:
-            averages = dict(self._ema.module.named_parameters()) | dict(
-                self._ema.module.named_buffers()
-            )
-            averages = {name: a for name, a in averages.items() if name in learned | buffers}
+            kept = self._ema.module
+            averages = dict(kept.named_parameters()) | dict(kept.named_buffers())
         # In float64, as the rates of an uncompiled update are.
         self._rates = [torch.zeros((), dtype=torch.float64) for _ in self._groups]
         self._parameters = list(model.parameters())
         self._trainable = [p.requires_grad for p in self._parameters]
         averaged = self._ema.n_averaged if self._ema is not None else None
-        return _Changed(learned, buffers, states, averages, averaged)
+        return _Changed(learned, buffers, states, others, averages, averaged)
 
 
 def compiled_step(
