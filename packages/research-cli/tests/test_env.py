@@ -35,7 +35,7 @@ def here(
 def broken(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProcess[str]:
     """`env --json` on another machine: a second virtual environment made of links into this one.
 
-    tensorboard and transformers are not installed; pandas can't be imported; research-viz is no
+    tensorboard and pandas are not installed; transformers can't be imported; research-viz is no
     editable install and requires a matplotlib that does not exist; uv and git are not on the PATH;
     a GPU is listed but hidden from torch; assets lie on a read-only disk of 1 MB.
     """
@@ -44,7 +44,7 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProc
     (site_packages,) = (folder / "venv" / "lib").glob("python*/site-packages")
     for entry in SITE_PACKAGES.iterdir():
         distribution = entry.name.split("-")[0]
-        if distribution not in ("transformers", "tensorboard", "research_viz", "__pycache__"):
+        if distribution not in ("pandas", "tensorboard", "research_viz", "__pycache__"):
             (site_packages / entry.name).symlink_to(entry)
 
     (viz,) = SITE_PACKAGES.glob("research_viz-*.dist-info")
@@ -55,9 +55,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> subprocess.CompletedProc
     assert "Requires-Dist: matplotlib>=" in text
     metadata.write_text(text.replace("Requires-Dist: matplotlib>=", "Requires-Dist: matplotlib>=9"))
 
-    in_the_way = folder / "in_the_way" / "pandas"
+    in_the_way = folder / "in_the_way" / "transformers"
     in_the_way.mkdir(parents=True)
-    (in_the_way / "__init__.py").write_text("raise ImportError('pandas is [broken] here')")
+    (in_the_way / "__init__.py").write_text("raise ImportError('broken [here]')")
 
     tools = folder / "tools"
     tools.mkdir()
@@ -130,11 +130,11 @@ def test_a_broken_machine_exits_with_1(broken) -> None:
 
 
 def test_a_package_that_cannot_be_imported_shows_the_error(broken) -> None:
-    check = row(broken, "pandas")
+    check = row(broken, "transformers")
     assert check.status == "fail"
-    assert check.found.endswith("ImportError: pandas is [broken] here")
+    assert check.found.endswith("ImportError: broken [here]")
     assert check.fix.startswith("unset PYTHONPATH")
-    assert "uv sync --reinstall-package pandas" in check.fix
+    assert "uv sync --reinstall-package transformers" in check.fix
 
 
 def test_a_package_missing_for_training_fails(broken) -> None:
@@ -143,7 +143,7 @@ def test_a_package_missing_for_training_fails(broken) -> None:
 
 
 def test_a_package_missing_for_notebooks_alone_warns(broken) -> None:
-    check = row(broken, "transformers")
+    check = row(broken, "pandas")
     assert (check.status, check.found, check.fix) == ("warn", "not installed", "`uv sync`")
     assert check.needs.startswith(">=")
 
