@@ -1,7 +1,6 @@
 """Prepare torch's compiler: where its results are kept, and what it need not test again."""
 
 import hashlib
-import importlib.metadata
 import logging
 import os
 import subprocess
@@ -49,7 +48,9 @@ def prepare_compiler(device: torch.device) -> None:
 def describe_compiler(device: torch.device) -> str:
     """The compiler of steps on this device, and its flags."""
     if device.type != "cpu":
-        return f"Triton {importlib.metadata.version('triton')}"
+        import triton
+
+        return f"Triton {triton.__version__}"
     from torch._inductor.cpp_builder import CppTorchOptions
     from torch._inductor.cpu_vec_isa import pick_vec_isa
 
