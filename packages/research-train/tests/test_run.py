@@ -76,7 +76,8 @@ def test_the_record_has_every_field(workspace):
     assert record["command"] == ["train", "--paper", "tiny", "--name", "First try!"]
     assert record["assets"].keys() == {"tiny-points"}
     assert record["packages"]["paper-tiny"] == "0.1.0"
-    machine = {"python", "platform", "cpu", "hash_seed", "threads", "gpu", "cuda"}
+    machine = {"python", "platform", "cpu", "cpu_capability", "hash_seed", "threads", "compiler"}
+    machine |= {"gpu", "cuda"}
     assert record["environment"].keys() == machine
     [attempt] = record["attempts"]
     parts = {"time", "end", "status", "command", "host", "environment", "packages", "changed"}
