@@ -96,16 +96,16 @@ def lines(run):
 
 
 CASES = {
-    **{name: {"optimizer": name} for name in OPTIMIZERS},
-    "groups and a schedule": {
+    **{name: {"optimizer": name} for name in OPTIMIZERS if name != "adamw"},
+    "adamw, groups and a schedule": {
         "optimizer": "adamw",
         "groups": True,
         "schedule": warm_up(3, cosine(9)),
     },
     "clipping": {"optimizer": "sgd", "clip_norm": 0.1},
-    "averages": {"ema_decay": 0.9},
-    "a weight of the loss": {"loss": weighted},
-    "a weight that differs": {"loss": counted, "optimizer": "sgd"},
+    "averages": {"optimizer": "sgd", "ema_decay": 0.9},
+    "a weight of the loss": {"optimizer": "sgd", "loss": weighted},
+    "a weight that differs": {"optimizer": "sgd", "loss": counted},
 }
 
 
@@ -246,19 +246,3 @@ def test_the_key_reads_what_older_versions_wrote(experiment, word, value, stored
     assert config.compile == value
     assert config.model_dump(mode="json")["compile"] == stored
     assert TrainConfig.model_validate({"compile": stored}).compile == value
-
-
-def test_kernels_lie_under_assets_and_another_process_gets_the_same_bytes(workspace):
-    words = ["full", "compile=step", "accumulate=1", "batch_size=10", "steps=8"]
-    workspace.environment.pop("TORCHINDUCTOR_CACHE_DIR", None)  # of this process, if it compiled
-    first = workspace.train(*words)
-    assert first.code == 0, first.errors
-    kept = workspace.root / "assets" / "compiled"
-    assert list(kept.glob("**/*.so"))
-    workspace.environment["TORCHINDUCTOR_CACHE_DIR"] = str(workspace.root / "cold")
-    second = workspace.train(*words)
-    weights = [
-        (result.folder / "checkpoints" / "step-00000008" / "model.safetensors").read_bytes()
-        for result in (first, second)
-    ]
-    assert weights[0] == weights[1]
