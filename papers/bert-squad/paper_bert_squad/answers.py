@@ -39,8 +39,8 @@ def scores(model: Reader, config: Config, run: Run) -> Metrics:
     # Every question of SQuAD 1.1 has an answer: none is given only where there is no context.
     predictions = {key: next((text for text, _ in n_best[key] if text), "") for key in n_best}
     (run.folder / "predictions.json").write_text(json.dumps(predictions, indent=1))
-    first = {key: answers[: config.n_best] for key, answers in n_best.items()}
-    (run.folder / "n_best.json").write_text(json.dumps(first, indent=1))
+    best = {key: answers[: config.n_best] for key, answers in n_best.items()}
+    (run.folder / "n_best.json").write_text(json.dumps(best, indent=1))
     references = {each["id"]: each["answers"]["text"] for each in questions}
     return answer_scores(predictions, references, "validation")
 

@@ -4,14 +4,14 @@ import torch
 from research_data import Batches, tokenize_questions
 from research_models import parameter_count
 from research_train import Metrics, Run, Trainer, linear, parameter_groups, warm_up
-from torch import Tensor
+from torch import Tensor, nn
 
 from paper_bert_squad.answers import BERT, INPUTS, SQUAD, scores
 from paper_bert_squad.config import Config
 from paper_bert_squad.model import Reader
 
 
-def loss(model: Reader, batch: tuple[Tensor, ...]) -> Tensor:
+def loss(model: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
     """Mean cross entropy of the first and the last token of the answer."""
     *inputs, start, end = batch
     return torch.nn.functional.cross_entropy(model(*inputs), torch.stack([start, end], 1))
