@@ -64,27 +64,37 @@ WRONG: list[object] = [
 ]  # fmt: skip
 
 
-def spoilt(content: bytes) -> Iterator[tuple[str, bytes]]:
-    """What may stand in a file in place of its content, and what to call it."""
+def spoilt(content: bytes) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """What may stand in a file in place of its content, made when asked for; and its name."""
     for name, change in BYTES.items():
-        yield name, change(content)
+        yield name, partial(change, content)
     try:
         value = json.loads(content)
     except ValueError:
         return
     for path in paths_in(value):
+        place = ".".join(map(str, path))
         for wrong in WRONG:
-            copy = json.loads(content)
-            put(copy, path, wrong)
-            yield f"{'.'.join(map(str, path))} = {wrong!r}", json.dumps(copy).encode()
-        copy = json.loads(content)
-        put(copy, path, "HERE")
+            yield f"{place} = {wrong!r}", partial(changed, content, path, wrong)
         for name, text in (("digits", DIGITS), ("deep", "[" * DEEP + "]" * DEEP)):
-            written = json.dumps(copy).replace('"HERE"', text)
-            yield f"{'.'.join(map(str, path))} = {name}", written.encode()
-        copy = json.loads(content)
-        drop(copy, path)
-        yield f"without {'.'.join(map(str, path))}", json.dumps(copy).encode()
+            yield f"{place} = {name}", partial(changed, content, path, "HERE", text)
+        yield f"without {place}", partial(dropped, content, path)
+
+
+def changed(
+    content: bytes, path: tuple[str | int, ...], new: object, text: str | None = None
+) -> bytes:
+    """The content with another value at a path; text: what is written in that value's place."""
+    copy = json.loads(content)
+    put(copy, path, new)
+    written = json.dumps(copy)
+    return (written if text is None else written.replace(json.dumps(new), text)).encode()
+
+
+def dropped(content: bytes, path: tuple[str | int, ...]) -> bytes:
+    copy = json.loads(content)
+    drop(copy, path)
+    return json.dumps(copy).encode()
 
 
 def paths_in(value: object, above: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -181,7 +191,7 @@ def problems(file: Path, looks: Sequence[Look]) -> Iterator[str]:
     try:
         for number, (name, new) in enumerate(spoilt(content)):
             if number < len(BYTES) or number % EVERY == 0:
-                file.write_bytes(new)
+                file.write_bytes(new())
                 for look in looks:
                     if problem := look():
                         yield f"{file.name}, {name}: {problem}"
