@@ -1,8 +1,10 @@
 """Read YAML 1.2 as plain data, and write it so that it reads back the same."""
 
+import copy
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -40,10 +42,8 @@ def read_yaml(file: Path, where: str | None = None) -> dict[str, Any]:
 
 def parse_yaml(text: str, where: str) -> Any:
     """The value of a YAML 1.2 text. where: its name in errors. Raises ConfigError."""
-    reader = YAML(typ="safe", pure=True)
-    reader.Constructor = _Constructor
     try:
-        value = reader.load(text)
+        value = _loaded(text)
     except RecursionError as error:
         raise ConfigError(f"{where}: it is nested too deeply") from error
     except MarkedYAMLError as error:
@@ -60,7 +60,14 @@ def parse_yaml(text: str, where: str) -> Any:
         )
         raise ConfigError(f"{where}: {reason}") from error
     _count(value, where, {})
-    return value
+    return copy.deepcopy(value)
+
+
+@lru_cache(maxsize=64)  # a file is read by several functions, and takes a millisecond a line
+def _loaded(text: str) -> Any:
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _Constructor
+    return reader.load(text)
 
 
 def dump_yaml(values: Mapping[str, object]) -> str:
