@@ -24,6 +24,7 @@ def prepare_compiler(device: torch.device) -> None:
     from torch._inductor import config
     from torch._inductor.cpu_vec_isa import VecISA
     from torch._inductor.runtime.cache_dir_utils import default_cache_dir
+    from torch.utils._triton import has_triton
 
     # torch itself sets the variable to its default when an optimizer is made.
     if os.environ.get(COMPILED_VARIABLE, default_cache_dir()) == default_cache_dir():
@@ -38,8 +39,8 @@ def prepare_compiler(device: torch.device) -> None:
     if device.type == "cpu":
         compiler_version()
         if not getattr(VecISA.check_build, "remembers", False):
-            VecISA.check_build = _remembered(VecISA.check_build)  # type: ignore[method-assign]
-    elif not torch.utils._triton.has_triton():
+            VecISA.check_build = _remembered(VecISA.check_build)
+    elif not has_triton():
         raise RunError(
             f"compile=step needs Triton on {device}, which is not installed. Leave compile out."
         )

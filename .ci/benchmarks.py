@@ -1,0 +1,76 @@
+"""Run every benchmark once, on little: their numbers take their own defaults and a quiet machine.
+
+Each is a fork of this process, which has imported torch: that is most of what so short a one takes.
+"""
+
+import importlib
+import os
+import runpy
+import sys
+from pathlib import Path
+
+BENCHMARKS = """
+research-train/benchmarks/start.py --repeats 1 --steps 20
+research-train/benchmarks/compiled.py toy --repeats 1 --steps 5
+research-train/benchmarks/gpt.py --repeats 2 --steps 5
+research-train/benchmarks/bare_loop.py --repeats 1 model=logistic steps=100
+research-train/benchmarks/checkpoint.py --repeats 1
+research-cli/benchmarks/report.py --repeats 1 --papers 2 --runs 20
+research-models/benchmarks/parity.py
+research-train/benchmarks/run_list.py --repeats 1 --runs 20
+research-models/benchmarks/transformer.py --repeats 1 --layers 1 --width 32 --length 16 --new-tokens 4
+research-data/benchmarks/assets.py --repeats 1 --gigabytes 0.01
+research-models/benchmarks/resnet.py --repeats 1 --batch 4 --large-batch 2 --large-size 32
+research-data/benchmarks/batches.py --repeats 1 --rows 2000
+research-models/benchmarks/mixers.py --repeats 1 --passes 1 --lengths 64
+research-train/benchmarks/verdicts.py --draws 20
+research-cli/benchmarks/help.py --repeats 1
+"""
+AT_ONCE = os.cpu_count() or 1
+
+
+def run(script: Path, words: list[str]) -> int:
+    """Run a script in this process as `python script words` would; returns its exit code."""
+    sys.argv = [str(script), *words]
+    sys.path.insert(0, str(script.parent))
+    try:
+        runpy.run_path(str(script), run_name="__main__")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def main() -> int:
+    """Run all; returns 1 if one of them fails."""
+    for name in ("torch._dynamo", "research_train.loop.trainer", "research_models.transformer"):
+        importlib.import_module(name)
+    packages = Path(__file__).parents[1] / "packages"
+    under_way: dict[int, str] = {}
+    failed = []
+    waiting = BENCHMARKS.split("\n")[1:-1]
+    while waiting or under_way:
+        if waiting and len(under_way) < AT_ONCE:
+            line = waiting.pop(0)
+            script, *words = line.split()
+            if not (child := os.fork()):
+                code = run(packages / script, words)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+            under_way[child] = line
+            continue
+        child, status, used = os.wait3(0)
+        line = under_way.pop(child)
+        print(f"{used.ru_utime + used.ru_stime:5.1f} s of a processor: {line}", flush=True)
+        if status:
+            failed.append(line)
+    for line in failed:
+        print(f"failed: {line}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
