@@ -26,7 +26,6 @@ research-models/benchmarks/mixers.py --repeats 1 --passes 1 --lengths 64
 research-train/benchmarks/verdicts.py --draws 20
 research-cli/benchmarks/help.py --repeats 1
 """
-AT_ONCE = os.cpu_count() or 1
 
 
 def run(script: Path, words: list[str]) -> int:
@@ -48,25 +47,17 @@ def main() -> int:
     for name in ("torch._dynamo", "research_train.loop.trainer", "research_models.transformer"):
         importlib.import_module(name)
     packages = Path(__file__).parents[1] / "packages"
-    under_way: dict[int, str] = {}
     failed = []
-    waiting = BENCHMARKS.split("\n")[1:-1]
-    while waiting or under_way:
-        if waiting and len(under_way) < AT_ONCE:
-            line = waiting.pop(0)
-            script, *words = line.split()
-            if not (child := os.fork()):
-                code = run(packages / script, words)
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-            under_way[child] = line
-            continue
-        child, status, used = os.wait3(0)
-        line = under_way.pop(child)
+    for line in BENCHMARKS.split("\n")[1:-1]:
+        script, *words = line.split()
+        if not (child := os.fork()):
+            code = run(packages / script, words)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        _, status, used = os.wait4(child, 0)
         print(f"{used.ru_utime + used.ru_stime:5.1f} s of a processor: {line}", flush=True)
-        if status:
-            failed.append(line)
+        failed += [line] if status else []
     for line in failed:
         print(f"failed: {line}", file=sys.stderr)
     return 1 if failed else 0

@@ -1,24 +1,19 @@
 """This workspace's own papers run what they require: one a release, its neighbour the newest."""
 
 import json
-import subprocess
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
+import fork_server
 import pytest
 import research_train
 from research_data import this_workspace
 
 
 def trained(paper: str, *words: str) -> dict[str, Any]:
-    command = [str(Path(sys.executable).with_name("train")), "--paper", paper, "--json", "--quiet"]
-    done = subprocess.run(
-        [*command, "steps=101", "tensorboard=false", *words],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-    )
+    words = ("--paper", paper, "--json", "--quiet", "steps=101", "tensorboard=false", *words)
+    done = fork_server.run("train", words, Path.cwd(), os.environ)
     assert done.returncode == 0, done.stderr
     record: dict[str, Any] = json.loads(
         (Path(json.loads(done.stdout)["run"]) / "run.json").read_text()

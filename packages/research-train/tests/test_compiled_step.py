@@ -1,5 +1,6 @@
 """A step compiled whole does what the plain step does, or says before the first why it can't."""
 
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -176,6 +177,14 @@ def test_a_training_that_it_cannot_honour_is_refused(experiment, make, options, 
         Trainer(run, model, make(model), classification_loss, **options)
 
 
+def test_a_recurrent_layer_is_refused_by_its_name(experiment):
+    model = nn.Sequential(nn.Linear(4, 8), nn.GRU(8, 8))
+    optimizer = torch.optim.SGD(model.parameters())
+    with pytest.raises(RunError, match="GRU at 1"):
+        run = new_run(experiment, ["steps=3", "compile=step"])
+        Trainer(run, model, optimizer, classification_loss)
+
+
 def sparse():
     return nn.Sequential(nn.Embedding(4, 3, sparse=True), nn.Flatten(), nn.Linear(12, 2))
 
@@ -186,15 +195,26 @@ def stopping_on_a_value(model, batch):
     return loss
 
 
+@contextmanager
+def weighing(model):
+    yield 2 if model(torch.ones(1, 4)).sum() > 100 else 1  # the graph breaks here
+
+
+def calling_more(model, batch):
+    with weighing(model) as factor:
+        return classification_loss(model, batch) * factor
+
+
 @pytest.mark.usefixtures("without_kernels")
 @pytest.mark.parametrize(
     ("model", "loss", "named"),
     [
         (nn.Linear(4, 2), stopping_on_a_value, r"test_compiled_step\.py:\d+: if \(loss"),
+        (nn.Linear(4, 2), calling_more, r"test_compiled_step\.py:\d+: yield 2"),
         (sparse(), lambda m, b: classification_loss(m, (b[0].long().clamp(0, 3), b[1])), "sparse"),
         (nn.Linear(4, 2), lambda m, b: torch.zeros((), requires_grad=False), "no parameter"),
     ],
-    ids=["a graph break", "sparse gradients", "nothing to learn"],
+    ids=["a graph break", "one inside of calls", "sparse gradients", "nothing to learn"],
 )
 def test_a_loss_that_it_cannot_follow_is_refused(experiment, model, loss, named):
     run = new_run(experiment, ["steps=3", "compile=step", "batch_size=8"])

@@ -30,13 +30,21 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 PRELOADED = (  # what a command imports besides the paper's own code
+    "psutil",
+    "pydantic.type_adapter",
     "research_cli.app",
     "research_train.evaluating",
+    "research_train.evidence.reproduce",
     "research_train.launch",
-    "research_train.experiment.needs",
-    "research_train.record.run",
     "research_train.loop.trainer",
+    "research_train.record.start",
+    "research_train.reproduce_command",
+    "research_train.results.report",
+    "research_train.results.screen",
+    "research_train.training",
     "research_viz.saving",
+    "safetensors.numpy",
+    "scipy.special",
     "torch._dynamo",
 )
 COMMANDS = ("train", "evaluate", "reproduce", "research-cli")

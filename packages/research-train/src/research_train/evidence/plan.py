@@ -20,7 +20,7 @@ from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary, seal_state
 
-QUICK = ("steps=20", "log_every=10")  # a smoke test: shows that all runs, never what comes out
+QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,9 @@
 """Compile gradients and update into one function, for `compile=step`."""
 
+import sysconfig
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -236,6 +236,11 @@ def compiled_step(
         return None
     outside = {id(p) for each in optimizers for g in each.param_groups for p in g["params"]}
     outside -= {id(p) for p in model.parameters()}
+    recurrent = [
+        f"{type(module).__name__} at {name or 'the top of the model'}"
+        for name, module in model.named_modules()
+        if isinstance(module, nn.RNNBase)
+    ]
     refused = {
         "a step of the paper's own (step=)": own_step,
         f"{len(optimizers)} optimizers": len(optimizers) != 1,
@@ -243,6 +248,8 @@ def compiled_step(
         f"precision={config.precision}": config.precision != "float32",
         f"{world.size} processes": world.size > 1,
         f"an optimizer with {len(outside)} parameters that are not in the model": bool(outside),
+        # torch's compiler leaves them out of every graph; compiled, a GRU is slower than without.
+        f"a recurrent layer ({', '.join(recurrent)})": bool(recurrent),
     }
     if reasons := [reason for reason, is_so in refused.items() if is_so]:
         raise RunError(
@@ -254,9 +261,13 @@ def compiled_step(
     return CompiledStep(model, optimizers[0], loss, clip_norm, ema, ema_decay)
 
 
-def _graph_break(error: Exception) -> str:
+def _graph_break(error: BaseException) -> str:
+    # Where the compiler has tried functions around the line again, the line is in the first error.
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
     stack = list(getattr(error, "real_stack", None) or [])
-    own = [frame for frame in stack if "site-packages" not in Path(frame.filename).parts] or stack
+    libraries = tuple(map(sysconfig.get_path, ("purelib", "platlib", "stdlib")))
+    own = [frame for frame in stack if not frame.filename.startswith(libraries)] or stack
     where = f" at {own[-1].filename}:{own[-1].lineno}: {own[-1].line}" if own else ""
     reason = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
     return (

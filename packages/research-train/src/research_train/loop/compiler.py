@@ -1,21 +1,14 @@
 """Prepare torch's compiler: where its results are kept, and what it need not test again."""
 
-import hashlib
 import logging
 import os
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import torch
-from research_data.durable import write_json
-from research_data.errors import UnreadableError
-from research_data.plain_files import read_json_object
 
 from research_train.errors import RunError
 from research_train.record.folders import COMPILED_VARIABLE, compiled_folder
-
-REMEMBERED = "instruction-sets.json"
 
 
 def prepare_compiler(device: torch.device) -> None:
@@ -32,14 +25,14 @@ def prepare_compiler(device: torch.device) -> None:
     # It says so wherever there is a CUDA toolkit and no GPU.
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
-    if config.cpp.vec_isa_ok is None:  # else a program is compiled and run to test each set
+    # Else every process compiles and runs programs to test the processor's instructions: 6 to 14 s.
+    if config.cpp.vec_isa_ok is None:
         config.cpp.vec_isa_ok = True
+    VecISA.check_build = _left_out
     # Kernels are made for a number of threads, which torch's cache would else not tell apart.
     config.cpp.threads = torch.get_num_threads()
     if device.type == "cpu":
         compiler_version()
-        if not getattr(VecISA.check_build, "remembers", False):
-            VecISA.check_build = _remembered(VecISA.check_build)
     elif not has_triton():
         raise RunError(
             f"compile=step needs Triton on {device}, which is not installed. Leave compile out."
@@ -78,26 +71,6 @@ def compiler_version() -> str:
     return said.stdout.partition("\n")[0]
 
 
-def _remembered(check: Any) -> Any:
-    """torch's test of an instruction set, done once per machine and compiler.
-
-    It compiles a program and imports torch in a process for each of some sets, in every process
-    that compiles: 14 s on a processor with AVX-512 and AMX.
-    """
-    place = Path(os.environ[COMPILED_VARIABLE]) / REMEMBERED
-
-    def check_build(self: Any, code: str) -> bool:
-        what = [torch.__version__, compiler_version(), self.build_arch_flags(), code]
-        key = hashlib.sha256("\n".join(what).encode()).hexdigest()
-        try:
-            known = read_json_object(place)
-        except (OSError, UnreadableError):
-            known = {}
-        if not isinstance(known.get(key), bool):
-            known[key] = check(self, code)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_json(place, known)
-        return bool(known[key])
-
-    check_build.remembers = True  # type: ignore[attr-defined]
-    return check_build
+def _left_out(instructions: Any, program: str) -> bool:
+    """What torch is told of instructions for bfloat16 and integers, which float32 needs none of."""
+    return False
