@@ -10,21 +10,21 @@ import sys
 from pathlib import Path
 
 BENCHMARKS = """
-research-train/benchmarks/start.py --repeats 1 --steps 20
-research-train/benchmarks/compiled.py toy --repeats 1 --steps 5
-research-train/benchmarks/gpt.py --repeats 2 --steps 5
-research-train/benchmarks/bare_loop.py --repeats 1 model=logistic steps=100
-research-train/benchmarks/checkpoint.py --repeats 1
-research-cli/benchmarks/report.py --repeats 1 --papers 2 --runs 20
-research-models/benchmarks/parity.py
-research-train/benchmarks/run_list.py --repeats 1 --runs 20
-research-models/benchmarks/transformer.py --repeats 1 --layers 1 --width 32 --length 16 --new-tokens 4
-research-data/benchmarks/assets.py --repeats 1 --gigabytes 0.01
-research-models/benchmarks/resnet.py --repeats 1 --batch 4 --large-batch 2 --large-size 32
-research-data/benchmarks/batches.py --repeats 1 --rows 2000
-research-models/benchmarks/mixers.py --repeats 1 --passes 1 --lengths 64
-research-train/benchmarks/verdicts.py --draws 20
-research-cli/benchmarks/help.py --repeats 1
+train/benchmarks/start.py --repeats 1 --steps 20
+train/benchmarks/compiled.py toy --repeats 1 --steps 5
+train/benchmarks/gpt.py --repeats 2 --steps 5
+train/benchmarks/bare_loop.py --repeats 1 model=logistic steps=100
+train/benchmarks/checkpoint.py --repeats 1
+cli/benchmarks/report.py --repeats 1 --papers 2 --runs 20
+models/benchmarks/parity.py
+train/benchmarks/run_list.py --repeats 1 --runs 20
+models/benchmarks/transformer.py --repeats 1 --layers 1 --width 32 --length 16 --new-tokens 4
+data/benchmarks/assets.py --repeats 1 --gigabytes 0.01
+models/benchmarks/resnet.py --repeats 1 --batch 4 --large-batch 2 --large-size 32
+data/benchmarks/batches.py --repeats 1 --rows 2000
+models/benchmarks/mixers.py --repeats 1 --passes 1 --lengths 64
+train/benchmarks/verdicts.py --draws 20
+cli/benchmarks/help.py --repeats 1
 """
 
 
@@ -51,7 +51,7 @@ def main() -> int:
     for line in BENCHMARKS.split("\n")[1:-1]:
         script, *words = line.split()
         if not (child := os.fork()):
-            code = run(packages / script, words)
+            code = run(packages / f"research-{script}", words)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
