@@ -1,7 +1,11 @@
 """`research-cli bench`: tables, JSON, a picture, a comparison, and refusals."""
 
 import json
+import os
+import statistics
+from pathlib import Path
 
+import fork_server
 import pytest
 
 QUICK = ("bench", "exploratory", "weight-decay", "--threads", "1", "--repeats", "1", "--steps", "5")
@@ -31,6 +35,25 @@ def test_json_is_one_object_that_a_later_bench_compares_with(research_cli, tmp_p
         assert word in again.stdout
     before.write_text(json.dumps({**made, "cpu": "another"}))
     other = research_cli(*QUICK, "--compare", str(before))
+    assert other.returncode == 2 and "another CPU" in other.stderr
+
+
+def test_a_run_is_compared_with_by_the_speed_it_logged(research_cli):
+    words = ("--paper", "exploratory", "weight-decay", "steps=20", "log_every=5", "--quiet")
+    trained = fork_server.run("train", words, Path.cwd(), os.environ)
+    assert trained.returncode == 0, trained.stderr
+    run = Path(trained.stdout.strip())
+    made = research_cli(*QUICK, "--compare", run.name, "--json")
+    assert made.returncode == 0, made.stderr
+    [change] = json.loads(made.stdout)["changes"]
+    assert change["way"] == "trainer" and change["ratio"]["median"] > 0
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    speeds = [line["speed/steps_per_second"] for line in lines if "speed/steps_per_second" in line]
+    assert change["before"] == pytest.approx(statistics.median(1000 / each for each in speeds))
+    record = json.loads((run / "run.json").read_text())
+    record["environment"]["cpu"] = "another"
+    (run / "run.json").write_text(json.dumps(record))
+    other = research_cli(*QUICK, "--compare", run.name)
     assert other.returncode == 2 and "another CPU" in other.stderr
 
 

@@ -1,12 +1,18 @@
 """`research-cli bench`: time a paper's own step against a plain PyTorch loop."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from research_data.errors import UsageError
 
 from research_cli.printing import Json, examples, print_json
+
+if TYPE_CHECKING:
+    from research_train import Benchmark
+    from research_train.benchmarking.result import Change
+    from research_train.benchmarking.run_speed import RunSpeed
+    from research_train.experiment.members import Experiment
 
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
@@ -20,6 +26,7 @@ def with_bench(app: typer.Typer) -> typer.Typer:
             "research-cli bench mnist1d model=cnn --picture stages.png",
             "research-cli bench mnist1d model=cnn --json > before.json",
             "research-cli bench mnist1d model=cnn --compare before.json",
+            "research-cli bench mnist1d model=cnn --compare 20261127-081530    # a run",
         )
     )(bench)
     return app
@@ -71,10 +78,11 @@ def bench(
         ),
     ] = None,
     compare: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="Compare with what an earlier bench on this machine wrote with --json.",
+            metavar="FILE|RUN",
+            help="Compare with what an earlier bench on this machine wrote with --json, or with "
+            "the speed of a run.",
             show_default=False,
         ),
     ] = None,
@@ -91,7 +99,7 @@ def bench(
         raise UsageError(f"--picture {str(picture)!r}: the name of the picture must end in .png")
     numbers = _numbers(threads)
     from research_train import bench as time_steps
-    from research_train import compare_benchmarks, find_member, installed_members, read_benchmark
+    from research_train import find_member, installed_members
 
     from research_cli.bench.screens import print_bench, save_picture
 
@@ -101,11 +109,13 @@ def bench(
         raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     member = find_member(paper, installed_members())
     experiment = member.experiment(names[0] if names else None)
-    before = read_benchmark(compare) if compare is not None else None
+    before = _earlier(experiment, compare) if compare is not None else None
+    if before is not None and not numbers:
+        numbers = before.numbers
     overrides = [word for word in given if "=" in word]
     chosen = ways.split(",") if ways is not None else []
     made = time_steps(experiment, overrides, numbers, repeats, steps, chosen, before, quiet=json)
-    changes = compare_benchmarks(before, made) if before is not None else []
+    changes = _changes(before, made) if before is not None else []
     if picture is not None:
         save_picture(made, picture)
     if json:
@@ -117,6 +127,26 @@ def bench(
     print_bench(made, before, changes)
     if picture is not None:
         print(picture.absolute())
+
+
+def _earlier(experiment: "Experiment", named: str) -> "Benchmark | RunSpeed":
+    """An earlier benchmark in a file, or the speed of a run."""
+    from research_train import read_benchmark
+    from research_train.benchmarking.run_speed import run_speed
+    from research_train.record.finding import find_run
+
+    if Path(named).is_file() or named.endswith(".json"):
+        return read_benchmark(Path(named))
+    return run_speed(find_run(experiment.member.name, named))
+
+
+def _changes(before: "Benchmark | RunSpeed", made: "Benchmark") -> "list[Change]":
+    from research_train import compare_benchmarks
+    from research_train.benchmarking.run_speed import RunSpeed, compare_with_run
+
+    if isinstance(before, RunSpeed):
+        return compare_with_run(before, made)
+    return compare_benchmarks(before, made)
 
 
 def _numbers(threads: str | None) -> list[int]:

@@ -9,9 +9,12 @@ from research_train import Benchmark
 
 if TYPE_CHECKING:
     from research_train.benchmarking.result import Change, Spread, ThreadsCost
+    from research_train.benchmarking.run_speed import RunSpeed
 
 
-def print_bench(made: Benchmark, before: Benchmark | None, changes: "Sequence[Change]") -> None:
+def print_bench(
+    made: Benchmark, before: "Benchmark | RunSpeed | None", changes: "Sequence[Change]"
+) -> None:
     """Print a benchmark as tables for people, and what changed since an earlier one."""
     on = made.gpu or made.cpu
     print_line(f"{made.experiment} on {on}, torch {made.torch}, {counted(made.repeats, 'round')}")
@@ -72,7 +75,9 @@ def _lines(made: Benchmark, cost: "ThreadsCost") -> Iterator[str]:
     yield from table_lines(["way", *stages], shares, right=True)
 
 
-def _compared(made: Benchmark, before: Benchmark, changes: "Sequence[Change]") -> Iterator[str]:
+def _compared(
+    made: Benchmark, before: "Benchmark | RunSpeed", changes: "Sequence[Change]"
+) -> Iterator[str]:
     from research_train.history.comparison import differing
 
     yield f"new over old, of {before.started}:"

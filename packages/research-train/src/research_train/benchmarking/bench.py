@@ -17,6 +17,7 @@ from research_train.benchmarking.loops import BareLoop, Loop, TrainerLoop
 from research_train.benchmarking.result import (
     SCHEMA,
     Benchmark,
+    Earlier,
     Spread,
     ThreadsCost,
     WayCost,
@@ -75,7 +76,7 @@ def bench(
     repeats: int = 7,
     steps: int | None = None,
     ways: Sequence[str] = (),
-    before: Benchmark | None = None,
+    before: Earlier | None = None,
     quiet: bool = True,
 ) -> Benchmark:
     """Time the experiment's own step in all of WAYS that its training allows.

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import TypeAdapter, ValidationError
 from research_data.errors import UsageError
@@ -78,6 +78,11 @@ class Benchmark:
     threads: list[ThreadsCost]
     skipped: dict[str, str]
 
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of threads."""
+        return [each.threads for each in self.threads]
+
     def as_json(self) -> dict[str, Any]:
         """Everything as plain data, which `read_benchmark` takes back."""
         return asdict(self)
@@ -121,41 +126,67 @@ def read_benchmark(file: Path) -> Benchmark:
         ) from error
 
 
+class Earlier(Protocol):
+    """What times can be compared with: a benchmark, or the speed of a run."""
+
+    @property
+    def experiment(self) -> str:
+        """The experiment that was timed."""
+
+    @property
+    def cpu(self) -> str:
+        """The processor."""
+
+    @property
+    def gpu(self) -> str | None:
+        """The GPU, if it had one."""
+
+    @property
+    def numbers(self) -> list[int]:
+        """Numbers of threads."""
+
+
 def refuse_to_compare(
-    before: Benchmark, experiment: str, cpu: str, gpu: str | None, threads: Sequence[int]
+    before: Earlier, experiment: str, cpu: str, gpu: str | None, threads: Sequence[int]
 ) -> None:
-    """Raise UsageError if an earlier benchmark is of another experiment, machine or threads."""
-    then = [each.threads for each in before.threads]
+    """Raise UsageError if earlier times are of another experiment, machine or threads."""
     for what, old, new in (
         ("experiment", before.experiment, experiment),
         ("CPU", before.cpu, cpu),
         ("GPU", before.gpu, gpu),
-        ("threads", then, list(threads)),
+        ("threads", before.numbers, list(threads)),
     ):
         if old != new:
             raise UsageError(
-                f"the earlier benchmark has another {what}, so times can't be compared: "
+                f"what came earlier has another {what}, so times can't be compared: "
                 f"{_listed(old)} then, {_listed(new)} now"
             )
 
 
 def compare_benchmarks(before: Benchmark, after: Benchmark) -> list[Change]:
     """How every way that both have has changed. Raises UsageError where they can't be compared."""
-    threads = [each.threads for each in after.threads]
-    refuse_to_compare(before, after.experiment, after.cpu, after.gpu, threads)
+    refuse_to_compare(before, after.experiment, after.cpu, after.gpu, after.numbers)
     changes = []
     for old, new in zip(before.threads, after.threads, strict=True):
         earlier = {each.way: each for each in old.ways}
         for way in new.ways:
             if (then := earlier.get(way.way)) is None:
                 continue
-            was, now = then.wall, way.wall
-            ratio = Spread(
-                now.median / was.median, now.smallest / was.largest, now.largest / was.smallest
-            )
             both = (then.ratio.median, way.ratio.median) if then.ratio and way.ratio else None
-            changes.append(Change(new.threads, way.way, was.median, now.median, ratio, both))
+            changes.append(change(new.threads, way.way, then.wall, way.wall, both))
     return changes
+
+
+def change(
+    threads: int,
+    way: str,
+    was: Spread,
+    now: Spread,
+    bare_ratio: tuple[float, float] | None = None,
+) -> Change:
+    """How a way has changed. was, now: milliseconds a step."""
+    ratio = Spread(now.median / was.median, now.smallest / was.largest, now.largest / was.smallest)
+    return Change(threads, way, was.median, now.median, ratio, bare_ratio)
 
 
 def _listed(value: object) -> str:
