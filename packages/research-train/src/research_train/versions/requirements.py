@@ -8,7 +8,6 @@ import importlib.metadata
 import re
 import sys
 from collections.abc import Collection, Iterator
-from email.parser import HeaderParser
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -162,9 +161,14 @@ _ONLY_FOR_AN_EXTRA = re.compile(r""";\s*extra\s*==\s*(["'])[^"']+\1\s*$""")
 def parse_metadata(text: str) -> Metadata:
     """The content of a METADATA file."""
     headers, _, _ = text.partition("\n\n")  # below them stands a whole README
-    fields = HeaderParser().parsestr(headers, headersonly=True)
-    requires = fields.get_all("Requires-Dist") or ()
-    return Metadata(fields["Name"], fields["Version"], tuple(requires))
+    # A fingerprint reads a hundred of these; email's parser takes twice as long.
+    fields: dict[str, list[str]] = {"name": [], "version": [], "requires-dist": []}
+    for line in re.sub(r"\r?\n[ \t]+", " ", headers).splitlines():
+        key, _, value = line.partition(":")
+        if (values := fields.get(key.lower())) is not None:
+            values.append(value.strip())
+    name, version = (next(iter(fields[key]), "") for key in ("name", "version"))
+    return Metadata(name, version, tuple(fields["requires-dist"]))
 
 
 @cache
