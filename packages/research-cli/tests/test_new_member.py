@@ -23,7 +23,7 @@ def workspace(tmp_path: Path) -> NewMembers:
 
 
 def test_a_new_paper_passes_its_test_and_is_listed_and_checked(workspace: NewMembers) -> None:
-    words = ["--title", 'A "first" try', "--arxiv", "2201.02177", "--year", "2022"]
+    words = ["--docker", "--title", 'A "first" try', "--arxiv", "2201.02177", "--year", "2022"]
     made = workspace.research_cli("paper", "new", "first-try", *words, "--uses", "models,viz")
     assert made.splitlines()[1:] == [
         "  uv run pytest papers/first-try",
@@ -33,6 +33,8 @@ def test_a_new_paper_passes_its_test_and_is_listed_and_checked(workspace: NewMem
     workspace.see_packages()
     paper = workspace.root / "papers" / "first-try"
     assert "2 passed" in workspace.python("-m", "pytest", "-q", "papers/first-try")
+
+    assert "paper-first-try" in (paper / "docker" / "Dockerfile").read_text()
 
     config = paper / "config.yaml"
     config.write_text(config.read_text() + "learning_rat: 1\n")

@@ -17,6 +17,7 @@ from research_cli.assets.command import dataset_app, model_app
 from research_cli.bench.command import with_bench
 from research_cli.package.command import package_app
 from research_cli.paper.command import paper_app
+from research_cli.paper.derived_command import with_cite, with_docker
 from research_cli.paper.project_command import project_app
 from research_cli.paper.reproduce_all import with_reproduce
 from research_cli.report.command import with_report
@@ -98,8 +99,9 @@ app = typer.Typer(
 app.add_typer(dataset_app(Commands, RICH), name="dataset")
 app.add_typer(model_app(Commands, RICH), name="model")
 app.add_typer(package_app(Commands, RICH), name="package")
-app.add_typer(with_reproduce(paper_app(Commands, RICH)), name="paper")
-app.add_typer(project_app(Commands, RICH), name="project")
+papers = with_docker(with_cite(with_reproduce(paper_app(Commands, RICH))), "paper")
+app.add_typer(papers, name="paper")
+app.add_typer(with_docker(project_app(Commands, RICH), "project"), name="project")
 app.add_typer(with_plot(with_exchange(run_app(Commands, RICH))), name="run")
 
 

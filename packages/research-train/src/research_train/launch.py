@@ -17,6 +17,7 @@ from research_train.command_line.edge import Command, at_the_edge
 from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.record.log_file import LogFile, copy_output
 
 if TYPE_CHECKING:
     import argparse
@@ -58,6 +59,7 @@ def _train(words: Sequence[str]) -> int:
 
     parser = train_parser()
     options = parse(parser, words)
+    log = copy_output()
     experiment, overrides = _what_to_do(parser, options)
     if options.profile is not None and options.profile < 1:
         raise UsageError(f"--profile {options.profile}: at least one step")
@@ -73,16 +75,15 @@ def _train(words: Sequence[str]) -> int:
             words = _words_for_each(experiment, words)
             return run_processes(options.nproc, "research_train.launch", words)
     if world.size == 1:
-        return _train_and_print(
-            options, experiment, _made_run(options, experiment, overrides, words)
-        )
+        run = _made_run(options, experiment, overrides, words)
+        return _train_and_print(options, experiment, run, log)
     from research_train.processes.messages import joined
 
     with joined(world):
         run = _shared_run(
             world, lambda: _made_run(options, experiment, overrides, words), experiment
         )
-        return _train_and_print(options, experiment, run)
+        return _train_and_print(options, experiment, run, log)
 
 
 def _made_run(
@@ -152,9 +153,13 @@ def _words_for_each(experiment: "Experiment", words: Sequence[str]) -> list[str]
     return kept if named else ["--paper", experiment.member.name, *kept]
 
 
-def _train_and_print(options: "argparse.Namespace", experiment: "Experiment", run: "Run") -> int:
+def _train_and_print(
+    options: "argparse.Namespace", experiment: "Experiment", run: "Run", log: LogFile
+) -> int:
     if run.world.rank > 0:
         options.quiet = True  # only the first process prints
+    else:
+        log.keep_in(run.folder, run.record.attempts[-1].command)
     run.quiet = options.quiet
     _say(options, f"run {run.folder}")
     if options.resume == "" and (newer := _newer_runs(run)):

@@ -26,6 +26,9 @@ Uses = Annotated[
         help="Internal packages to use besides data and train: models, viz, or both.",
     ),
 ]
+Docker = Annotated[
+    bool, typer.Option("--docker", help="Add docker/Dockerfile, as `paper docker` writes it.")
+]
 
 
 def paper_app(group: type[Any], rich: bool) -> typer.Typer:
@@ -81,6 +84,7 @@ def new_paper(
         str | None, typer.Option(metavar="TEXT", help="Authors, separated by commas.")
     ] = None,
     uses: Uses = "data,train",
+    docker: Docker = False,
     json: Json = False,
 ) -> None:
     """Create a paper from a template that trains, evaluates and passes its test.
@@ -92,7 +96,7 @@ def new_paper(
 
     asked = read_uses(uses)
     words = title if title is not None else name.replace("-", " ").capitalize()
-    make(NewMember(name, "paper", words, asked, arxiv, year, authors), json)
+    make(NewMember(name, "paper", words, asked, arxiv, year, authors, docker=docker), json)
 
 
 def list_papers(json: Json = False) -> None:

@@ -4,8 +4,11 @@ import shutil
 from pathlib import Path
 
 from research_data.durable import write_bytes
+from research_train.experiment.members import Member
 
 from research_cli.paper.all_or_nothing import LOCK, alone, call, renewed_lock, restored_on_failure
+from research_cli.paper.derived_files import write_derived
+from research_cli.paper.docker import docker_files
 from research_cli.paper.half_deleted import refuse_leftovers
 from research_cli.paper.names import check_arxiv, check_line, check_name, check_year
 from research_cli.paper.templates import NewMember, fill_in
@@ -37,6 +40,9 @@ def create_member(member: NewMember, workspace: Path) -> Path:
                 folder.parent.mkdir(exist_ok=True)
                 partial.mkdir()
                 fill_in(member, partial)
+                if member.docker:
+                    as_member = Member(member.name, member.distribution, partial, {})
+                    write_derived(docker_files(as_member, place), "")
                 pyproject = (partial / "pyproject.toml").read_bytes()
                 write_bytes(lock, renewed_lock(workspace, {place: pyproject}))
                 partial.rename(folder)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from research_cli.paper.command import Uses, make
+from research_cli.paper.command import Docker, Uses, make
 from research_cli.printing import Json, examples, new_app
 
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
@@ -13,11 +13,11 @@ from research_cli.printing import Json, examples, new_app
 def project_app(group: type[Any], rich: bool) -> typer.Typer:
     """The commands `research-cli project`. rich: help is for a terminal."""
     app = new_app(group, rich, "Create projects: your own research. `paper list` lists them too.")
-    app.callback()(lambda: None)  # keeps `project new` two words although it is the only command
     app.command(
         epilog=examples(
             "research-cli project new pruning",
             "research-cli project new pruning --notebook --uses models",
+            "research-cli project new pruning --docker",
         )
     )(new)
     return app
@@ -29,6 +29,7 @@ def new(
         bool, typer.Option("--notebook", help="Add a notebook over the project's runs (uses viz).")
     ] = False,
     uses: Uses = "data,train",
+    docker: Docker = False,
     json: Json = False,
 ) -> None:
     """Create a project that trains and passes its test at once, to be rewritten.
@@ -40,4 +41,4 @@ def new(
 
     asked = read_uses(f"{uses},viz" if notebook else uses)
     title = name.replace("-", " ").capitalize()
-    make(NewMember(name, "project", title, asked, notebook=notebook), json)
+    make(NewMember(name, "project", title, asked, notebook=notebook, docker=docker), json)

@@ -30,7 +30,8 @@ USES = ("data", "models", "train", "viz")
 class NewMember:
     """What a member is made from.
 
-    uses: names from USES. arxiv, year, authors: those of the paper, where known.
+    uses: names from USES. arxiv, year, authors: those of the paper, where known. docker: whether
+    it gets a Dockerfile (docker.py).
     """
 
     name: str
@@ -41,6 +42,7 @@ class NewMember:
     year: int | None = None
     authors: str | None = None
     notebook: bool = False
+    docker: bool = False
     module: str = field(init=False)
 
     def __post_init__(self) -> None:
