@@ -9,6 +9,9 @@ from .benchmarking.bench import bench as bench
 from .benchmarking.result import Benchmark as Benchmark
 from .benchmarking.result import compare_benchmarks as compare_benchmarks
 from .benchmarking.result import read_benchmark as read_benchmark
+from .benchmarking.run_speed import RunSpeed as RunSpeed
+from .benchmarking.run_speed import compare_with_run as compare_with_run
+from .benchmarking.run_speed import run_speed as run_speed
 from .claims.claim import Claim as Claim
 from .claims.claim import Claims as Claims
 from .claims.claim import Finding as Finding

@@ -9,9 +9,8 @@ from research_data.errors import UsageError
 from research_cli.printing import Json, examples, print_json
 
 if TYPE_CHECKING:
-    from research_train import Benchmark
+    from research_train import Benchmark, RunSpeed
     from research_train.benchmarking.result import Change
-    from research_train.benchmarking.run_speed import RunSpeed
     from research_train.experiment.members import Experiment
 
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
@@ -131,8 +130,7 @@ def bench(
 
 def _earlier(experiment: "Experiment", named: str) -> "Benchmark | RunSpeed":
     """An earlier benchmark in a file, or the speed of a run."""
-    from research_train import read_benchmark
-    from research_train.benchmarking.run_speed import run_speed
+    from research_train import read_benchmark, run_speed
     from research_train.record.finding import find_run
 
     if Path(named).is_file() or named.endswith(".json"):
@@ -141,8 +139,7 @@ def _earlier(experiment: "Experiment", named: str) -> "Benchmark | RunSpeed":
 
 
 def _changes(before: "Benchmark | RunSpeed", made: "Benchmark") -> "list[Change]":
-    from research_train import compare_benchmarks
-    from research_train.benchmarking.run_speed import RunSpeed, compare_with_run
+    from research_train import RunSpeed, compare_benchmarks, compare_with_run
 
     if isinstance(before, RunSpeed):
         return compare_with_run(before, made)

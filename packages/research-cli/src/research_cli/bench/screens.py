@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from research_data.shown import counted, print_line, shown_size, table_lines
-from research_train import Benchmark
+from research_train import Benchmark, RunSpeed
 
 if TYPE_CHECKING:
     from research_train.benchmarking.result import Change, Spread, ThreadsCost
-    from research_train.benchmarking.run_speed import RunSpeed
 
 
 def print_bench(
-    made: Benchmark, before: "Benchmark | RunSpeed | None", changes: "Sequence[Change]"
+    made: Benchmark, before: Benchmark | RunSpeed | None, changes: "Sequence[Change]"
 ) -> None:
     """Print a benchmark as tables for people, and what changed since an earlier one."""
     on = made.gpu or made.cpu
@@ -76,7 +75,7 @@ def _lines(made: Benchmark, cost: "ThreadsCost") -> Iterator[str]:
 
 
 def _compared(
-    made: Benchmark, before: "Benchmark | RunSpeed", changes: "Sequence[Change]"
+    made: Benchmark, before: Benchmark | RunSpeed, changes: "Sequence[Change]"
 ) -> Iterator[str]:
     from research_train.history.comparison import differing
 
