@@ -32,6 +32,7 @@ def prepare_compiler(device: torch.device) -> None:
     # Kernels are made for a number of threads, which torch's cache would else not tell apart.
     config.cpp.threads = torch.get_num_threads()
     if device.type == "cpu":
+        config.cpp_wrapper = True  # kernels are called from C++: a tenth of a small model's step
         compiler_version()
     elif not has_triton():
         raise RunError(
