@@ -1,26 +1,36 @@
 """`research-cli run ...`: list, show, compare, watch, tag, annotate and remove recorded runs."""
 
+import gc
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from research_data.errors import UsageError
-from research_data.shown import counted, print_line, say
+from research_data.shown import first_few, print_line, say
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
+from research_cli.printing import (
+    Json,
+    examples,
+    new_app,
+    output,
+    print_json,
+    print_json_rows,
+    print_rows,
+)
 from research_cli.run.screens import (
     as_json,
+    chosen_columns,
     complete,
     list_rows,
     print_comparison,
     removal_lines,
     show_lines,
 )
-from research_cli.run.watch import end_of_watch, watch_live, watch_plain
+from research_cli.run.watch import chosen_metrics, end_of_watch, watch_live, watch_plain
 
 if TYPE_CHECKING:
     from research_train.record.summary import RunSummary
@@ -55,6 +65,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             "research-cli run list --paper mnist1d --status completed",
             "research-cli run list --where 'learning_rate>1e-3' --where model=cnn",
             "research-cli run list --sort test/accuracy --limit 10",
+            "research-cli run list --sort test/rouge --max --columns model,optimizer.lr",
         ),
     )(list_runs)
     app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))(
@@ -68,7 +79,11 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         ),
     )(compare)
     app.command(
-        epilog=examples("research-cli run watch", "research-cli run watch first-try | tee log")
+        epilog=examples(
+            "research-cli run watch",
+            "research-cli run watch first-try | tee log",
+            "research-cli run watch --metric train/loss --metric test/accuracy",
+        )
     )(watch)
     app.command(
         epilog=examples("research-cli run tag first-try good table-1", "... tag RUN good --remove")
@@ -110,26 +125,66 @@ def list_runs(
     ] = None,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="KEY", help="Sort by a metric (best first) or by a config key."),
+        typer.Option(
+            metavar="KEY",
+            help="Sort by a metric, best first as its paper's claims or its name say, or by a "
+            "config key.",
+        ),
     ] = None,
+    smallest: Annotated[
+        bool, typer.Option("--min", help="The smallest of --sort is the best.")
+    ] = False,
+    largest: Annotated[
+        bool, typer.Option("--max", help="The largest of --sort is the best.")
+    ] = False,
     reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Show only the first N runs.")
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY[,KEY]",
+            help="Config keys and metrics to show as columns (`none`: none); by default the "
+            "config keys that differ between the runs.",
+        ),
+    ] = None,
+    metrics: Annotated[
+        bool, typer.Option("--metrics", help="Show every metric, each in a column.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """List runs, newest first, with status, age, duration, metrics."""
+    """List runs, newest first, with what differs in their configs, and their metrics."""
     from research_data import get_outputs_dir
-    from research_train import runs
+    from research_train import run_table, varying_keys
 
+    gc.disable()  # until the process ends: with ten thousand runs it takes a third of the time
+    if smallest and largest:
+        raise UsageError("--min and --max are opposites: give one of them")
+    best: Literal["min", "max"] | None = "min" if smallest else "max" if largest else None
     conditions = where or []
-    found = runs(paper, experiment, status, tag, conditions, sort, limit, reverse)
+    table = run_table(paper, experiment, status, tag, conditions, sort, limit, reverse, best)
+    found = table.runs
     if json:
-        print_json({"folder": str(get_outputs_dir()), "runs": [as_json(run) for run in found]})
+        head = {
+            "folder": str(get_outputs_dir()),
+            "matching": table.matching,
+            "sorted": vars(table.order) if table.order else None,
+            "differing": varying_keys(found),
+        }
+        print_json_rows(head, "runs", [{**as_json(run), "config": run.config} for run in found])
         return
+    more: list[str] = []
     if found:
-        print_rows(list_rows(found, [*conditions, *([sort] if sort else [])]))
-    print_line(f"{counted(len(found), 'run')} in {get_outputs_dir()}")
+        asked = [*conditions, *([sort] if sort else [])]
+        shown, more = chosen_columns(found, asked, _words(columns))
+        print_rows(list_rows(found, shown, metrics))
+    of = f" of {table.matching:,}" if table.matching > len(found) else ""
+    print_line(f"{len(found):,}{of} {'run' if len(found) == 1 else 'runs'} in {get_outputs_dir()}")
+    if table.order:
+        print_line(str(table.order))
+    if more:
+        print_line(f"also differ: {first_few(more, 10)}; --columns shows them")
 
 
 def show(run: Run, json: Json = False) -> None:
@@ -191,6 +246,10 @@ def watch(
             metavar="[RUN]", help="Run to watch; by default the newest one.", show_default=False
         ),
     ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Show only this metric. May be repeated."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
     """Follow the metrics of a run until it ends.
@@ -202,11 +261,12 @@ def watch(
     from research_train.record.summary import summarise
 
     watched = find_any_run(run) if run else newest_run()
+    chosen = chosen_metrics(watched, metric or [])
     try:
         if sys.stdout.isatty() and not json:
-            watch_live(watched)
+            watch_live(watched, chosen)
         else:
-            watch_plain(watched, json)
+            watch_plain(watched, json, chosen)
     except KeyboardInterrupt:
         say(f"stopped watching; {watched.id} continues")
         raise typer.Exit(130) from None
@@ -264,6 +324,13 @@ def remove(
         "archives_kept_because": gone.kept,
     }
     output(value, json, removal_lines(gone, yes))
+
+
+def _words(columns: Sequence[str] | None) -> list[str] | None:
+    """The keys of --columns, which may be repeated or separated by commas."""
+    if columns is None or columns == ["none"]:
+        return columns and []
+    return [word.strip() for each in columns for word in each.split(",") if word.strip()]
 
 
 def _stem(plot: str, metric: str | None, runs: "Sequence[RunSummary]") -> Path:
