@@ -49,6 +49,8 @@ def test_a_new_paper_passes_its_test_and_is_listed_and_checked(workspace: NewMem
 def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -> None:
     workspace.research_cli("project", "new", "pruning", "--notebook")
     project = workspace.root / "projects" / "pruning"
+    debug = json.loads((project / ".vscode" / "launch.json").read_text())["configurations"][0]
+    assert debug["args"][:2] == ["--paper", "pruning"] and debug["env"] == {"PYTHONHASHSEED": "0"}
     nbformat.validate(nbformat.read(project / "notebook.ipynb", 4))
     assert not (project / "claims.yaml").exists()
     [row] = json.loads(workspace.research_cli("paper", "list", "--json"))["papers"]

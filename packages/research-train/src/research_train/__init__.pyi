@@ -1,8 +1,9 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `history.conditions`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
-`results.costs`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
+`code.archive`, `code.git`, `history.conditions`, `record.folders`, `record.resolved_config`,
+`evidence.reproduce`, `results.costs`, `results.recorded`, `results.standing`, `results.rows` and
+`results.readme`.
 """
 
 from .benchmarking.bench import bench as bench
@@ -70,6 +71,7 @@ from .loop.schedules import steps_down as steps_down
 from .loop.schedules import warm_up as warm_up
 from .loop.text_scores import answer_scores as answer_scores
 from .loop.trainer import Trainer as Trainer
+from .processes.own_file import run_file as run_file
 from .record.finding import find_any_run as find_any_run
 from .record.finding import find_run as find_run
 from .record.finding import last_run as last_run
