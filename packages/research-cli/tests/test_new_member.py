@@ -58,6 +58,33 @@ def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -
     workspace.run("uv", "lock", "--check")
 
 
+def test_a_paper_is_removed_unless_something_rests_on_it(workspace: NewMembers) -> None:
+    workspace.research_cli("paper", "new", "first")
+    remove = ("paper", "remove", "first")
+    paper, readme = workspace.root / "papers" / "first", workspace.root / "README.md"
+    would = workspace.research_cli(*remove)
+    assert "would be moved" in would and "first-points" in would and "--yes" in would
+    assert "Did you mean 'first'?" in workspace.research_cli("paper", "remove", "frist", code=2)
+    readme.write_text("as in [the first](papers/first/README.md)")
+    (paper / "results.json").write_text("{")
+    for more in ((), ("--yes",)):
+        said = workspace.research_cli(*remove, *more, code=1)
+        assert "README.md" in said and "--force" in said
+    before = (workspace.root / "uv.lock").read_bytes()
+    needs = workspace.root / "packages" / "research-data" / "pyproject.toml"
+    good = needs.read_text()
+    needs.write_text(good.replace("[tool", 'dependencies = ["no-such-thing-here"]\n\n[tool', 1))
+    assert "the lock" in workspace.research_cli(*remove, "--yes", "--force", code=1)
+    needs.write_text(good)
+    assert paper.is_dir() and (workspace.root / "uv.lock").read_bytes() == before
+    gone = json.loads(workspace.research_cli(*remove, "--yes", "--force", "--json"))
+    assert not paper.exists() and (Path(gone["target"]) / "results.json").read_text() == "{"
+    workspace.run("uv", "lock", "--check")
+    assert "no papers yet" in workspace.research_cli("paper", "list")
+    listed = workspace.run("uv", "pip", "list")
+    assert "paper-first" not in listed
+
+
 def test_where_the_lock_fails_nothing_is_left(workspace: NewMembers) -> None:
     workspace.run("uv", "lock")
     before = (workspace.root / "uv.lock").read_bytes()

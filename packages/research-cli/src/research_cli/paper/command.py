@@ -50,6 +50,13 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
         ),
     )(check)
     app.command(
+        name="remove",
+        epilog=examples(
+            "research-cli paper remove first-try         # what would happen",
+            "research-cli paper remove first-try --yes",
+        ),
+    )(remove)
+    app.command(
         name="pin",
         epilog=examples(
             "research-cli paper pin old research-train            # its newest release",
@@ -152,6 +159,32 @@ def check(
     output(value, json, [*mended, *leftovers, *check_lines(checked)])
     if leftovers or any(each.problems for each in checked):
         raise typer.Exit(1)
+
+
+def remove(
+    name: Paper,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although it has evidence or others depend on it.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what removing a paper or project would do; do it with --yes.
+
+    The folder is moved to assets/leftovers, the lock renewed, the paper uninstalled; runs and data
+    stay. Refused if it is pinned or has evidence, or if other files or runs depend on it.
+    """
+    from research_data.errors import ResearchError
+    from research_train.experiment.workspace_members import workspace_here
+
+    from research_cli.paper.removal import plan_removal, refusal, remove_member
+    from research_cli.paper.screens import paper_removal_lines
+
+    workspace = workspace_here()
+    plan = remove_member(name, workspace, force) if yes else plan_removal(name, workspace)
+    if plan.dependents and not force:
+        raise ResearchError(refusal(plan))
+    output({"removed": yes, **asdict(plan)}, json, paper_removal_lines(plan, yes))
 
 
 def pin_package(
