@@ -58,6 +58,27 @@ def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -
     workspace.run("uv", "lock", "--check")
 
 
+def test_a_note_is_a_dated_experiment_of_a_project(workspace: NewMembers) -> None:
+    note = ("project", "note", "label-noise")
+    assert "project new exploratory" in workspace.research_cli(*note, code=2)
+    workspace.research_cli("project", "new", "exploratory")
+    before = (workspace.root / "projects" / "exploratory" / "pyproject.toml").read_text()
+    made = json.loads(workspace.research_cli(*note, "--question", "Does it learn", "--json"))
+    folder = Path(made["folder"])
+    assert folder.parent == workspace.root / "projects" / "exploratory" / "experiments"
+    assert folder.name.startswith("exploratory_label_noise_20")
+    assert made["next"] == ["uv run --package project-exploratory train label-noise"]
+    assert "taken" in workspace.research_cli(*note, code=2)
+    workspace.research_cli("project", "note", "Label_noise", code=2)
+    after = (folder.parents[1] / "pyproject.toml").read_text()
+    assert [line for line in before.splitlines() if line not in after][1:] == []  # module-name
+    assert "| `label-noise` | Does it learn. |" in (folder.parents[1] / "README.md").read_text()
+    workspace.see_packages()
+    workspace.inside("paper", "check")
+    trained = workspace.run(".venv/bin/train", "--paper", "exploratory", "label-noise", "steps=2")
+    assert "-seed0" in trained
+
+
 def test_a_paper_is_removed_unless_something_rests_on_it(workspace: NewMembers) -> None:
     workspace.research_cli("paper", "new", "first")
     remove = ("paper", "remove", "first")

@@ -2,8 +2,8 @@
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
 `code.archive`, `code.git`, `history.conditions`, `record.folders`, `record.resolved_config`,
-`evidence.reproduce`, `results.costs`, `results.recorded`, `results.standing`, `results.rows` and
-`results.readme`.
+`evidence.reproduce`, `results.costs`, `results.overview`, `results.recorded`, `results.standing`,
+`results.rows` and `results.readme`.
 """
 
 from .benchmarking.bench import bench as bench
