@@ -34,7 +34,7 @@ ORDERS = {
         *("launch", "fingerprints", "pytest_pins", "reproduce_command"),
     ],
     "research_cli": [
-        *("printing", "children", "guesses"),
+        *("printing", "children", "completion", "guesses"),
         *("assets", "run", "package", "paper", "report", "environment", "bench"),
         "app",
     ],

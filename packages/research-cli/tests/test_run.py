@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fork_server import Child
+from research_cli.completion import member_names, run_ids, run_keys
 from workspaces import Workspace
 
 PACKAGES = Path(__file__).parents[2]
@@ -99,6 +100,15 @@ def test_list_and_show(runs: Runs) -> None:
     value = runs.json("show", runs.second.name[:20])
     assert value["config"]["optimizer.betas"] == [0.9, 0.99]
     assert value["record"]["seal"] and value["bytes"] > sum(value["checkpoints"].values()) > 0
+
+
+def test_runs_and_keys_are_completed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESEARCH_ASSETS", runs.workspace.environment["RESEARCH_ASSETS"])
+    assert run_ids("") == run_ids("20") == [runs.second.name, runs.first.name]
+    assert run_ids(f"tiny/{runs.first.name[:22]}") == [f"tiny/{runs.first.name}"]
+    assert run_keys("optimizer.l") == ["optimizer.learning_rate"]
+    assert "test/accuracy" in run_keys("test") and run_ids("x") == run_ids("[") == []
+    assert member_names("mnist") == ["mnist1d"] and "exploratory" in member_names("")
 
 
 def test_compare_shows_what_differs_and_draws(runs: Runs, tmp_path: Path) -> None:
@@ -200,7 +210,9 @@ def test_one_message_and_the_exit_code(runs: Runs) -> None:
     shutil.copytree(runs.first, damaged)
     (damaged / "run.json").write_text("{")
     record = runs.workspace.outputs / "other" / "foreign" / "run.json"
-    record.write_text(record.read_text().replace('"paper": "tiny"', '"paper": "other"'))
+    changed = {"paper": "other", "assets": {"other-points": "0123"}}  # as of `paper new other`
+    record.write_text(json.dumps(json.loads(record.read_text()) | changed))
+    record.with_name("config.yaml").write_text("learning_rate: 0.1\n")
     try:
         for words, code, message in (
             (["list", "--where", "optimizer.learning_rat>1"], 2, "'optimizer.learning_rate'"),
@@ -223,7 +235,7 @@ def test_one_message_and_the_exit_code(runs: Runs) -> None:
             assert message in runs.errors
         listed = runs("list")
         assert "unreadable" in listed and "damaged" in listed and "Expecting" in listed
-        assert "copied by hand" in listed
+        assert "copied by hand" in listed and "placeholder" in listed
         assert "problem      damaged" in runs("show", "damaged")
     finally:
         shutil.rmtree(damaged)

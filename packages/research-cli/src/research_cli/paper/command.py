@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from research_data.shown import say
 
+from research_cli.completion import member_names
 from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 Paper = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of a paper or project: `mnist1d`.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of a paper or project: `mnist1d`.",
+        autocompletion=member_names,
+    ),
 ]
 Uses = Annotated[
     str,
@@ -126,7 +132,11 @@ def list_papers(json: Json = False) -> None:
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Papers or projects to check; by default all."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Papers or projects to check; by default all.",
+            autocompletion=member_names,
+        ),
     ] = None,
     mend: Annotated[
         bool, typer.Option("--mend", help="Move half-deleted papers to assets/leftovers.")

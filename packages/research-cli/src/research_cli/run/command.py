@@ -12,6 +12,7 @@ from research_data.errors import UsageError
 from research_data.shown import first_few, print_line, say
 from typer.core import TyperCommand
 
+from research_cli.completion import member_names, run_ids, run_keys
 from research_cli.printing import (
     Json,
     examples,
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 RUN = "Run id, how it begins, the run's name, `paper/id`, or the run's folder."
-Run = Annotated[str, typer.Argument(metavar="RUN", help=RUN)]
-Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN)]
+Run = Annotated[str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_ids)]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN, autocompletion=run_ids)]
 
 FIGURES = (".png", ".svg")
 
@@ -99,7 +100,10 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
 
 def list_runs(
     paper: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Show only runs of this paper.")
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Show only runs of this paper.", autocompletion=member_names
+        ),
     ] = None,
     experiment: Annotated[
         str | None, typer.Option(metavar="NAME", help="Show only runs of this experiment.")
@@ -119,6 +123,7 @@ def list_runs(
         list[str] | None,
         typer.Option(
             metavar="CONDITION",
+            autocompletion=run_keys,
             help="Show only runs whose config key or final metric meets this condition: "
             "`lr>1e-3`, `model=cnn`. May be repeated.",
         ),
@@ -127,6 +132,7 @@ def list_runs(
         str | None,
         typer.Option(
             metavar="KEY",
+            autocompletion=run_keys,
             help="Sort by a metric, best first as its paper's claims or its name say, or by a "
             "config key.",
         ),
@@ -145,6 +151,7 @@ def list_runs(
         list[str] | None,
         typer.Option(
             metavar="KEY[,KEY]",
+            autocompletion=run_keys,
             help="Config keys and metrics to show as columns (`none`: none); by default the "
             "config keys that differ between the runs.",
         ),
@@ -243,7 +250,10 @@ def watch(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="Run to watch; by default the newest one.", show_default=False
+            metavar="[RUN]",
+            help="Run to watch; by default the newest one.",
+            show_default=False,
+            autocompletion=run_ids,
         ),
     ] = None,
     metric: Annotated[

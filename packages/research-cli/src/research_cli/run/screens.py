@@ -48,7 +48,7 @@ def list_rows(
             **{key: shown_number(values[key]) if key in values else "" for key in own},
             "metrics": ", ".join(f"{k} {shown_number(v)}" for k, v in metrics),
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join(filter(None, [run.problem, run.doubt, *run.remarks])),
+            "remarks": "; ".join(filter(None, [run.problem, *_remarks(run)])),
         }
         rows.append(row)
     kept = [name for name in rows[0] if any(row[name] for row in rows)]
@@ -75,6 +75,21 @@ def chosen_columns(
     return [*dict.fromkeys(wanted), *varying[:COLUMNS_SHOWN]], varying[COLUMNS_SHOWN:]
 
 
+def _remarks(run: "RunSummary") -> list[str]:
+    """What is unusual about a run: no evidence, a copy, or a new paper's placeholder."""
+    placeholder = ["trained on a new paper's placeholder"] if _is_placeholder(run) else []
+    return [*([run.doubt] if run.doubt else []), *run.remarks, *placeholder]
+
+
+def _is_placeholder(run: "RunSummary") -> bool:
+    """Whether a run is of what `paper new` makes: its only data, and its only key of its own."""
+    if run.record is None or list(run.record.assets) != [f"{run.paper}-points"]:
+        return False
+    from research_train import TrainConfig
+
+    return run.config.keys() - TrainConfig.model_fields.keys() == {"learning_rate"}
+
+
 def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
@@ -86,7 +101,7 @@ def as_json(run: "RunSummary") -> dict[str, Any]:
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
-        "remarks": [*([run.doubt] if run.doubt else []), *run.remarks],
+        "remarks": _remarks(run),
     }
 
 
