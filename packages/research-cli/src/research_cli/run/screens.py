@@ -36,7 +36,7 @@ def list_rows(
         own += dict.fromkeys(k for run in found for k in run.metrics if k not in columns)
     rows = []
     for run in found:
-        record, values = run.record, run.values
+        record, values = run.record, run.values if own else {}
         metrics = [(k, v) for k, v in run.metrics.items() if k not in own][:METRICS_SHOWN]
         row = {
             "run": f"{run.folder.parent.name}/{run.id}" if many_papers else run.id,
