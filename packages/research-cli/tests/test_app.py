@@ -61,6 +61,32 @@ def test_an_unknown_command_names_the_nearest(research_cli: Run) -> None:
     assert "Did you mean 'env'?" in shown.stderr
 
 
+def test_a_natural_guess_is_told_the_right_command() -> None:
+    guesses = {
+        "train": "uv run --package paper-NAME train",
+        "train mnist1d model=cnn": "uv run train --paper mnist1d model=cnn",
+        "paper evaluate mnist1d": "uv run evaluate --paper mnist1d",
+        "reproduce --dry-run": "uv run --package paper-NAME reproduce --dry-run",
+        "list": "research-cli run list",
+        "datasets ls": "research-cli dataset list",
+        "run delete x": "research-cli run remove x",
+        "run resume": "train --resume",
+        "paper create x": "research-cli paper new x",
+        "project list": "research-cli paper list",
+    }
+    program = (
+        "import sys; from research_cli.app import app\n"
+        "for line in sys.argv[1:]:\n"
+        "    try: app(line.split(), prog_name='research-cli')\n"
+        "    except SystemExit as end: assert end.code == 2, line"
+    )
+    child = subprocess.run(
+        [sys.executable, "-c", program, *guesses], capture_output=True, text=True, check=True
+    )
+    for (typed, right), said in zip(guesses.items(), child.stderr.splitlines(), strict=True):
+        assert said.startswith("error: ") and right in said, typed
+
+
 @pytest.mark.parametrize(("error", "exit_code"), [("ResearchError", 1), ("UsageError", 2)])
 def test_an_error_of_ours_is_one_line_on_stderr(error: str, exit_code: int) -> None:
     program = (

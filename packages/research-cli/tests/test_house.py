@@ -28,13 +28,13 @@ ORDERS = {
     "research_train": [
         "errors",
         *("experiment", "command_line", "processes", "versions", "code", "state", "record"),
-        *("loop", "history"),
+        *("claims", "loop", "history"),
         *("training", "evaluating", "benchmarking"),
-        *("claims", "evidence", "results"),
+        *("evidence", "results"),
         *("launch", "fingerprints", "pytest_pins", "reproduce_command"),
     ],
     "research_cli": [
-        *("printing", "children"),
+        *("printing", "children", "completion", "guesses"),
         *("assets", "run", "package", "paper", "report", "environment", "bench"),
         "app",
     ],

@@ -51,11 +51,61 @@ def test_a_new_paper_passes_its_test_and_is_listed_and_checked(workspace: NewMem
 def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -> None:
     workspace.research_cli("project", "new", "pruning", "--notebook")
     project = workspace.root / "projects" / "pruning"
+    debug = json.loads((project / ".vscode" / "launch.json").read_text())["configurations"][0]
+    assert debug["args"][:2] == ["--paper", "pruning"] and debug["env"] == {"PYTHONHASHSEED": "0"}
     nbformat.validate(nbformat.read(project / "notebook.ipynb", 4))
     assert not (project / "claims.yaml").exists()
     [row] = json.loads(workspace.research_cli("paper", "list", "--json"))["papers"]
     assert (row["name"], row["kind"], row["last_run"]) == ("pruning", "project", None)
     workspace.run("uv", "lock", "--check")
+
+
+def test_a_note_is_a_dated_experiment_of_a_project(workspace: NewMembers) -> None:
+    note = ("project", "note", "label-noise")
+    assert "project new exploratory" in workspace.research_cli(*note, code=2)
+    workspace.research_cli("project", "new", "exploratory")
+    before = (workspace.root / "projects" / "exploratory" / "pyproject.toml").read_text()
+    made = json.loads(workspace.research_cli(*note, "--question", "Does it learn", "--json"))
+    folder = Path(made["folder"])
+    assert folder.parent == workspace.root / "projects" / "exploratory" / "experiments"
+    assert folder.name.startswith("exploratory_label_noise_20")
+    assert made["next"] == ["uv run --package project-exploratory train label-noise"]
+    assert "taken" in workspace.research_cli(*note, code=2)
+    workspace.research_cli("project", "note", "Label_noise", code=2)
+    after = (folder.parents[1] / "pyproject.toml").read_text()
+    assert [line for line in before.splitlines() if line not in after][1:] == []  # module-name
+    assert "| `label-noise` | Does it learn. |" in (folder.parents[1] / "README.md").read_text()
+    workspace.see_packages()
+    workspace.inside("paper", "check")
+    trained = workspace.run(".venv/bin/train", "--paper", "exploratory", "label-noise", "steps=2")
+    assert "-seed0" in trained
+
+
+def test_a_paper_is_removed_unless_something_rests_on_it(workspace: NewMembers) -> None:
+    workspace.research_cli("paper", "new", "first")
+    remove = ("paper", "remove", "first")
+    paper, readme = workspace.root / "papers" / "first", workspace.root / "README.md"
+    would = workspace.research_cli(*remove)
+    assert "would be moved" in would and "first-points" in would and "--yes" in would
+    assert "Did you mean 'first'?" in workspace.research_cli("paper", "remove", "frist", code=2)
+    readme.write_text("as in [the first](papers/first/README.md)")
+    (paper / "results.json").write_text("{")
+    for more in ((), ("--yes",)):
+        said = workspace.research_cli(*remove, *more, code=1)
+        assert "README.md" in said and "--force" in said
+    before = (workspace.root / "uv.lock").read_bytes()
+    needs = workspace.root / "packages" / "research-data" / "pyproject.toml"
+    good = needs.read_text()
+    needs.write_text(good.replace("[tool", 'dependencies = ["no-such-thing-here"]\n\n[tool', 1))
+    assert "the lock" in workspace.research_cli(*remove, "--yes", "--force", code=1)
+    needs.write_text(good)
+    assert paper.is_dir() and (workspace.root / "uv.lock").read_bytes() == before
+    gone = json.loads(workspace.research_cli(*remove, "--yes", "--force", "--json"))
+    assert not paper.exists() and (Path(gone["target"]) / "results.json").read_text() == "{"
+    workspace.run("uv", "lock", "--check")
+    assert "no papers yet" in workspace.research_cli("paper", "list")
+    listed = workspace.run("uv", "pip", "list")
+    assert "paper-first" not in listed
 
 
 def test_where_the_lock_fails_nothing_is_left(workspace: NewMembers) -> None:

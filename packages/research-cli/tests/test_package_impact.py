@@ -27,6 +27,7 @@ def impacts(workspace: Workspace, code: int = 0) -> dict[str, dict[str, object]]
     words = ("package", "impact", "research-train", "--steps", "10", "--json")
     done = workspace.run("research-cli", *words)
     assert done.code == code, done.errors
+    assert "pinned: under" not in done.errors  # only those that are tried are announced
     return {each["paper"]: each for each in json.loads(done.output)["impacts"]}
 
 

@@ -111,6 +111,8 @@ def test_a_release_that_cannot_be_made_is_refused_with_the_way_on(tiny: TinyPack
     assert shown.startswith("error: /data: ") and "`git stash --include-untracked`" in shown
     changed = "papers/first/paper_first/__init__.py, packages/tiny-lib/src/tiny_lib/new.py"
     assert changed in shown
+    both = tiny.package("release", "tiny-top", code=1).stderr
+    assert "has no tests" in both and "uncommitted changes" in both
     tiny.replace("packages/tiny-lib/src/tiny_lib/__init__.py", "2 * x", "3 * x")
     tiny.commit("A bug")
     shown = refused(tiny, "tiny-lib")

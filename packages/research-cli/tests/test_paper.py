@@ -98,12 +98,13 @@ def test_pytest_runs_a_pinned_papers_tests_under_its_pin(workspace: Workspace) -
     tests.mkdir()
     (tests / "test_tiny.py").write_text(
         "import research_train\n\n\n"
-        "def test_version():\n    assert research_train.__version__ == '0.0.8'\n"
+        "def test_version():\n    assert research_train.__version__ == '0.0.8'\n\n\n"
+        "def test_more():\n    pass\n"
     )
     pytest_here = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "papers"]
     workspace.require("research-train==0.0.8")
     done = workspace.run_program(*pytest_here)
-    assert (done.code, "1 passed" in done.output) == (0, True), done.output
+    assert (done.code, ": 2 passed" in done.output) == (0, True), done.output
     workspace.require("research-train==0.0.7")
     done = workspace.run_program(*pytest_here)
     assert done.code == 1

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -266,6 +267,18 @@ def test_papers_are_chosen_by_name(report: Reports, tmp_path: Path) -> None:
     refused = report.workspace.run("research-cli", "report", "tinny")
     assert refused.code == 1 or refused.code == 2
     assert "'tinny'" in refused.errors and "'tiny'?" in refused.errors
+
+
+def test_evidence_made_elsewhere_is_no_problem_of_a_fresh_clone(
+    research_cli: Callable[..., subprocess.CompletedProcess[str]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path))
+    done = research_cli("report", "amsgrad", "--json")
+    written = json.loads(done.stdout)
+    assert (written["problems"], written["elsewhere"]) == ([], ["amsgrad"])
+    assert "warning" not in done.stderr and "amsgrad" in done.stderr
 
 
 def test_a_workspace_with_nothing_in_it(tmp_path: Path) -> None:

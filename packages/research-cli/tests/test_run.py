@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from fork_server import Child
+from research_cli.completion import member_names, run_ids, run_keys
 from workspaces import Workspace
 
 PACKAGES = Path(__file__).parents[2]
@@ -70,7 +71,8 @@ def sleeping(runs: Runs) -> Iterator[Child]:
 
 def test_list_and_show(runs: Runs) -> None:
     rows = runs("list").splitlines()
-    assert rows[0].split() == ["run", "name", "status", "when", "took", "seed", "metrics"]
+    head = ["run", "name", "status", "when", "took", "seed", "optimizer.learning_rate", "metrics"]
+    assert rows[0].split() == head  # what differs between the two is a column
     assert runs.second.name in rows[1] and runs.first.name in rows[2]
     assert "completed" in rows[1] and "test/accuracy" in rows[1]
     assert "2 runs" in rows[3] and str(runs.workspace.outputs) in rows[3]
@@ -79,6 +81,13 @@ def test_list_and_show(runs: Runs) -> None:
     [listed] = runs.json("list", "--where", "seed=1", "--limit", "3")["runs"]
     assert (listed["name"], listed["status"], listed["problem"]) == ("second", "completed", None)
     assert set(listed["metrics"]) == {"test/accuracy"} and listed["seconds"] > 0
+    assert listed["config"]["optimizer.learning_rate"] == 0.1
+    assert "learning_rate" not in runs("list", "--columns", "none")
+    wide = runs("list", "--columns", "betas,steps", "--metrics").splitlines()[0].split()
+    assert wide[-3:] == ["optimizer.betas", "steps", "test/accuracy"]
+    for words, first in ((["--min"], "smallest"), (["--max"], "largest"), ([], "largest")):
+        assert runs.json("list", "--sort", "accuracy", *words)["sorted"]["first"] == first
+        assert f"{first} first" in runs("list", "--sort", "accuracy", *words)
     shown = runs("show", "first")
     for part in (
         str(runs.first),
@@ -91,6 +100,15 @@ def test_list_and_show(runs: Runs) -> None:
     value = runs.json("show", runs.second.name[:20])
     assert value["config"]["optimizer.betas"] == [0.9, 0.99]
     assert value["record"]["seal"] and value["bytes"] > sum(value["checkpoints"].values()) > 0
+
+
+def test_runs_and_keys_are_completed(runs: Runs, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESEARCH_ASSETS", runs.workspace.environment["RESEARCH_ASSETS"])
+    assert run_ids("") == run_ids("20") == [runs.second.name, runs.first.name]
+    assert run_ids(f"tiny/{runs.first.name[:22]}") == [f"tiny/{runs.first.name}"]
+    assert run_keys("optimizer.l") == ["optimizer.learning_rate"]
+    assert "test/accuracy" in run_keys("test") and run_ids("x") == run_ids("[") == []
+    assert member_names("mnist") == ["mnist1d"] and "exploratory" in member_names("")
 
 
 def test_compare_shows_what_differs_and_draws(runs: Runs, tmp_path: Path) -> None:
@@ -167,10 +185,12 @@ def test_a_running_run_is_watched_and_let_alone(runs: Runs, sleeping: Child) -> 
     _, errors = watch.communicate(timeout=20)
     assert watch.returncode == 130 and slow.name in errors
     assert sleeping.poll() is None
-    following = runs.workspace.start("research-cli", "run", "watch", "slow", "--json")
+    words = ("--metric", "loss", "--json")
+    following = runs.workspace.start("research-cli", "run", "watch", "slow", *words)
     sleeping.kill()
     lines = [json.loads(line) for line in following.communicate(timeout=20)[0].splitlines()]
     assert [point["step"] for point in lines[:3]] == [1, 2, 3]
+    assert set(lines[0]) == {"step", "time", "train/loss"}
     assert lines[-1]["status"] == "interrupted"
 
 
@@ -190,11 +210,17 @@ def test_one_message_and_the_exit_code(runs: Runs) -> None:
     shutil.copytree(runs.first, damaged)
     (damaged / "run.json").write_text("{")
     record = runs.workspace.outputs / "other" / "foreign" / "run.json"
-    record.write_text(record.read_text().replace('"paper": "tiny"', '"paper": "other"'))
+    changed = {"paper": "other", "assets": {"other-points": "0123"}}  # as of `paper new other`
+    record.write_text(json.dumps(json.loads(record.read_text()) | changed))
+    record.with_name("config.yaml").write_text("learning_rate: 0.1\n")
     try:
         for words, code, message in (
             (["list", "--where", "optimizer.learning_rat>1"], 2, "'optimizer.learning_rate'"),
             (["list", "--paper", "tinny"], 2, "'tiny'?"),
+            (["list", "--columns", "optimizer.learning_rat"], 2, "'optimizer.learning_rate'"),
+            (["list", "--max"], 2, "--sort"),
+            (["list", "--sort", "accuracy", "--max", "--min"], 2, "--min and --max"),
+            (["watch", "first", "--metric", "train/lost"], 2, "'train/loss'"),
             (["show", "nothing"], 1, "'nothing'"),
             (["show", "20"], 1, "2 runs: tiny/"),
             (["compare", "first"], 2, "two or more"),
@@ -209,7 +235,7 @@ def test_one_message_and_the_exit_code(runs: Runs) -> None:
             assert message in runs.errors
         listed = runs("list")
         assert "unreadable" in listed and "damaged" in listed and "Expecting" in listed
-        assert "copied by hand" in listed
+        assert "copied by hand" in listed and "placeholder" in listed
         assert "problem      damaged" in runs("show", "damaged")
     finally:
         shutil.rmtree(damaged)

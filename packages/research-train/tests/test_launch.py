@@ -25,6 +25,31 @@ def test_a_command_typed_does_what_the_other_tests_do_in_a_forked_process(worksp
     workspace.typed("train", "--paper", "tiny", "stepz=2").refused(2, "stepz")
 
 
+def test_words_that_mean_key_value_are_told_so(workspace):
+    for words, meant in (
+        (["steps", "10"], "`train steps=10`"),
+        (["second", "steps", "10", "seed", "3"], "`train second steps=10 seed=3`"),
+        (["learning_rate", "0.1"], "`train optimizer.learning_rate=0.1`"),
+        (["--steps", "10"], "steps=VALUE"),
+        (["lable", "x"], "`train label=x`"),
+        (["bfloat16"], "`train precision=bfloat16`"),
+    ):
+        workspace.train(*words).refused(2, meant)
+    assert "Did you mean" not in workspace.train("one", "two").errors
+
+
+def test_a_papers_own_file_is_a_command_too(workspace):
+    guard = "from research_train import run_file\nif __name__ == '__main__': run_file(__file__)\n"
+    place = "papers/tiny/paper_tiny/second"
+    for name in ("train.py", "evaluate.py", "other.py"):
+        (workspace.root / place / name).write_text(guard)
+    shown = workspace.run_program(sys.executable, f"{place}/train.py", "--help")
+    assert shown.code == 0 and "tiny.second (the one shown here)" in shown.output
+    asked = workspace.run_program(sys.executable, "-m", "paper_tiny.second.evaluate", "steps=1")
+    asked.refused(2, "evaluate takes no key=value")
+    workspace.run_program(sys.executable, f"{place}/other.py").refused(2, "isn't the train.py")
+
+
 @pytest.mark.parametrize("text", ["a #b", "@home", "%d", "*x", "null", "1e5", "[a", "", "a: b"])
 def test_a_word_for_a_text_is_recorded_as_it_was_typed(workspace, text):
     run = workspace.train(f"label={text}", "steps=1").folder

@@ -23,14 +23,17 @@ from research_train import (
     follow_run,
     read_record,
     remove_runs,
+    run_table,
     runs,
     tag_run,
+    varying_keys,
 )
 from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.history.changes import plan_removal
 from research_train.record.environment import Environment, GitState
 from research_train.record.record import Attempt, record_as_json, utc_now
 from research_train.record.resolved_config import write_config
+from workspaces import Workspace
 
 HERE = Environment(python="3.11.7", platform="Linux", cpu="fast", gpu=None, cuda=None)
 
@@ -178,6 +181,44 @@ def test_sort_puts_the_best_first_and_runs_without_it_last(outputs: Outputs) -> 
     assert ids(sort="loss") == ids(sort="lr") == ["b", "a", "c", "d"]
     assert ids(sort="accuracy", limit=2) == ["c", "a"]
     assert ids(sort="loss", reverse=True) == ["c", "a", "b", "d"]
+
+
+def test_the_better_end_is_told_by_a_word_the_claims_or_the_name(
+    outputs: Outputs, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workspace.import_here(monkeypatch)
+    monkeypatch.setenv("RESEARCH_ASSETS", str(outputs.folder.parent))
+    claim = {"name": "a", "what": "a", "kind": "value", "published": 1, "tolerance": 0.1}
+    claim |= {"reason": "known", "metric": "test/quality", "direction": "lower"}
+    claims = dump_yaml({"source": "Table 1", "claims": [claim]})
+    (workspace.root / "papers" / "tiny" / "claims.yaml").write_text(claims)
+    numbers = dict.fromkeys(("test/mse", "test/wer", "risk", "test/f1", "test/quality", "odd"), 1.0)
+    outputs.add("a", paper="tiny", metrics=numbers)
+    outputs.add("b", paper="tiny", metrics=dict.fromkeys(numbers, 2.0))
+    for key, expected in (
+        *(("test/mse", "ab"), ("wer", "ab"), ("risk", "ab"), ("f1", "ba")),
+        *(("quality", "ab"), ("odd", "ba")),
+    ):
+        assert "".join(ids(sort=key)) == expected, key
+    assert ids(sort="f1", best="min") == ids(sort="odd", best="min") == ["a", "b"]
+    assert ids(sort="quality", best="max") == ids(sort="wer", reverse=True) == ["b", "a"]
+    orders = {key: run_table(sort=key).order for key in ("test/quality", "test/wer", "odd")}
+    assert ["claims.yaml of tiny" in str(order) for order in orders.values()] == [
+        True,
+        False,
+        False,
+    ]
+    assert "--min or --max" in str(orders["odd"]) and "name" in str(orders["test/wer"])
+    assert run_table(limit=1).matching == 2
+
+
+def test_what_varies_is_told_of_runs_of_one_experiment(outputs: Outputs) -> None:
+    outputs.add("a", config={"lr": 0.1, "n": 1, "seed": 0, "steps": 10, "tensorboard": True})
+    outputs.add("b", config={"lr": 0.2, "n": 1, "seed": 1, "steps": 20, "tensorboard": False})
+    outputs.add("c", config={"lr": 0.1, "n": 1, "new": 7})
+    outputs.add("d", paper="two", config={"n": 5, "other": True})
+    assert varying_keys(runs()) == ["lr", "steps"]
+    assert varying_keys(runs("two")) == varying_keys([]) == []
 
 
 def test_what_cant_be_read_and_what_was_copied_is_listed_and_marked(outputs: Outputs) -> None:

@@ -28,3 +28,9 @@ def train(config: Config, run: Run) -> Metrics:
     batches = Batches(seen, config.batch_size, shuffle=True, seed=config.seed)
     trainer.fit(batches, lambda: accuracy(model, unseen))
     return accuracy(model, unseen)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

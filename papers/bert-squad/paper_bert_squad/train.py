@@ -30,3 +30,9 @@ def train(config: Config, run: Run) -> Metrics:
     data = Batches.from_arrow(windows, columns, config.batch_size, shuffle=True, seed=config.seed)
     trainer.fit(data)
     return {**scores(model, config, run), "parameters": parameter_count(model)}
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

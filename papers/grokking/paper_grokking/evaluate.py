@@ -15,3 +15,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
     rows = zip((order + 1).tolist(), shares.tolist(), strict=True)
     table = [{"frequency": frequency, "share of the norm": share} for frequency, share in rows]
     return Evaluation({**accuracies(model, *equations(config)), **progress(run, model)}, table)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

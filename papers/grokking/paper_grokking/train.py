@@ -20,3 +20,9 @@ def train(config: Config, run: Run) -> Metrics:
     batches = Batches(seen, config.batch_size, shuffle=True, seed=config.seed)
     trainer.fit(batches, lambda: accuracies(model, seen, unseen))
     return {**accuracies(model, seen, unseen), **progress(run, model)}
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

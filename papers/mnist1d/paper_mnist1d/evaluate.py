@@ -12,3 +12,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
     data = load_mnist1d(run.asset("mnist1d"), config.shuffled)
     model = run.load_weights(MODELS[config.model]())
     return classification_report(model, data.test, CLASSES)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

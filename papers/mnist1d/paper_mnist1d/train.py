@@ -17,3 +17,9 @@ def train(config: Config, run: Run) -> Metrics:
     trainer = Trainer(run, model, optimizer, loss=classification_loss)
     trainer.fit(Batches(data.train, config.batch_size), lambda: accuracy(model, data.test))
     return accuracy(model, data.test)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

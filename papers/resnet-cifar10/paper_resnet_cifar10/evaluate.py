@@ -19,3 +19,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
     report = classification_report(model, test, names)
     parameters = parameter_count(model) / 1e6
     return replace(report, metrics={**errors(model, test=test), "parameters": parameters})
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

@@ -37,3 +37,9 @@ def train(config: Config, run: Run) -> Metrics:
     batches = Batches(data, config.batch_size, shuffle=True, seed=config.seed)
     trainer.fit(batches, lambda: errors(model, **splits))
     return {**errors(model, **splits), "parameters": parameter_count(model) / 1e6}
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

@@ -22,3 +22,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
         ratio = config.features / config.samples
         metrics["risk/limit"] = limiting_risk(ratio, config.signal, config.noise)
     return Evaluation(metrics)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

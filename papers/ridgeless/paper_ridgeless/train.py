@@ -22,3 +22,9 @@ def train(config: Config, run: Run) -> Metrics:
         risks[draw] = (estimate - truth).square().sum()
         run.log(draw + 1, {"risk": risks[draw].item()})
     return {"risk": risks.mean().item()}
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

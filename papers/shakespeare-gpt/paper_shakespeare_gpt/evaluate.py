@@ -32,3 +32,9 @@ def sample(model: Transformer, characters: str, config: Config) -> str:
         more = generate(model, said[:, -half:], half, temperature=1.0, generator=generator)
         said = torch.cat([said, more], dim=1)
     return "".join(characters[number] for number in said[0, 1 : config.sample + 1].tolist())
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

@@ -47,3 +47,9 @@ def measured(config: Config, model: Transformer, unseen: Windows) -> Metrics:
     """The validation loss, and millions of parameters as nanoGPT counts: without positions."""
     counted = parameter_count(model) - config.context * config.width
     return {**mean_loss(model, unseen, "validation"), "parameters": counted / 1e6}
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

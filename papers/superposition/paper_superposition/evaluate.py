@@ -17,3 +17,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
         figure = sweep_heatmap(dict(differences), "importance", "density", "last - first", digits=2)
         save_figure(figure, run.folder / "figures" / "phases")
     return Evaluation(measured(config, models))
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

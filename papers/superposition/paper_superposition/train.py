@@ -25,3 +25,9 @@ def train(config: Config, run: Run) -> Metrics:
     batches = Batches((densities.repeat(config.batch_size, 1),), config.batch_size)
     Trainer(run, models, optimizer, loss).fit(batches)
     return measured(config, models)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

@@ -66,6 +66,23 @@ class Commands(TyperGroup):
             sys.exit(_ended_by(error))
         sys.exit(0)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command that the first word names; a natural guess is told the right one."""
+        if args and not ctx.resilient_parsing and self.get_command(ctx, args[0]) is None:
+            from research_data.errors import UsageError
+
+            from research_cli.guesses import right_command
+
+            path = ctx.command_path.split()[1:]
+            groups = {
+                name: list(getattr(command, "commands", ()))
+                for name, command in ctx.find_root().command.commands.items()
+            }
+            if better := right_command(path, args, groups):
+                typed = " ".join(["research-cli", *path, args[0]])
+                raise UsageError(f"there is no `{typed}`. Type `{better}`")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: typer.Context) -> object:  # type: ignore[override]  # typer's is private
         """Run the command that was named."""
         try:

@@ -1,8 +1,9 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
 `versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `record.folders`, `record.resolved_config`, `evidence.reproduce`,
-`results.costs`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
+`code.archive`, `code.git`, `history.conditions`, `record.folders`, `record.resolved_config`,
+`evidence.reproduce`, `results.costs`, `results.overview`, `results.recorded`, `results.standing`,
+`results.rows` and `results.readme`.
 """
 
 from .benchmarking.bench import bench as bench
@@ -43,6 +44,7 @@ from .history.changes import remove_runs as remove_runs
 from .history.changes import tag_run as tag_run
 from .history.comparison import RunComparison as RunComparison
 from .history.comparison import compare_runs as compare_runs
+from .history.comparison import varying_keys as varying_keys
 from .history.curves import RunGroup as RunGroup
 from .history.curves import draw_curves as draw_curves
 from .history.curves import draw_groups as draw_groups
@@ -52,6 +54,9 @@ from .history.import_run import Imported as Imported
 from .history.import_run import import_run as import_run
 from .history.rerun import rerun as rerun
 from .history.rerun_outcome import Rerun as Rerun
+from .history.sort_order import SortOrder as SortOrder
+from .history.table import RunTable as RunTable
+from .history.table import run_table as run_table
 from .history.table import runs as runs
 from .loop.metrics import Evaluation as Evaluation
 from .loop.metrics import accuracy as accuracy
@@ -69,6 +74,7 @@ from .loop.schedules import steps_down as steps_down
 from .loop.schedules import warm_up as warm_up
 from .loop.text_scores import answer_scores as answer_scores
 from .loop.trainer import Trainer as Trainer
+from .processes.own_file import run_file as run_file
 from .record.finding import find_any_run as find_any_run
 from .record.finding import find_run as find_run
 from .record.finding import last_run as last_run

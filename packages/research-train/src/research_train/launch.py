@@ -259,6 +259,7 @@ def _what_to_do(
     """The experiment that is meant and the `key=value` words; `--help` ends here."""
     from research_train.command_line.usage import first_line, help_text
     from research_train.command_line.which_paper import which_member
+    from research_train.command_line.word_guesses import named_experiment
     from research_train.experiment.members import installed_members
     from research_train.versions.hand_over import running_releases, start_under_requirements
     from research_train.versions.requirements import reached_packages
@@ -267,11 +268,9 @@ def _what_to_do(
     overrides = [word for word in options.words if "=" in word]
     if names and any(word.startswith("=") or word.endswith("=") for word in overrides):
         raise UsageError("write key=value without spaces around the =")
-    if len(names) > 1:
-        raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     try:
         member = which_member(options.paper, installed_members())
-        experiment = member.experiment(names[0] if names else None)
+        experiment = named_experiment(member, names, parser.prog)
     except MemberError as error:
         if options.help:
             print(f"{help_text(parser, None)}\n\n{error}")

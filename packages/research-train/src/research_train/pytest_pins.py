@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from research_train.experiment.members import Member
 
 FEW = 12  # test functions
+UNDER_RELEASES = "under releases"  # a property of a test: what pytest said of the file
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -84,6 +85,16 @@ class PinnedTests(pytest.Item):
             pytest.skip(done.stdout)
         if done.returncode != 0:
             pytest.fail(done.stdout, pytrace=False)
+        if counts := done.stdout.splitlines()[-1:]:
+            self.user_properties.append((UNDER_RELEASES, f"{self.nodeid}: {counts[0]}"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many tests each of these files has: pytest itself counts the file as one."""
+    for report in terminalreporter.getreports("passed"):
+        for name, line in report.user_properties:
+            if name == UNDER_RELEASES:
+                terminalreporter.write_line(line)
 
 
 @cache

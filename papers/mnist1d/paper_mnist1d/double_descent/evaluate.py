@@ -11,3 +11,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
     """Evaluate a trained MLP on its noisy training labels and on the test examples."""
     data = load_mnist1d(run.asset("mnist1d-noisy"))
     return Evaluation(errors(run.load_weights(perceptron(config.width)), data))
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

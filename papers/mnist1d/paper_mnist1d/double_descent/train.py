@@ -22,3 +22,9 @@ def train(config: Config, run: Run) -> Metrics:
         lambda: errors(model, data),
     )
     return errors(model, data)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

@@ -10,3 +10,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
     """The end of a curve of Figure 6."""
     training = run.load_weights(Training(config.start, config.inner_steps, config.batch_size))
     return Evaluation({"learning_rate": training.learning_rate.item()})
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

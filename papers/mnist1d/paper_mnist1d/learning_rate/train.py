@@ -25,3 +25,9 @@ def train(config: Config, run: Run) -> Metrics:
     trainer = Trainer(run, training, optimizer, loss)
     trainer.fit(Batches(data.train, batch_size=len(data.train.inputs)), reached)
     return reached()
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

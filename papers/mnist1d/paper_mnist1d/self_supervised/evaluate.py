@@ -12,3 +12,9 @@ def evaluate(config: Config, run: Run) -> Evaluation:
     """Probe the layers of a trained network."""
     data = load_mnist1d(run.asset("mnist1d"))
     return Evaluation(probe(run.load_weights(SimCLR()), data))
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

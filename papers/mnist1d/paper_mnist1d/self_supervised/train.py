@@ -27,3 +27,9 @@ def train(config: Config, run: Run) -> Metrics:
     batches = Batches((data.train.inputs,), config.batch_size, shuffle=True, seed=config.seed)
     trainer.fit(batches)
     return probe(model, data)
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

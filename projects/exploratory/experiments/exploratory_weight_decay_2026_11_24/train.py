@@ -37,3 +37,9 @@ def train(config: Config, run: Run) -> Metrics:
     trainer = Trainer(run, model, optimizer, loss=classification_loss)
     trainer.fit(Batches(noisy, config.batch_size, shuffle=True, seed=config.seed), evaluate)
     return evaluate()
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

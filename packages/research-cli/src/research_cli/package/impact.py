@@ -54,8 +54,8 @@ def measure_impact(
 
     Each is trained for some steps of its default experiment, under the package's newest release and
     under the working tree, with outputs of its own and links to the real datasets and models.
-    say: gets a line for each. Raises UsageError when there is no such package, ResearchError when
-    it has no release.
+    say: gets a line for each of them. Raises UsageError when there is no such package,
+    ResearchError when it has no release.
     """
     packages = internal_packages(workspace)
     if name not in packages:
@@ -72,7 +72,6 @@ def measure_impact(
     impacts = []
     for member in installed_members():
         if member.workspace == workspace:
-            say(f"{member.name}: under {name} {before.version} and under the working tree")
             impacts.append(_impact(member, before, steps, say))
     return impacts
 
@@ -86,6 +85,7 @@ def _impact(member: Member, before: Choice, steps: int, say: Callable[[str], Non
         return Impact(member.name, "not affected", message=f"doesn't use {before.name}")
     if chosen.release is not None:
         return Impact(member.name, "not affected", message=f"runs the release {chosen.version}")
+    say(f"{member.name}: under {before.name} {before.version} and under the working tree")
     if (told := _by_evidence(member, say)) is not None:
         return told
     environments = (environment_under(member, [before]), environment_under(member))

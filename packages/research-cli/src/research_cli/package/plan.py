@@ -1,6 +1,7 @@
 """Plan a release of a package, or say why there can be none."""
 
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -73,49 +74,51 @@ def plan_release(
     following = max(current, Version(f"{chosen.major}.{chosen.minor + 1}.0.dev0"))
     entries = unreleased_entries(folder / "CHANGELOG.md")
     plan = Plan(workspace, folder.name, folder, current, chosen, following, head, entries)
-    _refuse_released(plan, released)
-    _refuse_unready(plan)
+    faults = [*_taken(plan, released), *_unready(plan)]
+    if faults:  # all at once, so that they can be mended at once
+        kind = UsageError if isinstance(faults[0], UsageError) else ResearchError
+        raise kind("\n".join(map(str, faults)))
     return plan
 
 
-def _refuse_released(plan: Plan, released: list[Version]) -> None:
-    """Refuse a version that is not a new one. released: the newest first."""
+def _taken(plan: Plan, released: list[Version]) -> Iterator[ResearchError]:
+    """Why a version is not a new one. released: the newest first."""
     version = plan.version
     if version in released:
-        raise UsageError(
+        yield UsageError(
             f"{plan.wheel}: {plan.name} {version} is already released, and a release never "
             "changes. Release another version: `--bump patch`, or "
             f"`--version {version.major}.{version.minor + 1}.0`."
         )
-    if released and version < released[0]:
-        raise UsageError(
+    elif released and version < released[0]:
+        yield UsageError(
             f"{plan.name} {version} is older than its newest release, {released[0]}. Release a "
             "newer version, or correct the older one on a branch that starts at its tag."
         )
-    if git(plan.workspace, "tag", "--list", plan.tag):
-        raise ResearchError(
+    elif git(plan.workspace, "tag", "--list", plan.tag):
+        yield ResearchError(
             f"the tag {plan.tag} exists, but {plan.wheel.parent} has no {version}. Either it was "
             "released elsewhere: `git pull` fetches it. Or a release was killed halfway: "
             f"`git tag -d {plan.tag}` removes the tag."
         )
 
 
-def _refuse_unready(plan: Plan) -> None:
-    """Refuse a package that has nothing to release, or no commit that could be released."""
+def _unready(plan: Plan) -> Iterator[ResearchError]:
+    """Why a package has nothing to release, or no commit that could be released."""
     if not plan.entries:
-        raise ResearchError(
+        yield ResearchError(
             f"{plan.folder / 'CHANGELOG.md'}: has nothing under Unreleased, so there is nothing to "
             "release. Write down what users can now do or must change, and commit it."
         )
     if not (plan.folder / "tests").is_dir():
-        raise ResearchError(
+        yield ResearchError(
             f"{plan.folder}: has no tests, so nothing would show whether the wheel works. Add some "
             f"in {plan.folder / 'tests'} and commit them."
         )
     status = git(plan.workspace, "status", "--porcelain", "--untracked-files=all")
     if dirty := status.splitlines():
         files = first_few([line[3:] for line in dirty])
-        raise ResearchError(
+        yield ResearchError(
             f"{plan.workspace}: uncommitted changes: {files}. A release is made from a commit: "
             "commit them, or `git stash --include-untracked`."
         )

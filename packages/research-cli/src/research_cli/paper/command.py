@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from research_data.shown import say
 
+from research_cli.completion import member_names
 from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
 
 if TYPE_CHECKING:
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 Paper = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of a paper or project: `mnist1d`.")
+    str,
+    typer.Argument(
+        metavar="NAME",
+        help="Name of a paper or project: `mnist1d`.",
+        autocompletion=member_names,
+    ),
 ]
 Uses = Annotated[
     str,
@@ -52,6 +58,13 @@ def paper_app(group: type[Any], rich: bool) -> typer.Typer:
             ".venv/bin/research-cli paper check --mend   # when `uv run` itself stops",
         ),
     )(check)
+    app.command(
+        name="remove",
+        epilog=examples(
+            "research-cli paper remove first-try         # what would happen",
+            "research-cli paper remove first-try --yes",
+        ),
+    )(remove)
     app.command(
         name="pin",
         epilog=examples(
@@ -123,7 +136,11 @@ def list_papers(json: Json = False) -> None:
 def check(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="Papers or projects to check; by default all."),
+        typer.Argument(
+            metavar="[NAME]...",
+            help="Papers or projects to check; by default all.",
+            autocompletion=member_names,
+        ),
     ] = None,
     mend: Annotated[
         bool, typer.Option("--mend", help="Move half-deleted papers to assets/leftovers.")
@@ -156,6 +173,32 @@ def check(
     output(value, json, [*mended, *leftovers, *check_lines(checked)])
     if leftovers or any(each.problems for each in checked):
         raise typer.Exit(1)
+
+
+def remove(
+    name: Paper,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove it.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Although it has evidence or others depend on it.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show what removing a paper or project would do; do it with --yes.
+
+    The folder is moved to assets/leftovers, the lock renewed, the paper uninstalled; runs and data
+    stay. Refused if it is pinned or has evidence, or if other files or runs depend on it.
+    """
+    from research_data.errors import ResearchError
+    from research_train.experiment.workspace_members import workspace_here
+
+    from research_cli.paper.removal import plan_removal, refusal, remove_member
+    from research_cli.paper.screens import paper_removal_lines
+
+    workspace = workspace_here()
+    plan = remove_member(name, workspace, force) if yes else plan_removal(name, workspace)
+    if plan.dependents and not force:
+        raise ResearchError(refusal(plan))
+    output({"removed": yes, **asdict(plan)}, json, paper_removal_lines(plan, yes))
 
 
 def pin_package(

@@ -1,11 +1,12 @@
-"""Print `research-cli paper list` and `check` for people."""
+"""Print `research-cli paper list`, `check` and `remove` for people."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from research_data.shown import shown_age
+from research_data.shown import counted, first_few, shown_age, shown_size
 from research_train.results.rows import shown_counts
 
 from research_cli.paper.check import PaperCheck
+from research_cli.paper.removal import PaperRemoval
 from research_cli.paper.state import PaperState
 
 
@@ -43,3 +44,21 @@ def _verdicts(state: PaperState) -> str:
 def _last_run(state: PaperState) -> str:
     last = state.last_run
     return f"{shown_age(last.started)}, {last.status}" if last else "never"
+
+
+def paper_removal_lines(plan: PaperRemoval, done: bool) -> Iterator[str]:
+    """What removing a paper does or did, line by line for people."""
+    would, size = ("" if done else "would be "), shown_size(plan.bytes)
+    yield f"{plan.folder}: {would}moved to {plan.target} ({size})"
+    yield f"uv.lock: {would}renewed; {plan.distribution}: {would}uninstalled"
+    for dependent in plan.dependents:
+        yield f"{'left' if done else 'would be left'} without it: {dependent}"
+    if plan.runs:
+        runs = f"{counted(plan.runs, 'run')} ({shown_size(plan.runs_bytes)})"
+        stay = "stays" if plan.runs == 1 else "stay"
+        yield f"{runs} {stay} in {plan.outputs}; `research-cli run remove` removes runs"
+    if plan.data:
+        data = first_few(plan.data)
+        yield f"data stays in assets: {data}; `research-cli dataset remove` removes it"
+    if not done:
+        yield "nothing is changed yet: add --yes to remove"

@@ -79,6 +79,8 @@ def fill_in(member: NewMember, folder: Path) -> None:
             place = template.relative_to(top).as_posix().removesuffix(SUFFIX)
             if layer == "code" or place.startswith("code/"):
                 place = f"{root}/{place.removeprefix('code/')}"
+            if place.startswith("vscode/"):  # hidden only in the member, so that no build omits it
+                place = f".{place}"
             place = place.replace("test_member.py", f"test_{member.name.replace('-', '_')}.py")
             file = folder / place
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from research_data.shown import counted, say, shown_size
+from research_data.shown import counted, first_few, say, shown_size
 
 from research_cli.printing import Json, examples, output
 
@@ -53,6 +53,8 @@ def with_report(app: typer.Typer) -> typer.Typer:
         written = write_report(workspace_here(), file, papers or [])
         for problem in written.problems:
             say(f"warning: {problem}")
+        if written.elsewhere:
+            say(f"evidence from runs made elsewhere: {first_few(written.elsewhere, 20)}")
         if open:
             import webbrowser
 

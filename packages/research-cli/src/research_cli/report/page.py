@@ -50,13 +50,17 @@ PROBLEM_LENGTH = 300  # characters shown of a problem
 
 @dataclass(frozen=True)
 class Written:
-    """A report that was written: its size, what is in it, and what is wrong in the workspace."""
+    """A report that was written: its size, what is in it, and what is wrong in the workspace.
+
+    elsewhere: the papers whose evidence rests on runs of which none is among the outputs here.
+    """
 
     bytes: int
     papers: int
     projects: int
     runs: int
     problems: list[str]
+    elsewhere: list[str]
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,15 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
         raise StorageError(file, error) from error
     write_bytes(file, content)
     kinds = [section.facts.kind for section in sections]
-    return Written(len(content), kinds.count("paper"), kinds.count("project"), len(found), problems)
+    here = {run.id for run in found}
+    elsewhere = [
+        each.facts.name
+        for each in sections
+        if each.facts.evidence and not each.facts.evidence & here
+    ]
+    return Written(
+        len(content), kinds.count("paper"), kinds.count("project"), len(found), problems, elsewhere
+    )
 
 
 def _sections(members: Sequence[Member], found: Sequence[RunSummary]) -> list[Section]:
@@ -156,7 +168,8 @@ def _section(member: Member, runs: Sequence[RunSummary]) -> Section:
         problems.append(f"{member.name}: its claims can't be drawn: {error}")
     curves = list(curve_figures(facts, runs, problems))
     here = {run.id for run in runs}
-    if facts.evidence and (gone := facts.evidence - here):
+    # On a fresh clone all of them are elsewhere, which is nothing to mend: results.json has values.
+    if (gone := facts.evidence - here) and gone != facts.evidence:
         problems.append(
             f"{member.name}: {len(gone)} of the {len(facts.evidence)} runs that its claims rest "
             "on are not among the outputs here"

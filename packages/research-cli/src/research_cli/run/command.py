@@ -8,19 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from research_data.errors import UsageError
-from research_data.shown import counted, print_line, say
+from research_data.shown import say
 from typer.core import TyperCommand
 
-from research_cli.printing import Json, examples, new_app, output, print_json, print_rows
+from research_cli.completion import run_ids
+from research_cli.printing import (
+    Json,
+    examples,
+    new_app,
+    output,
+    print_json,
+)
+from research_cli.run.listing import list_runs
 from research_cli.run.screens import (
     as_json,
     complete,
-    list_rows,
     print_comparison,
     removal_lines,
     show_lines,
 )
-from research_cli.run.watch import end_of_watch, watch_live, watch_plain
+from research_cli.run.watch import chosen_metrics, end_of_watch, watch_live, watch_plain
 
 if TYPE_CHECKING:
     from research_train.record.summary import RunSummary
@@ -28,8 +35,8 @@ if TYPE_CHECKING:
 # Modules that only one command needs are imported inside it, so that `--help` answers at once.
 
 RUN = "Run id, how it begins, the run's name, `paper/id`, or the run's folder."
-Run = Annotated[str, typer.Argument(metavar="RUN", help=RUN)]
-Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN)]
+Run = Annotated[str, typer.Argument(metavar="RUN", help=RUN, autocompletion=run_ids)]
+Runs = Annotated[list[str], typer.Argument(metavar="RUN...", help=RUN, autocompletion=run_ids)]
 
 FIGURES = (".png", ".svg")
 
@@ -55,6 +62,7 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
             "research-cli run list --paper mnist1d --status completed",
             "research-cli run list --where 'learning_rate>1e-3' --where model=cnn",
             "research-cli run list --sort test/accuracy --limit 10",
+            "research-cli run list --sort test/rouge --max --columns model,optimizer.lr",
         ),
     )(list_runs)
     app.command(epilog=examples("research-cli run show 20261124-081530", "... show first-try"))(
@@ -68,7 +76,11 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         ),
     )(compare)
     app.command(
-        epilog=examples("research-cli run watch", "research-cli run watch first-try | tee log")
+        epilog=examples(
+            "research-cli run watch",
+            "research-cli run watch first-try | tee log",
+            "research-cli run watch --metric train/loss --metric test/accuracy",
+        )
     )(watch)
     app.command(
         epilog=examples("research-cli run tag first-try good table-1", "... tag RUN good --remove")
@@ -80,56 +92,6 @@ def run_app(group: type[Any], rich: bool) -> typer.Typer:
         remove
     )
     return app
-
-
-def list_runs(
-    paper: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Show only runs of this paper.")
-    ] = None,
-    experiment: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Show only runs of this experiment.")
-    ] = None,
-    status: Annotated[
-        str | None,
-        typer.Option(
-            metavar="STATUS",
-            help="Show only runs with this status: running, completed, failed, interrupted or "
-            "unreadable.",
-        ),
-    ] = None,
-    tag: Annotated[
-        str | None, typer.Option(metavar="TAG", help="Show only runs with this tag.")
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CONDITION",
-            help="Show only runs whose config key or final metric meets this condition: "
-            "`lr>1e-3`, `model=cnn`. May be repeated.",
-        ),
-    ] = None,
-    sort: Annotated[
-        str | None,
-        typer.Option(metavar="KEY", help="Sort by a metric (best first) or by a config key."),
-    ] = None,
-    reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the order.")] = False,
-    limit: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Show only the first N runs.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List runs, newest first, with status, age, duration, metrics."""
-    from research_data import get_outputs_dir
-    from research_train import runs
-
-    conditions = where or []
-    found = runs(paper, experiment, status, tag, conditions, sort, limit, reverse)
-    if json:
-        print_json({"folder": str(get_outputs_dir()), "runs": [as_json(run) for run in found]})
-        return
-    if found:
-        print_rows(list_rows(found, [*conditions, *([sort] if sort else [])]))
-    print_line(f"{counted(len(found), 'run')} in {get_outputs_dir()}")
 
 
 def show(run: Run, json: Json = False) -> None:
@@ -188,8 +150,15 @@ def watch(
     run: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN]", help="Run to watch; by default the newest one.", show_default=False
+            metavar="[RUN]",
+            help="Run to watch; by default the newest one.",
+            show_default=False,
+            autocompletion=run_ids,
         ),
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Show only this metric. May be repeated."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
 ) -> None:
@@ -202,11 +171,12 @@ def watch(
     from research_train.record.summary import summarise
 
     watched = find_any_run(run) if run else newest_run()
+    chosen = chosen_metrics(watched, metric or [])
     try:
         if sys.stdout.isatty() and not json:
-            watch_live(watched)
+            watch_live(watched, chosen)
         else:
-            watch_plain(watched, json)
+            watch_plain(watched, json, chosen)
     except KeyboardInterrupt:
         say(f"stopped watching; {watched.id} continues")
         raise typer.Exit(130) from None

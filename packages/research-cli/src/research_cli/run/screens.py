@@ -20,15 +20,24 @@ if TYPE_CHECKING:
     from research_train.record.summary import RunSummary
 
 METRICS_SHOWN = 3  # in a row of the list
+COLUMNS_SHOWN = 6  # of config keys that nobody asked for
 
 
-def list_rows(found: "Sequence[RunSummary]", asked: Sequence[str]) -> list[dict[str, str]]:
-    """The rows, their cells by column, without columns that are empty in every row."""
-    keys = dict.fromkeys(_key_of(text) for text in asked)
+def list_rows(
+    found: "Sequence[RunSummary]", columns: Sequence[str], every_metric: bool = False
+) -> list[dict[str, str]]:
+    """The rows, their cells by column, without columns that are empty in every row.
+
+    columns: config keys and metrics to give a column each; every_metric: as all others.
+    """
     many_papers = len({run.folder.parent for run in found}) > 1
+    own = list(columns)
+    if every_metric:
+        own += dict.fromkeys(k for run in found for k in run.metrics if k not in columns)
     rows = []
     for run in found:
-        record = run.record
+        record, values = run.record, run.values if own else {}
+        metrics = [(k, v) for k, v in run.metrics.items() if k not in own][:METRICS_SHOWN]
         row = {
             "run": f"{run.folder.parent.name}/{run.id}" if many_papers else run.id,
             "name": (record.name if record else None) or "",
@@ -36,20 +45,49 @@ def list_rows(found: "Sequence[RunSummary]", asked: Sequence[str]) -> list[dict[
             "when": shown_age(run.started),
             "took": shown_duration(run.seconds),
             "seed": str(record.seed) if record else "",
-        }
-        asked_for = {key: shown_number(_lookup(run, key)) for key in keys}
-        metrics = {k: v for k, v in run.metrics.items() if not _is_asked(k, keys)}
-        shown = ", ".join(
-            f"{k} {shown_number(v)}" for k, v in list(metrics.items())[:METRICS_SHOWN]
-        )
-        row |= asked_for | {
-            "metrics": shown,
+            **{key: shown_number(values[key]) if key in values else "" for key in own},
+            "metrics": ", ".join(f"{k} {shown_number(v)}" for k, v in metrics),
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join(filter(None, [run.problem, run.doubt, *run.remarks])),
+            "remarks": "; ".join(filter(None, [run.problem, *_remarks(run)])),
         }
         rows.append(row)
-    columns = [name for name in rows[0] if any(row[name] for row in rows)]
-    return [{name: row[name] for name in columns} for row in rows]
+    kept = [name for name in rows[0] if any(row[name] for row in rows)]
+    return [{name: row[name] for name in kept} for row in rows]
+
+
+def chosen_columns(
+    found: "Sequence[RunSummary]", asked: Sequence[str], columns: Sequence[str] | None
+) -> tuple[list[str], list[str]]:
+    """The config keys and metrics that get a column, and the keys that differ and get none.
+
+    asked: those of --where and --sort. columns: of --columns; by default the config keys that
+    differ between the runs, up to COLUMNS_SHOWN. Raises UsageError for one that no run has.
+    """
+    from research_train import varying_keys
+    from research_train.history.conditions import resolve_key
+
+    wanted: list[str] = []
+    if asked or columns:
+        known = {key for run in found for key in run.values}
+        wanted = [resolve_key(_key_of(text), known) for text in asked if known]
+        wanted += [resolve_key(name, known) for name in columns or []]
+    varying = [key for key in varying_keys(found) if key not in wanted] if columns is None else []
+    return [*dict.fromkeys(wanted), *varying[:COLUMNS_SHOWN]], varying[COLUMNS_SHOWN:]
+
+
+def _remarks(run: "RunSummary") -> list[str]:
+    """What is unusual about a run: no evidence, a copy, or a new paper's placeholder."""
+    placeholder = ["trained on a new paper's placeholder"] if _is_placeholder(run) else []
+    return [*([run.doubt] if run.doubt else []), *run.remarks, *placeholder]
+
+
+def _is_placeholder(run: "RunSummary") -> bool:
+    """Whether a run is of what `paper new` makes: its only data, and its only key of its own."""
+    if run.record is None or list(run.record.assets) != [f"{run.paper}-points"]:
+        return False
+    from research_train import TrainConfig
+
+    return run.config.keys() - TrainConfig.model_fields.keys() == {"learning_rate"}
 
 
 def as_json(run: "RunSummary") -> dict[str, Any]:
@@ -63,7 +101,7 @@ def as_json(run: "RunSummary") -> dict[str, Any]:
         "metrics": run.metrics,
         "folder": str(run.folder),
         "problem": run.problem,
-        "remarks": [*([run.doubt] if run.doubt else []), *run.remarks],
+        "remarks": _remarks(run),
     }
 
 
@@ -221,16 +259,6 @@ def _key_of(text: str) -> str:
         if letter in "<>=!":
             return text[:index].strip()
     return text
-
-
-def _is_asked(metric: str, keys: Iterable[str]) -> bool:
-    return any(metric == key or metric.endswith(f"/{key}") for key in keys)
-
-
-def _lookup(run: "RunSummary", key: str) -> object:
-    values = run.values
-    ending = [name for name in values if name.endswith((f".{key}", f"/{key}"))]
-    return values.get(key if key in values or not ending else ending[0])
 
 
 def _cell(value: object) -> str:

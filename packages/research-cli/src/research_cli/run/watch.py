@@ -1,9 +1,20 @@
 """Print the metrics of running trainings as they are logged, for `research-cli run watch`."""
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from research_data.shown import print_line, printable, shown_age, shown_number, table_lines
+from research_data.errors import UsageError
+from research_data.shown import (
+    did_you_mean,
+    first_few,
+    print_line,
+    printable,
+    say,
+    shown_age,
+    shown_number,
+    table_lines,
+)
 
 from research_cli.printing import say_unless
 from research_cli.run.screens import as_json
@@ -15,21 +26,57 @@ BARS = "▁▂▃▄▅▆▇█"
 SPARKLINE = 40  # characters
 
 
-def watch_plain(run: "RunSummary", in_json: bool) -> None:
-    """A line for each line of metrics.jsonl, until the run ends."""
+def chosen_metrics(run: "RunSummary", names: Sequence[str]) -> list[str]:
+    """The whole names of the metrics to watch; the last part of a name is enough.
+
+    A name that no line has so far may still come while the run is running; a note says so. Raises
+    UsageError where the run has ended without it.
+    """
+    from research_train import read_metrics
+    from research_train.history.conditions import resolve_key
+    from research_train.record.metrics_file import metrics_of
+
+    logged = {name for point in read_metrics(run.folder) for name in metrics_of(point)}
+    chosen = []
+    for name in names:
+        try:
+            chosen.append(resolve_key(name, logged))
+        except UsageError as error:
+            if run.status != "running" or any(key.endswith(f"/{name}") for key in logged):
+                raise UsageError(f"--metric {name}: {_not_logged(run, name, logged)}") from error
+            say(f"no line of {run.id} has {name!r} yet: {_not_logged(run, name, logged)}")
+            chosen.append(name)
+    return chosen
+
+
+def _not_logged(run: "RunSummary", name: str, logged: set[str]) -> str:
+    has = first_few(sorted(logged), 10) or "no metrics"
+    return f"{run.id} has {has}.{did_you_mean(name, logged)}"
+
+
+def watch_plain(run: "RunSummary", in_json: bool, chosen: Sequence[str] = ()) -> None:
+    """A line for each line of metrics.jsonl, until the run ends.
+
+    chosen: the metrics to show, by default all; lines without any of them are left out.
+    """
     from research_train.record.metrics_file import follow_run, metrics_of
 
     say_unless(in_json, f"{run.folder} ({run.status})")
     for point in follow_run(run.folder):
+        metrics = {k: v for k, v in metrics_of(point).items() if not chosen or k in chosen}
+        if chosen and not metrics:
+            continue
         if in_json:
-            print(json.dumps(point), flush=True)
+            print(
+                json.dumps({"step": point["step"], "time": point.get("time")} | metrics), flush=True
+            )
         else:
-            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in metrics_of(point).items())
+            numbers = "  ".join(f"{k} {shown_number(v)}" for k, v in metrics.items())
             print(printable(f"step {point['step']}  {numbers}"), flush=True)
 
 
-def watch_live(run: "RunSummary") -> None:
-    """A table of all metrics at a terminal, until the run ends."""
+def watch_live(run: "RunSummary", chosen: Sequence[str] = ()) -> None:
+    """A table of the chosen metrics, or of all, at a terminal, until the run ends."""
     from research_train.record.metrics_file import follow_run, metrics_of
     from rich.console import Group
     from rich.live import Live
@@ -50,6 +97,8 @@ def watch_live(run: "RunSummary") -> None:
         for point in follow_run(run.folder):
             step = point["step"] or 0.0
             for name, value in metrics_of(point).items():
+                if chosen and name not in chosen:
+                    continue
                 history.setdefault(name, []).append(value)
 
 

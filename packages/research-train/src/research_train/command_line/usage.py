@@ -20,8 +20,12 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise UsageError."""
+        option = message.partition("unrecognized arguments: ")[2].split(" ")[0].lstrip("-")
+        key, _, value = option.partition("=")
+        example = f": {key}={value or 'VALUE'}" if key else ""
         raise UsageError(
-            f"{message}. Config keys are written {KEY_VALUE}; `{self.prog} --help` lists them"
+            f"{message}. Config keys are written {KEY_VALUE}{example}; `{self.prog} --help` lists "
+            "them"
         )
 
 

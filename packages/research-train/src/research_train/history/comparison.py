@@ -10,7 +10,9 @@ from pathlib import Path
 from research_data.errors import UsageError
 
 from research_train.code.archive import shown_name
+from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.errors import RunError
+from research_train.experiment.config import TrainConfig
 from research_train.record.folders import code_archive
 from research_train.record.record import RunRecord
 from research_train.record.summary import RunSummary, record_of
@@ -94,6 +96,26 @@ def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]
     keys = dict.fromkeys(key for each in values for key in each)
     rows = {key: [each.get(key) for each in values] for key in keys}
     return {key: row for key, row in rows.items() if any(_differ(value, row[0]) for value in row)}
+
+
+def varying_keys(runs: Sequence[RunSummary]) -> list[str]:
+    """The config keys in which runs of one experiment differ, its own keys before the common ones.
+
+    Left out are the seed and other keys that change no number, and a key that some of the runs
+    lack and that is the same in all others: it is newer than they are.
+    """
+    seen: dict[tuple[str, str], dict[str, object]] = {}
+    varying: dict[str, None] = {}
+    for run in runs:
+        of_experiment = seen.setdefault(
+            (run.paper, run.record.experiment if run.record else ""), {}
+        )
+        for key, value in run.config.items():
+            if key not in varying and _differ(value, of_experiment.setdefault(key, value)):
+                varying[key] = None
+    common = list(TrainConfig.model_fields)
+    own = [key for key in varying if key not in common]
+    return own + [key for key in common if key in varying and key not in NEUTRAL_KEYS]
 
 
 def _differ(one: object, other: object) -> bool:

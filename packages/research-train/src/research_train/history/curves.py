@@ -19,7 +19,7 @@ from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.errors import RunError
 from research_train.history.comparison import differing, labels
 from research_train.history.conditions import resolve_key
-from research_train.history.table import BEST_IS_SMALL
+from research_train.history.sort_order import LIKE_A_LOSS
 from research_train.record.folders import METRICS
 from research_train.record.metrics_file import Point, metrics_of, read_metrics
 from research_train.record.summary import RunSummary, record_of
@@ -186,7 +186,7 @@ def logarithmic_metrics(
     return [
         metric
         for metric, curves in panels.items()
-        if BEST_IS_SMALL.search(metric)
+        if LIKE_A_LOSS.search(metric)
         and all(
             value > 0 or not math.isfinite(value)
             for _, runs in curves.values()
