@@ -100,6 +100,10 @@ def list_runs(
     tag: Annotated[
         str | None, typer.Option(metavar="TAG", help="Show only runs with this tag.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP", help="Show only runs of this group, such as a sweep's."),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -123,7 +127,7 @@ def list_runs(
     from research_train import runs
 
     conditions = where or []
-    found = runs(paper, experiment, status, tag, conditions, sort, limit, reverse)
+    found = runs(paper, experiment, status, tag, conditions, sort, limit, reverse, group)
     if json:
         print_json({"folder": str(get_outputs_dir()), "runs": [as_json(run) for run in found]})
         return

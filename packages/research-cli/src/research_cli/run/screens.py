@@ -44,6 +44,7 @@ def list_rows(found: "Sequence[RunSummary]", asked: Sequence[str]) -> list[dict[
         )
         row |= asked_for | {
             "metrics": shown,
+            "group": (record.group if record else None) or "",
             "tags": ", ".join(record.tags) if record else "",
             "remarks": "; ".join(filter(None, [run.problem, run.doubt, *run.remarks])),
         }
@@ -55,7 +56,7 @@ def list_rows(found: "Sequence[RunSummary]", asked: Sequence[str]) -> list[dict[
 def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
-    recorded = ("experiment", "name", "ended", "seed", "note")
+    recorded = ("experiment", "name", "ended", "seed", "group", "note")
     return {
         **{name: getattr(run, name) for name in ("id", "paper", "status", "started", "seconds")},
         **{name: getattr(record, name, None) for name in recorded},
@@ -130,7 +131,7 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "tags": ", ".join(value["tags"]),
         "note": value["note"],
         "parent": record.get("parent"),
-        "group": record.get("group"),
+        "group": value["group"],
         "seal": {
             "none": "none: only a completed run has one",
             "fits": "fits: record, config, metrics and weights are unchanged",

@@ -34,6 +34,7 @@ def runs(
     sort: str | None = None,
     limit: int | None = None,
     reverse: bool = False,
+    group: str | None = None,
 ) -> list[RunSummary]:
     """The recorded runs, newest first.
 
@@ -41,8 +42,9 @@ def runs(
     hold, like "lr>1e-3", "optimizer.lr<=0.1", "model=cnn", "test/accuracy>0.9". A key is a config
     key or a final metric; its last part is enough if only one key ends so. sort: a key to sort by,
     best first: losses, errors and config keys smallest first, other metrics largest first; runs
-    without it, or with NaN, come last. reverse: reverse the order, except of those last ones. Runs
-    whose record can't be read are listed unless a filter needs the record.
+    without it, or with NaN, come last. reverse: reverse the order, except of those last ones.
+    group: as `train --group` and sweeps record it. Runs whose record can't be read are listed
+    unless a filter needs the record.
 
     Raises UsageError for an unknown paper, status or key, or a condition that can't be understood.
     """
@@ -60,6 +62,8 @@ def runs(
         found = [run for run in found if run.status == status]
     if tag is not None:
         found = [run for run in found if run.record and tag in run.record.tags]
+    if group is not None:
+        found = [run for run in found if run.record and run.record.group == group]
     if keys:
         for condition in conditions:
             key = resolve_key(condition.key, keys)
