@@ -31,11 +31,12 @@ ORDERS = {
         *("loop", "history"),
         *("training", "evaluating", "benchmarking"),
         *("claims", "evidence", "results"),
+        "sweeps",
         *("launch", "fingerprints", "pytest_pins", "reproduce_command"),
     ],
     "research_cli": [
         *("printing", "children"),
-        *("assets", "run", "package", "paper", "report", "environment", "bench"),
+        *("assets", "run", "package", "paper", "report", "environment", "bench", "sweep"),
         "app",
     ],
 }
