@@ -37,6 +37,7 @@ PRELOADED = (  # what a command imports besides the paper's own code
     "research_train.record.run",
     "research_train.loop.trainer",
     "research_viz.saving",
+    "optuna",  # of sweeps
     "torch._dynamo",
 )
 COMMANDS = ("train", "evaluate", "reproduce", "research-cli")
