@@ -8,7 +8,7 @@ import typer
 from research_data.errors import UsageError
 from research_data.shown import print_line, say
 
-from research_cli.printing import Json, examples, print_json
+from research_cli.printing import Json, examples, output, print_json
 
 if TYPE_CHECKING:
     from research_train import Experiment, Member, Sweep
@@ -143,7 +143,15 @@ def sweep(
     killed goes on when the same command is given again: runs are resumed, failed trials are tried
     once more. The exit code is 1 if a trial has failed.
     """
-    from research_train import draw_sweep, find_member, installed_members, read_outcome, run_sweep
+    from research_train import (
+        draw_sweep,
+        find_member,
+        installed_members,
+        read_outcome,
+        read_sweep,
+        run_sweep,
+        sweep_names,
+    )
 
     from research_cli.sweep.screens import Progress, outcome_lines, plan_line, sweeps_lines
 
@@ -154,8 +162,9 @@ def sweep(
             raise UsageError("--show shows a sweep as it is: give neither words nor --file")
         outcome = read_outcome(member.name, show)
     elif not given and file is None:
-        for line in sweeps_lines(member.name):
-            print_line(line)
+        sweeps = [read_sweep(member.name, each) for each in sweep_names(member.name)]
+        listed = [each.model_dump(mode="json") for each in sweeps]
+        output({"sweeps": listed}, json, sweeps_lines(member.name, sweeps))
         return
     else:
         options = {

@@ -87,21 +87,23 @@ def outcome_lines(outcome: "SweepOutcome", others: "Sequence[SweepOutcome]" = ()
     yield from _budget(outcome, others)
 
 
-def sweeps_lines(paper: str) -> Iterator[str]:
+def sweeps_lines(paper: str, sweeps: "Sequence[Sweep]") -> Iterator[str]:
     """The sweeps of a paper."""
-    from research_train import read_sweep, sweep_names
-
-    names = sweep_names(paper)
-    rows = []
-    for name in names:
-        sweep = read_sweep(paper, name)
-        keys = ", ".join(sweep.keys)
-        rows.append([name, sweep.experiment, keys, str(len(sweep.seeds)), sweep.sampler])
-        rows[-1].append(f"{sweep.direction} {sweep.metric}")
+    rows = [
+        [
+            each.name,
+            each.experiment,
+            ", ".join(each.keys),
+            str(len(each.seeds)),
+            each.sampler,
+            f"{each.direction} {each.metric}",
+        ]
+        for each in sweeps
+    ]
     if rows:
         columns = ["sweep", "experiment", "varies", "seeds", "sampler", "best is"]
         yield from table_lines(columns, rows)
-    yield f"{counted(len(names), 'sweep')} of {paper}"
+    yield f"{counted(len(sweeps), 'sweep')} of {paper}"
 
 
 def _row(outcome: "SweepOutcome", each: "SettingOutcome") -> dict[str, str]:
