@@ -31,11 +31,12 @@ ORDERS = {
         *("claims", "loop", "history"),
         *("training", "evaluating", "benchmarking"),
         *("evidence", "results"),
+        "sweeps",
         *("launch", "fingerprints", "pytest_pins", "reproduce_command"),
     ],
     "research_cli": [
         *("printing", "children", "completion", "guesses"),
-        *("assets", "run", "package", "paper", "report", "environment", "bench"),
+        *("assets", "run", "package", "paper", "report", "environment", "bench", "sweep"),
         "app",
     ],
 }

@@ -141,6 +141,20 @@ def test_evaluate_says_when_the_code_has_changed_since(workspace):
     assert "changed since the run: papers/tiny/paper_tiny/evaluate.py\n" in result.errors
 
 
+def test_a_run_says_its_group_tags_and_note_under_a_seal_that_leaves_them_out(workspace):
+    words = ("--group", " first ", "--tag", "a", "--tag=b", "--tag", "a", "--note", "why not")
+    folder = workspace.train("second", *words).folder
+    record = json.loads((folder / "run.json").read_text())
+    assert (record["group"], record["tags"], record["note"]) == ("first", ["a", "b"], "why not")
+    workspace.train("second").folder  # noqa: B018 - it is made
+    listed = workspace.run("research-cli", "run", "list", "--group", "first", "--json")
+    [shown] = json.loads(listed.output)["runs"]
+    assert (shown["id"], shown["group"], shown["remarks"]) == (folder.name, "first", [])
+    assert "fits" in workspace.run("research-cli", "run", "show", folder.name).output
+    workspace.train("second", "--tag", " ").refused(2, "a tag must not be empty")
+    workspace.train("second", "--resume", folder.name, "--note", "x").refused(2, "drop --note")
+
+
 def test_another_experiment_is_named_with_or_without_its_paper(workspace):
     for name in ("second", "tiny.second"):
         run = workspace.train(name, "answer=7").folder

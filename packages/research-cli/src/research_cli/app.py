@@ -24,6 +24,7 @@ from research_cli.report.command import with_report
 from research_cli.run.command import run_app
 from research_cli.run.exchange import with_exchange
 from research_cli.run.plot import with_plot
+from research_cli.sweep.command import with_sweep
 
 # Frames and colours only at a terminal: in a pipe they are noise, and cost half of --help's time.
 RICH = sys.stdout.isatty()
@@ -41,6 +42,7 @@ Examples:
   research-cli run list --sort test/accuracy
   research-cli run compare FIRST SECOND --plot
   research-cli run rerun RUN        again, from its own code: the same bytes?
+  research-cli sweep mnist1d learning_rate=1e-3,1e-2 seed=0..4 --metric test/accuracy --max
   research-cli bench mnist1d model=cnn    what does a step cost, and where does it go?
   research-cli report --open        papers, claims, curves, runs as one page
   research-cli package check        does every paper run what it requires?
@@ -173,4 +175,4 @@ def env(
         raise typer.Exit(1)
 
 
-with_report(with_bench(app))
+with_report(with_bench(with_sweep(app)))

@@ -106,9 +106,13 @@ def _made_run(
             link_data=True,
             quiet=options.quiet,
             command=command,
+            group=options.group,
+            tags=options.tag,
+            note=options.note,
         )
-    if options.config or options.name:
-        raise UsageError("--resume keeps the run's own config and name: drop --config and --name")
+    for option in ("config", "name", "group", "tag", "note"):
+        if getattr(options, option):
+            raise UsageError(f"--resume keeps the run's own {option}: drop --{option}")
     from research_train.training import resumed_run
 
     return resumed_run(

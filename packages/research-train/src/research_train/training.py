@@ -13,9 +13,10 @@ from research_train.experiment.members import Experiment
 from research_train.experiment.needs import link_needs, prepare_assets
 from research_train.processes.beside import Beside
 from research_train.record.folders import CONFIG
+from research_train.record.labels import cleaned_labels
 from research_train.record.lock import run_status
 from research_train.record.record import recorded_metrics
-from research_train.record.running_code import running_code
+from research_train.record.running_code import RunningCode, running_code
 
 if TYPE_CHECKING:
     from research_train.record.run import Run
@@ -54,23 +55,31 @@ def new_run(
     link_data: bool = False,
     quiet: bool = True,
     command: Sequence[str] = (),
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    note: str | None = None,
+    code: Callable[[], RunningCode] | None = None,
 ) -> "Run":
     """A new run of an experiment, ready for `train_run`: config read, data there, folder made.
 
     overrides: `key=value` words. config_file: a YAML in place of the experiment's. rebuild_data:
     make damaged data anew. link_data: link the data into the member's folder, as `train` does.
-    quiet: show no progress of downloads.
-    Raises ConfigError, DamagedAssetError, HubError, RequirementError, StorageError.
+    quiet: show no progress of downloads. group, tags, note: words for its record, to find and
+    explain it by. code: gives `running_code(experiment)`, where that is known already.
+    Raises UsageError for an empty group or tag, ConfigError, DamagedAssetError, HubError,
+    RequirementError, StorageError.
     """
+    labels = cleaned_labels(group, tags, note)
     config = load_config(experiment, overrides, config_file)
-    code = Beside(lambda: running_code(experiment))  # while torch is imported
+    # While torch is imported.
+    found = code or Beside(lambda: running_code(experiment)).result
     _seeded_function(experiment, "train", config)  # fails before a folder is made
     assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)
     from research_train.record.start import start_run
 
-    return start_run(experiment, config, assets, name, command, code.result)
+    return start_run(experiment, config, assets, name, command, found, *labels)
 
 
 def resumed_run(

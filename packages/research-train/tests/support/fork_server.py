@@ -31,6 +31,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 PRELOADED = (  # what a command imports besides the paper's own code
+    "optuna",  # of sweeps
     "psutil",
     "pydantic.type_adapter",
     "research_cli.app",

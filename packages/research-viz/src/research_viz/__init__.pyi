@@ -6,6 +6,7 @@ from .curves import learning_curves as learning_curves
 from .inline import inline_svg as inline_svg
 from .intervals import t_interval as t_interval
 from .methods import comparison as comparison
+from .parallel import parallel_coordinates as parallel_coordinates
 from .parts import part_bars as part_bars
 from .saving import save_figure as save_figure
 from .sweep import sweep_heatmap as sweep_heatmap

@@ -34,6 +34,10 @@ def list_runs(
     tag: Annotated[
         str | None, typer.Option(metavar="TAG", help="Show only runs with this tag.")
     ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option(metavar="GROUP", help="Show only runs of this group, such as a sweep's."),
+    ] = None,
     where: Annotated[
         list[str] | None,
         typer.Option(
@@ -85,7 +89,7 @@ def list_runs(
         raise UsageError("--min and --max are opposites: give one of them")
     best: Literal["min", "max"] | None = "min" if smallest else "max" if largest else None
     conditions = where or []
-    table = run_table(paper, experiment, status, tag, conditions, sort, limit, reverse, best)
+    table = run_table(paper, experiment, status, tag, conditions, sort, limit, reverse, best, group)
     found = table.runs
     if json:
         head = {

@@ -47,6 +47,7 @@ def list_rows(
             "seed": str(record.seed) if record else "",
             **{key: shown_number(values[key]) if key in values else "" for key in own},
             "metrics": ", ".join(f"{k} {shown_number(v)}" for k, v in metrics),
+            "group": (record.group if record else None) or "",
             "tags": ", ".join(record.tags) if record else "",
             "remarks": "; ".join(filter(None, [run.problem, *_remarks(run)])),
         }
@@ -93,7 +94,7 @@ def _is_placeholder(run: "RunSummary") -> bool:
 def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
-    recorded = ("experiment", "name", "ended", "seed", "note")
+    recorded = ("experiment", "name", "ended", "seed", "group", "note")
     return {
         **{name: getattr(run, name) for name in ("id", "paper", "status", "started", "seconds")},
         **{name: getattr(record, name, None) for name in recorded},
@@ -168,7 +169,7 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
         "tags": ", ".join(value["tags"]),
         "note": value["note"],
         "parent": record.get("parent"),
-        "group": record.get("group"),
+        "group": value["group"],
         "seal": {
             "none": "none: only a completed run has one",
             "fits": "fits: record, config, metrics and weights are unchanged",

@@ -39,6 +39,15 @@ def train_parser() -> CommandParser:
         help="YAML file to use instead of the experiment's own",
     )
     parser.add_argument("--name", metavar="TEXT", help="name for the run, to find it by")
+    parser.add_argument("--group", metavar="TEXT", help="group of runs that this one belongs to")
+    parser.add_argument(
+        "--tag",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="tag for the run; may be repeated",
+    )
+    parser.add_argument("--note", metavar="TEXT", help="note about the run")
     parser.add_argument(
         "--resume",
         nargs="?",

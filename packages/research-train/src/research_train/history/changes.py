@@ -16,6 +16,7 @@ from research_data.plain_files import read_json_object
 
 from research_train.errors import RunError
 from research_train.record.folders import RECORD, RERUNS, code_archive
+from research_train.record.labels import cleaned_tags
 from research_train.record.lock import LOCK, lock_run
 from research_train.record.summary import RunSummary, record_of, summarise
 
@@ -30,11 +31,12 @@ def tag_run(run: RunSummary, tags: Sequence[str], remove: bool = False) -> list[
     Raises RunError if the run is running or can't be read, UsageError for an empty tag, and for one
     to remove that the run doesn't have.
     """
-    if not tags or not all(tag.strip() for tag in tags):
-        raise UsageError("a tag must not be empty")
+    if not tags:
+        raise UsageError("name a tag")
+    cleaned = cleaned_tags(tags)
     with _held(run, "tagged"):
         now = list(record_of(summarise(run.folder)).tags)
-        for tag in dict.fromkeys(tag.strip() for tag in tags):
+        for tag in cleaned:
             if remove and tag not in now:
                 has = ", ".join(now) or "none"
                 raise UsageError(f"{run.id} has no tag {tag!r}. It has: {has}")
@@ -51,6 +53,15 @@ def note_run(run: RunSummary, text: str) -> None:
     with _held(run, "annotated"):
         record_of(summarise(run.folder))
         _rewrite(run.folder, {"note": text.strip() or None})
+
+
+def label_run(run: RunSummary, group: str | None = None, tags: Sequence[str] = ()) -> RunSummary:
+    """Put a run into a group, and add tags to it; returns it as it is now. Raises RunError."""
+    with _held(run, "labelled"):
+        record = record_of(summarise(run.folder))
+        changes = {"tags": list(dict.fromkeys([*record.tags, *tags]))}
+        _rewrite(run.folder, changes | ({"group": group} if group else {}))
+    return summarise(run.folder)
 
 
 @dataclass(frozen=True)

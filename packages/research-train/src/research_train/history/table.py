@@ -45,6 +45,7 @@ def runs(
     limit: int | None = None,
     reverse: bool = False,
     best: Best | None = None,
+    group: str | None = None,
 ) -> list[RunSummary]:
     """The recorded runs, newest first.
 
@@ -53,12 +54,13 @@ def runs(
     key or a final metric; its last part is enough if only one key ends so. sort: a key to sort by,
     best first; config keys upwards; runs without it, or with NaN, come last. best: which end of
     the metric is the best, "min" or "max"; by default as the papers' claims say, or else its name
-    (`run_table` tells which). reverse: reverse the order, except of those last ones. Runs whose
-    record can't be read are listed unless a filter needs the record.
+    (`run_table` tells which). reverse: reverse the order, except of those last ones. group: as
+    `train --group` and sweeps record it. Runs whose record can't be read are listed unless a filter
+    needs the record.
 
     Raises UsageError for an unknown paper, status or key, or a condition that can't be understood.
     """
-    return run_table(paper, experiment, status, tag, where, sort, limit, reverse, best).runs
+    return run_table(paper, experiment, status, tag, where, sort, limit, reverse, best, group).runs
 
 
 def run_table(
@@ -71,6 +73,7 @@ def run_table(
     limit: int | None = None,
     reverse: bool = False,
     best: Best | None = None,
+    group: str | None = None,
 ) -> RunTable:
     """The runs as `runs` gives them, how many there are without the limit, and their order.
 
@@ -81,7 +84,7 @@ def run_table(
             f"--{best} says which end of a metric comes first: give --sort KEY as well"
         )
     with _collector_paused():
-        found, key = _chosen(paper, experiment, status, tag, where, sort)
+        found, key = _chosen(paper, experiment, status, tag, where, sort, group)
         found.sort(key=lambda run: run.started, reverse=True)
         having = [run for run in found if _has_key(run, key)]
         order = sort_order(key, having, best, reverse) if key and having else None
@@ -114,6 +117,7 @@ def _chosen(
     tag: str | None,
     where: Sequence[str],
     sort: str | None,
+    group: str | None,
 ) -> tuple[list[RunSummary], str | None]:
     """The runs that meet all conditions, and the whole key to sort by."""
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
@@ -130,6 +134,8 @@ def _chosen(
         found = [run for run in found if run.status == status]
     if tag is not None:
         found = [run for run in found if run.record and tag in run.record.tags]
+    if group is not None:
+        found = [run for run in found if run.record and run.record.group == group]
     if keys:
         for condition in conditions:
             key = resolve_key(condition.key, keys)

@@ -51,11 +51,15 @@ def start_run(
     name: str | None = None,
     command: Sequence[str] = (),
     code: Callable[[], RunningCode] | None = None,
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    note: str | None = None,
 ) -> Run:
     """A new run of an experiment: its folder with record, config and source archive.
 
     assets: name -> revision of the data it uses. code: gives `running_code(experiment)`, where that
-    is being computed already. Two runs started at once get folders of their own.
+    is being computed already. group, tags, note: what the record says of them. Two
+    runs started at once get folders of their own.
     Raises ConfigError when the device isn't there, RequirementError when an internal package isn't
     of the version required, StorageError.
     """
@@ -77,6 +81,9 @@ def start_run(
         assets=dict(assets or {}),
         environment=attempt.environment,
         attempts=[attempt],
+        group=group,
+        tags=list(tags),
+        note=note,
     )
     if config.init_from:
         record.parent = read_record(find_run(member.name, config.init_from)).id

@@ -1,0 +1,1 @@
+"""`research-cli sweep`: train in many settings, and show the best."""

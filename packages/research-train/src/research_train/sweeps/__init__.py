@@ -1,0 +1,1 @@
+"""Sweeps: train an experiment in many settings, and find the best."""

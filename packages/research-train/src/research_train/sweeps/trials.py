@@ -1,0 +1,283 @@
+"""Train the settings of a sweep: what next, where, and what came out.
+
+Nothing is remembered but what is on disk: Optuna's journal says which settings were chosen and how
+they ended, the run folders which of their runs there are. So a sweep that was killed goes on.
+"""
+
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from research_data.assets.verify import count_cores
+from research_data.shown import counted
+
+from research_train.errors import RunError
+from research_train.experiment.members import Experiment
+from research_train.history.changes import label_run
+from research_train.processes.children import Children
+from research_train.sweeps.metric import metric_of_run
+from research_train.sweeps.seats import Seat, TrainSeat, WorkerSeat
+from research_train.sweeps.space import words_of
+from research_train.sweeps.study import Study, Trial
+from research_train.sweeps.sweep_file import Sweep
+from research_train.sweeps.under_way import (
+    Job,
+    UnderWay,
+    has_diverged,
+    new_values,
+    run_of,
+    settled_run_of,
+)
+from research_train.sweeps.worker import DIED, STOPPED, Task
+from research_train.versions.hand_over import has_releases
+
+POLL = 0.02  # seconds between two looks at the seats
+REPORTS = 0.2  # seconds between two looks at a run's metrics for the pruner
+TRIES = 3  # of a run whose process died without a word
+HOPELESS = 3  # failed trials before any completed, after which the sweep stops
+PRUNED_TAG = "pruned"
+
+
+class Trials:
+    """The trials of a sweep while they are trained.
+
+    limit: how many to begin in all; None: those of the grid. say: called with a line for each run
+    and trial that ends. show: called repeatedly with how far all is.
+    """
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        experiment: Experiment,
+        study: Study,
+        limit: int | None,
+        jobs: int | None = None,
+        say: Callable[[str], None] = lambda line: None,
+        show: Callable[[str], None] = lambda line: None,
+    ):
+        self._sweep, self._experiment, self._study = sweep, experiment, study
+        self._limit, self._say, self._show = limit, say, show
+        self._jobs = jobs or count_cores()
+        self._under_way: list[UnderWay] = []
+        self._running: list[Job] = []
+        self._free: list[Seat] = []
+        self._begun = len(study.trials())
+        self._known = {_key(t): t for t in study.trials() if t.state not in ("running", "failed")}
+        self._failed = 0
+        self._exhausted = False
+        self._runs = 0
+
+    def train(self) -> None:
+        """Train until all trials have ended.
+
+        Raises Interrupted after all runs under way have stopped at a checkpoint; UsageError if the
+        runs lack the metric; RunError if the first trials all fail, or code is edited meanwhile.
+        """
+        threads = max(1, count_cores() // self._jobs)
+        environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        kind = TrainSeat if has_releases(self._experiment.member) else WorkerSeat
+        for trial in self._study.trials():
+            if trial.state == "running":
+                self._adopt(self._study.go_on(trial))
+        with Children() as children:
+            self._free = [kind(children, self._experiment, environment) for _ in range(self._jobs)]
+            seats = list(self._free)
+            try:
+                while True:
+                    if children.signal is None:
+                        self._start_more()
+                    if not self._running:
+                        break
+                    time.sleep(POLL)
+                    self._look()
+            except BaseException:
+                self._stop_all()
+                raise
+            for seat in seats:
+                seat.close()
+        children.raise_if_stopped()
+
+    def _start_more(self) -> None:
+        while self._free and (found := self._next()) is not None:
+            under_way, seed = found
+            task = self._task(under_way, seed)
+            if task is None:  # completed by the start before
+                self._finish(under_way)
+                continue
+            seat = self._free.pop()
+            seat.start(task)
+            under_way.running += 1
+            self._running.append(Job(seat, under_way, seed, time.monotonic()))
+
+    def _next(self) -> tuple[UnderWay, int] | None:
+        """The next run: of the oldest trial that has one to begin, else of a new trial."""
+        for each in self._under_way:
+            # A pruner judges a setting by its first seed: the others wait for that.
+            waits = self._sweep.pruner != "none" and each.running
+            if each.left and each.ended is None and not waits:
+                return each, each.left.pop(0)
+        if self._exhausted or (self._limit is not None and self._begun >= self._limit):
+            return None
+        while (trial := self._study.ask()) is not None:
+            self._begun += 1
+            before = self._known.get(_key(trial))
+            if before is None:
+                break
+            # A sampler may draw a setting of lists again, and its runs would be the same.
+            why = f"as trial {before.number}"
+            self._study.tell(trial.number, before.state, before.value, why)
+            if self._limit is not None and self._begun >= self._limit:
+                return None
+        if trial is None:
+            self._exhausted = True
+            return None
+        begun = UnderWay(trial, list(self._sweep.seeds))
+        self._under_way.append(begun)
+        return begun, begun.left.pop(0)
+
+    def _adopt(self, trial: Trial) -> None:
+        """Go on with a trial that an earlier process has begun."""
+        self._under_way.append(UnderWay(trial, list(self._sweep.seeds)))
+
+    def _task(self, under_way: UnderWay, seed: int) -> Task | None:
+        """What is to be trained of a seed; None if its run is complete, which is then counted."""
+        run = settled_run_of(self._sweep, under_way.trial, seed)
+        words = [*self._sweep.fixed, *words_of(under_way.trial.setting), f"seed={seed}"]
+        name = self._sweep.run_name(under_way.trial.number)
+        resume = None
+        if run is not None and run.status == "completed":
+            under_way.values[seed] = metric_of_run(run, self._sweep.metric)
+            return None
+        if run is not None and run.status in ("interrupted", "failed"):
+            resume = run.id
+        under_way.tries[seed] = under_way.tries.get(seed, 0) + 1
+        return Task(words, name, self._sweep.name, resume)
+
+    def _look(self) -> None:
+        """Take note of the runs that have ended, and let the pruner judge the others."""
+        for job in list(self._running):
+            try:
+                why = job.seat.ended()
+            except RunError:  # it was refused, and isn't under way
+                self._running.remove(job)
+                raise
+            if why is None:
+                self._judge(job)
+                continue
+            self._running.remove(job)
+            self._free.append(job.seat)
+            job.of.running -= 1
+            self._take(job, why)
+        self._show(self._state())
+
+    def _take(self, job: Job, why: str) -> None:
+        """Take note of how a run has ended."""
+        run = settled_run_of(self._sweep, job.of.trial, job.seed)
+        if run is not None and run.record is not None and run.record.group is None:
+            run = label_run(run, group=self._sweep.name)  # a release, which knows no --group
+        seconds = time.monotonic() - job.began
+        label = " ".join([*words_of(job.of.trial.setting), f"seed={job.seed}"])
+        status = run.status if run is not None else "failed"
+        if run is not None and status == "completed":
+            self._runs += 1
+            value = metric_of_run(run, self._sweep.metric)
+            job.of.values[job.seed] = value
+            job.of.ended = None  # it may have completed before it could be pruned
+            shown = "not finite" if value is None else f"{value:.4g}"
+            self._say(f"done: {label}: {self._sweep.metric} {shown} ({seconds:.1f} s)")
+        elif status == "interrupted" and job.stopping and job.of.ended == "pruned":
+            label_run(run, tags=[PRUNED_TAG]) if run is not None else None
+            self._say(f"pruned: {label} at step {job.of.step}")
+        elif run is not None and has_diverged(run):
+            job.of.values[job.seed] = None
+            self._say(f"diverged: {label} ({seconds:.1f} s)")
+        elif why == STOPPED:
+            return  # by a signal: the next start goes on
+        elif status == "interrupted" or why == DIED:
+            if job.of.tries.get(job.seed, 0) < TRIES:
+                self._say(f"again: {label}, as {DIED}")
+                job.of.left.insert(0, job.seed)
+                return
+            job.of.ended, job.of.why = "failed", f"{DIED} {TRIES} times"
+            self._say(f"failed: {label}: {job.of.why}")
+        else:
+            error = run.record.error if run is not None and run.record else None
+            job.of.ended, job.of.why = "failed", why or (error.message if error else "")
+            self._say(f"failed: {label}: {job.of.why}")
+        self._finish(job.of)
+
+    def _finish(self, trial: UnderWay) -> None:
+        """Tell the study of a trial if none of its runs is left."""
+        if trial.running or (trial.left and trial.ended is None):
+            return
+        if trial not in self._under_way:
+            return
+        self._under_way.remove(trial)
+        number, numbers = trial.trial.number, list(trial.values.values())
+        finite = [each for each in numbers if each is not None]
+        state, value, why = trial.ended, None, trial.why
+        if state is None and len(finite) < len(numbers):
+            state = "diverged"
+            why = f"{len(numbers) - len(finite)} of {counted(len(numbers), 'seed')} diverged"
+        elif state is None:
+            state, value = "complete", statistics.fmean(finite)
+        self._study.tell(number, state, value, why)
+        if state == "failed":
+            self._failed += 1
+        else:
+            self._known[_key(trial.trial)] = replace(trial.trial, state=state, value=value)
+        if self._failed >= HOPELESS and not self._known:
+            raise RunError(
+                f"the first {HOPELESS} trials all failed; the last one: {trial.why}\n"
+                "Mend that and start the sweep again: it tries them once more"
+            )
+
+    def _judge(self, job: Job) -> None:
+        """Report a run's new values to the pruner, and stop the run if it says so."""
+        now = time.monotonic()
+        first = self._sweep.seeds[0]
+        if self._sweep.pruner == "none" or job.seed != first or job.stopping:
+            return
+        if now - job.looked < REPORTS:
+            return
+        job.looked = now
+        if job.folder is None:
+            run = run_of(self._sweep, job.of.trial, job.seed)
+            if run is None:
+                return
+            job.folder = run.folder
+        for step, value in new_values(job, self._sweep.metric):
+            job.of.step = step
+            if self._study.report(job.of.trial.number, step, value):
+                job.of.ended, job.stopping = "pruned", True
+                job.seat.stop()
+                return
+
+    def _stop_all(self) -> None:
+        """Stop the runs under way at a checkpoint, and wait for them."""
+        for job in self._running:
+            job.seat.stop()
+        while self._running:
+            time.sleep(POLL)
+            for job in list(self._running):
+                try:
+                    over = job.seat.ended() is not None
+                except RunError:
+                    over = True
+                if over:
+                    self._running.remove(job)
+
+    def _state(self) -> str:
+        ended = self._begun - len(self._under_way)
+        of = f" of {self._limit}" if self._limit else ""
+        under_way = ", ".join(
+            " ".join([*words_of(job.of.trial.setting), f"seed={job.seed}"]) for job in self._running
+        )
+        return f"{counted(ended, 'trial')}{of}, {counted(self._runs, 'run')} done; {under_way}"
+
+
+def _key(trial: Trial) -> tuple[tuple[str, str], ...]:
+    """What tells settings apart."""
+    return tuple(trial.setting.items())
