@@ -49,12 +49,11 @@ class Pictures(Dataset[Tensor]):
 def in_batches(images: Tensor) -> Callable[[], Iterable[Tensor]]:
     """An epoch of augmented batches: bytes until they are on the device."""
     mean = torch.tensor(MEAN)[:, None, None]
-    batches = Batches((images,), BATCH, shuffle=True, seed=0)
+    batches = Batches((images,), BATCH, shuffle=True, seed=0, drop_last=True)
 
     def epoch() -> Iterable[Tensor]:
-        for number, (batch,) in zip(range(len(images) // BATCH), batches, strict=False):
+        for (batch,) in batches:
             yield augment(batch).float() / 255 - mean
-            del number
 
     return epoch
 
@@ -76,10 +75,15 @@ def main() -> None:
     options = parser.parse_args()
     images = torch.randint(256, (options.images, 3, 32, 32), dtype=torch.uint8)
     loader = DataLoader(
-        Pictures(images), BATCH, shuffle=True, num_workers=2, persistent_workers=True
+        Pictures(images),
+        BATCH,
+        shuffle=True,
+        num_workers=2,
+        persistent_workers=True,
+        drop_last=True,
     )
     sides = {"batch": in_batches(images), "transforms": lambda: loader}
-    counted = options.images - BATCH
+    counted = (options.images // BATCH - 1) * BATCH
     ratios = []
     for repeat in range(options.repeats):
         order = ("batch", "transforms")[:: -1 if repeat % 2 else 1]
