@@ -1,5 +1,6 @@
 """`research-cli bench`: time a paper's own step against a plain PyTorch loop."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -97,6 +98,8 @@ def bench(
     if picture is not None and picture.suffix != ".png":
         raise UsageError(f"--picture {str(picture)!r}: the name of the picture must end in .png")
     numbers = _numbers(threads)
+    # Read when torch is imported; its profiler warns of memory that was there before it began.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from research_train import bench as time_steps
     from research_train import find_member, installed_members
 
