@@ -53,7 +53,7 @@ def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -
     project = workspace.root / "projects" / "pruning"
     debug = json.loads((project / ".vscode" / "launch.json").read_text())["configurations"][0]
     assert debug["args"][:2] == ["--paper", "pruning"] and debug["env"] == {"PYTHONHASHSEED": "0"}
-    nbformat.validate(nbformat.read(project / "notebook.ipynb", 4))
+    nbformat.validate(nbformat.read(project / "notebooks" / "runs.ipynb", 4))
     assert not (project / "claims.yaml").exists()
     [row] = json.loads(workspace.research_cli("paper", "list", "--json"))["papers"]
     assert (row["name"], row["kind"], row["last_run"]) == ("pruning", "project", None)

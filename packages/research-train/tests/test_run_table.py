@@ -7,7 +7,9 @@ import shutil
 import time
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
+import pandas
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +24,7 @@ from research_train import (
     find_any_run,
     follow_run,
     read_record,
+    read_run,
     remove_runs,
     run_table,
     runs,
@@ -376,3 +379,34 @@ def test_the_file_is_believed_where_the_copy_in_the_record_is_not_of_it(outputs:
     file = folder / "config.yaml"
     file.write_text(file.read_text().replace("lr: 0.1", "lr: 0.5"))
     assert find_any_run("a").config["section.lr"] == 0.5
+
+
+def test_a_notebook_gets_rows_curves_and_tables_of_runs(outputs: Outputs) -> None:
+    config = {"lr": 0.1, "name": "<b>", "optimizer": {"decay": 0.0}}
+    folder = outputs.add("a", config=config, lines=3, metrics={"test/accuracy": 0.5, "lr": 2.0})
+    outputs.add("b", config={"lr": 0.2}, metrics={"test/accuracy": None})
+    (outputs.add("odd") / "run.json").write_text("[]")
+    rows = {
+        str(row["id"]): row for row in pandas.DataFrame(r.row() for r in runs()).to_dict("records")
+    }
+    assert (rows["a"]["lr"], rows["a"]["metrics.lr"], rows["a"]["config.name"]) == (0.1, 2.0, "<b>")
+    assert (rows["a"]["optimizer.decay"], rows["b"]["lr"], rows["odd"]["status"]) == (
+        0.0,
+        0.2,
+        "unreadable",
+    )
+    run = read_run(folder)
+    assert read_run("a") == run and run in runs() and run.record == read_record(folder)
+    assert run.curve("train/loss") == ([1, 2], [1.0, 0.5]) and len(run.points()) == 2
+    with pytest.raises(UsageError, match="train/loss"):
+        run.curve("train/lose")
+    with pytest.raises(RunError, match=r"run\.json"):
+        read_run("odd")
+    html = [run._repr_html_(), compare_runs([run, read_run("b")])._repr_html_()]
+    html += [run_table(limit=2)._repr_html_(), *(each._repr_html_() for each in runs())]
+    for text in html:
+        ElementTree.fromstring(f"<div>{text.replace('<br>', '<br/>')}</div>")
+        assert "<b>" not in text.replace("<b>a</b>", "").replace("<b>b</b>", "").replace(
+            "<b>odd</b>", ""
+        )
+    assert "&lt;b&gt;" in html[0] and "0.1</td><td>0.2" in html[1] and "and 1 more" in html[2]

@@ -1,9 +1,10 @@
-"""Figures inside a page."""
+"""Figures inside a page or a notebook."""
 
 import re
 from xml.etree import ElementTree
 
 import pytest
+from IPython.core.formatters import DisplayFormatter
 from research_viz import (
     ClaimRow,
     claim_plot,
@@ -61,3 +62,13 @@ def test_panels_share_colours_and_steps():
     assert "lowest to highest of 2 seeds" in first.get_legend().get_texts()[-1].get_text()
     with pytest.raises(ValueError, match="no panel"):
         curve_panels({})
+
+
+def test_a_notebook_shows_a_figure_as_the_picture_that_is_saved(tmp_path):
+    row = ClaimRow("a", 1, 0.1, 1, None, [1], "reproduced")
+    for figure in (curves(), claim_plot([row])):
+        shown, about = DisplayFormatter().format(figure)
+        [file] = save_figure(figure, tmp_path / "figure", ["png"])
+        assert shown["image/png"] == file.read_bytes()
+        width, height = figure.get_size_inches() * 96
+        assert about["image/png"] == pytest.approx({"width": width, "height": height}, abs=1)

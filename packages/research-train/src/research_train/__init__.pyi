@@ -46,12 +46,15 @@ from .history.comparison import RunComparison as RunComparison
 from .history.comparison import compare_runs as compare_runs
 from .history.comparison import varying_keys as varying_keys
 from .history.curves import RunGroup as RunGroup
+from .history.curves import curves_figure as curves_figure
 from .history.curves import draw_curves as draw_curves
 from .history.curves import draw_groups as draw_groups
 from .history.curves import seed_groups as seed_groups
 from .history.export_run import export_run as export_run
 from .history.import_run import Imported as Imported
 from .history.import_run import import_run as import_run
+from .history.recorded_run import RecordedRun as RecordedRun
+from .history.recorded_run import read_run as read_run
 from .history.rerun import rerun as rerun
 from .history.rerun_outcome import Rerun as Rerun
 from .history.sort_order import SortOrder as SortOrder

@@ -15,6 +15,7 @@ from matplotlib.mathtext import MathTextParser
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
+from research_viz.notebook import ShownFigure
 from research_viz.style import FONT_SIZE, HOUSE, MOST_TICKS
 
 MARGIN = 0.08  # inches
@@ -36,7 +37,7 @@ def new_panels(count: int, width: float = 4.2, height: float = 2.8) -> tuple[Fig
     They share the limits of the x axis.
     """
     whole = count * height + (count - 1) * PANEL_GAP
-    figure = Figure(figsize=(width, whole))
+    figure = ShownFigure(figsize=(width, whole))
     bottoms = [(count - 1 - index) * (height + PANEL_GAP) / whole for index in range(count)]
     axes: list[Axes] = []
     for bottom in bottoms:

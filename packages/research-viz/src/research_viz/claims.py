@@ -13,6 +13,7 @@ from matplotlib.patches import Patch
 
 from research_viz.canvas import MARGIN, NAME_WIDTH, fit_canvas, text_height, text_width, wrapped
 from research_viz.inputs import finite, half_width, number, numbers
+from research_viz.notebook import ShownFigure
 from research_viz.style import COLOURS, FAINT, FONT_SIZE, INK, SMALL, house_style
 from research_viz.tables import with_ends, with_interval
 
@@ -124,7 +125,7 @@ def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
     lefts = [sum(widths[:column]) + column * COLUMN_GAP for column in range(len(heads))]
     heights = [max(ROW_HEIGHT, max(map(text_height, line)) + 0.14) for line in cells]
     width, height = lefts[-1] + widths[-1], sum(heights)
-    figure = Figure(figsize=(width, height))
+    figure = ShownFigure(figsize=(width, height))
     tops = [height - sum(heights[:index]) for index in range(len(rows))]
     for row, line, top, row_height in zip(rows, cells, tops, heights, strict=True):
         axes = figure.add_axes(

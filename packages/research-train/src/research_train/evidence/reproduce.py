@@ -185,13 +185,13 @@ class _Trained:
 
     before: list[NeededRun]
     after: list[NeededRun]
-    there: list[RunSummary]
+    there: Sequence[RunSummary]
     failed: list[Failed]
 
 
 def _trained(
     plan: Plan,
-    there: list[RunSummary],
+    there: Sequence[RunSummary],
     jobs: int | None,
     quick: bool,
     say: Callable[[str], None],

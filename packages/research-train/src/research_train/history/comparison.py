@@ -13,6 +13,7 @@ from research_train.code.archive import shown_name
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.errors import RunError
 from research_train.experiment.config import TrainConfig
+from research_train.history.html_table import html_table, html_text
 from research_train.record.folders import code_archive
 from research_train.record.record import RunRecord
 from research_train.record.summary import RunSummary, record_of
@@ -34,6 +35,22 @@ class RunComparison:
     missing_archives: list[str]
     metrics: dict[str, list[float | None]]
     same_experiment: bool
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a column a run, a row for each difference and final metric."""
+        rows: list[list[object]] = [
+            [f"{section}: {key}", *values]
+            for section, keys in self.differences.items()
+            for key, values in keys.items()
+        ]
+        rows += [[name, *values] for name, values in self.metrics.items()]
+        same = "the same experiment" if self.same_experiment else "not the same experiment"
+        files = ", ".join(self.changed_files)
+        lines = [same, f"changed files: {files}"] if files else [same]
+        if self.missing_archives:
+            lines.append(f"the code isn't here of: {', '.join(self.missing_archives)}")
+        said = "<br>".join(map(html_text, lines))
+        return f"<p>{said}</p>{html_table(['', *labels(self.runs)], rows)}"
 
 
 def compare_runs(runs: Sequence[RunSummary], any_paper: bool = False) -> RunComparison:

@@ -167,7 +167,7 @@ def curves_figure(
         panels[metric] = {group.label: group_curve(group, metric) for group in groups}
         for group in groups:
             if not panels[metric][group.label][0]:
-                raise UsageError(_why_empty(group, metric))
+                raise UsageError(why_empty(group, metric))
     logarithmic = logarithmic_metrics(panels)
     # A t-interval easily reaches below 0, which a logarithmic axis can't show.
     bands: dict[str, Literal["interval", "range"]] = {
@@ -274,7 +274,8 @@ def _value(line: bytes, metric: str) -> float:
         return math.nan
 
 
-def _why_empty(group: RunGroup, metric: str) -> str:
+def why_empty(group: RunGroup, metric: str) -> str:
+    """Why `group_curve` has no steps: what the runs have logged instead."""
     for run in group.runs:
         if not _logged(run.folder, metric):
             known = {name for point in read_metrics(run.folder) for name in metrics_of(point)}

@@ -4,6 +4,8 @@
     for run in runs("mnist1d", where=["learning_rate>1e-3"], sort="test/accuracy", limit=10):
         print(run.id, run.metrics)
 
+    pandas.DataFrame(run.row() for run in runs("mnist1d"))
+
 Every call reads the run folders again; there is no other state.
 """
 
@@ -16,11 +18,14 @@ from typing import get_args
 from research_data.errors import UsageError
 
 from research_train.experiment.members import find_member, installed_members
+from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
+from research_train.history.html_table import html_table, html_text
+from research_train.history.recorded_run import RecordedRun, as_recorded
 from research_train.history.sort_order import Best, SortOrder, sort_order
 from research_train.record.folders import all_run_folders
 from research_train.record.record import RunRecord, Status
-from research_train.record.summary import RunSummary, summarise
+from research_train.record.summary import summarise
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,21 @@ class RunTable:
     order: how they are sorted; None for newest first.
     """
 
-    runs: list[RunSummary]
+    runs: list[RecordedRun]
     matching: int
     order: SortOrder | None
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: a row a run, with what differs in their configs."""
+        keys = varying_keys(self.runs)
+        names = dict.fromkeys(name for run in self.runs for name in run.metrics)
+        rows = [
+            [run.id, run.status, *map(run.config.get, keys), *map(run.metrics.get, names)]
+            for run in self.runs
+        ]
+        left = self.matching - len(self.runs)
+        more = f"<p>{html_text(f'and {left:,} more')}</p>" if left else ""
+        return html_table(["run", "status", *keys, *names], rows) + more
 
 
 def runs(
@@ -46,7 +63,7 @@ def runs(
     reverse: bool = False,
     best: Best | None = None,
     group: str | None = None,
-) -> list[RunSummary]:
+) -> list[RecordedRun]:
     """The recorded runs, newest first.
 
     experiment: its name, with or without the paper's in front. where: conditions that must all
@@ -118,12 +135,12 @@ def _chosen(
     where: Sequence[str],
     sort: str | None,
     group: str | None,
-) -> tuple[list[RunSummary], str | None]:
+) -> tuple[list[RecordedRun], str | None]:
     """The runs that meet all conditions, and the whole key to sort by."""
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
     conditions = [parse_condition(text) for text in where]
-    found = [summarise(folder) for folder in all_run_folders()]
+    found = [as_recorded(summarise(folder)) for folder in all_run_folders()]
     if paper is not None:
         name = _paper_name(paper, {n for run in found for n in (run.paper, run.folder.parent.name)})
         found = [run for run in found if name in (run.paper, run.folder.parent.name)]
@@ -145,8 +162,8 @@ def _chosen(
     return found, resolve_key(sort, keys) if sort is not None and keys else None
 
 
-def _sorted(having: list[RunSummary], order: SortOrder) -> list[RunSummary]:
-    def rank(run: RunSummary) -> tuple[bool, float, str]:
+def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
+    def rank(run: RecordedRun) -> tuple[bool, float, str]:
         value = run.values[order.key]
         if isinstance(value, int | float):
             return False, value, ""
@@ -155,7 +172,7 @@ def _sorted(having: list[RunSummary], order: SortOrder) -> list[RunSummary]:
     return sorted(having, key=rank, reverse=order.first == "largest")
 
 
-def _has_key(run: RunSummary, key: str | None) -> bool:
+def _has_key(run: RecordedRun, key: str | None) -> bool:
     """Whether a run has a value that can be sorted: None and NaN can't."""
     value = run.values.get(key) if key else None
     return value is not None and value == value
