@@ -9,7 +9,6 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-import nbformat
 import pytest
 from new_members import HERE, NewMembers
 from research_cli.paper.names import check_arxiv, check_name, check_year
@@ -49,6 +48,8 @@ def test_a_new_paper_passes_its_test_and_is_listed_and_checked(workspace: NewMem
 
 
 def test_a_new_project_with_a_notebook_is_listed_as_one(workspace: NewMembers) -> None:
+    import nbformat  # 2 seconds, which every worker would wait for
+
     workspace.research_cli("project", "new", "pruning", "--notebook")
     project = workspace.root / "projects" / "pruning"
     debug = json.loads((project / ".vscode" / "launch.json").read_text())["configurations"][0]

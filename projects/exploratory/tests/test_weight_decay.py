@@ -1,13 +1,12 @@
 """The experiment runs and is recorded like a paper's, and its notebook shows the runs."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
-import nbformat
 import torch
 from exploratory_weight_decay_2026_11_24.train import spirals
-from nbclient import NotebookClient
 from research_train import find_member, installed_members, new_run, read_record, train_run
 
 
@@ -23,6 +22,9 @@ NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "weight-decay.ipynb"
 
 
 def test_it_trains_is_recorded_and_shown_by_its_notebook(tmp_path, monkeypatch):
+    import nbformat  # 2 seconds, which every worker would wait for
+    from nbclient import NotebookClient
+
     monkeypatch.setenv("RESEARCH_ASSETS", str(tmp_path))
     experiment = find_member("exploratory", installed_members()).experiment("weight-decay")
     for decay in ("0.0", "1.0"):
@@ -45,7 +47,8 @@ def test_it_trains_is_recorded_and_shown_by_its_notebook(tmp_path, monkeypatch):
 
 
 def test_a_kernel_of_another_environment_is_told_how_to_start_the_right_one():
-    [first] = [c.source for c in nbformat.read(NOTEBOOK, 4).cells if c.id == "kernel"]
+    cells = json.loads(NOTEBOOK.read_text())["cells"]
+    [first] = ["".join(cell["source"]) for cell in cells if cell["id"] == "kernel"]
     done = subprocess.run([sys.executable, "-I", "-S", "-c", first], capture_output=True, text=True)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert sys.executable in done.stderr and "uv run jupyter lab" in done.stderr
