@@ -90,11 +90,17 @@ def _misspelt(member: Member, internal: list[str]) -> Iterator[str]:
 
 
 def undeclared_imports(member: Member) -> Iterator[str]:
-    """Internal packages that a member imports but doesn't declare: they may not be installed."""
+    """Internal packages that a member imports but doesn't declare: they may not be installed.
+
+    Benchmarks may import all of the workspace, like tests: both run in it, and no wheel has them.
+    """
     modules = {name.replace("-", "_"): name for name in internal_packages(member.workspace)}
     declared = {canonicalize_name(requirement.name) for requirement in required_by(member)}
     seen = {member.distribution, *declared}
+    benchmarks = member.folder / "benchmarks"
     for file in member_code(member):
+        if file.is_relative_to(benchmarks):
+            continue
         for name in sorted({modules[m] for m in imports(file, anywhere=True) if m in modules}):
             if name not in seen:
                 seen.add(name)
