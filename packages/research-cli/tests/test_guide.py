@@ -1,14 +1,17 @@
-"""HUGGINGFACE_GUIDE.md is true: every command in it is run, and printed what stands there.
+"""The guides are true: every command in them is run, and printed what stands there.
 
-UPDATE_GUIDE=1 writes what they print now into the guide.
+UPDATE_GUIDE=1 writes what they print now into the guides.
 """
 
 import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 
 import fork_server
@@ -17,11 +20,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import add_repo, running_hub
+from new_members import PACKAGE, NewMembers
 from safetensors.numpy import save
 
 PACKAGES = Path(__file__).parents[2]
-GUIDE = PACKAGES / "research-data" / "HUGGINGFACE_GUIDE.md"
+HUB = PACKAGES / "research-data" / "HUGGINGFACE_GUIDE.md"
+FIRST_PAPER = PACKAGES / "research-cli" / "FIRST_PAPER_GUIDE.md"
+SUPPORT = Path(__file__).with_name("support")
 BLOCK = re.compile(r"```console\n(.*?)```|```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.S)
+WRITTEN = r'```\w+ file=(?P<path>\S+)(?: after="(?P<after>.+?)")?\n(?P<content>.*?)```'
+STEP = re.compile(f"{BLOCK.pattern}|{WRITTEN}", re.S)
+MEANWHILE = re.compile(r"^(done: |\d+ trials?, \d+ runs? done).*\n", re.M)  # how far a sweep is
 
 
 def parquet(**columns):
@@ -108,7 +117,9 @@ def comparable(text):
     text = re.sub(r"[0-9a-f]{12,64}", "HEX", text)
     text = re.sub(r"\d{4}-\d\d-\d\d(T[\d:.]+\+00:00)?( \d\d:\d\d)?", "DATE", text)
     text = re.sub(r"\d+(\.\d+)? [kMG]?B\b|\d+ bytes", "SIZE", text)
-    text = re.sub(r"\d+\.\d s ", "TIME ", text)
+    text = re.sub(r"\d{8}-\d{6}\.\d{3}", "RUN", text)
+    text = re.sub(r"(\d+(\.\d+)? ?(s|min)\b ?)+", "TIME ", text)
+    text = re.sub(r"\d\.\d{3,}|± 0\.\d+", "NUMBER", text)  # of another processor
     return re.sub(r"[ ]+", " ", text)
 
 
@@ -130,14 +141,80 @@ def test_the_guide_shows_what_its_commands_print(tmp_path):
             "RESEARCH_ASSETS": str(folder / "assets"),
         }
         environment.pop("HF_TOKEN", None)
-        text = GUIDE.read_text(encoding="utf-8")
+        text = HUB.read_text(encoding="utf-8")
         now = BLOCK.sub(lambda match: run_block(match, folder, environment), text)
         for place, name in ((server.url, "https://huggingface.co"), (folder, "/data/research")):
             now = now.replace(str(place), name)
-    now = now.replace(str(PACKAGES.parent), "/data/research")
+    same_as_before(HUB, now.replace(str(PACKAGES.parent), "/data/research"))
+
+
+def same_as_before(guide, now):
+    """Compare a guide with what its commands print now, or write that into it."""
+    text = guide.read_text(encoding="utf-8")
     if os.environ.get("UPDATE_GUIDE"):
-        GUIDE.write_text(now, encoding="utf-8")
+        guide.write_text(now, encoding="utf-8")
     elif comparable(now) != comparable(text):
         for line, expected in zip(now.splitlines(), text.splitlines(), strict=False):
             assert comparable(line) == comparable(expected)
         pytest.fail("the guide ends otherwise")
+
+
+def first_workspace(root):
+    """A workspace of our packages, of which uv installs the names alone; returns its environment.
+
+    research-models is there as a whole, others with what the guide needs of them.
+    """
+    workspace = NewMembers(root)
+    packages = root / "packages"
+    shutil.copytree(
+        PACKAGES / "research-models", packages / "research-models",
+        ignore=shutil.ignore_patterns("pyproject.toml", "__pycache__", "figures", "releases"),
+        dirs_exist_ok=True,
+    )  # fmt: skip
+    shutil.copytree(SUPPORT, packages / SUPPORT.relative_to(PACKAGES))
+    stub = PACKAGE.format(name="research-cli", version=version("research-cli"))
+    (packages / "research-cli" / "pyproject.toml").write_text(stub)
+    for file in PACKAGES.glob("research-[dmtv]*/releases/*-0.2.0-*"):
+        copy = packages / file.relative_to(PACKAGES)
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(file, copy)
+    (root / ".gitignore").write_text(".venv\nassets\n__pycache__\n.pytest_cache\nbin\n")
+    workspace.run("git", "init", "--quiet")
+    workspace.run("git", "add", ".")
+    author = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+    workspace.run("git", *author, "commit", "--quiet", "--message", "Begin")
+    commands = root / "bin"
+    commands.mkdir()
+    for command in ("research-cli", "train", "reproduce", "pytest"):
+        fork_server.put_on_path(command, commands)
+    path = [commands, Path(sys.executable).parent, os.environ["PATH"]]
+    # What uv installs of the new paper, and the folders that an editable install names.
+    found = [root / f".venv/lib/python{sysconfig.get_python_version()}/site-packages"]
+    found += [root / "papers" / "maxout", packages / "research-models" / "src"]
+    return workspace.environment | {
+        "PATH": os.pathsep.join(map(str, path)),
+        "PYTHONPATH": os.pathsep.join(map(str, found)),
+    }
+
+
+def follow(match, folder, environment):
+    """Run a block's commands; or write the file that it shows, or add its lines to one."""
+    path, after, content = match.group("path", "after", "content")
+    if path is None:
+        return run_block(match, folder, environment)
+    if after:
+        text = (folder / path).read_text(encoding="utf-8")
+        before, found, rest = re.split(rf"^({re.escape(after)}\n\n*)", text, maxsplit=1, flags=re.M)
+        content = before + found + content + rest
+    (folder / path).write_text(content, encoding="utf-8")
+    return match.group()
+
+
+def test_the_first_paper_guide_goes_from_a_clone_to_a_shared_class_and_an_image(tmp_path):
+    folder = tmp_path / "research"
+    environment = first_workspace(folder)
+    text = FIRST_PAPER.read_text(encoding="utf-8")
+    assert text.count("\n$ ") + 2 <= 14  # with those that clone and install
+    now = STEP.sub(lambda match: follow(match, folder, environment), text)
+    now = MEANWHILE.sub("", now)
+    same_as_before(FIRST_PAPER, now.replace(str(folder), "/data/research"))

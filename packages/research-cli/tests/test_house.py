@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from module_tables import module_table, with_table
+from module_tables import with_tables
 
 ROOT = Path(__file__).parents[3]
 IMPORTS = {
@@ -121,11 +121,11 @@ def test_a_package_uses_of_another_what_its_stub_names():
 
 
 @pytest.mark.parametrize("package", IMPORTS)
-def test_a_readme_lists_every_module(package):
+def test_a_readme_lists_every_module_and_public_name(package):
     folder = ROOT / "packages" / package.replace("_", "-")
     readme = (folder / "README.md").read_text(encoding="utf-8")
     # else: uv run python packages/research-cli/tests/support/module_tables.py
-    assert with_table(readme, module_table(folder)) == readme
+    assert with_tables(readme, folder) == readme
 
 
 def test_the_top_level_holds_what_the_readme_explains():

@@ -89,6 +89,7 @@ def test_requirements_and_imports_that_are_wrong_are_named(tiny: TinyPackages) -
     tiny.add_paper("slip", "tiny-lib=0.1")
     tiny.add_paper("misspelt", "tiny-lbi>=0.1", code="")
     tiny.add_paper("silent", "tiny-lib", code="def train():\n    from tiny_top import double\n")
+    tiny.write("packages/tiny-lib/benchmarks/speed.py", "import tiny_top\n")  # as tests may
     far, misspelt, silent, slip = findings(tiny)
     for finding, parts in (
         (far, ("paper-far", "tiny-lib==9", "tiny-lib 0.2.0.dev0")),
@@ -98,6 +99,26 @@ def test_requirements_and_imports_that_are_wrong_are_named(tiny: TinyPackages) -
         (slip, ("papers/slip/pyproject.toml: ", "'tiny-lib=0.1'")),
     ):
         assert [part for part in parts if part not in finding] == [], finding
+
+
+def test_a_public_name_without_a_test_or_a_row_is_named_with_the_file_to_edit(
+    tiny: TinyPackages,
+) -> None:
+    folder = "packages/tiny-lib"
+    tiny.write(f"{folder}/src/tiny_lib/shared.py", "class Shared: ...\nclass Inner: ...\n")
+    tiny.write(f"{folder}/src/tiny_lib/user.py", "from tiny_lib.shared import Inner\n")
+    stub = "from .shared import Inner as Inner\nfrom .shared import Shared as Shared\n"
+    tiny.write(f"{folder}/src/tiny_lib/__init__.pyi", stub)
+    tiny.write(f"{folder}/README.md", "`Shareds`, `Inner`\n")
+    test, row = findings(tiny)  # of Inner none: it is used by code that has tests
+    assert test.startswith(f"{folder}/tests: ") and "Shared" in test and "test_shared.py" in test
+    assert row.startswith(f"{folder}/README.md: ") and "Shared" in row
+    tiny.write(f"{folder}/tests/test_shared.py", "from tiny_lib import Shared\n")
+    tiny.write(f"{folder}/README.md", "`Shared`, `Inner`\n")
+    tiny.package("check")
+    tiny.write(f"{folder}/src/tiny_lib/__init__.pyi", "from .shared import (\n")
+    [broken] = findings(tiny)
+    assert broken.startswith(f"{folder}/src/tiny_lib/__init__.pyi:1: ")
 
 
 def test_code_changed_after_its_release_and_a_version_not_synced_are_named(

@@ -1,4 +1,4 @@
-"""The tables of modules in the packages' READMEs: a row a folder or file, from its docstring.
+"""The tables in the packages' READMEs: a row a folder or file, and one a public name.
 
     uv run python packages/research-cli/tests/support/module_tables.py
 
@@ -8,6 +8,8 @@ writes each table anew between its markers. `test_house.py` fails where one is o
 import ast
 import sys
 from pathlib import Path
+
+import name_tables
 
 BEGIN, END = "<!-- modules: written by module_tables.py -->", "<!-- /modules -->"
 PACKAGES = Path(__file__).parents[3]
@@ -41,20 +43,29 @@ def module_table(package: Path) -> str:
     return "\n".join(rows)
 
 
-def with_table(readme: str, table: str) -> str:
-    """The README with this table between its markers. Raises ValueError when it has none."""
-    before, begin, rest = readme.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"no {BEGIN} ... {END} in it")
-    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
+def with_tables(readme: str, package: Path) -> str:
+    """The README with both tables of the package between their markers, from what is there now.
+
+    Raises ValueError when it has no such markers.
+    """
+    if names := name_tables.name_table(package):
+        readme = _between(readme, name_tables.BEGIN, name_tables.END, names)
+    return _between(readme, BEGIN, END, module_table(package))
+
+
+def _between(readme: str, begin: str, end: str, table: str) -> str:
+    before, found, rest = readme.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not (found and closed):
+        raise ValueError(f"no {begin} ... {end} in it")
+    return f"{before}{begin}\n\n{table}\n\n{end}{after}"
 
 
 def main() -> int:
     """Write the tables of all packages."""
     for readme in sorted(PACKAGES.glob("*/README.md")):
         text = readme.read_text(encoding="utf-8")
-        readme.write_text(with_table(text, module_table(readme.parent)), encoding="utf-8")
+        readme.write_text(with_tables(text, readme.parent), encoding="utf-8")
     return 0
 
 

@@ -22,6 +22,7 @@ from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.releases import RELEASES, Release, hash_file, releases
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
+from research_cli.package.public_names import untold_names
 from research_cli.package.requirements import requirements_met
 from research_cli.package.state import changed_code
 
@@ -43,7 +44,7 @@ class PackageCheck:
 
 
 def check_packages(workspace: Path) -> PackageCheck:
-    """Check requirements, releases, versions and imports. Raises ResearchError.
+    """Check requirements, releases, versions, imports and public names. Raises ResearchError.
 
     What is wrong with them is in `findings`; an error means that something could not be checked.
     """
@@ -72,6 +73,7 @@ def check_packages(workspace: Path) -> PackageCheck:
         except ResearchError as error:
             findings.append(str(error))
     findings += _history_findings(workspace, added)
+    findings += untold_names(workspace)
     # A finding that several members share is listed once; paths are relative to the workspace.
     short = dict.fromkeys(each.replace(f"{workspace}/", "") for each in findings)
     return PackageCheck(list(short), len(internal), released, requirements, added is not None)
@@ -90,11 +92,17 @@ def _misspelt(member: Member, internal: list[str]) -> Iterator[str]:
 
 
 def undeclared_imports(member: Member) -> Iterator[str]:
-    """Internal packages that a member imports but doesn't declare: they may not be installed."""
+    """Internal packages that a member imports but doesn't declare: they may not be installed.
+
+    Benchmarks may import all of the workspace, like tests: both run in it, and no wheel has them.
+    """
     modules = {name.replace("-", "_"): name for name in internal_packages(member.workspace)}
     declared = {canonicalize_name(requirement.name) for requirement in required_by(member)}
     seen = {member.distribution, *declared}
+    benchmarks = member.folder / "benchmarks"
     for file in member_code(member):
+        if file.is_relative_to(benchmarks):
+            continue
         for name in sorted({modules[m] for m in imports(file, anywhere=True) if m in modules}):
             if name not in seen:
                 seen.add(name)

@@ -61,11 +61,11 @@ def list_packages(json: Json = False) -> None:
 
 
 def check(json: Json = False) -> None:
-    """Check requirements, releases, versions and imports; exit with 1 if anything is wrong.
+    """Check requirements, releases, imports and public names; exit with 1 if one is wrong.
 
     Compares every internal requirement with the version that would run, every release with its hash
     and the commit that added it, code with the release of its version, and imports with the
-    declared dependencies.
+    declared dependencies. Each public name of a package needs a test and a row in its README.
     """
     from research_train.experiment.workspace_members import workspace_here
 

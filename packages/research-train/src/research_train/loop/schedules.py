@@ -12,7 +12,7 @@ from torch.optim import Optimizer
 
 from research_train.errors import RunError
 
-Schedule = Callable[[int], float]
+Schedule = Callable[[int], float]  # step -> what the learning rate is multiplied by
 
 
 def constant() -> Schedule:

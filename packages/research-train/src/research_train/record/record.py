@@ -25,7 +25,7 @@ PARENT = "RESEARCH_PARENT"  # in a re-run's environment: the id of the run that 
 
 Status = Literal["running", "completed", "failed", "interrupted"]
 OWN_NAMES = frozenset({"step", "time"})  # of every line of metrics.jsonl
-Metrics = dict[str, float]
+Metrics = dict[str, float]  # name -> number: what a paper's `train` and `evaluate` return
 RecordedMetrics = dict[str, float | None]  # JSON has no NaN: None is for a number that isn't finite
 
 # The fields that make a run evidence; name, note, tags and group may be changed afterwards.
