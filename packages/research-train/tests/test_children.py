@@ -23,8 +23,8 @@ def started(workspace, command, *words):
         cwd=workspace.root,
         env=workspace.environment,
         start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=(workspace.root / "errors").open("wb"),
+        stdout=(workspace.root / "errors").open("ab"),
+        stderr=subprocess.STDOUT,
     )
 
 
