@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from research_train import find_member, installed_members, prepare_assets
+
 BARE = """
 import resource, sys, time
 import torch
@@ -80,7 +82,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESEARCH_ASSETS"] = folder
-        last_metrics("steps=1")  # makes the data, and compiled files where there were none
+        prepare_assets(find_member("mnist1d", installed_members()))
         [data] = Path(folder).glob("datasets/mnist1d@*/data.safetensors")
         delays, ratios = [], []
         for repeat in range(options.repeats):
