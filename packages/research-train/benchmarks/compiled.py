@@ -115,8 +115,8 @@ def measure(work: Work, repeats: int, steps: int) -> str:
             given = batch[0].contiguous(memory_format=torch.channels_last), batch[1]
         optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=way == "fused")
         if way == "compiled":
-            prepare_compiler(torch.device("cpu"))
-            step = CompiledStep(model, optimizer, work.loss, None, None, None)
+            options = prepare_compiler(torch.device("cpu"), "step")
+            step = CompiledStep(model, optimizer, work.loss, None, None, None, options)
             ways[way] = lambda step=step, given=given: step(given, True)
         else:
             ways[way] = lambda m=model, o=optimizer, g=given: _bare(m, o, work.loss, g)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from research_data import Batches
 from research_train import (
+    ConfigError,
     RunError,
     TrainConfig,
     Trainer,
@@ -16,6 +17,7 @@ from research_train import (
     new_run,
     parameter_groups,
     read_metrics,
+    runs,
     warm_up,
 )
 from torch import nn
@@ -25,7 +27,8 @@ from torch.nn.functional import cross_entropy
 @pytest.fixture
 def without_kernels(monkeypatch):
     """torch's compiler up to the graph: what is computed, without a C++ compiler's seconds."""
-    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    compiled = partial(torch.compile, backend="aot_eager")
+    monkeypatch.setattr(torch, "compile", lambda step, options, **given: compiled(step, **given))
 
 
 def points(count=32):
@@ -125,20 +128,27 @@ def test_it_does_what_the_plain_step_does(experiment, options):
     assert ours == theirs  # none for what the loss doesn't reach
 
 
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (["accumulate=2"], "accumulate=2"),
-        (["precision=bfloat16"], "precision=bfloat16"),
-        (["batch_size=8"], "5 examples"),
-    ],
-)
-def test_a_config_that_it_cannot_honour_is_refused(experiment, words, named):
-    with pytest.raises(RunError, match=named):
-        run = new_run(experiment, ["steps=3", "compile=step", "batch_size=8", *words])
-        model = Network()
-        trainer = Trainer(run, model, OPTIMIZERS["sgd"](model.parameters()), classification_loss)
+@pytest.mark.parametrize("word", ["accumulate=2", "precision=bfloat16"])
+def test_a_config_that_it_cannot_honour_makes_no_run(experiment, word):
+    with pytest.raises(ConfigError, match=word):
+        new_run(experiment, ["steps=3", "compile=step", word])
+    assert not runs()
+
+
+def test_a_last_batch_of_another_size_is_refused(experiment):
+    run = new_run(experiment, ["steps=3", "compile=step", "batch_size=8"])
+    model = Network()
+    trainer = Trainer(run, model, OPTIMIZERS["sgd"](model.parameters()), classification_loss)
+    with pytest.raises(RunError, match="5 examples"):
         trainer.fit(Batches(points(21), 8))
+
+
+@pytest.mark.usefixtures("without_kernels")
+def test_it_leaves_the_compiler_of_later_trainings_as_it_was(experiment):
+    fit(experiment, "compile=model")
+    settings = torch._inductor.config.get_config_copy()
+    fit(experiment, "compile=step")
+    assert torch._inductor.config.get_config_copy() == settings
 
 
 def own_step(trainer, batch):

@@ -12,6 +12,7 @@ from research_train.experiment.config_values import COMMAND_LINE, load_config
 from research_train.experiment.members import Experiment
 from research_train.experiment.needs import link_needs, prepare_assets
 from research_train.processes.beside import Beside
+from research_train.processes.world import this_world
 from research_train.record.folders import CONFIG
 from research_train.record.labels import cleaned_labels
 from research_train.record.lock import run_status
@@ -74,6 +75,10 @@ def new_run(
     # While torch is imported.
     found = code or Beside(lambda: running_code(experiment)).result
     _seeded_function(experiment, "train", config)  # fails before a folder is made
+    if config.compile == "step":
+        from research_train.loop.compiled_step import refuse_config
+
+        refuse_config(config, this_world())
     assets = prepare_assets(experiment.member, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)

@@ -15,7 +15,7 @@ from torch.func import grad_and_value
 from torch.optim import Optimizer
 from torch.optim.swa_utils import AveragedModel
 
-from research_train.errors import RunError
+from research_train.errors import ConfigError, RunError
 from research_train.experiment.config import TrainConfig
 from research_train.loop.compiler import prepare_compiler
 from research_train.loop.functional_loss import FunctionalLoss, Scores, Tensors
@@ -28,6 +28,7 @@ from research_train.loop.functional_updates import (
 from research_train.loop.loss_parts import Loss
 from research_train.processes.world import World
 
+REFUSED = "compile=step can't be used with {}. Use compile=model, or leave compile out."
 WATCHED = 10  # steps after the first, to see whether compiling pays
 
 
@@ -47,8 +48,8 @@ class CompiledStep:
     """One step as a compiled function: loss, gradients, clipping, update and average.
 
     It changes weights, optimizer state, buffers and averages in place, so a checkpoint holds the
-    same as without it. norm: of the last step's gradients before clipping, a scalar. over: what
-    the last loss is a mean over, if the loss function says so.
+    same as without it. options: of torch.compile. norm: of the last step's gradients before
+    clipping, a scalar. over: what the last loss is a mean over, if the loss function says so.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class CompiledStep:
         clip_norm: float | None,
         ema: AveragedModel | None,
         ema_decay: float | None,
+        options: dict[str, Any],
     ):
         self.norm: Tensor | None = None
         self.over: Tensor | None = None
@@ -69,7 +71,7 @@ class CompiledStep:
         self._clip_norm = clip_norm
         self._ema, self._ema_decay = ema, ema_decay
         torch.compiler.reset()  # torch counts what it compiled for all trainings of a process
-        self._compiled = torch.compile(self._step, fullgraph=True, dynamic=False)
+        self._compiled = torch.compile(self._step, fullgraph=True, dynamic=False, options=options)
         self._changed: _Changed | None = None
         self._groups: list[tuple[dict[str, Any], list[str]]] = []  # with the learned names of each
         self._rates: list[Tensor] = []
@@ -234,6 +236,7 @@ def compiled_step(
     """
     if config.compile != "step":
         return None
+    refuse_config(config, world)
     outside = {id(p) for each in optimizers for g in each.param_groups for p in g["params"]}
     outside -= {id(p) for p in model.parameters()}
     recurrent = [
@@ -244,21 +247,27 @@ def compiled_step(
     refused = {
         "a step of the paper's own (step=)": own_step,
         f"{len(optimizers)} optimizers": len(optimizers) != 1,
-        f"accumulate={config.accumulate}": config.accumulate > 1,
-        f"precision={config.precision}": config.precision != "float32",
-        f"{world.size} processes": world.size > 1,
         f"an optimizer with {len(outside)} parameters that are not in the model": bool(outside),
         # torch's compiler leaves them out of every graph; compiled, a GRU is slower than without.
         f"a recurrent layer ({', '.join(recurrent)})": bool(recurrent),
     }
     if reasons := [reason for reason, is_so in refused.items() if is_so]:
-        raise RunError(
-            f"compile=step can't be used with {', '.join(reasons)}. Use compile=model, or leave "
-            "compile out."
-        )
+        raise RunError(REFUSED.format(", ".join(reasons)))
     refuse_other_optimizers(optimizers[0])
-    prepare_compiler(device)  # before torch.compile, which looks where to keep its results
-    return CompiledStep(model, optimizers[0], loss, clip_norm, ema, ema_decay)
+    options = prepare_compiler(device, "step")
+    return CompiledStep(model, optimizers[0], loss, clip_norm, ema, ema_decay, options)
+
+
+def refuse_config(config: TrainConfig, world: World) -> None:
+    """Raise ConfigError if the config alone tells that its `compile=step` can't be honoured."""
+    refused = {
+        f"accumulate={config.accumulate}": config.accumulate > 1,
+        f"precision={config.precision}": config.precision != "float32",
+        f"{world.size} processes": world.size > 1,
+    }
+    reasons = [reason for reason, is_so in refused.items() if is_so]
+    if config.compile == "step" and reasons:
+        raise ConfigError(REFUSED.format(", ".join(reasons)))
 
 
 def _graph_break(error: BaseException) -> str:

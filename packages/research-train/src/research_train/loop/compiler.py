@@ -11,8 +11,13 @@ from research_train.errors import RunError
 from research_train.record.folders import COMPILED_VARIABLE, compiled_folder
 
 
-def prepare_compiler(device: torch.device) -> None:
-    """Let torch compile into the assets folder. Raises RunError without a compiler."""
+def prepare_compiler(device: torch.device, mode: str) -> dict[str, Any]:
+    """Let torch compile into the assets folder; returns the `options` of torch.compile.
+
+    mode: the config's `compile`, model or step. What it sets for the process is the same for both,
+    so that no training's bits depend on what the process compiled before.
+    Raises RunError without a compiler.
+    """
     # Imported here: 1 to 2 seconds.
     from torch._inductor import config
     from torch._inductor.cpu_vec_isa import VecISA
@@ -30,14 +35,16 @@ def prepare_compiler(device: torch.device) -> None:
         config.cpp.vec_isa_ok = True
     VecISA.check_build = _left_out
     # Kernels are made for a number of threads, which torch's cache would else not tell apart.
-    config.cpp.threads = torch.get_num_threads()
+    options: dict[str, Any] = {"cpp.threads": torch.get_num_threads()}
     if device.type == "cpu":
-        config.cpp_wrapper = True  # kernels are called from C++: a tenth of a small model's step
-        compiler_version()
-    elif not has_triton():
+        compiler_version(mode)
+        if mode == "step":
+            options["cpp_wrapper"] = True  # calls kernels from C++: a tenth of a small model's step
+    elif (mode == "step" or device.type == "cuda") and not has_triton():
         raise RunError(
-            f"compile=step needs Triton on {device}, which is not installed. Leave compile out."
+            f"compile={mode} needs Triton on {device}, which is not installed. Leave compile out."
         )
+    return options
 
 
 def describe_compiler(device: torch.device) -> str:
@@ -52,11 +59,14 @@ def describe_compiler(device: torch.device) -> str:
     options = CppTorchOptions(vec_isa=pick_vec_isa())
     macros = [macro.strip().removeprefix("-D ") for macro in options.get_definitions()]
     flags = [*(f"-D{macro}" for macro in macros), *(f"-{flag}" for flag in options.get_cflags())]
-    return f"{compiler_version()}: {' '.join(flags)}"
+    return f"{compiler_version('step')}: {' '.join(flags)}"
 
 
-def compiler_version() -> str:
-    """The first line that the C++ compiler says of itself. Raises RunError if there is none."""
+def compiler_version(mode: str) -> str:
+    """The first line that the C++ compiler says of itself. Raises RunError if there is none.
+
+    mode: the config's `compile`, for the message.
+    """
     from torch._inductor.cpp_builder import get_cpp_compiler
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -66,7 +76,7 @@ def compiler_version() -> str:
         )
     except (InvalidCxxCompiler, OSError, subprocess.CalledProcessError) as error:
         raise RunError(
-            "compile=step needs a C++ compiler, and there is none. Install g++ (Debian: apt "
+            f"compile={mode} needs a C++ compiler, and there is none. Install g++ (Debian: apt "
             "install g++; macOS: xcode-select --install), name one in CXX, or leave compile out."
         ) from error
     return said.stdout.partition("\n")[0]

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 
 from research_train.errors import RunError
 from research_train.experiment.config import TrainConfig
+from research_train.loop.compiler import prepare_compiler
 from research_train.loop.loss_parts import IgnoredTargets, Loss, mean_and_weight
 from research_train.processes.messages import mean_over_ranks
 from research_train.processes.world import World
@@ -48,7 +49,8 @@ class Gradients(Generic[Batch]):
         if world.size > 1 and parallel is not None:
             self._called = DistributedDataParallel(model, **parallel)
         if config.compile == "model":
-            self._called = torch.compile(self._called)  # type: ignore[assignment]  # a module
+            options = prepare_compiler(device, "model")
+            self._called = torch.compile(self._called, options=options)  # type: ignore[assignment]
         self._loss = loss
         self._device = device
         self._world = world
