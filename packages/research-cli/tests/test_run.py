@@ -182,13 +182,13 @@ def test_a_running_run_is_watched_and_let_alone(runs: Runs, sleeping: Child) -> 
     assert watch.stdout.readline() == f"{slow} (running)\n"
     assert watch.stdout.readline().startswith("step 1  train/loss ")
     watch.send_signal(signal.SIGINT)
-    _, errors = watch.communicate(timeout=20)
+    _, errors = watch.communicate(timeout=60)
     assert watch.returncode == 130 and slow.name in errors
     assert sleeping.poll() is None
     words = ("--metric", "loss", "--json")
     following = runs.workspace.start("research-cli", "run", "watch", "slow", *words)
     sleeping.kill()
-    lines = [json.loads(line) for line in following.communicate(timeout=20)[0].splitlines()]
+    lines = [json.loads(line) for line in following.communicate(timeout=60)[0].splitlines()]
     assert [point["step"] for point in lines[:3]] == [1, 2, 3]
     assert set(lines[0]) == {"step", "time", "train/loss"}
     assert lines[-1]["status"] == "interrupted"

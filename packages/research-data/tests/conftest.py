@@ -14,7 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hub_server import add_repo, running_hub
+from hypothesis import settings
 from safetensors.numpy import save
+
+# By default a slow example fails, as one may be on a machine that does other work too.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 CARD = b"""---
 license: cc-by-sa-4.0

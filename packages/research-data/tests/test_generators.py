@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from research_data import GeneratedDataset, load_arrays, make_dataset
 from research_data.generated.literature import (
@@ -42,7 +42,6 @@ def arithmetics(draw):
     }
 
 
-@settings(deadline=None)
 @given(arithmetics())
 def test_every_equation_is_true_and_comes_once(arguments):
     modulus, operation = arguments["modulus"], arguments["operation"]
@@ -75,7 +74,6 @@ def recalls(draw):
     }
 
 
-@settings(deadline=None)
 @given(recalls())
 def test_each_key_comes_again_once_and_its_value_is_the_target_there(arguments):
     context, half = 2 * arguments["pairs"], arguments["vocabulary"] // 2

@@ -137,7 +137,7 @@ def test_a_pause_of_a_day_is_waited_for_within_bounds_and_said(
     began = time.monotonic()
     with pytest.raises(HubError) as caught:
         pull_dataset("org/large", quiet=True)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 3600  # not a day
     assert "86400 s" in str(caught.value)
     assert re.search(r"86400 s.*waiting 0 s", capfd.readouterr().err)
 

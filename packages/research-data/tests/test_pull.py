@@ -580,7 +580,7 @@ def test_a_failure_before_anything_arrived_leaves_nothing(hub):
     hub.server.fault("_cdn/", "status", status=403)
     with pytest.raises(HubError):
         pull_dataset("org/one", quiet=True)
-    deadline = time.monotonic() + 10  # the thread of the failed pull may be about to end
+    deadline = time.monotonic() + 60  # the thread of the failed pull may be about to end
     while leftovers("dataset"):
         assert time.monotonic() < deadline
 
@@ -596,7 +596,7 @@ def test_leftovers_are_listed_reported_and_removed(hub, capfd):
     assert "`research-cli dataset remove --leftovers`" in capfd.readouterr().err
     [left] = leftovers("dataset")
     assert left.name == name
-    deadline = time.monotonic() + 10  # threads of the failed pull may still be at their last file
+    deadline = time.monotonic() + 60  # threads of the failed pull may still be at their last file
     while leftovers("dataset"):
         assert time.monotonic() < deadline
         remove_leftovers("dataset")

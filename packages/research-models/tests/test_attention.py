@@ -10,7 +10,7 @@ from research_models.attention import KeyValues
 from research_models.positions import rotate, rotation
 from torch.nn.functional import rms_norm
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def torch_s(width, heads, query_key_value, output, bias):

@@ -20,7 +20,7 @@ from research_models import (
 )
 from torch import nn
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def test_a_tied_weight_counts_once_and_a_buffer_not_at_all():

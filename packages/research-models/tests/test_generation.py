@@ -76,7 +76,7 @@ def test_a_row_that_has_ended_has_only_the_token_that_ended_it(others):
     assert alone.shape[1] == min(free[0].tolist().index(e) for e in ends if e in free[0]) + 1
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     temperature=st.sampled_from([0.5, 1.0, 2.0]),
     top_k=st.one_of(st.none(), st.integers(1, 15)),

@@ -25,7 +25,7 @@ from research_models import (
 )
 from research_models.mixers import DiagonalSSM, causal_convolution, causal_linear_attention
 
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def base_conv(model, x):

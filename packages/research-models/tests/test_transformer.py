@@ -82,7 +82,7 @@ def configs(draw):
     )
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(config=configs())
 def test_any_allowed_config_runs_saves_loads_and_has_the_parameters_of_the_closed_form(
     config, tmp_path_factory

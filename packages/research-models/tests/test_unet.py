@@ -132,7 +132,7 @@ def parameters_of_the_closed_form(width, multipliers, blocks, attention, image_c
     return total + 2 * now + 9 * now * image_channels + image_channels
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_any_configuration_runs_and_has_the_parameters_of_the_closed_form(data):
     multipliers = data.draw(st.lists(st.integers(1, 3), min_size=1, max_size=3))

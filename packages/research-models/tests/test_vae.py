@@ -25,7 +25,7 @@ def test_the_model_of_mnist_has_the_papers_layers():
 SEEDS = st.integers(0, 1000)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     inputs=st.integers(1, 9),
     hidden=st.integers(1, 9),

@@ -3,8 +3,13 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from research_train import Experiment
 from workspaces import UvWorkspace, Workspace
+
+# By default a slow example fails, as one may be on a machine that does other work too.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 
 @pytest.fixture

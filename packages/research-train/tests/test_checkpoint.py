@@ -127,7 +127,7 @@ def test_another_optimizer_is_refused(tmp_path):
         load_checkpoint(folder, model, OPTIMIZERS["adam"](model.parameters()))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flipped_byte_or_cut_file_is_noticed(tmp_path_factory, data):
     folder = save_checkpoint(tmp_path_factory.mktemp("c") / "checkpoint", network())

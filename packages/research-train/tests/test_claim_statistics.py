@@ -6,7 +6,7 @@ import statistics
 import numpy as np
 import pytest
 import scipy.stats
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from research_train.claims.statistics import (
     grubbs_limit,
@@ -21,7 +21,6 @@ from research_train.claims.statistics import (
 NUMBERS = st.lists(st.floats(-1e6, 1e6).map(lambda x: round(x, 6)), min_size=2, max_size=30)
 
 
-@settings(deadline=None)  # the first draw imports SciPy
 @given(NUMBERS)
 def test_the_interval_is_twice_scipys_of_few_and_holds_it_of_many(values):
     count, spread = len(values), statistics.stdev(values) / math.sqrt(len(values))
@@ -46,7 +45,6 @@ def test_the_interval_is_twice_scipys_of_few_and_holds_it_of_many(values):
         assert mean_interval(even) == pytest.approx(expected, rel=1e-6)
 
 
-@settings(deadline=None)
 @given(NUMBERS, st.floats(0.001, 0.1), st.floats(-2, 2))
 def test_the_p_value_and_the_interval_say_the_same(values, per_side, place):
     bound = statistics.fmean(values) + place * statistics.stdev(values)
@@ -55,7 +53,6 @@ def test_the_p_value_and_the_interval_say_the_same(values, per_side, place):
     assert near or (p <= per_side) == (low >= bound)
 
 
-@settings(deadline=None)
 @given(NUMBERS)
 def test_what_the_mirror_image_gives_is_the_mirror_image(values):
     low, high = mean_interval(values)

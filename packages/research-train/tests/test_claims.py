@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from research_train import ClaimsError, ConfigError
 from research_train.claims.claim import (
@@ -35,7 +35,6 @@ def claim(**changes):
 DECIMALS = st.integers(-9999, 9999)
 
 
-@settings(deadline=None)
 @given(DECIMALS, st.integers(1, 999), st.sampled_from([1, 10, 100, 1000]), st.sampled_from([1, -1]))
 def test_a_number_on_its_edge_is_within_it_whatever_its_last_bit(published, tolerance, unit, side):
     """Decimals as people type them: the edge belongs to the tolerance, the next decimal doesn't."""
@@ -53,7 +52,6 @@ def test_a_number_on_its_edge_is_within_it_whatever_its_last_bit(published, tole
     assert judge(known, [off]).verdict == "known gap"
 
 
-@settings(deadline=None)
 @example(one=257, other=256, unit=1)  # a float32 as well, with fewer digits there
 @example(one=8193, other=8192, unit=1)
 @given(DECIMALS, DECIMALS, st.sampled_from([1, 10, 100, 1000]))

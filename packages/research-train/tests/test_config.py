@@ -60,7 +60,7 @@ def test_a_value_may_hold_an_equals_sign(experiment):
     assert load_config(experiment, ["label=a=b"]).label == "a=b"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     label=st.text(),
     rate=st.floats(min_value=0, exclude_min=True, allow_infinity=False),

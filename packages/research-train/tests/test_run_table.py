@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import pandas
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from research_data import UsageError
 from research_data.durable import write_json
@@ -345,7 +345,6 @@ class AnyConfig(TrainConfig):
     section: dict[str, Any]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=5))
 def test_a_config_is_the_same_from_its_copy_in_the_record_and_from_its_file(
     tmp_path_factory: pytest.TempPathFactory, section: dict[str, Any]

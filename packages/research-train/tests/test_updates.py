@@ -51,9 +51,7 @@ def counted(model, batch):
     return cross_entropy(model(batch[0]), batch[1]), (batch[1] != -100).sum()
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.booleans(), min_size=2, max_size=9).filter(any), st.integers(1, 6))
 def test_a_loss_that_says_its_weight_has_the_update_of_the_whole(experiment, kept, parts):
     inputs, targets = points()

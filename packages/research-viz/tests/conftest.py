@@ -5,7 +5,12 @@ import sys
 import matplotlib
 import numpy as np
 import pytest
+from hypothesis import settings
 from matplotlib.text import Text
+
+# By default a slow example fails, as one may be on a machine that does other work too.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 
 def _texts(figure):

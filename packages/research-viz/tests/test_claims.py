@@ -138,7 +138,7 @@ def test_a_claim_that_can_not_be_drawn_is_refused(change, message):
         claim_plot([])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     published=st.floats(-1e100, 1e100),
     tolerance=st.floats(0, 1e100),

@@ -57,7 +57,7 @@ def test_values_that_cannot_be_drawn_are_refused(methods, intervals, message):
         comparison(methods, "accuracy", intervals)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.dictionaries(st.text(max_size=80), st.lists(st.floats(), max_size=4), max_size=4))
 def test_any_names_and_numbers_are_drawn_or_refused(methods):
     try:

@@ -124,7 +124,7 @@ def test_dollars_and_unprintable_characters_are_drawn(inside, written):
     assert "a b" in written(figure)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     values=hnp.arrays(
         np.float64,

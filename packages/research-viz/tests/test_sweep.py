@@ -82,7 +82,7 @@ def test_sweeps_that_cannot_be_drawn_are_refused(values, options, message):
         sweep_heatmap(values, "y", "x", "v", **options)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.dictionaries(
         st.tuples(st.integers(0, 3), st.sampled_from("abc")), st.none() | st.floats(), max_size=8
