@@ -26,11 +26,17 @@ from safetensors.numpy import save
 PACKAGES = Path(__file__).parents[2]
 HUB = PACKAGES / "research-data" / "HUGGINGFACE_GUIDE.md"
 FIRST_PAPER = PACKAGES / "research-cli" / "FIRST_PAPER_GUIDE.md"
+LATER = [
+    PACKAGES / "research-train" / "RECORDS_GUIDE.md",
+    PACKAGES / "research-cli" / "SWEEPS_GUIDE.md",
+    PACKAGES / "research-cli" / "RELEASES_GUIDE.md",
+]
 SUPPORT = Path(__file__).with_name("support")
 BLOCK = re.compile(r"```console\n(.*?)```|```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.S)
 WRITTEN = r'```\w+ file=(?P<path>\S+)(?: after="(?P<after>.+?)")?\n(?P<content>.*?)```'
 STEP = re.compile(f"{BLOCK.pattern}|{WRITTEN}", re.S)
-MEANWHILE = re.compile(r"^(done: |\d+ trials?, \d+ runs? done).*\n", re.M)  # how far a sweep is
+# How far a sweep is.
+MEANWHILE = re.compile(r"^(done: |\d+ trials?( of \d+)?, \d+ runs? done).*\n", re.M)
 
 
 def parquet(**columns):
@@ -118,6 +124,8 @@ def comparable(text):
     text = re.sub(r"\d{4}-\d\d-\d\d(T[\d:.]+\+00:00)?( \d\d:\d\d)?", "DATE", text)
     text = re.sub(r"\d+(\.\d+)? [kMG]?B\b|\d+ bytes", "SIZE", text)
     text = re.sub(r"\d{8}-\d{6}\.\d{3}", "RUN", text)
+    text = re.sub(r"\d+ entr(y|ies)|\d+ files?\b", "COUNT", text)
+    text = re.sub(r"\d+\.\d+\.\d+(\.dev\d+)?", "VERSION", text)
     text = re.sub(r"(\d+(\.\d+)? ?(s|min)\b ?)+", "TIME ", text)
     text = re.sub(r"\d\.\d{3,}|± 0\.\d+", "NUMBER", text)  # of another processor
     return re.sub(r"[ ]+", " ", text)
@@ -178,11 +186,14 @@ def first_workspace(root):
         copy = packages / file.relative_to(PACKAGES)
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(file, copy)
-    (root / ".gitignore").write_text(".venv\nassets\n__pycache__\n.pytest_cache\nbin\n")
+    for file in PACKAGES.glob("*/CHANGELOG.md"):
+        shutil.copyfile(file, packages / file.relative_to(PACKAGES))
+    (root / ".gitignore").write_text(".venv\nassets\n__pycache__\n.pytest_cache\nbin\n*.tar\n")
     workspace.run("git", "init", "--quiet")
     workspace.run("git", "add", ".")
-    author = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
-    workspace.run("git", *author, "commit", "--quiet", "--message", "Begin")
+    workspace.run("git", "config", "user.name", "Someone")
+    workspace.run("git", "config", "user.email", "someone@example.org")
+    workspace.run("git", "commit", "--quiet", "--message", "Begin")
     commands = root / "bin"
     commands.mkdir()
     for command in ("research-cli", "train", "reproduce", "pytest"):
@@ -218,3 +229,14 @@ def test_the_first_paper_guide_goes_from_a_clone_to_a_shared_class_and_an_image(
     now = STEP.sub(lambda match: follow(match, folder, environment), text)
     now = MEANWHILE.sub("", now)
     same_as_before(FIRST_PAPER, now.replace(str(folder), "/data/research"))
+
+
+def test_the_pages_after_it_show_what_their_commands_print(tmp_path):
+    folder = tmp_path / "research"
+    environment = first_workspace(folder)
+    words = ["research-cli", "paper", "new", "maxout", "--uses", "models"]
+    subprocess.run(words, cwd=folder, env=environment, capture_output=True, check=True)
+    for guide in LATER:
+        text = guide.read_text(encoding="utf-8")
+        now = STEP.sub(lambda match: follow(match, folder, environment), text)
+        same_as_before(guide, MEANWHILE.sub("", now).replace(str(folder), "/data/research"))

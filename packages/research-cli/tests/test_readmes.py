@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 READMES = [
     path
     for path in sorted(ROOT.glob("**/*.md"))
-    if path.name in ("README.md", "HUGGINGFACE_GUIDE.md", "FIRST_PAPER_GUIDE.md")
+    if path.name.endswith(("README.md", "_GUIDE.md"))
     and not {".venv", "assets", "node_modules"} & set(path.relative_to(ROOT).parts)
 ]
 PARSERS = {"train": train_parser, "evaluate": evaluate_parser, "reproduce": reproduce_parser}
