@@ -78,6 +78,10 @@ def test_each_problem_is_a_line_with_its_fix(
     for pattern, problem in zip(wanted, after.problems, strict=True):
         assert re.search(pattern, problem), problem
     edit(pyproject, '"squad", ', "")
+    edit(pyproject, 'year = "x"', 'year = "x"\nneeds = { whole = ["squad"] }')
+    [after] = check_papers(workspace.root)
+    assert "pyproject.toml: [tool.research.needs] whole: 'squad'" in after.problems[-1]
+    edit(pyproject, '"squad"', '"glue"')
     [after] = check_papers(workspace.root)
     [note] = [note for note in after.notes if "glue" in note]
     assert note.startswith("whole: ") and "glue@bcdcba79d07b" in note and "`train`" in note

@@ -1,4 +1,4 @@
-"""Claims that await hardware, or are tried at a smaller scale: neither counts as reproduced."""
+"""Claims that await hardware, lack data, or are tried at a smaller scale: none is reproduced."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from research_train.claims.awaiting import Awaiting
 from research_train.evidence.hardware import split
 from research_train.evidence.plan import Plan
-from tiny_claims import ANSWER, AWAITING, MARKED, SOURCE
+from tiny_claims import ANSWER, AWAITING, MARKED, POINTS, SOURCE
 
 
 @pytest.fixture
@@ -84,6 +84,43 @@ def test_a_smaller_scale_is_judged_and_never_counts_as_reproduced(workspace, pap
     # Written as if it had been the published scale: set after its run.
     (paper / "claims.yaml").write_text(SOURCE + ANSWER)
     assert "set after 1 run" in reproduce(workspace).output
+
+
+def test_claims_whose_data_is_out_of_reach(workspace, paper):
+    workspace.environment["HF_HUB_OFFLINE"] = "1"
+    with (paper / "pyproject.toml").open("a") as file:
+        file.write("[tool.research]\ndatasets = ['rows@0123456']\nneeds = {second = []}\n")
+
+    # Only a claim that awaits a GPU anyway needs what can't be had.
+    (paper / "claims.yaml").write_text(
+        SOURCE
+        + ANSWER
+        + AWAITING.replace("experiment: second\n    overrides: {nine: [answer=9]}", "")
+    )
+    done = reproduce(workspace)
+    assert done.code == 0, done.errors
+    assert {name: each["verdict"] for name, each in results(paper).items()} == {
+        "answer": "reproduced",
+        "large": "awaiting",
+    }
+
+    # Another one is an error, unless only what is possible was asked for.
+    (paper / "claims.yaml").write_text(SOURCE + POINTS + ANSWER)
+    before = (paper / "results.json").read_bytes()
+    for words in ([], ["--dry-run"], ["points"]):
+        refused = reproduce(workspace, *words)
+        refused.refused(1, "rows")
+        assert ("--here" in refused.errors) == ("points" not in words)
+    plan = json.loads(reproduce(workspace, "--dry-run", "--here", "--json").output)
+    assert (len(plan["runs"]), plan["left_out"].keys()) == (1, {"points"})
+    done = reproduce(workspace, "--here", "--json")
+    assert done.code == 0, done.errors
+    told = json.loads(done.output)
+    assert [claim["claim"] for claim in told["claims"]] == ["answer"]
+    assert "rows" in told["left_out"]["points"]
+    assert (paper / "results.json").read_bytes() == before
+    assert reproduce(workspace, "points", "--here").code == 0
+    assert len(workspace.records()) == 1
 
 
 @pytest.mark.parametrize(

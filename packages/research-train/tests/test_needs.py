@@ -93,6 +93,42 @@ def test_a_wrong_need_is_refused(experiment, value):
         prepare_assets(experiment.member)
 
 
+def say_needs(experiment, text):
+    with (experiment.member.folder / "pyproject.toml").open("a") as file:
+        file.write(f"\n[tool.research.needs]\n{text}\n")
+
+
+def test_an_experiment_needs_only_what_its_entry_names(experiment, workspace):
+    say_needs(experiment, "second = []")
+    second = experiment.member.experiment("second")
+    assert prepare_assets(second) == {}
+    assert not (workspace.root / DATA).exists()
+    revisions = prepare_and_link(experiment)
+    assert prepare_assets(experiment) == revisions
+    link_needs(experiment.member, prepare_assets(second))
+    assert (experiment.member.folder / "data").is_symlink()
+    answered, _ = told(workspace, "second", "tiny")
+    assert [each["assets"] for each in answered] == [{}, revisions]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("secnd = []", ["secnd", "'tiny.second'?", "tiny.phases"]),
+        ('second = ["tiny-point"]', ["second", "'tiny-point'", "'tiny-points'?"]),
+        ('second = "tiny-points"', ["needs.second", "'tiny-points'", "[]"]),
+        ('second = []\n"tiny.second" = []', ["tiny.second", "already"]),
+    ],
+)
+def test_a_wrong_entry_of_needs_is_refused(experiment, text, parts):
+    say_needs(experiment, text)
+    for each in (experiment, experiment.member.experiment("second")):
+        with pytest.raises(MemberError) as refused:
+            prepare_assets(each)
+        message = str(refused.value)
+        assert all(part in message for part in [*parts, "tiny/pyproject.toml"]), message
+
+
 def test_damage_is_an_error_of_its_own(experiment, workspace):
     revisions = prepare_assets(experiment.member)
     folder = workspace.root / DATA / f"tiny-points@{revisions['tiny-points']}"
@@ -101,18 +137,24 @@ def test_damage_is_an_error_of_its_own(experiment, workspace):
         prepare_assets(experiment.member)
 
 
-def told_assets(workspace):
-    """The revisions that another process tells with a fingerprint, and whether it needed NumPy."""
+def told(workspace, *experiments):
+    """What another process tells of experiments, and whether it needed NumPy."""
     command = [sys.executable, "-X", "importtime", "-m", "research_train.fingerprints"]
     done = subprocess.run(
         [*command, "--paper", "tiny"],
-        input='[{"experiment": "tiny", "overrides": []}]',
+        input=json.dumps([{"experiment": each, "overrides": []} for each in experiments]),
         env=workspace.environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(done.stdout)[0]["assets"], "numpy" in done.stderr
+    return json.loads(done.stdout), "numpy" in done.stderr
+
+
+def told_assets(workspace):
+    """The revisions that another process tells with a fingerprint, and whether it needed NumPy."""
+    [answer], needed_numpy = told(workspace, "tiny")
+    return answer["assets"], needed_numpy
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ under the paper's requirements as `train` does. Since 0.1.0 stdout is a list of
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
@@ -35,10 +35,8 @@ def fingerprints(
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
     parsed = ParsedFiles()
-    known = known_revisions(member, parsed)
-    assets = prepare_assets(member, known=known)
-    if len(known) < len(member.pyproject.generated):
-        keep_revisions(member, assets, parsed)
+    names = dict.fromkeys(member.experiment(asked["experiment"]).name for asked in experiments)
+    assets = _assets(member, names, parsed)
     code: dict[str, dict[str, object]] = {}
     found: list[dict[str, object]] = []
     for asked in experiments:
@@ -48,12 +46,31 @@ def fingerprints(
             code[experiment.name] = code_identity(experiment, parsed)
         found.append(
             {
-                "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
+                "fingerprint": fingerprint(
+                    experiment, config, assets[experiment.name], code[experiment.name]
+                ),
                 "config": config.model_dump(mode="json"),
-                "assets": assets,
+                "assets": assets[experiment.name],
             }
         )
     parsed.save()
+    return found
+
+
+def _assets(
+    member: Member, experiments: Iterable[str], parsed: ParsedFiles
+) -> dict[str, dict[str, str]]:
+    """Experiment -> the revisions of what it needs, by name; pulled or made where missing."""
+    known = known_revisions(member, parsed)
+    remembered = len(known)
+    found: dict[str, dict[str, str]] = {}
+    for name in experiments:
+        found[name] = prepare_assets(member.experiment(name), known=known)
+        known |= {
+            each: found[name][each] for each in member.pyproject.generated if each in found[name]
+        }
+    if len(known) > remembered:
+        keep_revisions(member, known, parsed)
     return found
 
 

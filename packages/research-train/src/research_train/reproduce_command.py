@@ -5,7 +5,7 @@ uv run --package paper-mnist1d reproduce
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +13,8 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
-from research_data.shown import counted, print_line, say
+from research_data.errors import HubError
+from research_data.shown import counted, first_few, print_line, say
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser
@@ -24,10 +25,10 @@ from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import leave_releases
 
 if TYPE_CHECKING:
-    from research_train.claims.claim import Claim, Finding
+    from research_train.claims.claim import Finding
+    from research_train.evidence.hardware import PlanHere
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
-    from research_train.experiment.members import Member
     from research_train.record.summary import RunSummary
 
 
@@ -49,18 +50,20 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
-    from research_train.evidence.hardware import plan_here
+    from research_train.evidence.hardware import plan_here, refuse_left_out
     from research_train.evidence.plan import plan_runs
     from research_train.evidence.reproduce import due_runs
     from research_train.history.table import runs
 
     if options.dry_run:
         there = runs(member.name)
-        every = plan_runs(member, options.words, options.seeds, options.quick)
+        every = plan_runs(member, options.words, options.seeds, options.quick, options.quiet)
         possible = plan_here(every, there)
+        if not options.here:
+            refuse_left_out(possible)
         plan = possible.plan
         needed = due_runs(plan, there)
-        _print_plan(needed, possible.waiting, options.json)
+        _print_plan(needed, possible, options.json)
         older = 0 if options.quick else len(plan.older_evidence(needed, there))
         if older and not options.json:
             print(f"{older} settings have runs of older code: one run of each is replayed first")
@@ -71,12 +74,6 @@ def _reproduce(words: Sequence[str]) -> int:
     from research_train.results.report import write_report
     from research_train.results.screen import live_table
 
-    if options.here and (why := _data_out_of_reach(member)):
-        if options.json:
-            print(json.dumps({"claims": [], "left_out": why}, indent=2))
-        else:
-            print_line(f"{member.name} is left out: {why}")
-        return 0
     if not options.quick:
         read_readme(member)  # before hours of training, not after
     Thread(target=_import_what_follows, daemon=True).start()
@@ -91,24 +88,12 @@ def _reproduce(words: Sequence[str]) -> int:
             (lambda line: None) if live or options.quiet else say,
             show,
             options.here,
+            options.quiet,
         )
     _print_outcome(with_kept(outcome), write_report(outcome), options.json)
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1
-
-
-def _data_out_of_reach(member: "Member") -> str | None:
-    """Why the data of a paper can't be had here; None if it can. Fetches what is missing."""
-    from research_data.errors import HubError
-
-    from research_train.experiment.needs import prepare_assets
-
-    try:
-        prepare_assets(member)
-    except HubError as error:
-        return str(error)
-    return None
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
@@ -136,13 +121,20 @@ def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool
             for row, finding in zip(rows, outcome.findings, strict=True)
         ]
         edited = [run.id for run in outcome.edited]
-        value = {"claims": claims, "failed": failed, "edited": edited, "quick": outcome.quick}
+        value = {
+            "claims": claims,
+            "failed": failed,
+            "edited": edited,
+            "quick": outcome.quick,
+            "left_out": _as_text(outcome.left_out),
+        }
         print(json.dumps(value, indent=2))
         return
-    for line in table_lines(columns, rows, right=True):
+    for line in table_lines(columns, rows, right=True) if rows else ():
         print_line(line)
     for each in outcome.failed:
         print_line(f"failed: {each.needed.label}: {each.why}")
+    _say_left_out(outcome.left_out)
     _say_edited(outcome.edited)
     if outcome.quick:
         print_line("a smoke test shows only that everything runs: it is no evidence")
@@ -177,7 +169,17 @@ def _say_edited(runs: Iterable["RunSummary"]) -> None:
         print_line(f"no evidence: {run.id}: changed after it ended, its seal no longer fits")
 
 
-def _print_plan(needed: Sequence["NeededRun"], waiting: Iterable["Claim"], as_json: bool) -> None:
+def _say_left_out(left_out: Mapping[str, HubError]) -> None:
+    for why in dict.fromkeys(_as_text(left_out).values()):
+        names = [name for name, each in left_out.items() if str(each) == why]
+        print_line(f"left out: {first_few(names, 8)}: {why}")
+
+
+def _as_text(left_out: Mapping[str, HubError]) -> dict[str, str]:
+    return {name: str(why) for name, why in left_out.items()}
+
+
+def _print_plan(needed: Sequence["NeededRun"], possible: "PlanHere", as_json: bool) -> None:
     from research_train.evidence.reproduce import edited_runs
 
     edited = edited_runs(needed)
@@ -198,8 +200,9 @@ def _print_plan(needed: Sequence["NeededRun"], waiting: Iterable["Claim"], as_js
             "seconds": sum(known),
             "edited": [run.id for run in edited],
             "awaiting": {
-                each.name: each.awaiting.model_dump() for each in waiting if each.awaiting
+                each.name: each.awaiting.model_dump() for each in possible.waiting if each.awaiting
             },
+            "left_out": _as_text(possible.left_out),
         }
         print(json.dumps(value, indent=2))
         return
@@ -213,8 +216,9 @@ def _print_plan(needed: Sequence["NeededRun"], waiting: Iterable["Claim"], as_js
         print_line(
             f"{each.label}: {state}" + (f", about {each.seconds:.0f} s" if each.seconds else "")
         )
-    for claim in waiting:
+    for claim in possible.waiting:
         print_line(f"{claim.name}: awaits {claim.awaiting}")
+    _say_left_out(possible.left_out)
     _say_edited(edited)
     unknown = len(missing) - len(known)
     times = [f"about {sum(known):.0f} s one after another"] if known or not missing else []

@@ -79,7 +79,7 @@ def new_run(
         from research_train.loop.compiled_step import refuse_config
 
         refuse_config(config, this_world())
-    assets = prepare_assets(experiment.member, rebuild_data, quiet)
+    assets = prepare_assets(experiment, rebuild_data, quiet)
     if link_data:
         link_needs(experiment.member, assets)
     from research_train.record.start import start_run
@@ -122,10 +122,10 @@ def resumed_run(
             f"{run.record.id} completed its {then} steps, so there is nothing to resume. "
             "Add steps=N to train it longer."
         )
-    assets = prepare_assets(experiment.member, rebuild_data)
+    assets = prepare_assets(experiment, rebuild_data)
     if assets != run.record.assets:
         raise RunError(
-            f"{run.record.id} was trained on {run.record.assets}, but {experiment.member.name} now "
+            f"{run.record.id} was trained on {run.record.assets}, but {experiment.name} now "
             f"needs {assets}. Start a new run."
         )
     resume_run(run, experiment, config, command, any_code)

@@ -156,9 +156,9 @@ def claim_plot(rows: Sequence[ClaimRow], title: str = "") -> Figure:
 def _cells(row: ClaimRow) -> tuple[str, str, str, str, str]:
     unit = f" {row.unit}" if row.unit else ""
     seeds = f"\n{len(row.values)} seeds" if len(row.values) > 1 else ""
-    published = f"{row.published:.6g} ± {row.tolerance:.4g}{unit}"
+    published = f"{with_interval(row.published, None)} ± {row.tolerance:.4g}{unit}"
     if row.side:
-        published = f"{row.side.replace('_', ' ')} {row.published:.6g}{unit}"
+        published = f"{row.side.replace('_', ' ')} {with_interval(row.published, None)}{unit}"
     return (
         wrapped(row.name, NAME_WIDTH),
         "",

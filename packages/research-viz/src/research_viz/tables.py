@@ -79,14 +79,15 @@ def latex_table(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> str:
 def with_interval(mean: float, interval: float | None) -> str:
     """`93.62 ± 0.68`: the interval to two significant digits, the mean to the same decimals.
 
-    interval: half-width. With None (one run) or 0 the mean has six significant digits. Very large
-    and very small values share a power of ten: `(1.234 ± 0.012)e-07`.
+    interval: half-width. With None (one run) or 0 the mean has six significant digits, or all if it
+    is a count: a whole number, as `108,893,186`. Very large and very small values share a power of
+    ten: `(1.234 ± 0.012)e-07`.
     """
     mean, half = number(mean, "mean"), half_width(interval, "interval")
     if half is None:
-        return f"{mean:.6g}"
+        return _six_digits(mean)
     if half == 0:
-        return f"{mean:.6g} ± 0"
+        return f"{_six_digits(mean)} ± 0"
     last = _exponent(half) - 1
     first = max(_exponent(mean), _exponent(half)) if mean else _exponent(half)
     if first - last >= FLOAT_DIGITS:
@@ -115,6 +116,13 @@ def with_ends(mean: float, low: float, high: float) -> str:
     else:
         low_, mean_, high_ = (f"{end:.{min(FLOAT_DIGITS, max(1, first - last))}e}" for end in ends)
     return f"{mean_} ({low_} to {high_})"
+
+
+def _six_digits(value: float) -> str:
+    """Six significant digits; a whole number that has more, and all of them in a float, in full."""
+    if value == int(value) and 1e6 <= abs(value) < 10**FLOAT_DIGITS:
+        return f"{value:,.0f}"
+    return f"{value:.6g}"
 
 
 def _rounded(value: float | Decimal, last: int) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from research_data.errors import ResearchError
 from research_train.errors import CommandError, MemberError
 from research_train.experiment.members import GROUP, Member, find_member
-from research_train.experiment.needs import hub_needs
+from research_train.experiment.needs import hub_needs, needs_of
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
 from research_train.processes.children import output_of
 from research_train.results.readme import read_readme, readme_block
@@ -65,6 +65,8 @@ def _check(member: Member) -> PaperCheck:
         except ResearchError as error:
             problems.append(str(error))
     try:
+        for experiment in member.experiments:
+            needs_of(member.experiment(experiment))
         for kind, need, here in hub_needs(member):
             if not here:
                 notes.append(f"{member.name}: the {kind} {need} isn't here; `train` would pull it")

@@ -39,7 +39,7 @@ class Scratch:
 @contextmanager
 def scratch_runs(experiment: Experiment, overrides: Sequence[str] = ()) -> Iterator[Scratch]:
     """In this block outputs go to a temporary folder; datasets and models are those of before."""
-    assets = prepare_assets(experiment.member)
+    assets = prepare_assets(experiment)
     here = [get_datasets_dir(), get_models_dir()]
     before = os.environ.get("RESEARCH_ASSETS")
     with tempfile.TemporaryDirectory(prefix="research-bench-") as folder:

@@ -21,9 +21,10 @@ def known_revisions(member: Member, parsed: ParsedFiles) -> dict[str, str]:
 
 
 def keep_revisions(member: Member, revisions: dict[str, str], parsed: ParsedFiles) -> None:
-    """Keep the revisions that a member's generated datasets have now."""
+    """Keep the revisions that a member's generated datasets have now; others may lack."""
     for name in member.pyproject.generated:
-        parsed.keep(_key(member, name, parsed), revisions[name])
+        if name in revisions:
+            parsed.keep(_key(member, name, parsed), revisions[name])
 
 
 def _key(member: Member, name: str, parsed: ParsedFiles) -> str:

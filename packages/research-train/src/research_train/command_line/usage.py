@@ -124,7 +124,7 @@ examples:
         "--here",
         action="store_true",
         help="make what this machine can: leave out claims that await a GPU, also if they are "
-        "named, and a paper whose data is out of reach",
+        "named, and claims whose data is out of reach",
     )
     return parser
 

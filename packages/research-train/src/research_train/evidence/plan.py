@@ -3,10 +3,11 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
+from research_data.errors import HubError
 from research_data.shown import did_you_mean
 
 from research_train.claims.claim import Claim, Claims, read_claims
@@ -16,6 +17,7 @@ from research_train.evidence.carried import Candidate, candidates, origins, read
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member
+from research_train.experiment.needs import out_of_reach
 from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary, seal_state
@@ -25,7 +27,11 @@ QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never w
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs that claims need: the fingerprint of every setting, and the seeds of every claim."""
+    """The runs that claims need: the fingerprint of every setting, and the seeds of every claim.
+
+    out_of_reach: claim -> why its data can't be had; its settings have no fingerprints, so
+    `plan_here` takes it out before anything is asked of the plan.
+    """
 
     member: Member
     claims: Claims
@@ -35,6 +41,7 @@ class Plan:
     fingerprints: dict[Setting, str]
     configs: dict[Setting, dict[str, Any]]
     assets: dict[Setting, dict[str, str]]
+    out_of_reach: Mapping[str, HubError] = field(default_factory=dict)
 
     def extended(self, claims: Iterable[Claim]) -> "Plan":
         """The same plan, with `extend_to` seeds for these claims."""
@@ -68,12 +75,17 @@ class Plan:
 
 
 def plan_runs(
-    member: Member, names: Sequence[str] = (), seeds: int | None = None, quick: bool = False
+    member: Member,
+    names: Sequence[str] = (),
+    seeds: int | None = None,
+    quick: bool = False,
+    quiet: bool = True,
 ) -> Plan:
-    """Plan the runs for the claims of these names, or for all.
+    """Plan the runs for the claims of these names, or for all. Fetches the data that they need.
 
     seeds: replaces the claims' own numbers of seeds, except of deterministic claims. quick: plan a
-    smoke test. Raises ClaimsError, and the errors of the paper's config and data.
+    smoke test. quiet: show no progress of downloads. Raises ClaimsError, and the errors of the
+    paper's config and data, except for data that can't be fetched: that is in `out_of_reach`.
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
@@ -82,13 +94,19 @@ def plan_runs(
     if seeds == 1 and (several := [claim.name for claim in chosen if claim.seeds > 1]):
         raise ClaimsError(f"one seed gives no interval, and {', '.join(several)} are judged by one")
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
-    every = list(dict.fromkeys(each for groups in settings.values() for each in groups.values()))
+    of = {claim.name: member.experiment(claim.experiment).name for claim in chosen}
+    lacking = out_of_reach(member, dict.fromkeys(of.values()), quiet)
+    beyond = {
+        claim: lacking[experiment] for claim, experiment in of.items() if experiment in lacking
+    }
+    within = [claim for claim in chosen if claim.name not in beyond]
+    every = list(dict.fromkeys(each for claim in within for each in settings[claim.name].values()))
     try:
         answers = dict(zip(every, _fingerprints(member, every), strict=True))
     except ClaimsError as error:
-        raise ClaimsError(_placed(str(error), member, chosen)) from error
+        raise ClaimsError(_placed(str(error), member, within)) from error
     fingerprints = {setting: answer["fingerprint"] for setting, answer in answers.items()}
-    for claim in () if quick else chosen:  # in a smoke test all have the same steps
+    for claim in () if quick else within:  # in a smoke test all have the same steps
         _groups_differ(member, claim, settings[claim.name], fingerprints)
     return Plan(
         member,
@@ -99,6 +117,7 @@ def plan_runs(
         fingerprints,
         {setting: answer["config"] for setting, answer in answers.items()},
         {setting: answer["assets"] for setting, answer in answers.items()},
+        beyond,
     )
 
 
@@ -158,6 +177,8 @@ def _groups_differ(
 
 def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
     """Fingerprint, config and data of each setting, under the versions that the paper requires."""
+    if not settings:
+        return []
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
     module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
     try:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from research_data import get_outputs_dir
+from research_data.errors import HubError
 from research_data.lock import try_lock
 
 from research_train.claims.claim import Claims, Finding, await_hardware, with_set_after
@@ -27,7 +28,7 @@ from research_train.evidence.carried import (
 )
 from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_set
 from research_train.evidence.findings import find, undecided_at_first_look
-from research_train.evidence.hardware import plan_here, refuse_waiting
+from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_waiting
 from research_train.evidence.plan import Plan, plan_runs
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
@@ -46,7 +47,8 @@ class Reproduction:
     aren't evidence because they were changed after they ended. set_at: claim -> when it was set,
     compared with its runs. carried: the replays by which runs of older code are evidence. tried:
     claim -> number of runs of its settings, whatever became of them and with whatever code. kept:
-    claim -> its entry in an earlier results.json, made where the hardware is.
+    claim -> its entry in an earlier results.json, made where the hardware is. left_out: claims that
+    were asked for and have no finding, as their data is out of reach -> why.
     """
 
     member: Member
@@ -60,12 +62,18 @@ class Reproduction:
     carried: Sequence[Carried] = ()
     tried: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    left_out: Mapping[str, HubError] = field(default_factory=dict)
 
     @property
     def incomplete(self) -> str | None:
         """Why this isn't a complete reproduction by the paper's plan; None if it is."""
         if self.failed:
             return f"{len(self.failed)} runs gave no number"
+        if self.left_out:
+            return (
+                f"the data of {len(self.left_out)} of {len(self.claims.claims)} claims is out of "
+                "reach"
+            )
         found = {each.claim.name: len(each.values) for each in self.findings}
         waiting = {each.claim.name for each in self.findings if each.verdict == "awaiting"}
         if missing := [claim.name for claim in self.claims.claims if claim.name not in found]:
@@ -92,24 +100,29 @@ def reproduce(
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[Work], None] = lambda work: None,
     here: bool = False,
+    quiet: bool = True,
 ) -> Reproduction:
     """Train the missing runs, and judge the claims by all runs.
 
     jobs: number of trainings at once; by default the number of cores, or fewer where no more fit
     into the memory of the GPU that claims await. say: called with a line when a training begins or
     ends. show: called repeatedly with the state of the trainings. here: of the named claims too,
-    make only those that this machine can, instead of raising.
-    Raises ClaimsError, also for a named claim whose hardware isn't here; Interrupted, after every
-    training has stopped at a checkpoint; RunError if another `reproduce` of the paper is running.
+    make only those that this machine can, instead of raising. quiet: show no progress of downloads.
+    Raises ClaimsError, also for a named claim whose hardware isn't here; HubError for data that is
+    neither here nor can be fetched, unless the claim awaits hardware anyway; Interrupted, after
+    every training has stopped at a checkpoint; RunError if another `reproduce` of the paper is
+    running.
     """
     with _alone(member):
         with ThreadPoolExecutor(1) as beside:  # plan_runs waits for another process
             reading = beside.submit(runs, member.name)
-            plan = plan_runs(member, names, seeds, quick)
+            plan = plan_runs(member, names, seeds, quick, quiet)
         chosen = [claim.name for claim in plan.chosen]
         possible = plan_here(plan, reading.result())
         if names and not here:
             refuse_waiting(possible.waiting)
+        if not here:
+            refuse_left_out(possible)
         plan, jobs = possible.plan, jobs or possible.at_once
         trained = _trained(plan, reading.result(), jobs, quick, say, show)
         before = trained.before
@@ -153,6 +166,7 @@ def reproduce(
         set_at,
         carried,
         tried,
+        left_out=possible.left_out,
     )
 
 
@@ -165,7 +179,9 @@ def carry_evidence(
     """
     with _alone(member):
         there = runs(member.name)
-        plan = plan_here(plan_runs(member), there).plan
+        possible = plan_here(plan_runs(member), there)
+        refuse_left_out(possible)
+        plan = possible.plan
         return carry(member, plan.older_evidence(due_runs(plan, there), there), jobs, say)
 
 

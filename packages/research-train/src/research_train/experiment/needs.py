@@ -13,17 +13,25 @@ licence = "public domain"
 
 [tool.research.generated]
 mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset: MODULE:ATTRIBUTE
+
+Every experiment needs all of these, unless a table says which ones it needs, by the names that
+`run.asset` takes; then nothing else is fetched for it:
+
+[tool.research.needs]
+parameters = []                             # none: nothing stops it on a machine without network
+perplexity = ["tinyshakespeare", "bert-base-uncased"]
 """
 
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from importlib import import_module
 
 from research_data import (
-    Asset,
     DamagedAssetError,
     GeneratedDataset,
+    add_link,
     asset_folder,
     link_assets,
     make_dataset,
@@ -33,37 +41,35 @@ from research_data import (
     split_name,
 )
 from research_data.assets.manifest import Kind
-from research_data.assets.needs import HubNeed
+from research_data.assets.needs import FileNeed, HubNeed
+from research_data.errors import HubError
 from research_data.generated.dataset import find_generated
 from research_data.hub.web_file import is_here, pull_file
-from research_data.shown import say
+from research_data.shown import brief, did_you_mean, say
 
 from research_train.errors import MemberError
-from research_train.experiment.members import Member
+from research_train.experiment.members import Experiment, Member
 
 
 def prepare_assets(
-    member: Member,
+    owner: Member | Experiment,
     rebuild: bool = False,
     quiet: bool = True,
     known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
-    """Have every dataset and model that a member needs; returns name -> revision.
+    """Have every dataset and model that a member or experiment needs; returns name -> revision.
 
     rebuild: make a damaged generated dataset anew instead of raising DamagedAssetError. known:
     revisions of generated datasets that need not be asked of their code. Raises
     MemberError when the pyproject is wrong, HubError when what is missing can't be fetched,
     StorageError.
     """
-    revisions: dict[str, str] = {}
-    for need in member.pyproject.hub_needs:
-        name, asset = _pulled(member, need, quiet)
-        _refuse_second(member, name, revisions)
-        revisions[name] = asset.manifest.revision
-    for file in member.pyproject.file_needs:
-        _refuse_second(member, file.name, revisions)
-        revisions[file.name] = pull_file(file, quiet=quiet).manifest.revision
+    member = owner.member if isinstance(owner, Experiment) else owner
+    names = needs_of(owner) if isinstance(owner, Experiment) else _every_name(member)
+    revisions = {name: pull() for name, pull in _pulls(member, quiet) if name in names}
     for name, where in member.pyproject.generated.items():
+        if name not in names:
+            continue
         if known and name in known and find_generated(name, known[name]):
             revisions[name] = known[name]
             continue
@@ -83,9 +89,67 @@ def prepare_assets(
     return revisions
 
 
+def needs_of(experiment: Experiment) -> list[str]:
+    """The names of the datasets and models that an experiment needs, as `run.asset` takes them.
+
+    Raises MemberError, also for a wrong entry of another experiment.
+    """
+    member, pyproject = experiment.member, experiment.member.pyproject
+    every = _every_name(member)
+    where = f"{pyproject.file}: [tool.research.needs]"
+    of: dict[str, list[str]] = {}
+    for key, names in pyproject.needs.items():
+        try:
+            name = member.experiment(key).name
+        except MemberError as error:
+            raise MemberError(f"{where} {key} = {brief(names)}: {error}") from error
+        if name in of:
+            raise MemberError(f"{where} {key} = {brief(names)}: {name} has an entry already")
+        for need in names:
+            if need not in every:
+                listed = ", ".join(every) or "none"
+                raise MemberError(
+                    f"{where} {key}: {need!r} is no dataset, model or file under [tool.research]."
+                    f"{did_you_mean(need, every)} There are: {listed}"
+                )
+        of[name] = names
+    return of.get(experiment.name, every)
+
+
+def out_of_reach(
+    member: Member, experiments: Iterable[str], quiet: bool = True
+) -> dict[str, HubError]:
+    """Fetch what experiments need from the hub or the web; returns experiment -> why it can't be.
+
+    Experiments whose needs are here have no entry. Each need is tried once. Raises MemberError,
+    StorageError.
+    """
+    needed = {name: needs_of(member.experiment(name)) for name in experiments}
+    why: dict[str, HubError] = {}
+    for name, pull in _pulls(member, quiet):
+        if any(name in names for names in needed.values()):
+            try:
+                pull()
+            except HubError as error:
+                why[name] = error
+    return {
+        experiment: why[lacking[0]]
+        for experiment, names in needed.items()
+        if (lacking := [name for name in why if name in names])
+    }
+
+
 def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
-    """Link these assets into the member's folder `data`. Raises AssetError, StorageError."""
-    link_assets(member.folder, {name: asset_folder(name, rev) for name, rev in revisions.items()})
+    """Link these assets into the member's folder `data`. Raises AssetError, StorageError.
+
+    Links to its other needs stay, which one of its other experiments has made.
+    """
+    folders = {name: asset_folder(name, revision) for name, revision in revisions.items()}
+    if folders.keys() == set(_every_name(member)):
+        link_assets(member.folder, folders)
+        return
+    for name, folder in folders.items():
+        add_link(member.folder, name, folder)
 
 
 def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
@@ -100,15 +164,27 @@ def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
     return found + [("dataset", file.name, is_here(file)) for file in member.pyproject.file_needs]
 
 
-def _refuse_second(member: Member, name: str, revisions: Mapping[str, str]) -> None:
-    if name in revisions:
-        raise MemberError(
-            f"{member.folder / 'pyproject.toml'}: two datasets, models or files are named {name!r}"
-        )
+def _every_name(member: Member) -> list[str]:
+    """The names of all that a member needs. Raises MemberError where two are the same."""
+    pyproject = member.pyproject
+    names = [_pinned(member, need)[0] for need in pyproject.hub_needs]
+    names += [file.name for file in pyproject.file_needs]
+    names += pyproject.generated
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise MemberError(f"{pyproject.file}: two datasets, models or files are named {twice[0]!r}")
+    return names
 
 
-def _pulled(member: Member, need: HubNeed, quiet: bool) -> tuple[str, Asset]:
-    """The asset that a need names, at exactly the revision it pins."""
+def _pulls(member: Member, quiet: bool) -> Iterator[tuple[str, Callable[[], str]]]:
+    """The name of each need from the hub or the web, and what fetches it and tells its revision."""
+    for need in member.pyproject.hub_needs:
+        yield _pinned(member, need)[0], partial(_pulled, member, need, quiet)
+    for file in member.pyproject.file_needs:
+        yield file.name, partial(_pulled_file, file, quiet)
+
+
+def _pulled(member: Member, need: HubNeed, quiet: bool) -> str:
+    """Have the asset that a need names, at exactly the revision it pins; returns that in full."""
     name, revision = _pinned(member, need)
     if not matching_assets(need.kind, name, revision) and not quiet:
         say(f"{member.distribution} needs the {need.kind} {need.name}")
@@ -121,7 +197,11 @@ def _pulled(member: Member, need: HubNeed, quiet: bool) -> tuple[str, Asset]:
             f"{member.folder / 'pyproject.toml'} pins {need.name!r}, but only {asset.folder.name} "
             "is available"
         )
-    return name, asset
+    return asset.manifest.revision
+
+
+def _pulled_file(file: FileNeed, quiet: bool) -> str:
+    return pull_file(file, quiet=quiet).manifest.revision
 
 
 def _pinned(member: Member, need: HubNeed) -> tuple[str, str]:

@@ -150,6 +150,20 @@ class Pyproject:
         return {name: str(where) for name, where in table.items()}
 
     @property
+    def needs(self) -> dict[str, list[str]]:
+        """Experiment -> the names of what it needs, of those that don't need all, as written."""
+        table = self._research.get("needs", {})
+        if not isinstance(table, dict):
+            raise MemberError(f"{self._where} needs = {brief(table)}: write a table")
+        for experiment, names in table.items():
+            if not _is_list_of_texts(names):
+                raise MemberError(
+                    f"{self._where} needs.{experiment} = {brief(names)}: write a list of names, "
+                    "[] for none"
+                )
+        return dict(table)
+
+    @property
     def _where(self) -> str:
         return f"{self.file}: [tool.research]"
 

@@ -146,10 +146,12 @@ def claim_row(finding: Finding) -> "ClaimRow":
 
 def shown_published(claim: Claim) -> str:
     """What was published, for a table."""
+    from research_viz import with_interval
+
     unit = f" {claim.unit}" if claim.unit else ""
     if claim.bound is not None and claim.side:
         of = f" ({claim.published:g})" if claim.published != claim.bound else ""
         return f"{claim.side_words} {claim.bound:g}{of}{unit}"
     if claim.kind == "ordering":  # the sign alone counts
         return f"above 0 ({claim.published:g}){unit}"
-    return f"{claim.published:g} ± {claim.tolerance:g}{unit}"
+    return f"{with_interval(claim.published, None)} ± {claim.tolerance:g}{unit}"

@@ -14,12 +14,23 @@ if TYPE_CHECKING:
 
 @contextmanager
 def live_table() -> Iterator[Callable[["Work"], None]]:
-    """A place for the table on stderr; yields what draws it."""
+    """A place for the table on stderr; yields what draws it.
+
+    It is taken when something is drawn first, as downloads may show their progress before.
+    """
     from rich.console import Console
     from rich.live import Live
 
-    with Live(console=Console(stderr=True), refresh_per_second=4) as live:
-        yield lambda work: live.update(progress_table(work))
+    live = Live(console=Console(stderr=True), refresh_per_second=4)
+
+    def draw(work: "Work") -> None:
+        live.start()  # does nothing the second time
+        live.update(progress_table(work))
+
+    try:
+        yield draw
+    finally:
+        live.stop()
 
 
 def progress_table(work: "Work") -> "Group":

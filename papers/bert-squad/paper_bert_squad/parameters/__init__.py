@@ -1,0 +1,1 @@
+"""How many parameters BERT-base has with the heads that answer questions."""

@@ -1,0 +1,1 @@
+"""How many parameters the ResNets of Table 6 have."""
