@@ -16,7 +16,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from research_train.code.fingerprint import code_identity, fingerprint
-from research_train.code.generator_revisions import keep_revisions, known_revisions
+from research_train.code.generator_revisions import GeneratorRevisions
 from research_train.code.parsed_files import ParsedFiles
 from research_train.command_line.edge import at_the_edge
 from research_train.experiment.config_values import load_config
@@ -35,15 +35,18 @@ def fingerprints(
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
     parsed = ParsedFiles()
-    known = known_revisions(member, parsed)
-    assets = prepare_assets(member, known=known)
-    if len(known) < len(member.pyproject.generated):
-        keep_revisions(member, assets, parsed)
+    generators = GeneratorRevisions(member, parsed)
+    prepared: dict[str, dict[str, str]] = {}  # revisions of generated data -> those of all data
     code: dict[str, dict[str, object]] = {}
     found: list[dict[str, object]] = []
     for asked in experiments:
         experiment = member.experiment(asked["experiment"])
         config = load_config(experiment, asked["overrides"])
+        known = generators.known(config)
+        if (assets := prepared.get(json.dumps(known))) is None:
+            assets = prepare_assets(member, known=known, config=config)
+            generators.keep(config, assets)
+            prepared[json.dumps(generators.known(config))] = assets
         if experiment.name not in code:
             code[experiment.name] = code_identity(experiment, parsed)
         found.append(

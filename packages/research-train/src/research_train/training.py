@@ -74,7 +74,7 @@ def new_run(
     # While torch is imported.
     found = code or Beside(lambda: running_code(experiment)).result
     _seeded_function(experiment, "train", config)  # fails before a folder is made
-    assets = prepare_assets(experiment.member, rebuild_data, quiet)
+    assets = prepare_assets(experiment.member, rebuild_data, quiet, config=config)
     if link_data:
         link_needs(experiment.member, assets)
     from research_train.record.start import start_run
@@ -117,7 +117,7 @@ def resumed_run(
             f"{run.record.id} completed its {then} steps, so there is nothing to resume. "
             "Add steps=N to train it longer."
         )
-    assets = prepare_assets(experiment.member, rebuild_data)
+    assets = prepare_assets(experiment.member, rebuild_data, config=config)
     if assets != run.record.assets:
         raise RunError(
             f"{run.record.id} was trained on {run.record.assets}, but {experiment.member.name} now "

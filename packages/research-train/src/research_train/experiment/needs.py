@@ -12,18 +12,16 @@ sha256 = "86c4e6aa..."
 licence = "public domain"
 
 [tool.research.generated]
-mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset: MODULE:ATTRIBUTE
+mnist1d = "paper_mnist1d.data:MNIST1D"      # see generated_needs.py
 """
 
 import re
 import shutil
 from collections.abc import Mapping
-from importlib import import_module
 
 from research_data import (
     Asset,
     DamagedAssetError,
-    GeneratedDataset,
     asset_folder,
     link_assets,
     make_dataset,
@@ -39,6 +37,8 @@ from research_data.hub.web_file import is_here, pull_file
 from research_data.shown import say
 
 from research_train.errors import MemberError
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.generated_needs import generated_dataset
 from research_train.experiment.members import Member
 
 
@@ -47,13 +47,15 @@ def prepare_assets(
     rebuild: bool = False,
     quiet: bool = True,
     known: Mapping[str, str] | None = None,
+    config: TrainConfig | None = None,
 ) -> dict[str, str]:
     """Have every dataset and model that a member needs; returns name -> revision.
 
     rebuild: make a damaged generated dataset anew instead of raising DamagedAssetError. known:
-    revisions of generated datasets that need not be asked of their code. Raises
-    MemberError when the pyproject is wrong, HubError when what is missing can't be fetched,
-    StorageError.
+    revisions of generated datasets that need not be asked of their code. config: of the run, for
+    datasets that are made of its keys; without it these are left out. Raises ConfigError for a
+    value that such a dataset refuses, MemberError when the pyproject is wrong, HubError when what
+    is missing can't be fetched, StorageError.
     """
     revisions: dict[str, str] = {}
     for need in member.pyproject.hub_needs:
@@ -63,11 +65,13 @@ def prepare_assets(
     for file in member.pyproject.file_needs:
         _refuse_second(member, file.name, revisions)
         revisions[file.name] = pull_file(file, quiet=quiet).manifest.revision
-    for name, where in member.pyproject.generated.items():
+    for name in member.pyproject.generated:
         if known and name in known and find_generated(name, known[name]):
             revisions[name] = known[name]
             continue
-        dataset = _generated(member, name, where)
+        dataset = generated_dataset(member, name, config)
+        if dataset is None:
+            continue
         try:
             make_dataset(dataset)
         except DamagedAssetError as error:
@@ -137,15 +141,3 @@ def _pinned(member: Member, need: HubNeed) -> tuple[str, str]:
             "shows its commit."
         )
     return name, revision
-
-
-def _generated(member: Member, name: str, where: str) -> GeneratedDataset:
-    file = member.pyproject.file
-    module, _, attribute = where.partition(":")
-    try:
-        dataset = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MemberError(f"{file}: {name} = {where!r}: {error}") from error
-    if not isinstance(dataset, GeneratedDataset) or dataset.name != name:
-        raise MemberError(f"{file}: {name} = {where!r} must be a GeneratedDataset named {name!r}")
-    return dataset
