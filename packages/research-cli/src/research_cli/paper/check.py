@@ -130,8 +130,8 @@ def _silent_files(member: Member) -> Iterator[str]:
             file = _module(code / part) if code else None
             if file and file.is_file() and not re.search(GUARD, read_text(file)):
                 yield (
-                    f"{member.name}: `python {file.relative_to(member.workspace)}` does nothing. At "
-                    "its end add: if __name__ == '__main__': research_train.run_file(__file__)"
+                    f"{member.name}: `python {file.relative_to(member.workspace)}` does nothing. "
+                    "At its end add: if __name__ == '__main__': research_train.run_file(__file__)"
                 )
 
 
