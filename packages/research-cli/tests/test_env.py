@@ -20,7 +20,7 @@ from research_train.experiment.members import installed_from
 
 SITE_PACKAGES = Path(sysconfig.get_path("purelib"))
 
-MACHINE = ["Python", "uv", "git"]
+MACHINE = ["platform", "Python", "uv", "git"]
 REST = ["CUDA", "free disk", "compiled steps", "links"]
 
 

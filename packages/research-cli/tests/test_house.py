@@ -7,6 +7,7 @@ import ast
 import re
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,20 @@ IMPORTS = {
 }
 ORDERS = {
     "research_data": [
-        *("errors", "shown", "lock", "durable", "plain_files", "progress", "assets_dir"),
+        *(
+            "nearest_name",
+            "errors",
+            "shown",
+            "lock",
+            "durable",
+            "plain_files",
+            "progress",
+            "assets_dir",
+        ),
         *("assets", "hub", "reading", "generated", "batches"),
     ],
     "research_train": [
-        "errors",
+        *("nearest_name", "errors"),
         *("experiment", "command_line", "processes", "versions", "code", "state", "record"),
         *("claims", "loop", "history"),
         *("training", "evaluating", "benchmarking"),
@@ -132,6 +142,21 @@ def test_the_top_level_holds_what_the_readme_explains():
     visible = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     files = {"pyproject.toml", "uv.lock", "README.md"}
     assert visible - {"shared"} == files | {"packages", "papers", "projects", "assets"}
+
+
+def test_every_package_names_the_nearest_in_one_way():
+    copies = [file for name, file in modules().items() if name.endswith(".nearest_name")]
+    assert len(copies) == 4 and len({file.read_bytes() for file in copies}) == 1
+    for package, wrong, right in (
+        ("research_data", "pull_datset", "pull_dataset"),
+        ("research_models", "Transfromer", "Transformer"),
+        ("research_train", "Trianer", "Trainer"),
+        ("research_viz", "claim_plt", "claim_plot"),
+    ):
+        with pytest.raises(ImportError, match=f"{package} has no '{wrong}'.*'{right}'"):
+            exec(f"from {package} import {wrong}", {})
+        with pytest.raises(AttributeError, match=f"{package} has no '{wrong}'.*'{right}'"):
+            getattr(import_module(package), wrong)
 
 
 @pytest.mark.parametrize("package", ORDERS)

@@ -46,6 +46,7 @@ def test_each_problem_is_a_line_with_its_fix(
     [before] = check_papers(workspace.root)
     [unsynced] = before.problems
     assert "'paper-whole' is installed" in unsynced and "uv sync" in unsynced
+    assert not [note for note in before.notes if "does nothing" in note]
 
     paper = workspace.root / "papers" / "whole"
     pyproject = paper / "pyproject.toml"
@@ -53,6 +54,7 @@ def test_each_problem_is_a_line_with_its_fix(
     edit(pyproject, "data:POINTS", "data:PONTS")
     edit(pyproject, "research-train = { workspace = true }\n", "")
     edit(paper / "paper_whole" / "train.py", "def train(", "def trian(")
+    edit(paper / "paper_whole" / "evaluate.py", 'if __name__ == "__main__":', "if False:")
     edit(
         paper / "paper_whole" / "model.py", "import nn\n", "import nn\nfrom research_viz import x\n"
     )
@@ -85,6 +87,8 @@ def test_each_problem_is_a_line_with_its_fix(
     [after] = check_papers(workspace.root)
     [note] = [note for note in after.notes if "glue" in note]
     assert note.startswith("whole: ") and "glue@bcdcba79d07b" in note and "`train`" in note
+    [note] = [note for note in after.notes if "does nothing" in note]
+    assert "python papers/whole/paper_whole/evaluate.py" in note and "run_file" in note
 
 
 def test_results_and_table_are_held_against_the_claims(workspace: NewMembers) -> None:

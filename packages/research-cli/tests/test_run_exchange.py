@@ -75,6 +75,22 @@ def test_a_run_in_one_file(exported: tuple[Workspace, Path, Path], tmp_path: Pat
     workspace.environment["RESEARCH_ASSETS"] = str(workspace.root / "assets")
 
 
+def test_the_model_in_a_folder_for_the_hub(
+    exported: tuple[Workspace, Path, Path], tmp_path: Path
+) -> None:
+    workspace, run, _ = exported
+    words = ("research-cli", "run", "export", "mine")
+    both = workspace.run(*words, str(tmp_path / "file.tar"), "--hf", str(tmp_path / "model"))
+    both.refused(2, "--hf")
+    done = workspace.run(*words, "--hf", str(tmp_path / "model"))
+    assert done.folder == tmp_path / "model"
+    assert "note: transformers has no counterpart" in done.errors
+    weights = (run / "checkpoints" / "step-00000020" / "model.safetensors").read_bytes()
+    assert (done.folder / "model.safetensors").read_bytes() == weights
+    workspace.run(*words, "--hf", str(tmp_path / "model")).refused(2, "exists")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 @pytest.mark.parametrize("checkpoints", ["none", "all"])
 def test_the_checkpoints_that_go_with_it(
     exported: tuple[Workspace, Path, Path], checkpoints: str, tmp_path: Path

@@ -21,6 +21,7 @@ from research_models import (
     save_pretrained,
 )
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DECODERS = ("gpt2", "llama", "qwen3")
@@ -200,6 +201,18 @@ def test_a_model_made_here_is_saved_and_loaded(family, pairs, tmp_path):
     config = replace(ours.config, attention_dropout=0.25)
     save_pretrained(type(ours)(config), tmp_path)
     assert load_pretrained(tmp_path).config.filled() == config.filled()
+
+
+def test_a_gpt_without_biases_is_saved_with_biases_of_zero(tmp_path):
+    """nanoGPT's: transformers has no such model, but one that computes the same."""
+    torch.manual_seed(0)
+    model = Transformer(replace(SMALL, bias=False)).eval()
+    save_pretrained(model, tmp_path)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
+    tokens = torch.arange(8)[None] % 11
+    with torch.no_grad():
+        assert differ(model(tokens), theirs(tokens).logits) <= 1e-6
+    assert model.config.bias is False
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen3"])

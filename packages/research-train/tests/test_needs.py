@@ -137,12 +137,67 @@ def test_damage_is_an_error_of_its_own(experiment, workspace):
         prepare_assets(experiment.member)
 
 
-def told(workspace, *experiments):
-    """What another process tells of experiments, and whether it needed NumPy."""
+MAKER = """
+
+def points(nan_at: int, sleep: float, examples: int = 20) -> GeneratedDataset:
+    if sleep > 1:
+        raise ValueError("sleep must be at most 1")
+    arguments = {"examples": examples, "seed": nan_at}
+    return GeneratedDataset("tiny-points", generate, arguments, "numpy", "CC0-1.0")
+"""
+
+
+@pytest.fixture
+def made_of_keys(workspace):
+    """The tiny paper's data.py, whose dataset is a function of config keys."""
+    folder = workspace.root / "papers" / "tiny"
+    pyproject = folder / "pyproject.toml"
+    pyproject.write_text(pyproject.read_text().replace("data:POINTS", "data:points"))
+    data = folder / "paper_tiny" / "data.py"
+    data.write_text(data.read_text() + MAKER)
+    return data
+
+
+def test_data_of_config_keys_is_made_once_for_each_value(workspace, made_of_keys):
+    runs = [workspace.train("--quiet", f"nan_at={number}").folder for number in (100, 200, 100)]
+    records = workspace.records()
+    first, second, again = (record["assets"]["tiny-points"] for record in records)
+    assert again == first != second
+    made = sorted(path.name for path in (workspace.root / DATA).glob("tiny-points@*"))
+    assert made == sorted(f"tiny-points@{each}" for each in (first, second))
+    assert records[0]["fingerprint"] == records[2]["fingerprint"] != records[1]["fingerprint"]
+    listed = workspace.run("research-cli", "dataset", "list")
+    rows = [line for line in listed.output.splitlines() if "generated: examples=20, seed=" in line]
+    assert {row.split("seed=")[1].split()[0] for row in rows} == {"100", "200"}
+    evaluated = workspace.run("evaluate", "--paper", "tiny", "--run", runs[0].name)
+    assert evaluated.code == 0, evaluated.errors  # with its own data, not that made last
+    words = ["tiny nan_at=100", "tiny nan_at=200"]
+    answers, _ = told(workspace, *words)
+    assert [each["assets"]["tiny-points"] for each in answers] == [first, second]
+    assert [each["fingerprint"] for each in answers] == [r["fingerprint"] for r in records[:2]]
+    assert told(workspace, *words) == (answers, False)
+
+
+def test_what_data_cannot_be_made_of_is_a_sentence(workspace, made_of_keys):
+    workspace.train("sleep=2.0").refused(2, "data:points", "sleep = 2.0", "at most 1")
+    text = made_of_keys.read_text()
+    made_of_keys.write_text(text.replace("sleep: float", "sleap: float").replace("sleep >", "0 >"))
+    workspace.train().refused(2, "data:points", "'sleap'", "'sleep'")
+    made_of_keys.write_text(text.replace('Dataset("tiny-points"', 'Dataset("others"'))
+    workspace.train().refused(2, "data:points", "named 'tiny-points'", "'others'")
+    assert not workspace.records()
+
+
+def told(workspace, *asked):
+    """What another process tells of experiments, with their words, and whether it needed NumPy."""
     command = [sys.executable, "-X", "importtime", "-m", "research_train.fingerprints"]
+    questions = [
+        {"experiment": experiment, "overrides": words}
+        for experiment, *words in map(str.split, asked)
+    ]
     done = subprocess.run(
         [*command, "--paper", "tiny"],
-        input=json.dumps([{"experiment": each, "overrides": []} for each in experiments]),
+        input=json.dumps(questions),
         env=workspace.environment,
         capture_output=True,
         text=True,

@@ -36,3 +36,9 @@ def train(config: Config, run: Run) -> Metrics:
     )
     trainer.fit(Batches((SLOPES,), config.batch_size), where)
     return where()
+
+
+if __name__ == "__main__":
+    from research_train import run_file
+
+    run_file(__file__)

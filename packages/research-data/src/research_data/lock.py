@@ -1,4 +1,11 @@
-"""Locks between processes, which the system releases when their holder dies."""
+"""Locks between processes, which the system releases when their holder dies.
+
+flock itself rather than filelock, which is installed with huggingface_hub: that opens the file for
+writing and empties it, so it would erase the words of a holder that a waiting process wants to
+show, and it knows exclusive locks alone, whereas `run_status` of research-train only looks, at
+files that may belong to another user. It exists on Windows, where we don't run for other reasons
+as well: links, signals, fork.
+"""
 
 import fcntl
 import os

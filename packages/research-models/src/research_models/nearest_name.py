@@ -1,4 +1,8 @@
-"""What to say of a public name that there isn't: the nearest that there is."""
+"""What to say of a public name that there isn't: the nearest that there is.
+
+The same file is in each package with public names, and a test keeps them equal: data, models and
+viz import none of ours, and a paper may run any two packages in versions of different age.
+"""
 
 import sys
 from collections.abc import Callable, Sequence

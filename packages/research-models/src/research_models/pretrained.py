@@ -5,7 +5,7 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -65,14 +65,16 @@ def load_pretrained(folder: str | os.PathLike[str]) -> Transformer | BertMaskedL
 def save_pretrained(model: nn.Module, folder: str | os.PathLike[str]) -> None:
     """Write config.json and model.safetensors, which transformers and load_pretrained read.
 
-    model: a Transformer of the kind of GPT-2, Llama or Qwen3, a BertMaskedLM, or a ViT.
+    model: a Transformer of the kind of GPT-2, Llama or Qwen3, a BertMaskedLM, or a ViT. One that is
+        GPT-2's but for its biases, as nanoGPT's is, is written with biases of 0: what is read back
+        computes the same, and has these biases.
 
     Raises ValueError when none of the families computes what the model does, with the values that
     differ from the nearest one's.
     """
     folder = Path(folder)
     kept = getattr(model, "pretrained_settings", {})
-    family, settings = family_for(model, kept)
+    model, family, settings = written_form(model, kept)
     tensors = to_file(model, family.names)
     dtypes = {str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()}
     settings |= {"model_type": family.model_type, "architectures": [family.architecture]}
@@ -101,6 +103,38 @@ def family_of(source: Path, values: Mapping[str, Any]) -> Family:
             f"{[family.architecture]!r}"
         )
     return family
+
+
+def written_form(
+    model: nn.Module, kept: Mapping[str, Any]
+) -> tuple[nn.Module, Family, dict[str, Any]]:
+    """What is written for a model: itself or the same with biases, its family, its config.json."""
+    try:
+        return model, *family_for(model, kept)
+    except ValueError:
+        if type(model) is not Transformer or model.config.bias or has_mixer(model):
+            raise
+        biased = with_zero_biases(model)
+        try:
+            found = family_for(biased, kept)
+        except ValueError:
+            found = None  # the reason of the model itself is the one to tell
+        if found is None:
+            raise
+        return biased, *found
+
+
+def with_zero_biases(model: Transformer) -> Transformer:
+    """A model that shares the weights of one without biases and has biases of 0."""
+    with torch.device("meta"):
+        biased = Transformer(replace(model.config, bias=True))
+    state = model.state_dict()
+    some = model.embedding.weight
+    for name, parameter in biased.named_parameters():
+        if name not in state:
+            state[name] = torch.zeros(parameter.shape, dtype=some.dtype, device=some.device)
+    biased.load_state_dict(state, assign=True)
+    return biased
 
 
 def family_for(model: nn.Module, kept: Mapping[str, Any]) -> tuple[Family, dict[str, Any]]:

@@ -8,5 +8,8 @@ from importlib.metadata import version
 
 import lazy_loader
 
+from research_train.nearest_name import naming_the_nearest
+
 __version__ = version("research-train")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = naming_the_nearest(__name__, __getattr__, __all__)

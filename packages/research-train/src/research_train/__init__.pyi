@@ -90,6 +90,8 @@ from .record.resume import open_run as open_run
 from .record.run import Run as Run
 from .record.start import start_run as start_run
 from .record.summary import RunSummary as RunSummary
+from .results.export_model import ExportedModel as ExportedModel
+from .results.export_model import export_model as export_model
 from .state.checkpoint import load_checkpoint as load_checkpoint
 from .state.checkpoint import save_checkpoint as save_checkpoint
 from .state.train_state import TrainState as TrainState

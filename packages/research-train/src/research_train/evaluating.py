@@ -28,24 +28,7 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     Writes evaluation.json and, if it has a confusion matrix, figures/confusion-matrix.{png,svg}
     into the run's folder. Raises RunError if the run was changed after it ended.
     """
-    if run.record.seal is None and run.record.status == "completed":
-        raise RunError(f"{run.folder}: {NO_SEAL}. It is no evidence; train again.")
-    if run.record.seal is None:
-        raise RunError(
-            f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "
-            f"evaluated. `train --resume {run.record.id}` continues it."
-        )
-    if compute_seal(run.folder, run.record) != run.record.seal:
-        raise RunError(
-            f"{run.folder}: its seal doesn't fit, so its record, config, metrics or weights were "
-            "changed after it ended. It is no evidence; train again."
-        )
-    seed = partial(seed_everything, run.config.seed, run.config.deterministic)
-    seed()  # the paper's module may draw random numbers while it is imported
-    evaluate = experiment.function("evaluate")
-    with pinned_assets(run.record.assets):
-        seed()
-        evaluation = evaluate(run.config, run)
+    evaluation = call_evaluate(run, experiment)
     if not isinstance(evaluation, Evaluation):
         raise ExperimentError(
             f"{experiment.module}.evaluate returned {type(evaluation).__name__}, not an Evaluation"
@@ -66,6 +49,31 @@ def evaluate_run(run: Run, experiment: Experiment) -> Evaluation:
     if evaluation.confusion is not None:
         _draw_confusion(run, evaluation)
     return evaluation
+
+
+def call_evaluate(run: Run, experiment: Experiment) -> object:
+    """What the paper's `evaluate(config, run)` returns, with the run's seed and data.
+
+    Raises RunError if the run didn't complete, or was changed after it ended.
+    """
+    if run.record.seal is None and run.record.status == "completed":
+        raise RunError(f"{run.folder}: {NO_SEAL}. It is no evidence; train again.")
+    if run.record.seal is None:
+        raise RunError(
+            f"{run.record.id} is {run_status(run.folder, run.record)}: only a completed run can be "
+            f"evaluated. `train --resume {run.record.id}` continues it."
+        )
+    if compute_seal(run.folder, run.record) != run.record.seal:
+        raise RunError(
+            f"{run.folder}: its seal doesn't fit, so its record, config, metrics or weights were "
+            "changed after it ended. It is no evidence; train again."
+        )
+    seed = partial(seed_everything, run.config.seed, run.config.deterministic)
+    seed()  # the paper's module may draw random numbers while it is imported
+    evaluate = experiment.function("evaluate")
+    with pinned_assets(run.record.assets):
+        seed()
+        return evaluate(run.config, run)
 
 
 def evaluation_lines(evaluation: Evaluation) -> Iterator[str]:

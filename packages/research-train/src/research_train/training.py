@@ -79,7 +79,7 @@ def new_run(
         from research_train.loop.compiled_step import refuse_config
 
         refuse_config(config, this_world())
-    assets = prepare_assets(experiment, rebuild_data, quiet)
+    assets = prepare_assets(experiment, rebuild_data, quiet, config=config)
     if link_data:
         link_needs(experiment.member, assets)
     from research_train.record.start import start_run
@@ -122,7 +122,7 @@ def resumed_run(
             f"{run.record.id} completed its {then} steps, so there is nothing to resume. "
             "Add steps=N to train it longer."
         )
-    assets = prepare_assets(experiment, rebuild_data)
+    assets = prepare_assets(experiment, rebuild_data, config=config)
     if assets != run.record.assets:
         raise RunError(
             f"{run.record.id} was trained on {run.record.assets}, but {experiment.name} now "

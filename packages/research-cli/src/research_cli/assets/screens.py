@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from research_data import Asset, BrokenAsset
     from research_data.assets.manifest import Kind, Manifest
 
+WIDEST = 60  # characters of a generated dataset's arguments in the list
+
 
 def show_list(kind: "Kind", as_json: bool) -> None:
     """Print the assets here, one in each row, and what could be removed."""
@@ -75,6 +77,7 @@ def show_info(kind: "Kind", name: str, as_json: bool) -> None:
         "id": manifest.repo_id,
         "revision": manifest.revision,
         "asked for as": ", ".join(manifest.asked_as) or manifest.repo_id,
+        **({"made of": _arguments(manifest)} if manifest.arguments else {}),
         "parts": "; ".join(f"{c}: {', '.join(s)}" for c, s in manifest.configs.items()) or "all",
         "licence": manifest.licence or "not stated",
         "pulled at": manifest.pulled_at,
@@ -101,6 +104,7 @@ def described(asset: Any) -> dict[str, Any]:
         "repo_id": manifest.repo_id,
         "revision": manifest.revision,
         "requested_revision": manifest.requested_revision,
+        "arguments": manifest.arguments,
         "configs": {config: list(splits) for config, splits in manifest.configs.items()},
         "licence": manifest.licence,
         "folder": str(asset.folder),
@@ -114,6 +118,17 @@ def described(asset: Any) -> dict[str, Any]:
 def _source(manifest: "Manifest") -> str:
     """Where an asset is from: `hub`, `local`, `generated`, or `address` for a file of the web."""
     return "address" if manifest.source == "local" and manifest.endpoint else manifest.source
+
+
+def _made_of(manifest: "Manifest") -> str:
+    """The source, and what a generated dataset was made of: `generated: noise=0.1, seed=0`."""
+    made_of = _arguments(manifest)
+    shown = made_of if len(made_of) <= WIDEST else f"{made_of[: WIDEST - 3]}..."
+    return f"{_source(manifest)}: {shown}" if shown else _source(manifest)
+
+
+def _arguments(manifest: "Manifest") -> str:
+    return ", ".join(f"{key}={value}" for key, value in (manifest.arguments or {}).items())
 
 
 def _row(asset: "Asset | BrokenAsset", users: list[str]) -> dict[str, str]:
@@ -137,7 +152,7 @@ def _row(asset: "Asset | BrokenAsset", users: list[str]) -> dict[str, str]:
             "revision": manifest.revision[:12],
             "size": shown_size(manifest.size),
             "licence": manifest.licence or "not stated",
-            "source": manifest.repo_id if manifest.source == "hub" else _source(manifest),
+            "source": manifest.repo_id if manifest.source == "hub" else _made_of(manifest),
             "last used": f"{used:%Y-%m-%d}" if used else "-",
         }
     return row

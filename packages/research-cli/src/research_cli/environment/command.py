@@ -22,6 +22,7 @@ from research_cli.environment.machine import (
     check_disk,
     check_git,
     check_links,
+    check_platform,
     check_python,
     check_uv,
 )
@@ -42,7 +43,7 @@ def check_environment() -> list[Check]:
     on_torch = start_child([*(each.module for each in STACK if each.name in ON_TORCH), GPU])
     others = start_child([each.module for each in STACK if each.name not in ON_TORCH])
     workspace = this_workspace()
-    machine = [check_python(), check_uv(), check_git()]
+    machine = [check_platform(), check_python(), check_uv(), check_git()]
     ours = [check_internal(name, workspace) for name in INTERNAL]
     disk = [check_disk(), check_compiled(), check_links()]
     unmet = check_requirements(workspace) if workspace else []

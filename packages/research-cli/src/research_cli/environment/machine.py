@@ -1,4 +1,4 @@
-"""Check Python, uv, git, the disk, and whether links can be made on it."""
+"""Check the platform, Python, uv, git, the disk, and whether links can be made on it."""
 
 import importlib.metadata
 import platform
@@ -19,6 +19,15 @@ LITTLE_DISK = 10 * GB  # room for a small dataset and a few runs
 NO_DISK = 1 * GB
 
 OTHER_FOLDER = "set RESEARCH_ASSETS to a folder that you can write to"
+
+
+def check_platform() -> Check:
+    """The operating system. On Windows no command starts: research-data's import says why."""
+    needs = "Linux or macOS"
+    found = f"{platform.system()} {platform.machine()}"
+    if platform.system() in ("Linux", "Darwin"):
+        return Check("platform", "ok", found, needs)
+    return Check("platform", "warn", found, needs, "nobody has tried this one; run the tests")
 
 
 def check_python() -> Check:

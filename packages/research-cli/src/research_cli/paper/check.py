@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from research_data.errors import ResearchError
+from research_data.plain_files import read_text
 from research_train.errors import CommandError, MemberError
 from research_train.experiment.members import GROUP, Member, find_member
 from research_train.experiment.needs import hub_needs, needs_of
@@ -21,6 +23,8 @@ from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
 from research_cli.paper.facts import Fact, PaperFacts, paper_facts
+
+GUARD = r"""(?m)^if __name__ == ["']__main__["']:"""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ def _check(member: Member) -> PaperCheck:
                 notes.append(f"{member.name}: the {kind} {need} isn't here; `train` would pull it")
     except ResearchError as error:
         problems.append(str(error))
+    notes += _silent_files(member)
     if kind == "paper" and not (member.folder / RESULTS).is_file():
         notes.append(
             f"{member.name}: nothing reproduced yet; "
@@ -117,6 +122,19 @@ def _code(member: Member) -> Iterator[str]:
                 yield f"{file}: is missing. It holds {what}"
         if train.is_file() and not _defines(train, "train"):
             yield f"{train}: defines no function train(config, run). Write it"
+
+
+def _silent_files(member: Member) -> Iterator[str]:
+    """The files train.py and evaluate.py that do nothing where Python is given them."""
+    for module in member.experiments.values():
+        code = _folder(member, module)
+        for part in ("train", "evaluate"):
+            file = _module(code / part) if code else None
+            if file and file.is_file() and not re.search(GUARD, read_text(file)):
+                yield (
+                    f"{member.name}: `python {file.relative_to(member.workspace)}` does nothing. "
+                    "At its end add: if __name__ == '__main__': research_train.run_file(__file__)"
+                )
 
 
 def _generated(member: Member) -> Iterator[str]:

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from research_data.errors import UsageError
+from research_data.shown import say
 
 from research_cli.printing import Json, examples, output
 from research_cli.run.command import Run
@@ -27,6 +29,7 @@ def with_exchange(app: typer.Typer) -> typer.Typer:
         epilog=examples(
             "research-cli run export first-try",
             "research-cli run export first-try for-anna.tar --checkpoints all",
+            "research-cli run export first-try --hf my-model    # for from_pretrained",
         )
     )(export)
     app.command(name="import", epilog=examples("research-cli run import for-anna.tar"))(import_)
@@ -61,10 +64,26 @@ def rerun(run: Run, quiet: Quiet = False, json: Json = False) -> None:
 
 def export(
     run: Run,
-    path: Annotated[Path, typer.Argument(help="File to write, or the folder for it.")] = Path(),
+    path: Annotated[
+        Path | None,
+        typer.Argument(help="File to write, or the folder for it; by default the one you are in."),
+    ] = None,
     checkpoints: Annotated[
-        Literal["last", "all", "none"], typer.Option(help="Checkpoints whose weights to include.")
-    ] = "last",
+        Literal["last", "all", "none"] | None,
+        typer.Option(
+            help="Checkpoints whose weights to include; by default the last.", show_default=False
+        ),
+    ] = None,
+    hf: Annotated[
+        Path | None,
+        typer.Option(
+            "--hf",
+            metavar="FOLDER",
+            help="Write the model alone into this new folder, as the Hugging Face hub and "
+            "transformers read it, with a model card.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -72,14 +91,32 @@ def export(
 
     The file holds record, metrics, code, weights, and the sha256 of each: what it takes to look at
     the run, verify it and run it again. `run import` reads it.
+
+    With --hf the model is made by the paper's `evaluate`; one that transformers knows is there for
+    `from_pretrained(FOLDER)`.
     """
     from research_train import export_run, find_any_run
 
+    if hf is not None:
+        if path is not None or checkpoints is not None:
+            raise UsageError("--hf FOLDER takes neither a file nor --checkpoints")
+        _export_model(run, hf, json)
+        return
     found = find_any_run(run)
-    file = export_run(found, path, checkpoints, quiet=quiet)
+    file = export_run(found, path or Path(), checkpoints or "last", quiet=quiet)
     needs = _needs(found.record) if found.record else []
     value = {"file": str(file), "size": file.stat().st_size, "needs": needs}
     output(value, json, [str(file), *(f"a rerun needs {need}" for need in needs)])
+
+
+def _export_model(run: str, folder: Path, json: bool) -> None:
+    from research_train import export_model, find_any_run
+
+    made = export_model(find_any_run(run), folder)
+    if made.why_plain:
+        say(f"note: {made.why_plain}. The folder holds the run's own model.safetensors and a card.")
+    value = {"folder": str(made.folder), "transformers": made.why_plain is None}
+    output({**value, "why_plain": made.why_plain}, json, [str(made.folder)])
 
 
 def import_(

@@ -39,7 +39,8 @@ class Scratch:
 @contextmanager
 def scratch_runs(experiment: Experiment, overrides: Sequence[str] = ()) -> Iterator[Scratch]:
     """In this block outputs go to a temporary folder; datasets and models are those of before."""
-    assets = prepare_assets(experiment)
+    config = load_config(experiment, [*overrides, "init_from="])
+    assets = prepare_assets(experiment, config=config)
     here = [get_datasets_dir(), get_models_dir()]
     before = os.environ.get("RESEARCH_ASSETS")
     with tempfile.TemporaryDirectory(prefix="research-bench-") as folder:

@@ -77,7 +77,7 @@ def replay(experiment: Experiment, folder: Path, overrides: list[str]) -> Replay
     now = load_config(experiment, overrides)
     if _counting(then) != _counting(now):
         return Replayed(False, "its config has changed")
-    if (assets := prepare_assets(experiment)) != record.assets:
+    if (assets := prepare_assets(experiment, config=now)) != record.assets:
         return Replayed(False, f"its data was {record.assets}, is {assets} now")
     config = then.model_copy(update={"tensorboard": False, "wandb": "disabled"})
     lines = [repeatable_part(point) for point in read_metrics(folder)]

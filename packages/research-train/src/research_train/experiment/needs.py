@@ -12,7 +12,7 @@ sha256 = "86c4e6aa..."
 licence = "public domain"
 
 [tool.research.generated]
-mnist1d = "paper_mnist1d.data:MNIST1D"      # a GeneratedDataset: MODULE:ATTRIBUTE
+mnist1d = "paper_mnist1d.data:MNIST1D"      # see generated_needs.py
 
 Every experiment needs all of these, unless a table says which ones it needs, by the names that
 `run.asset` takes; then nothing else is fetched for it:
@@ -26,11 +26,9 @@ import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from importlib import import_module
 
 from research_data import (
     DamagedAssetError,
-    GeneratedDataset,
     add_link,
     asset_folder,
     link_assets,
@@ -48,6 +46,8 @@ from research_data.hub.web_file import is_here, pull_file
 from research_data.shown import brief, did_you_mean, say
 
 from research_train.errors import MemberError
+from research_train.experiment.config import TrainConfig
+from research_train.experiment.generated_needs import generated_dataset
 from research_train.experiment.members import Experiment, Member
 
 
@@ -56,24 +56,28 @@ def prepare_assets(
     rebuild: bool = False,
     quiet: bool = True,
     known: Mapping[str, str] | None = None,
+    config: TrainConfig | None = None,
 ) -> dict[str, str]:
     """Have every dataset and model that a member or experiment needs; returns name -> revision.
 
     rebuild: make a damaged generated dataset anew instead of raising DamagedAssetError. known:
-    revisions of generated datasets that need not be asked of their code. Raises
-    MemberError when the pyproject is wrong, HubError when what is missing can't be fetched,
-    StorageError.
+    revisions of generated datasets that need not be asked of their code. config: of the run, for
+    datasets that are made of its keys; without it these are left out. Raises ConfigError for a
+    value that such a dataset refuses, MemberError when the pyproject is wrong, HubError when what
+    is missing can't be fetched, StorageError.
     """
     member = owner.member if isinstance(owner, Experiment) else owner
     names = needs_of(owner) if isinstance(owner, Experiment) else _every_name(member)
     revisions = {name: pull() for name, pull in _pulls(member, quiet) if name in names}
-    for name, where in member.pyproject.generated.items():
+    for name in member.pyproject.generated:
         if name not in names:
             continue
         if known and name in known and find_generated(name, known[name]):
             revisions[name] = known[name]
             continue
-        dataset = _generated(member, name, where)
+        dataset = generated_dataset(member, name, config)
+        if dataset is None:
+            continue
         try:
             make_dataset(dataset)
         except DamagedAssetError as error:
@@ -217,15 +221,3 @@ def _pinned(member: Member, need: HubNeed) -> tuple[str, str]:
             "shows its commit."
         )
     return name, revision
-
-
-def _generated(member: Member, name: str, where: str) -> GeneratedDataset:
-    file = member.pyproject.file
-    module, _, attribute = where.partition(":")
-    try:
-        dataset = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MemberError(f"{file}: {name} = {where!r}: {error}") from error
-    if not isinstance(dataset, GeneratedDataset) or dataset.name != name:
-        raise MemberError(f"{file}: {name} = {where!r} must be a GeneratedDataset named {name!r}")
-    return dataset

@@ -49,7 +49,7 @@ def export_run(
     its folder doesn't; RunError if the run is running, or if the run or its code is damaged;
     StorageError.
     """
-    record = _sound_record(run)
+    record = sound_record(run)
     target = export_target(path, f"{run.id}.tar")
     source = find_archive(record.source)
     names = _run_files(run.folder, checkpoints)
@@ -92,7 +92,8 @@ def export_run(
     return target
 
 
-def _sound_record(run: RunSummary) -> RunRecord:
+def sound_record(run: RunSummary) -> RunRecord:
+    """The record of a run that has ended and is as it was then. Raises RunError."""
     if run.record is None:
         raise RunError(f"{run.folder / RECORD}: {run.problem}")
     if run.status == "running":
