@@ -183,7 +183,8 @@ class Run:
                 f"{self.record.id} is {self.record.status}: start a new run, or resume it"
             )
         assets = pinned_assets(self.record.assets)  # whatever the code asks for by name
-        with self._held(), assets, follow_metrics(self.folder, self.config):
+        trackers = follow_metrics(self.folder, self.config, len(self.record.attempts))
+        with self._held(), assets, trackers:
             try:
                 seed_everything(self.config.seed, self.config.deterministic)
                 yield

@@ -3,7 +3,10 @@
 Each tracker runs in a process of its own that follows the file: the training loop never waits for
 it, and no line is lost if the training is killed. A resume writes it again from the file.
 
-    python -m research_train.record.trackers RUN_FOLDER tensorboard    (ends when its stdin does)
+    python -m research_train.record.trackers RUN_FOLDER tensorboard 2    (ends when its stdin does)
+
+The number is that of the attempt whose process started it. A lock in the run's folder sees to it
+that one follower at a time writes for a tracker: that of a killed attempt may still be at work.
 """
 
 import os
@@ -21,6 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
+from research_data.lock import locked
 from research_data.shown import printable
 
 from research_train.record.folders import CONFIG, METRICS
@@ -114,11 +118,14 @@ class WandbTracker:
 
 
 @contextmanager
-def follow_metrics(folder: Path, config: "TrainConfig") -> Iterator[None]:
-    """Have the trackers that the config asks for follow the run in folder during this block."""
+def follow_metrics(folder: Path, config: "TrainConfig", attempt: int) -> Iterator[None]:
+    """Have the trackers that the config asks for follow the run in folder during this block.
+
+    attempt: how often the run was started or resumed.
+    """
     names = ["tensorboard"] if config.tensorboard else []
     names += [] if config.wandb == "disabled" else ["wandb"]
-    followers = {name: _start_follower(folder, name) for name in names}
+    followers = {name: _start_follower(folder, name, attempt) for name in names}
     try:
         yield
     finally:
@@ -135,8 +142,25 @@ def follow_metrics(folder: Path, config: "TrainConfig") -> Iterator[None]:
                 print(message, file=sys.stderr)
 
 
-def follow(folder: Path, name: str, parent: IO[str]) -> None:
-    """Feed the tracker of that name from a run's metrics until parent (a pipe) is closed."""
+def follow(folder: Path, name: str, attempt: int, parent: IO[str]) -> None:
+    """Feed the tracker of that name from a run's metrics until parent (a pipe) is closed.
+
+    Waits for the follower of an earlier attempt; does nothing if a later attempt's was quicker.
+    """
+    lock = follower_lock(folder, name)
+    with locked(lock):
+        if int(lock.read_text(encoding="utf-8") or 0) > attempt:
+            return
+        lock.write_text(str(attempt), encoding="utf-8")
+        _feed(folder, name, parent)
+
+
+def follower_lock(folder: Path, name: str) -> Path:
+    """The file that a tracker's follower locks; it says of which attempt the last one was."""
+    return folder / f".{name}.lock"
+
+
+def _feed(folder: Path, name: str, parent: IO[str]) -> None:
     tracker: Tracker
     tracker = TensorBoardTracker(folder) if name == "tensorboard" else WandbTracker(folder)
     with (folder / METRICS).open(encoding="utf-8") as metrics:
@@ -148,9 +172,10 @@ def follow(folder: Path, name: str, parent: IO[str]) -> None:
     tracker.close()
 
 
-def _start_follower(folder: Path, name: str) -> subprocess.Popen[bytes]:
+def _start_follower(folder: Path, name: str, attempt: int) -> subprocess.Popen[bytes]:
+    words = [str(folder), name, str(attempt)]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "research_train.record.trackers", str(folder), name],
+        [sys.executable, "-P", "-m", "research_train.record.trackers", *words],
         stdin=subprocess.PIPE,  # closed by the system if this process is killed
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
@@ -181,7 +206,7 @@ def _parse(line: str) -> tuple[int, float, dict[str, float]]:
 
 if __name__ == "__main__":
     try:
-        follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
+        follow(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.stdin)
     except Exception as error:  # whatever a service's client raises is shown in one line
         sys.exit(f"{sys.argv[2]}: {type(error).__name__}: {error}")
     os._exit(0)  # everything is written; the training would wait for the interpreter's shutdown
