@@ -31,7 +31,11 @@ def test_the_fingerprint_is_the_same_every_time(identity):
 
 
 @pytest.mark.parametrize(
-    "word", ["seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"]
+    "word",
+    [
+        *("seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"),
+        "trackers=[sqlite]",
+    ],
 )
 def test_a_change_that_cannot_change_a_number_keeps_the_fingerprint(identity, word):
     assert identity() == identity(word)

@@ -17,6 +17,7 @@ from research_train.record.labels import cleaned_labels
 from research_train.record.lock import run_status
 from research_train.record.record import recorded_metrics
 from research_train.record.running_code import RunningCode, running_code
+from research_train.record.trackers import refuse_unknown_trackers
 
 if TYPE_CHECKING:
     from research_train.record.run import Run
@@ -28,6 +29,7 @@ RESUMABLE_KEYS = (
     "keep_every",
     "steps",
     "tensorboard",
+    "trackers",
     "wandb",
 )
 
@@ -66,11 +68,12 @@ def new_run(
     make damaged data anew. link_data: link the data into the member's folder, as `train` does.
     quiet: show no progress of downloads. group, tags, note: words for its record, to find and
     explain it by. code: gives `running_code(experiment)`, where that is known already.
-    Raises UsageError for an empty group or tag, ConfigError, DamagedAssetError, HubError,
-    RequirementError, StorageError.
+    Raises UsageError for an empty group or tag and an unknown tracker, ConfigError,
+    DamagedAssetError, HubError, RequirementError, StorageError.
     """
     labels = cleaned_labels(group, tags, note)
     config = load_config(experiment, overrides, config_file)
+    refuse_unknown_trackers(config.trackers)
     # While torch is imported.
     found = code or Beside(lambda: running_code(experiment)).result
     _seeded_function(experiment, "train", config)  # fails before a folder is made
@@ -106,6 +109,7 @@ def resumed_run(
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)
+    refuse_unknown_trackers(config.trackers)
     _seeded_function(experiment, "train", config)
     then, now = run.config.steps, config.steps
     if now < then:

@@ -38,6 +38,7 @@ NEUTRAL_KEYS = frozenset(
         "keep_checkpoints",
         "keep_every",
         "tensorboard",
+        "trackers",
         "wandb",
     }
 )

@@ -91,3 +91,5 @@ class TrainConfig(ConfigSection):
     """Write TensorBoard event files beside the metrics."""
     wandb: Literal["disabled", "offline", "online"] = "disabled"
     """Log to Weights & Biases."""
+    trackers: tuple[str, ...] = ()
+    """Further trackers, by the names under which installed packages offer them."""

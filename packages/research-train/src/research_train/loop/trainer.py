@@ -323,11 +323,11 @@ class Trainer(Generic[Batch]):
             run.record.attempts[-1].environment.compiler = describe_compiler(self.device)
         self._log.start_clock(self.step)
         try:
-            run.training = True
+            run.fit_step = lambda: self.step
             with own.attached(self, self._optimizers) if own else nullcontext():
                 yield
         finally:
-            run.training = False
+            run.fit_step = None
         if self.schedule is not None:  # the next phase may have another, of the same rates
             self._rates.multiply(1.0)
         run.phases.append(self._so_far(length))
