@@ -34,7 +34,7 @@ def test_the_fingerprint_is_the_same_every_time(identity):
     "word",
     [
         *("seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"),
-        "trackers=[sqlite]",
+        *("trackers=[sqlite]", "max_minutes=5"),
     ],
 )
 def test_a_change_that_cannot_change_a_number_keeps_the_fingerprint(identity, word):

@@ -188,18 +188,18 @@ def test_runs_before_there_were_these_keys_are_resumed_and_stay_the_same_experim
     before = json.loads((run / "run.json").read_text())
     config = run / "config.yaml"
     lines = config.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if not line.startswith("trackers:")]
-    assert len(kept) == len(lines) - 1
+    kept = [line for line in lines if not line.startswith(("trackers:", "max_minutes:"))]
+    assert len(kept) == len(lines) - 2
     config.write_text("".join(kept))
     record = read_record(run)
-    record.config = {k: v for k, v in record.config.items() if k != "trackers"}
+    record.config = {k: v for k, v in record.config.items() if k not in ("trackers", "max_minutes")}
     record.config_sha256, record.seal = None, compute_seal(run, record)
     write_json(run / "run.json", record_as_json(record))
     again = workspace.train("--resume", run.name, "steps=7")
     assert again.code == 0, again.errors
     after = json.loads((run / "run.json").read_text())
     assert after["attempts"][-1]["changed"] == {"steps": [5, 7]}
-    assert after["config"]["trackers"] == []
+    assert after["config"]["trackers"] == [] and after["config"]["max_minutes"] == 0
     shorter = workspace.train("steps=5").folder
     assert json.loads((shorter / "run.json").read_text())["fingerprint"] == before["fingerprint"]
 

@@ -22,11 +22,12 @@ from research_train.record.trackers import refuse_unknown_trackers
 if TYPE_CHECKING:
     from research_train.record.run import Run
 
-# The config keys that a resume may change: the run's length, what it shows and what it keeps.
+# The config keys that a resume may change: how long it runs, what it shows and what it keeps.
 RESUMABLE_KEYS = (
     "checkpoint_failure",
     "keep_checkpoints",
     "keep_every",
+    "max_minutes",
     "steps",
     "tensorboard",
     "trackers",
@@ -40,10 +41,11 @@ RESUMABLE_KEYS = (
 def train_run(run: "Run", experiment: Experiment) -> None:
     """Train a started or resumed run with the paper's `train(config, run)`.
 
-    Signals stop it as Ctrl-C does; its outcome is in `run.record`. Raises what the training raises.
+    Signals stop it as Ctrl-C does, and so does the end of its `max_minutes`; its outcome is in
+    `run.record`. Raises what the training raises.
     """
     train = _seeded_function(experiment, "train", run.config)
-    with run.stop.listening(), run.attempt():
+    with run.stop.listening(run.config.max_minutes), run.attempt():
         metrics = train(run.config, run)
         run.record.metrics = _final_metrics(experiment, metrics)
 

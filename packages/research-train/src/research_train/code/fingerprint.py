@@ -37,6 +37,7 @@ NEUTRAL_KEYS = frozenset(
         "checkpoint_failure",
         "keep_checkpoints",
         "keep_every",
+        "max_minutes",
         "tensorboard",
         "trackers",
         "wandb",

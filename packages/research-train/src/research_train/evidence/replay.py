@@ -58,8 +58,8 @@ class Replayed:
     tail: tuple[int, int] | None = None
 
 
-# What a replay does without: nobody looks at it.
-UNWATCHED = {"tensorboard": False, "wandb": "disabled", "trackers": ()}
+# What a replay does without: nobody looks at it, and it is never gone on with.
+UNWATCHED = {"tensorboard": False, "wandb": "disabled", "trackers": (), "max_minutes": 0.0}
 
 
 class _Different(BaseException):

@@ -93,3 +93,5 @@ class TrainConfig(ConfigSection):
     """Log to Weights & Biases."""
     trackers: tuple[str, ...] = ()
     """Further trackers, by the names under which installed packages offer them."""
+    max_minutes: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
+    """Stop with a checkpoint this many minutes after the start or resume; 0: never."""

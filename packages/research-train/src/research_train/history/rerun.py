@@ -63,8 +63,8 @@ FOREIGN = frozenset(
     }
 )
 
-# Config keys that are switched off: they change no number, and may not be there any more.
-UNREPEATED = {"trackers": "trackers=[]"}
+# Config keys that are switched off: they change no number, and may not be kept here and now.
+UNREPEATED = {"max_minutes": "max_minutes=0", "trackers": "trackers=[]"}
 
 
 def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
