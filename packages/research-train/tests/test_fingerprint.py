@@ -73,6 +73,8 @@ EDITS = [
     ("a comparison", f"{TRAIN}/history/comparison.py", None, "\nprint('compared')\n", NONE),
     ("a verdict", f"{TRAIN}/claims/claim.py", None, "\nprint('a new verdict')\n", NONE),
     ("reproduce", f"{TRAIN}/evidence/reproduce.py", None, "\nX = 1\n", NONE),
+    ("a run's pictures", f"{TRAIN}/record/media_content.py", None, "\nprint('shown')\n", NONE),
+    ("how figures are saved", "src/research_viz/saving.py", None, "\nprint('saved')\n", NONE),
     ("a figure", "src/research_viz/curves.py", None, "\nprint('drawn')\n", NONE),
     (
         "a class in a file of research-models",
