@@ -141,8 +141,8 @@ class Trainer(Generic[Batch]):
         Raises RunError before the first step for a fit that can't work, RunError or CheckpointError
         for changing state that can't be stored (state/moving_state.py), NotFiniteError at the first
         step whose loss is NaN or infinite, OutOfMemoryError, RunError if the data runs out,
-        StorageError if a checkpoint can't be written, Interrupted after a signal, once a checkpoint
-        is written.
+        StorageError if a checkpoint can't be written, Interrupted after a signal or `max_minutes`,
+        once a checkpoint is written.
         """
         config, run = self.config, self.run
         log_every, evaluate_every = config.log_every, config.evaluate_every

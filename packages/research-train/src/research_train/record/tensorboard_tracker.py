@@ -48,7 +48,7 @@ class TensorBoardTracker:
         if file.suffix == ".png":
             width, height = (int.from_bytes(content[at : at + 4], "big") for at in (16, 20))
             image = self._summary.Summary.Image(
-                width=width, height=height, colorspace=3, encoded_image_string=content
+                width=width, height=height, encoded_image_string=content
             )
             value = self._summary.Summary.Value(tag=name, image=image)
         elif file.suffix == ".txt":
