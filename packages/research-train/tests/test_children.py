@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file
 from workspaces import COMMANDS
 
-SECONDS = 15.0  # until they must have ended
+SECONDS = 60.0  # until they must have ended
 SLOW = ["sleep=0.02", "checkpoint_every=20"]
 
 

@@ -31,7 +31,11 @@ def test_the_fingerprint_is_the_same_every_time(identity):
 
 
 @pytest.mark.parametrize(
-    "word", ["seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"]
+    "word",
+    [
+        *("seed=9", "log_every=1", "tensorboard=true", "checkpoint_every=2", "wandb=offline"),
+        *("trackers=[sqlite]", "max_minutes=5"),
+    ],
 )
 def test_a_change_that_cannot_change_a_number_keeps_the_fingerprint(identity, word):
     assert identity() == identity(word)
@@ -69,6 +73,8 @@ EDITS = [
     ("a comparison", f"{TRAIN}/history/comparison.py", None, "\nprint('compared')\n", NONE),
     ("a verdict", f"{TRAIN}/claims/claim.py", None, "\nprint('a new verdict')\n", NONE),
     ("reproduce", f"{TRAIN}/evidence/reproduce.py", None, "\nX = 1\n", NONE),
+    ("a run's pictures", f"{TRAIN}/record/media_content.py", None, "\nprint('shown')\n", NONE),
+    ("how figures are saved", "src/research_viz/saving.py", None, "\nprint('saved')\n", NONE),
     ("a figure", "src/research_viz/curves.py", None, "\nprint('drawn')\n", NONE),
     (
         "a class in a file of research-models",

@@ -81,6 +81,8 @@ from .processes.own_file import run_file as run_file
 from .record.finding import find_any_run as find_any_run
 from .record.finding import find_run as find_run
 from .record.finding import last_run as last_run
+from .record.media import MediaFile as MediaFile
+from .record.media import read_media as read_media
 from .record.metrics_file import follow_run as follow_run
 from .record.metrics_file import read_metrics as read_metrics
 from .record.record import Metrics as Metrics

@@ -18,6 +18,8 @@ KeyboardInterrupt
 └── Interrupted              a signal asked the run to stop
 """
 
+from signal import SIGALRM
+
 from research_data.errors import ResearchError, UsageError
 
 
@@ -75,9 +77,11 @@ class OutOfMemoryError(ResearchError):
 class Interrupted(KeyboardInterrupt):
     """A signal asked the run to stop. Not an Exception: no `except Exception` swallows it.
 
-    signal: its number; the command's exit code is 128 more.
+    signal: its number, SIGALRM when the run's `max_minutes` are over; the command's exit code is
+    128 more.
     """
 
     def __init__(self, signal: int):
-        super().__init__(f"stopped by signal {signal}")
+        over = "max_minutes are over" if signal == SIGALRM else f"stopped by signal {signal}"
+        super().__init__(over)
         self.signal = signal

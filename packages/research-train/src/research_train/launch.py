@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from signal import SIGALRM
 from typing import TYPE_CHECKING
 
 from research_data.errors import UsageError
@@ -170,10 +171,11 @@ def _train_and_print(
         _say(options, f"note: this is the last unfinished run; newer ones: {', '.join(newer)}")
     try:
         _train_run(options, experiment, run)
-    except Interrupted:
+    except Interrupted as stop:
+        why = f" after {run.config.max_minutes:g} minutes" if stop.signal == SIGALRM else ""
         again = f"uv run --package {experiment.member.distribution} train"
         name = "" if experiment.name == experiment.member.name else f" {experiment.name}"
-        _say(options, f"stopped; go on with: {again}{name} --resume {run.record.id}")
+        _say(options, f"stopped{why}; go on with: {again}{name} --resume {run.record.id}")
         raise
     if run.world.rank > 0:
         return 0

@@ -18,17 +18,20 @@ from research_train.record.labels import cleaned_labels
 from research_train.record.lock import run_status
 from research_train.record.record import recorded_metrics
 from research_train.record.running_code import RunningCode, running_code
+from research_train.record.trackers import refuse_unknown_trackers
 
 if TYPE_CHECKING:
     from research_train.record.run import Run
 
-# The config keys that a resume may change: the run's length, what it shows and what it keeps.
+# The config keys that a resume may change: how long it runs, what it shows and what it keeps.
 RESUMABLE_KEYS = (
     "checkpoint_failure",
     "keep_checkpoints",
     "keep_every",
+    "max_minutes",
     "steps",
     "tensorboard",
+    "trackers",
     "wandb",
 )
 
@@ -39,10 +42,11 @@ RESUMABLE_KEYS = (
 def train_run(run: "Run", experiment: Experiment) -> None:
     """Train a started or resumed run with the paper's `train(config, run)`.
 
-    Signals stop it as Ctrl-C does; its outcome is in `run.record`. Raises what the training raises.
+    Signals stop it as Ctrl-C does, and so does the end of its `max_minutes`; its outcome is in
+    `run.record`. Raises what the training raises.
     """
     train = _seeded_function(experiment, "train", run.config)
-    with run.stop.listening(), run.attempt():
+    with run.stop.listening(run.config.max_minutes), run.attempt():
         metrics = train(run.config, run)
         run.record.metrics = _final_metrics(experiment, metrics)
 
@@ -67,11 +71,12 @@ def new_run(
     make damaged data anew. link_data: link the data into the member's folder, as `train` does.
     quiet: show no progress of downloads. group, tags, note: words for its record, to find and
     explain it by. code: gives `running_code(experiment)`, where that is known already.
-    Raises UsageError for an empty group or tag, ConfigError, DamagedAssetError, HubError,
-    RequirementError, StorageError.
+    Raises UsageError for an empty group or tag and an unknown tracker, ConfigError,
+    DamagedAssetError, HubError, RequirementError, StorageError.
     """
     labels = cleaned_labels(group, tags, note)
     config = load_config(experiment, overrides, config_file)
+    refuse_unknown_trackers(config.trackers)
     # While torch is imported.
     found = code or Beside(lambda: running_code(experiment)).result
     _seeded_function(experiment, "train", config)  # fails before a folder is made
@@ -111,6 +116,7 @@ def resumed_run(
 
     run = open_run(experiment, run_name, ["interrupted", "failed"])
     config = load_config(experiment, overrides, run.folder / CONFIG)
+    refuse_unknown_trackers(config.trackers)
     _seeded_function(experiment, "train", config)
     then, now = run.config.steps, config.steps
     if now < then:

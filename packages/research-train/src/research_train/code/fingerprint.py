@@ -37,7 +37,9 @@ NEUTRAL_KEYS = frozenset(
         "checkpoint_failure",
         "keep_checkpoints",
         "keep_every",
+        "max_minutes",
         "tensorboard",
+        "trackers",
         "wandb",
     }
 )

@@ -25,8 +25,16 @@ ROOTS = (
     ("research_train.state.random_state", "seed_everything"),
     ("research_train.processes.hash_seed", "FIXED"),
 )
-# Modules that aren't followed, since they only show or copy numbers from metrics.jsonl.
-BESIDE_THE_NUMBERS = frozenset({"research_train.record.trackers", "research_train.loop.progress"})
+# Modules that aren't followed, since they only show or copy numbers; matplotlib is behind them.
+BESIDE_THE_NUMBERS = frozenset(
+    {
+        "research_train.loop.progress",
+        "research_train.loop.stalls",
+        "research_train.record.media",
+        "research_train.record.media_content",
+        "research_train.record.trackers",
+    }
+)
 
 # Modules of the standard library that import names built at run time, and their exceptions.
 IMPORTERS = ("importlib", "pkgutil", "pydoc", "runpy", "zipimport")

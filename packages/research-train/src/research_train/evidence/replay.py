@@ -58,6 +58,10 @@ class Replayed:
     tail: tuple[int, int] | None = None
 
 
+# What a replay does without: nobody looks at it, and it is never gone on with.
+UNWATCHED = {"tensorboard": False, "wandb": "disabled", "trackers": (), "max_minutes": 0.0}
+
+
 class _Different(BaseException):
     """A line of metrics differs, so the rest needn't be replayed."""
 
@@ -79,7 +83,7 @@ def replay(experiment: Experiment, folder: Path, overrides: list[str]) -> Replay
         return Replayed(False, "its config has changed")
     if (assets := prepare_assets(experiment, config=now)) != record.assets:
         return Replayed(False, f"its data was {record.assets}, is {assets} now")
-    config = then.model_copy(update={"tensorboard": False, "wandb": "disabled"})
+    config = then.model_copy(update=UNWATCHED)
     lines = [repeatable_part(point) for point in read_metrics(folder)]
     checkpoints = checkpoint_folders(folder)
     head = _head_step(config)

@@ -91,3 +91,7 @@ class TrainConfig(ConfigSection):
     """Write TensorBoard event files beside the metrics."""
     wandb: Literal["disabled", "offline", "online"] = "disabled"
     """Log to Weights & Biases."""
+    trackers: tuple[str, ...] = ()
+    """Further trackers, by the names under which installed packages offer them."""
+    max_minutes: Annotated[float, Interval(ge=0, le=1e6)] = 0.0
+    """Stop with a checkpoint this many minutes after the start or resume; 0: never."""

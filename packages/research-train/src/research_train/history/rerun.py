@@ -63,6 +63,9 @@ FOREIGN = frozenset(
     }
 )
 
+# Config keys that are switched off: they change no number, and may not be kept here and now.
+UNREPEATED = {"max_minutes": "max_minutes=0", "trackers": "trackers=[]"}
+
 
 def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
     """Run a completed run's code and config again as a new run, its child, and compare the two.
@@ -149,6 +152,7 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
         *("train", "--paper", record.paper),
         *([record.experiment] if record.experiment != record.paper else []),
         *("--config", str(run.folder.absolute() / CONFIG), "--json"),
+        *(word for key, word in UNREPEATED.items() if run.config.get(key)),
         *(["--nproc", str(processes)] if processes > 1 else []),
         *(["--quiet"] if quiet else []),
     ]

@@ -1,8 +1,8 @@
 """The file format of an exported run: enough to inspect, verify and repeat it.
 
 It is a plain tar, so that `tar tf` lists its content. First comes manifest.json, with size and
-sha256 of every other file; then run/ with record, config, metrics, evaluation, figures and the
-chosen checkpoints; and source/<sha256>.tar.gz, the code. Equal content gives equal bytes. The
+sha256 of every other file; then run/ with record, config, metrics, media, evaluation, figures and
+the chosen checkpoints; and source/<sha256>.tar.gz, the code. Equal content gives equal bytes. The
 folders of trackers are left out, since they repeat metrics.jsonl. An import checks that the content
 is consistent, but not who made it: trust an export as you trust its sender.
 """

@@ -1,6 +1,7 @@
 """Write, prune and load the checkpoints of a training."""
 
 import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -99,6 +100,11 @@ class Checkpoints:
             if raising:
                 raise
             say(f"warning: {error} Training continues without that checkpoint.")
+
+    def last(self) -> Path | None:
+        """The newest checkpoint on disk, once none is being written."""
+        self._writer.close()
+        return next(reversed(self._run.checkpoints()), None)
 
     def close(self) -> None:
         """Wait until no checkpoint is being written; ignore an error in writing it."""

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 from research_data.batches.source import BatchSource
 
 from research_train.errors import Interrupted, RunError
-from research_train.processes.signals import StopRequest
+from research_train.processes.signals import BUDGET, StopRequest
 
 Batch = TypeVar("Batch")
 
@@ -56,7 +56,7 @@ class EndlessBatches(Generic[Batch]):
             return next(self._epoch, None)
         try:
             stop.waiting = True
-            if stop.signal:
+            if stop.signal and stop.signal != BUDGET:  # that one leaves time for a step
                 raise Interrupted(stop.signal)
             return next(self._epoch, None)
         finally:

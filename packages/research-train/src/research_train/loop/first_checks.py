@@ -42,7 +42,7 @@ def check_before_first_step(
     evaluation mode as a whole is put into training mode. Raises RunError for a fit that can't work.
     """
     _refuse_wrong_fit(batches, steps)
-    if run.training:
+    if run.fit_step is not None:
         raise RunError("fit was called while another fit of this run is running")
     size = run.world.size
     try:

@@ -23,6 +23,7 @@ from research_train.loop.loss_parts import Loss
 from research_train.loop.own_step import OwnStep
 from research_train.loop.progress import Progress
 from research_train.loop.schedules import BaseRates, Schedule
+from research_train.loop.stalls import stalls_told
 from research_train.loop.step_errors import explained
 from research_train.loop.training_log import TrainingLog
 from research_train.processes.messages import largest, neighbours
@@ -104,13 +105,20 @@ class Trainer(Generic[Batch]):
             self.config, self.model, loss, self.device, self.world, parallel
         )
         self._norm: Tensor | None = None  # of the gradients, of the step that is logged next
-        self._log = TrainingLog(run, self.model, self.device, self._gradients.ignored, flops)
         self._evaluations = Evaluations(run, self.model)
         self._start = self._end = 0  # of the phase, on the run's count of steps
         self._ended = False
         self._unevaluated = False  # an evaluation failed, and a resume begins with it
         self._checkpoints = Checkpoints(
             run, self.model, optimizer, self.ema, self._gradients.scaler
+        )
+        self._log = TrainingLog(
+            run,
+            self.model,
+            self.device,
+            self._gradients.ignored,
+            flops,
+            self._checkpoints.last,
         )
 
     @property
@@ -133,8 +141,8 @@ class Trainer(Generic[Batch]):
         Raises RunError before the first step for a fit that can't work, RunError or CheckpointError
         for changing state that can't be stored (state/moving_state.py), NotFiniteError at the first
         step whose loss is NaN or infinite, OutOfMemoryError, RunError if the data runs out,
-        StorageError if a checkpoint can't be written, Interrupted after a signal, once a checkpoint
-        is written.
+        StorageError if a checkpoint can't be written, Interrupted after a signal or `max_minutes`,
+        once a checkpoint is written.
         """
         config, run = self.config, self.run
         log_every, evaluate_every = config.log_every, config.evaluate_every
@@ -143,6 +151,7 @@ class Trainer(Generic[Batch]):
             self._phase(batches, evaluate, steps),
             closing(Progress(self._end, self.step, run.quiet)) as progress,
             run.stop.deferred(),
+            stalls_told(lambda: self.step, quiet=self.world.rank > 0),
             closing(self._checkpoints),
             neighbours(self.world),
         ):
@@ -323,11 +332,11 @@ class Trainer(Generic[Batch]):
             run.record.attempts[-1].environment.compiler = describe_compiler(self.device)
         self._log.start_clock(self.step)
         try:
-            run.training = True
+            run.fit_step = lambda: self.step
             with own.attached(self, self._optimizers) if own else nullcontext():
                 yield
         finally:
-            run.training = False
+            run.fit_step = None
         if self.schedule is not None:  # the next phase may have another, of the same rates
             self._rates.multiply(1.0)
         run.phases.append(self._so_far(length))

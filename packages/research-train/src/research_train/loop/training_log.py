@@ -3,7 +3,8 @@
 import resource
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,8 @@ class TrainingLog:
     """Gathers losses on the device, and waits for it only when a line or checkpoint needs them.
 
     ignored: has checked the batches that the losses come from. flops: floating-point operations of
-    one step, to log how much of this machine's matrix products they reach.
+    one step, to log how much of this machine's matrix products they reach. saved: gives the last
+    checkpoint.
     """
 
     def __init__(
@@ -29,7 +31,9 @@ class TrainingLog:
         device: torch.device,
         ignored: IgnoredTargets,
         flops: float | None = None,
+        saved: Callable[[], Path | None] = lambda: None,
     ):
+        self._saved = saved
         self._flops, self._rate = flops, 0.0
         self._ignored = ignored
         self._run = run
@@ -91,10 +95,12 @@ class TrainingLog:
         weights = [float(weight) for weight in self._weights]
         for index, loss in enumerate(losses):
             if loss - loss != 0:  # NaN or infinite
+                last = self._saved()
+                before = f"the last one before it is {last.name}" if last else "nor before"
                 raise NotFiniteError(
-                    f"the loss is {loss} at step {step - len(losses) + index + 1}. Try a lower "
-                    "learning rate, or look at the data of that step. No checkpoint was written "
-                    "since."
+                    f"the loss is {loss} at step {step - len(losses) + index + 1}. No checkpoint "
+                    f"was written since, {before}. Try a lower learning rate, or look at the data "
+                    "of that step."
                 )
         self._ignored.refuse()
         if world.size > 1:

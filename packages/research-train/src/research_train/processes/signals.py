@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from research_data.shown import say
+
 from research_train.errors import Interrupted
 
+BUDGET = signal.SIGALRM  # when the minutes that a run may take are over
 # USR1: a cluster's warning that it will end the job. HUP: the terminal was closed.
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP)
 SECOND_SIGNAL_AFTER = 1.0  # seconds; Ctrl-C can reach us twice, from the terminal and from uv
@@ -31,15 +34,26 @@ class StopRequest:
         self.waiting = False  # for the next batch: stopping there at once loses nothing
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Catch the STOPPING signals: each raises Interrupted at once, except in `deferred`."""
+    def listening(self, minutes: float = 0.0) -> Iterator[None]:
+        """Catch the STOPPING signals: each raises Interrupted at once, except in `deferred`.
+
+        minutes: after which to ask for a stop too; 0: never. That is only noted in `signal`, as
+        BUDGET: what comes before a training's first step, or after its last, isn't cut short.
+        """
         if threading.current_thread() is not threading.main_thread():
+            if minutes:
+                say("warning: max_minutes isn't kept: the training isn't in the main thread")
             yield  # Python hands signals to the main thread alone
             return
-        previous = {number: signal.signal(number, self._receive) for number in stopping_signals()}
+        caught = [*stopping_signals(), *([BUDGET] if minutes else [])]
+        previous = {number: signal.signal(number, self._receive) for number in caught}
+        if minutes:
+            signal.setitimer(signal.ITIMER_REAL, minutes * 60)
         try:
             yield
         finally:
+            if minutes:
+                signal.setitimer(signal.ITIMER_REAL, 0)
             for number, handler in previous.items():
                 signal.signal(number, handler)
 
@@ -53,7 +67,10 @@ class StopRequest:
             self._deferred = False
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        first = self.signal is None
+        if number == BUDGET:
+            self.signal = self.signal or BUDGET
+            return
+        first = self.signal in (None, BUDGET)
         if not first and time.monotonic() - self._received < SECOND_SIGNAL_AFTER:
             return
         if first:

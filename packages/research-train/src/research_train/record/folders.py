@@ -16,6 +16,8 @@ from research_data import get_assets_dir, get_outputs_dir
 RECORD = "run.json"
 CONFIG = "config.yaml"
 METRICS = "metrics.jsonl"
+MEDIA = "media"
+MEDIA_INDEX = "media.jsonl"
 CHECKPOINTS = "checkpoints"
 SOURCES = ".sources"
 RERUNS = ".reruns"

@@ -20,6 +20,7 @@ from research_train.record.folders import (
     CONFIG,
     METRICS,
 )
+from research_train.record.media import cut_media
 from research_train.record.record import (
     Status,
     compute_seal,
@@ -112,6 +113,7 @@ def _reopen(
     run.resume_from = run.last_checkpoint()
     _set_aside(run)
     run.lines = _cut_metrics(run.folder / METRICS, run.resume_from)
+    cut_media(run.folder, _step_of(run.resume_from))
     run.replaying = run.resume_from is not None
     write_config(run.folder, record, config)
     run.save()
@@ -137,7 +139,7 @@ def _set_aside(run: Run) -> None:
 
 def _cut_metrics(path: Path, checkpoint: Path | None) -> int:
     """Drop the lines after a checkpoint and an incomplete last one; returns how many are left."""
-    step = int(checkpoint.name.removeprefix("step-")) if checkpoint else -1
+    step = _step_of(checkpoint)
     kept = []
     try:
         lines = lines_before(checkpoint) if checkpoint else None
@@ -148,3 +150,8 @@ def _cut_metrics(path: Path, checkpoint: Path | None) -> int:
         raise RunError(f"{path}: cannot be read ({error}). Start a new run.") from error
     write_bytes(path, "".join(kept).encode())
     return len(kept)
+
+
+def _step_of(checkpoint: Path | None) -> int:
+    """The step of a checkpoint; -1 for none."""
+    return int(checkpoint.name.removeprefix("step-")) if checkpoint else -1

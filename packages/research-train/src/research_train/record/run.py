@@ -3,6 +3,7 @@
 assets/outputs/<paper>/<run-id>/run.json        who, what, when, with which code, how it ended
                                 config.yaml     the whole config; `train --config` takes it back
                                 metrics.jsonl   one JSON object a line
+                                media/          pictures, texts and histograms: see media.py
                                 checkpoints/    see state/checkpoint.py
 """
 
@@ -10,11 +11,11 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from operator import index
 from pathlib import Path
-from typing import IO, TypeVar
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import torch
 from research_data import (
@@ -23,7 +24,7 @@ from research_data import (
     asset_folder,
     pinned_assets,
 )
-from research_data.durable import write_json
+from research_data.durable import write_bytes, write_json
 from research_data.shown import did_you_mean, say
 from torch import nn
 
@@ -42,6 +43,8 @@ from research_train.record.folders import (
     RECORD,
 )
 from research_train.record.lock import LOCK, lock_run
+from research_train.record.media import Kind, Media
+from research_train.record.media_content import encode_histogram, encode_image, write_figure
 from research_train.record.record import (
     Failure,
     RunRecord,
@@ -57,6 +60,9 @@ from research_train.state.checkpoint import load_checkpoint, verify_checkpoint
 from research_train.state.phases import Phase
 from research_train.state.random_state import seed_everything
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 Model = TypeVar("Model", bound=nn.Module)
 
 
@@ -65,9 +71,9 @@ class Run:
 
     resume_from: the checkpoint to continue from. stop: whether a signal has asked to stop.
     quiet: show no progress. world: which of several processes this is; only the first writes
-    anything. phases: the fits that have ended. training: whether a fit is running. replaying: the
-    paper's code has not yet reached the point of the resume, so what it logs is in metrics.jsonl
-    already.
+    anything. phases: the fits that have ended. fit_step: gives the step of the fit that is
+    running; None if none is. replaying: the paper's code has not yet reached the point of the
+    resume, so what it logs is in metrics.jsonl already.
     """
 
     def __init__(self, folder: Path, record: RunRecord, config: TrainConfig, quiet: bool = False):
@@ -80,11 +86,12 @@ class Run:
         self.resume_from: Path | None = None
         self.phases: list[Phase] = []
         self.passed: list[Phase] | None = None  # those before resume_from, once they are looked up
-        self.training = False
+        self.fit_step: Callable[[], int] | None = None
         self.replaying = False
         self.lines = 0  # in metrics.jsonl
         self._lock: IO[str] | None = None
         self._metrics: IO[str] | None = None
+        self._media: Media | None = None
 
     @property
     def device(self) -> torch.device:
@@ -121,6 +128,51 @@ class Run:
         except OSError as error:
             raise StorageError(self.folder / METRICS, error) from error
         self.lines += 1
+
+    def log_image(self, name: str, array: object, step: int | None = None) -> None:
+        """Show a picture: media/NAME/step-STEP.png, and the same in the trackers.
+
+        array: an array or tensor (height, width), (height, width, channels) or (channels, height,
+        width), with 1, 3 or 4 channels; whole numbers from 0 to 255, or others from 0 to 1. step:
+        by default how many updates the run has done. A name may have a `/`, as those of metrics;
+        the same name at the same step replaces the picture. Raises MetricError for another array
+        or name, StorageError.
+        """
+        self._show("image", name, step, lambda file: write_bytes(file, encode_image(array)))
+
+    def log_figure(self, name: str, figure: "Figure", step: int | None = None) -> None:
+        """Show a matplotlib figure, which stays open: as `log_image`."""
+        self._show("image", name, step, lambda file: write_figure(figure, file))
+
+    def log_text(self, name: str, text: str, step: int | None = None) -> None:
+        """Show a text: media/NAME/step-STEP.txt; else as `log_image`."""
+        content = str(text).encode(errors="backslashreplace")
+        self._show("text", name, step, lambda file: write_bytes(file, content))
+
+    def log_histogram(self, name: str, values: object, step: int | None = None) -> None:
+        """Show how values are distributed: media/NAME/step-STEP.json; else as `log_image`.
+
+        values: an array or tensor of any shape, or numbers; they are counted in 64 bins.
+        """
+        self._show(
+            "histogram", name, step, lambda file: write_bytes(file, encode_histogram(values))
+        )
+
+    def _show(self, kind: Kind, name: str, step: int | None, write: Callable[[Path], None]) -> None:
+        if self.world.rank > 0:
+            return
+        if self._media is None:
+            self._media = Media(self.folder)
+        present = self._present_step() if step is None else _count(step)
+        self._media.add(kind, name, present, write, again=not self.replaying)
+
+    def _present_step(self) -> int:
+        """How many updates the run has done; of a recorded one, those of its last checkpoint."""
+        if self.fit_step is not None:
+            return self.fit_step()
+        if self._lock is None and (checkpoints := self.checkpoints()):
+            return int(checkpoints[-1].name.removeprefix("step-"))
+        return self.phases[-1].end if self.phases else 0
 
     def checkpoint_folder(self, step: int) -> Path:
         """Where the checkpoint of a step lies."""
@@ -183,7 +235,8 @@ class Run:
                 f"{self.record.id} is {self.record.status}: start a new run, or resume it"
             )
         assets = pinned_assets(self.record.assets)  # whatever the code asks for by name
-        with self._held(), assets, follow_metrics(self.folder, self.config):
+        trackers = follow_metrics(self.folder, self.config, len(self.record.attempts))
+        with self._held(), assets, trackers:
             try:
                 seed_everything(self.config.seed, self.config.deterministic)
                 yield

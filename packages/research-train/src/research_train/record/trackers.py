@@ -1,9 +1,12 @@
-"""Copy the lines of metrics.jsonl to TensorBoard and W&B.
+"""Show what a run logs in TensorBoard, in W&B, and in the trackers of other packages.
 
-Each tracker runs in a process of its own that follows the file: the training loop never waits for
-it, and no line is lost if the training is killed. A resume writes it again from the file.
+Each tracker runs in a process of its own that follows the run's files: the training loop never
+waits for it, and no line is lost if the training is killed. A resume writes it again from them.
 
-    python -m research_train.record.trackers RUN_FOLDER tensorboard    (ends when its stdin does)
+    python -m research_train.record.trackers RUN_FOLDER tensorboard 2    (ends when its stdin does)
+
+The number is that of the attempt whose process started it. A lock in the run's folder sees to it
+that one follower at a time writes for a tracker: that of a killed attempt may still be at work.
 """
 
 import os
@@ -13,112 +16,73 @@ if __name__ == "__main__":
 
 import json
 import select
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Protocol
 
-from research_data.shown import printable
+from research_data.errors import UsageError
+from research_data.lock import locked
+from research_data.shown import did_you_mean
 
-from research_train.record.folders import CONFIG, METRICS
+from research_train.record.folders import MEDIA_INDEX, METRICS
 
 if TYPE_CHECKING:  # every import at this process's start would slow the training down
     from research_train.experiment.config import TrainConfig
+    from research_train.record.media import MediaFile
 
-POLL = 0.5  # seconds between two reads of the file
+GROUP = "research_train.trackers"  # of entry points: a tracker's name = its class
+OWN_KEYS = ("tensorboard", "wandb")  # config keys that switch on a tracker of this package
+POLL = 0.5  # seconds between two reads of the files
 PATIENCE = 10.0  # seconds that a finished run waits for its trackers, which go on without it
 
 
 class Tracker(Protocol):
-    """Something that shows metrics to people."""
+    """Something that shows a run's metrics to people, made with the run's folder.
+
+    It may have a method `show(step, time, name, file)` too, which is called with each picture
+    (.png), text (.txt) and histogram (.json: counts and edges) of the run.
+    """
 
     def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
-        """Take the metrics of a step; time in Unix seconds."""
+        """Take the metrics of a step, those that are finite; time in Unix seconds."""
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left. run.json says by now how the run has ended."""
 
 
-class TensorBoardTracker:
-    """Event files in the run's folder `tensorboard`, made anew."""
-
-    def __init__(self, folder: Path):
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-        from tensorboard.compat.proto.tensor_pb2 import TensorProto
-        from tensorboard.compat.proto.types_pb2 import DT_STRING
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
-
-        # The protocol is used directly, because torch's SummaryWriter would import torch here too.
-        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
-        self._writer = EventFileWriter(str(folder / "tensorboard"))
-        self._event, self._summary = Event, Summary
-        text = SummaryMetadata(plugin_data=SummaryMetadata.PluginData(plugin_name="text"))
-        for tag, content in (("run", str(folder)), ("config", _as_markdown(folder / CONFIG))):
-            written = content.encode(errors="backslashreplace")
-            tensor = TensorProto(dtype=DT_STRING, string_val=[written])
-            value = Summary.Value(tag=tag, metadata=text, tensor=tensor)
-            self._writer.add_event(Event(summary=Summary(value=[value])))
-
-    def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
-        """Add one event with one scalar per metric."""
-        values = [
-            self._summary.Value(tag=printable(name), simple_value=value)
-            for name, value in metrics.items()
-        ]
-        event = self._event(wall_time=time, step=step, summary=self._summary(value=values))
-        self._writer.add_event(event)
-
-    def close(self) -> None:
-        """Flush the event file."""
-        self._writer.close()
-
-
-class WandbTracker:
-    """A W&B run in the run's folder `wandb`; offline it is made anew, online it continues."""
-
-    def __init__(self, folder: Path):
-        import wandb
-
-        from research_train.experiment.yaml_file import read_yaml
-        from research_train.record.record import read_record
-
-        record, config = read_record(folder), read_yaml(folder / CONFIG)
-        mode = config["wandb"]
-        if mode == "offline":
-            shutil.rmtree(folder / "wandb", ignore_errors=True)
-        self._run = wandb.init(
-            project=record.paper,
-            id=record.id.replace(".", "-"),
-            name=record.name or record.id,
-            group=record.group,
-            tags=record.tags,
-            dir=folder,
-            config=config,
-            notes=str(folder),  # where the run's record is
-            mode="offline" if mode == "offline" else "online",
-            resume=None if mode == "offline" else "allow",
-            settings=wandb.Settings(console="off", silent=True, disable_git=True),
-        )
-
-    def log(self, step: int, time: float, metrics: dict[str, float]) -> None:
-        """Add the metrics to W&B's history of the step."""
-        self._run.log({**metrics, "time": time}, step=step)
-
-    def close(self) -> None:
-        """Finish the W&B run."""
-        self._run.finish()
+def refuse_unknown_trackers(names: Sequence[str]) -> None:
+    """Raise UsageError for a name that no installed package has as a tracker, or that is double."""
+    if not names:
+        return
+    known = sorted({point.name for point in entry_points(group=GROUP)} - set(OWN_KEYS))
+    for name in names:
+        if name in OWN_KEYS:
+            word = "tensorboard=true" if name == "tensorboard" else "wandb=offline or wandb=online"
+            raise UsageError(f"trackers: {name!r} has a key of its own: {word}")
+        if name not in known:
+            has = f"Installed: {', '.join(known)}." if known else "None is installed."
+            raise UsageError(
+                f"trackers: there is no tracker {name!r}.{did_you_mean(name, known)} {has} A "
+                f"package offers one as an entry point of the group {GROUP}"
+            )
+    if double := [name for name in names if names.count(name) > 1]:
+        raise UsageError(f"trackers: {double[0]!r} is named {len(double)} times")
 
 
 @contextmanager
-def follow_metrics(folder: Path, config: "TrainConfig") -> Iterator[None]:
-    """Have the trackers that the config asks for follow the run in folder during this block."""
+def follow_metrics(folder: Path, config: "TrainConfig", attempt: int) -> Iterator[None]:
+    """Have the trackers that the config asks for follow the run in folder during this block.
+
+    attempt: how often the run was started or resumed.
+    """
     names = ["tensorboard"] if config.tensorboard else []
     names += [] if config.wandb == "disabled" else ["wandb"]
-    followers = {name: _start_follower(folder, name) for name in names}
+    names += config.trackers
+    followers = {name: _start_follower(folder, name, attempt) for name in names}
     try:
         yield
     finally:
@@ -135,22 +99,98 @@ def follow_metrics(folder: Path, config: "TrainConfig") -> Iterator[None]:
                 print(message, file=sys.stderr)
 
 
-def follow(folder: Path, name: str, parent: IO[str]) -> None:
-    """Feed the tracker of that name from a run's metrics until parent (a pipe) is closed."""
-    tracker: Tracker
-    tracker = TensorBoardTracker(folder) if name == "tensorboard" else WandbTracker(folder)
-    with (folder / METRICS).open(encoding="utf-8") as metrics:
-        ended = False
-        while not ended:
-            ended = bool(select.select([parent], [], [], POLL)[0])
-            for line in _whole_lines(metrics):
-                tracker.log(*_parse(line))
+def follow(folder: Path, name: str, attempt: int, parent: IO[str]) -> None:
+    """Feed the tracker of that name from a run's files until parent (a pipe) is closed.
+
+    Waits for the follower of an earlier attempt; does nothing if a later attempt's was quicker.
+    """
+    lock = follower_lock(folder, name)
+    with locked(lock):
+        if int(lock.read_text(encoding="utf-8") or 0) > attempt:
+            return
+        lock.write_text(str(attempt), encoding="utf-8")
+        _feed(_tracker(folder, name), folder, parent)
+
+
+def follower_lock(folder: Path, name: str) -> Path:
+    """The file that a tracker's follower locks; it says of which attempt the last one was."""
+    return folder / f".{name}.lock"
+
+
+def _tracker(folder: Path, name: str) -> Tracker:
+    if name == "tensorboard":
+        from research_train.record.tensorboard_tracker import TensorBoardTracker
+
+        return TensorBoardTracker(folder)
+    if name == "wandb":
+        from research_train.record.wandb_tracker import WandbTracker
+
+        return WandbTracker(folder)
+    [point, *_] = entry_points(group=GROUP, name=name)
+    tracker: Tracker = point.load()(folder)
+    return tracker
+
+
+def _feed(tracker: Tracker, folder: Path, parent: IO[str]) -> None:
+    show = getattr(tracker, "show", None)
+    lines, ended = _Lines(folder), False
+    while not ended:
+        ended = bool(select.select([parent], [], [], POLL)[0])
+        for step, time, content in lines.next(ended):
+            if isinstance(content, dict):
+                tracker.log(step, time, content)
+            elif show is not None and content.file.is_file():
+                show(step, time, content.name, content.file)
     tracker.close()
 
 
-def _start_follower(folder: Path, name: str) -> subprocess.Popen[bytes]:
+Line = tuple[int, float, "dict[str, float] | MediaFile"]  # step, time, and what was logged
+
+
+class _Lines:
+    """The lines of metrics.jsonl and media.jsonl as they are written, together in their order.
+
+    W&B drops what comes for a step before the last one.
+    """
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+        self._metrics = (folder / METRICS).open(encoding="utf-8")
+        self._media: IO[str] | None = None
+        self._held: list[Line] = []
+
+    def next(self, ended: bool) -> list[Line]:
+        """The lines since the last call, but none that one still unread may belong before.
+
+        ended: nothing is written any more.
+        """
+        lines = self._held + [_parse(line) for line in _whole_lines(self._metrics)]
+        shown = self._shown()
+        if not shown:
+            self._held = []
+            return lines
+        # What was shown up to these lines is read by now; before later ones there may be more.
+        newest = max(line[0] for line in [*lines, *shown])
+        later = [_parse(line) for line in _whole_lines(self._metrics)]
+        self._held = [line for line in later if line[0] > newest and not ended]
+        lines += shown + [line for line in later if line not in self._held]
+        return sorted(lines, key=lambda line: line[0])
+
+    def _shown(self) -> list[Line]:
+        if self._media is None and (self._folder / MEDIA_INDEX).exists():
+            self._media = (self._folder / MEDIA_INDEX).open(encoding="utf-8")
+        if self._media is None:
+            return []
+        from research_train.record.media import parse_media
+
+        read = [parse_media(self._folder, line) for line in _whole_lines(self._media)]
+        return [(each.step, each.time, each) for each in read if each is not None]
+
+
+def _start_follower(folder: Path, name: str, attempt: int) -> subprocess.Popen[bytes]:
+    words = [str(folder), name, str(attempt)]
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "research_train.record.trackers", str(folder), name],
+        [sys.executable, "-P", "-m", "research_train.record.trackers", *words],
         stdin=subprocess.PIPE,  # closed by the system if this process is killed
         stdout=subprocess.DEVNULL,
         start_new_session=True,  # Ctrl-C is for the run; the trackers end after it
@@ -168,12 +208,7 @@ def _whole_lines(file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _as_markdown(config: Path) -> str:
-    lines = config.read_text(encoding="utf-8").splitlines()
-    return "\n".join(f"    {line}" for line in lines)  # indented: Markdown's form for code
-
-
-def _parse(line: str) -> tuple[int, float, dict[str, float]]:
+def _parse(line: str) -> Line:
     content = json.loads(line)
     numbers = {k: v for k, v in content.items() if k not in ("step", "time") and v is not None}
     return content["step"], content["time"], numbers
@@ -181,7 +216,7 @@ def _parse(line: str) -> tuple[int, float, dict[str, float]]:
 
 if __name__ == "__main__":
     try:
-        follow(Path(sys.argv[1]), sys.argv[2], sys.stdin)
+        follow(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.stdin)
     except Exception as error:  # whatever a service's client raises is shown in one line
         sys.exit(f"{sys.argv[2]}: {type(error).__name__}: {error}")
     os._exit(0)  # everything is written; the training would wait for the interpreter's shutdown
