@@ -156,9 +156,7 @@ def reproduce(
     )
 
 
-def carry_evidence(
-    member: Member, jobs: int | None = None, say: Callable[[str], None] = lambda line: None
-) -> list[Carried]:
+def carry_evidence(member: Member, say: Callable[[str], None] = lambda line: None) -> list[Carried]:
     """Replay runs of older code, to see whether they are evidence for the present code.
 
     Trains no missing runs. Raises the errors of `reproduce`.
@@ -166,7 +164,7 @@ def carry_evidence(
     with _alone(member):
         there = runs(member.name)
         plan = plan_here(plan_runs(member), there).plan
-        return carry(member, plan.older_evidence(due_runs(plan, there), there), jobs, say)
+        return carry(member, plan.older_evidence(due_runs(plan, there), there), say=say)
 
 
 def due_runs(plan: Plan, there: Sequence[RunSummary]) -> list[NeededRun]:
