@@ -1,4 +1,4 @@
-"""What to say of a public name that there isn't: the nearest that there is."""
+"""Errors for unknown public names, which suggest the nearest known one."""
 
 import sys
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 def naming_the_nearest(
     module: str, find: Callable[[str], object], names: Sequence[str]
 ) -> Callable[[str], object]:
-    """A module's __getattr__ that finds its names, and for an unknown one says the nearest.
+    """A module's __getattr__ that finds its names, and suggests the nearest for an unknown one.
 
     It raises AttributeError, as for any module, or in `from module import name` ImportError: Python
     before 3.12 would replace an AttributeError there by an error that names no other.

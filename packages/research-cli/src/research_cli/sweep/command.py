@@ -49,9 +49,9 @@ def sweep(
         Path | None,
         typer.Option(
             metavar="FILE.yaml",
-            help="Read what to vary, and these options, from a file; words and options come on "
-            "top. Its keys: vary (config key: values), seeds, experiment, name, sampler, "
-            "sampler_seed, pruner, trials, metric, direction (max or min).",
+            help="Read what to vary, and these options, from a file; words and options on the "
+            "command line win. Its keys: vary (config key: values), seeds, experiment, name, "
+            "sampler, sampler_seed, pruner, trials, metric, direction (max or min).",
             show_default=False,
         ),
     ] = None,
@@ -118,7 +118,7 @@ def sweep(
     show: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Show a sweep as it is, and train nothing.", show_default=False
+            metavar="NAME", help="Show an existing sweep; train nothing.", show_default=False
         ),
     ] = None,
     against: Annotated[
@@ -131,7 +131,7 @@ def sweep(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check all, say what would be trained.")
+        bool, typer.Option("--dry-run", help="Check and show what would be trained; train nothing.")
     ] = False,
     json: Json = False,
 ) -> None:

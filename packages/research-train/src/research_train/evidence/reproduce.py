@@ -219,7 +219,7 @@ def _changed_meanwhile(
     """Runs that were trained but aren't evidence, as the code changed while they were trained."""
     told = {(each.needed.setting, each.needed.seed) for each in failed}
     without = {(each.setting, each.seed) for each in after if each.run is None}
-    why = "it ended, but code, config or packages changed while it was made: type it again"
+    why = "it completed, but code, config or packages changed meanwhile: run `reproduce` again"
     return [Failed(each, why) for each in missing if (each.setting, each.seed) in without - told]
 
 
@@ -236,8 +236,8 @@ def _alone(member: Member) -> Iterator[None]:
     lock = try_lock(folder / ".reproduce.lock")
     if lock is None:
         raise RunError(
-            f"another `reproduce` of {member.name} is at work: its runs will be there for this one "
-            "when it has ended"
+            f"another `reproduce` of {member.name} is running. Wait until it has ended: its runs "
+            "are then used"
         )
     with lock:
         yield
