@@ -32,6 +32,7 @@ def test_a_file_says_what_words_say_and_words_come_on_top(research_cli, tmp_path
         (["mnits1d", "steps=1,2"], "Did you mean 'mnist1d'?"),
         (["mnist1d", "stepz=1,2", *BEST], "Did you mean 'steps'?"),
         (["mnist1d", "one", "two", "steps=1,2"], "one, two"),
+        (["mnist1d", "model", "mlp"], "`research-cli sweep mnist1d model=mlp`"),
         (["mnist1d", "steps=1,2"], "Known metrics: test/accuracy"),
         (["mnist1d", "steps=1,2", *BEST, "--jobs", "0"], "--jobs 0"),
         (["mnist1d", "steps=1,2", *BEST, "--trials", "3"], "--trials"),

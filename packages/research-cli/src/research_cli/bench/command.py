@@ -104,15 +104,14 @@ def bench(
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from research_train import bench as time_steps
     from research_train import find_member, installed_members
+    from research_train.command_line.word_guesses import named_experiment
 
     from research_cli.bench.screens import print_bench, save_picture
 
     given = words or []
     names = [word for word in given if "=" not in word]
-    if len(names) > 1:
-        raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     member = find_member(paper, installed_members())
-    experiment = member.experiment(names[0] if names else None)
+    experiment = named_experiment(member, names, f"research-cli bench {paper}")
     before = _earlier(experiment, compare) if compare is not None else None
     if before is not None and not numbers:
         numbers = before.numbers

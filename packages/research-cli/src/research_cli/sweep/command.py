@@ -201,13 +201,14 @@ def _planned(
 ) -> "tuple[Experiment, Sweep, int | None]":
     """The experiment, the sweep, and its number of trials; words and options win over the file."""
     from research_train import SweepOptions, plan_sweep, read_options
+    from research_train.command_line.word_guesses import named_experiment
 
     names = [word for word in words if "=" not in word]
-    if len(names) > 1:
-        raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     options = read_options(file) if file is not None else SweepOptions()
     options = options.model_copy(update={k: v for k, v in given.items() if v is not None})
-    experiment = member.experiment(names[0] if names else options.experiment)
+    if options.experiment is not None:
+        names = names or [options.experiment]
+    experiment = named_experiment(member, names, f"research-cli sweep {member.name}")
     planned = plan_sweep(
         experiment,
         options.varied,
