@@ -65,6 +65,7 @@ def test_a_run_is_compared_with_by_the_speed_it_logged(research_cli):
         (["mnist1d", "stepz=1"], 2, "Did you mean 'steps'?"),
         (["amsgrad", "--threads", "1,x"], 2, "--threads '1,x'"),
         (["mnist1d", "--ways", "traner"], 2, "Did you mean 'trainer'?"),
+        (["mnist1d", "model", "mlp"], 2, "`research-cli bench mnist1d model=mlp`"),
         (["amsgrad", "--picture", "a.jpg"], 2, ".png"),
         (["amsgrad", "--compare", "nowhere.json"], 2, "nowhere.json"),
         (["amsgrad", "one", "two"], 2, "one, two"),

@@ -11,6 +11,7 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from research_cli.package.plan import Bump
 from tiny_packages import TinyPackages
 
 WHEEL = "packages/tiny-lib/releases/tiny_lib-0.1.0-py3-none-any.whl"
@@ -35,12 +36,12 @@ def test_a_release_is_a_tested_wheel_with_a_tag_and_is_made_once(tiny: TinyPacka
     assert tiny.git("tag") == ""
 
     done = tiny.package("release", "tiny_lib")
-    assert "1 modules, 1 public names; version 0.1.0" in done.stderr
+    assert "1 module, 1 public name; version 0.1.0" in done.stderr
     assert "1 passed" in done.stderr
     assert "released tiny-lib 0.1.0" in done.stdout and "0.2.0.dev0" in done.stdout
 
     subjects = tiny.git("log", "--format=%s", "-3").splitlines()
-    assert subjects == ["tiny-lib goes on as 0.2.0.dev0", "Release tiny-lib 0.1.0", "Begin"]
+    assert [each.split()[-1] for each in subjects] == ["0.2.0.dev0", "0.1.0", "Begin"]
     assert tiny.git("rev-parse", "tiny-lib-v0.1.0^{commit}") == tiny.git("rev-parse", "HEAD~1")
     assert tiny.git("status", "--porcelain") == ""
     assert tiny.git("branch", "--show-current") == "main"
@@ -100,11 +101,12 @@ def test_a_release_that_cannot_be_made_is_refused_with_the_way_on(tiny: TinyPack
     assert "'tiny-lbi'" in shown and "'tiny-lib'?" in shown
     shown = refused(tiny, "tiny-lib", "--version", "0.1.0rc1", code=2)
     assert "--version 0.1.0rc1" in shown and "like 0.1.0" in shown
-    assert "stable, major, minor, patch" in refused(tiny, "tiny-lib", "--bump", "big", code=2)
+    shown = refused(tiny, "tiny-lib", "--bump", "big", code=2)
+    assert "--bump big" in shown and all(bump in shown for bump in Bump)
     shown = refused(tiny, "tiny-lib", "--bump", "minor", code=2)
-    assert "--bump minor: nothing is released" in shown and "0.1.0" in shown
+    assert "--bump minor: " in shown and "--version" in shown
     shown = refused(tiny, "tiny-top")
-    assert "/data/packages/tiny-top: has no tests" in shown
+    assert "/data/packages/tiny-top: " in shown and "/data/packages/tiny-top/tests" in shown
     tiny.write("packages/tiny-lib/src/tiny_lib/new.py", "")
     tiny.replace("papers/first/paper_first/__init__.py", "tiny_lib", "tiny_lib  # noqa")
     shown = refused(tiny, "tiny-lib")
@@ -112,16 +114,15 @@ def test_a_release_that_cannot_be_made_is_refused_with_the_way_on(tiny: TinyPack
     changed = "papers/first/paper_first/__init__.py, packages/tiny-lib/src/tiny_lib/new.py"
     assert changed in shown
     both = tiny.package("release", "tiny-top", code=1).stderr
-    assert "has no tests" in both and "uncommitted changes" in both
+    assert "/packages/tiny-top/tests" in both and "`git stash --include-untracked`" in both
     tiny.replace("packages/tiny-lib/src/tiny_lib/__init__.py", "2 * x", "3 * x")
     tiny.commit("A bug")
     shown = refused(tiny, "tiny-lib")
-    assert "/data/packages/tiny-lib/tests: fail" in shown and "exit code 1" in shown
+    assert "/data/packages/tiny-lib/tests: " in shown and "exit code 1" in shown
     tiny.write("packages/tiny-lib/src/tiny_lib/new.py", "import nowhere\n")
     tiny.commit("Another")
     shown = refused(tiny, "tiny-lib")
-    assert "/data/packages/tiny-lib: its wheel can't be imported" in shown
-    assert "No module named 'nowhere'" in shown
+    assert "/data/packages/tiny-lib: " in shown and "No module named 'nowhere'" in shown
     tiny.replace("packages/tiny-lib/CHANGELOG.md", "## Unreleased", "## Soon")
     tiny.commit("No such heading")
     shown = refused(tiny, "tiny-lib")
@@ -131,11 +132,10 @@ def test_a_release_that_cannot_be_made_is_refused_with_the_way_on(tiny: TinyPack
 def test_a_release_without_git_is_refused_and_says_what_works_without(tiny: TinyPackages) -> None:
     shutil.rmtree(tiny.root / ".git")
     shown = tiny.package("release", "tiny-lib", code=1).stderr
-    assert f"error: {tiny.root} is not a git repository" in shown
-    assert "Training, and papers that pin a release, work without git" in shown
+    assert f"error: {tiny.root} " in shown and "pin a release" in shown
     tiny.environment["PATH"] = str(tiny.root)
     shown = tiny.package("release", "tiny-lib", code=1).stderr
-    assert shown.startswith("error: git is not installed")
+    assert shown.startswith("error: git ") and "pin a release" in shown
 
 
 def wait_for_tests(child: subprocess.Popen[str], folder: Path) -> int:
@@ -167,7 +167,7 @@ def test_a_stopped_release_leaves_everything_as_it_was(
             os.kill(tests, signal.SIGKILL)  # the tests may end in the same moment
         _, errors = child.communicate(timeout=30)
         assert child.returncode == 128 + number, errors
-        assert errors.splitlines()[-1].startswith("interrupted: nothing was released")
+        assert errors.splitlines()[-1].startswith("interrupted: ")
         assert list((tmp_path / "temporary").iterdir()) == []
         with pytest.raises(ProcessLookupError):
             os.kill(tests, 0)
@@ -186,7 +186,7 @@ def test_a_commit_made_meanwhile_is_kept_and_the_release_is_not_made(
     (tmp_path / "go").touch()
     _, errors = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert "tiny-lib 0.1.0 is not released: HEAD" in errors
+    assert "tiny-lib 0.1.0" in errors and "HEAD" in errors
     assert tiny.state() == before
 
 
@@ -194,7 +194,7 @@ def test_what_cannot_be_published_stays_released(tiny: TinyPackages) -> None:
     del tiny.environment["UV_OFFLINE"]
     tiny.environment |= {"UV_PUBLISH_URL": "http://127.0.0.1:9/", "UV_HTTP_RETRIES": "0"}
     shown = tiny.package("release", "tiny-lib", "--publish", code=1).stderr
-    assert "tiny-lib 0.1.0 is released here, but not published" in shown
+    assert "tiny-lib 0.1.0" in shown
     again = "`uv publish dist/tiny_lib-0.1.0-py3-none-any.whl dist/tiny_lib-0.1.0.tar.gz`"
     assert again in shown
     assert sorted(path.suffix for path in (tiny.root / "dist").iterdir()) == [".gz", ".whl"]

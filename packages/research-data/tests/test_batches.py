@@ -108,7 +108,7 @@ def test_a_position_in_other_data_is_refused():
     state = Batches(numbers(7), 3).state_dict()
     with pytest.raises(ValueError, match=r"7 examples.*\b8"):
         Batches(numbers(8), 3).load_state_dict(state)
-    with pytest.raises(ValueError, match=r"data was '\w+', is '\w+'"):
+    with pytest.raises(ValueError, match=r"data .*'\w+'.*'\w+'"):
         Batches(Pair(torch.arange(7), torch.arange(7)), 3).load_state_dict(state)
 
 
@@ -116,8 +116,8 @@ def test_a_position_in_other_data_is_refused():
     ("options", "message"),
     [
         ({"batch_size": 4}, "batch_size was 3, is 4"),
-        ({"shuffle": True}, "shuffle was False, is True"),
-        ({"seed": 5, "drop_last": True}, "seed was 0, is 5; drop_last was False, is True"),
+        ({"shuffle": True}, "shuffle .*False.*True"),
+        ({"seed": 5, "drop_last": True}, "seed .*0.*5; drop_last .*False.*True"),
     ],
 )
 def test_a_position_in_another_order_is_refused(options, message):

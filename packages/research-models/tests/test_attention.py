@@ -171,7 +171,7 @@ def test_dropout_acts_in_training_only():
     [
         ({"heads": 5}, "5 heads, width 12"),
         ({"heads": 0}, "0 heads"),
-        ({"heads": 2, "head_width": 0}, "head_width must be 1 or more, got 0"),
+        ({"heads": 2, "head_width": 0}, r"^head_width .*0$"),
         ({"heads": 6, "key_value_heads": 4}, "4 of 6 heads"),
     ],
 )
@@ -194,5 +194,5 @@ def test_a_cache_is_refused_where_a_gradient_is_wanted_or_the_batch_differs():
         model(torch.randn(2, 6, 8), cache=cache)
     with torch.no_grad():
         model(torch.randn(2, 6, 8), cache=cache)
-        with pytest.raises(ValueError, match="batch of 2, got one of 3"):
+        with pytest.raises(ValueError, match=r"\b2\b.*\b3$"):
             model(torch.randn(3, 1, 8), cache=cache)

@@ -129,15 +129,15 @@ def test_drawn_tokens_follow_the_probabilities():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"new_tokens": 19}, "6 tokens and 19 new ones.*24 positions"),
+        ({"new_tokens": 19}, "6 .*19 .*24 "),
         ({"new_tokens": -3}, "new_tokens.*got -3"),
         ({"temperature": -1.0}, "got -1"),
         ({"temperature": float("nan")}, "got nan"),
         ({"temperature": float("inf")}, "got inf"),
         ({"eos": 31}, "eos.*30, got 31"),
         ({"eos": [3, -1]}, "eos.*got -1"),
-        ({"mask": torch.tensor([[True] * 6, [False] * 6])}, "row 1 of the mask has no real token"),
-        ({"top_k": 3}, "need a temperature above 0, got top_k=3"),
+        ({"mask": torch.tensor([[True] * 6, [False] * 6])}, "row 1 .*mask"),
+        ({"top_k": 3}, "temperature.*top_k=3"),
         ({"temperature": 1.0, "top_k": 0}, "got 0"),
         ({"temperature": 1.0, "top_p": 1.5}, "got 1.5"),
         ({"mask": torch.tensor([[True] * 5 + [False]] * 2)}, "padded on the left"),

@@ -256,7 +256,9 @@ def test_a_tensor_in_two_files_is_refused(in_parts):
     other = next(part for part in parts.values() if part != parts[name])
     tensors = load_file(folder / other)
     save_file({**tensors, name: torch.zeros(64)}, folder / other)
-    with pytest.raises(ValueError, match=rf"{name} is in model.*safetensors and in model"):
+    with pytest.raises(
+        ValueError, match=rf"{name} .*({other}|{parts[name]}) .*({other}|{parts[name]})"
+    ):
         load_pretrained(folder)
 
 
@@ -424,7 +426,7 @@ def test_a_tensor_of_another_dtype_is_named(pairs, tmp_path, family, change):
     name = sorted(tensors)[1]
     tensors[name] = tensors[name].to(torch.bfloat16 if change == "dtype" else torch.int8)
     save_file(tensors, tmp_path / "changed" / WEIGHTS)
-    with pytest.raises(ValueError, match=rf"changed.*{name} has the dtype torch\.(bfloat16|int8)"):
+    with pytest.raises(ValueError, match=rf"changed.*{name}.*torch\.(bfloat16|int8)"):
         load_pretrained(tmp_path / "changed")
 
 

@@ -192,7 +192,7 @@ def test_the_logits_are_scaled():
 @pytest.mark.parametrize(("name", "value"), [("logit_scale", 0.5), ("attention_scale", 0.125)])
 def test_scales_that_no_family_has_are_not_saved(name, value, tmp_path):
     model = Transformer(replace(SMALL, **{name: value}))
-    with pytest.raises(ValueError, match=rf"gpt2 would have {name}=.* \(not {value}\)"):
+    with pytest.raises(ValueError, match=rf"gpt2.*{name}=.*{value}"):
         save_pretrained(model, tmp_path)
     head_width = 8
     usual = replace(SMALL, attention_scale=head_width**-0.5)
@@ -319,20 +319,20 @@ def test_positions_may_be_given_for_each_row():
         ({"heads": 3}, "3 heads, width 16"),
         ({"key_value_heads": 3}, "3 of 2 heads"),
         ({"activation": "gelu_new"}, "did you mean 'gelu_tanh'"),
-        ({"norm": "batch"}, "norm must be one of layer, rms, got 'batch'"),
-        ({"norm_place": "first"}, "one of pre, post, got 'first'"),
-        ({"positions": "alibi"}, "learned, sinusoidal, rotary, none, got 'alibi'"),
-        ({"length": None}, "learned positions need a length"),
-        ({"length": 0}, "length must be 1 or more, got 0"),
-        ({"width": 0}, "width must be 1 or more, got 0"),
-        ({"layers": -1}, "layers must be 0 or more, got -1"),
-        ({"hidden": -3}, "hidden must be 0 or more, got -3"),
-        ({"segments": -1}, "segments must be 0 or more, got -1"),
-        ({"head_width": -2}, "head_width must be 1 or more, got -2"),
-        ({"norm_eps": -1.0}, "norm_eps must be 0 or more, got -1"),
-        ({"dropout": -0.1}, "dropout must be from 0 to 1, got -0.1"),
-        ({"attention_dropout": 1.5}, "attention_dropout must be from 0 to 1, got 1.5"),
-        ({"rotary_base": 0.0}, "rotary_base must be above 0, got 0"),
+        ({"norm": "batch"}, r"^norm .*'batch'$"),
+        ({"norm_place": "first"}, "pre, post.*'first'"),
+        ({"positions": "alibi"}, "rotary.*'alibi'"),
+        ({"length": None}, "positions.*length"),
+        ({"length": 0}, r"^length .*0$"),
+        ({"width": 0}, r"^width .*0$"),
+        ({"layers": -1}, r"^layers .*-1$"),
+        ({"hidden": -3}, r"^hidden .*-3$"),
+        ({"segments": -1}, r"^segments .*-1$"),
+        ({"head_width": -2}, r"^head_width .*-2$"),
+        ({"norm_eps": -1.0}, r"^norm_eps .*-1.0$"),
+        ({"dropout": -0.1}, r"^dropout .*-0.1$"),
+        ({"attention_dropout": 1.5}, r"^attention_dropout .*1.5$"),
+        ({"rotary_base": 0.0}, r"^rotary_base .*0$"),
         ({"positions": "rotary", "head_width": 3}, "even head width, got 3"),
         ({"positions": "sinusoidal", "width": 15, "heads": 3}, "even width, got 15"),
     ],
@@ -348,15 +348,15 @@ def test_a_config_that_no_model_has_is_refused(changes, message):
         ({"tokens": torch.zeros(1, 25, dtype=torch.long)}, "25 tokens.*24 positions"),
         ({"tokens": torch.zeros(2, 3)}, r"int64.*torch.float32 of shape \(2, 3\)"),
         ({"tokens": torch.zeros(2, 3, dtype=torch.bool)}, "tokens.*int64.*torch.bool"),
-        ({"tokens": torch.full((2, 3), 31)}, "tokens must be from 0 to 30, got 31"),
-        ({"tokens": torch.full((2, 3), -1)}, "tokens must be from 0 to 30, got -1"),
+        ({"tokens": torch.full((2, 3), 31)}, r"^tokens .*31$"),
+        ({"tokens": torch.full((2, 3), -1)}, r"^tokens .*-1$"),
         ({"tokens": torch.zeros(3, dtype=torch.long)}, r"of shape \(3,\)"),
         ({"mask": torch.ones(2, 12, dtype=torch.bool)}, r"\(2, 12\).*\(2, 13\)"),
         ({"mask": torch.ones(2, 13)}, "bool.*torch.float32"),
         ({"segments": torch.zeros(2, 13, dtype=torch.long)}, "segments=0"),
         ({"positions": torch.zeros(2, 12, dtype=torch.long)}, r"\(2, 13\) or.*\(2, 12\)"),
         ({"positions": torch.zeros(13)}, "positions.*int64.*torch.float32"),
-        ({"positions": torch.full((13,), 24)}, "positions must be from 0 to 23, got 24"),
+        ({"positions": torch.full((13,), 24)}, r"^positions .*24$"),
         ({"context": torch.zeros(2, 5, 16)}, "cross_attention=False"),
     ],
 )
@@ -379,7 +379,7 @@ def test_the_length_bounds_positions_of_every_kind(positions):
         (torch.zeros(2, 5, dtype=torch.long), r"segments.*\(2, 13\), got.*\(2, 5\)"),
         (torch.zeros(13, dtype=torch.long), r"segments.*\(2, 13\), got.*\(13,\)"),
         (torch.zeros(2, 13), "segments.*int64.*torch.float32"),
-        (torch.full((2, 13), 2), "segments must be from 0 to 1, got 2"),
+        (torch.full((2, 13), 2), r"^segments .*2$"),
     ],
 )
 def test_wrong_segments_are_refused(segments, message):
@@ -389,7 +389,7 @@ def test_wrong_segments_are_refused(segments, message):
 
 def test_a_wrong_context_is_refused():
     model = Transformer(replace(SMALL, cross_attention=True))
-    with pytest.raises(ValueError, match="no context was given"):
+    with pytest.raises(ValueError, match=r"cross_attention=True.*context"):
         model(tokens())
     with pytest.raises(ValueError, match=r"\(2, length, 16\), got \(3, 5, 16\)"):
         model(tokens(), context=torch.zeros(3, 5, 16))
@@ -427,7 +427,7 @@ def test_a_call_that_fails_leaves_the_cache_as_it_was():
             model(part + 1, of_part, context=context if first else other, cache=cache)
         hook.remove()
         if first:
-            with torch.no_grad(), pytest.raises(ValueError, match="batch of 2, got one of 3"):
+            with torch.no_grad(), pytest.raises(ValueError, match=r"\b2\b.*\b3$"):
                 model(part[[0, 0, 1]], of_part[[0, 0, 1]], context=context[[0, 0, 1]], cache=cache)
         assert cache.length == first
         at = torch.arange(first, end)
@@ -484,7 +484,7 @@ def test_mixers_that_do_not_fit_are_refused():
 )
 def test_a_value_that_no_layer_reads_is_refused(name, value):
     config = replace(SMALL, **{name: value})
-    with pytest.raises(ValueError, match=f"{name}={value}.*every layer has a mixer"):
+    with pytest.raises(ValueError, match=f"{name}={value}.*mixer"):
         Transformer(config, BaseConv)
     Transformer(config, [BaseConv, None])
     if name != "query_key_norm":

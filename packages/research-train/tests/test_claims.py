@@ -168,8 +168,9 @@ def test_a_plan_that_may_be_extended_gives_each_look_half_of_the_error():
     assert (far_low, far_high) == pytest.approx(mean_interval(values, 0.0125))
     assert judge(claim(), values).notes == ()
     assert judge(claim(extend_to=10), values).notes == ()
-    assert judge(claim(), values[:4]).notes == ("not the planned 5 seeds",)
-    assert judge(claim(extend_to=10), values[:4]).notes == ("not the planned 5 or 10 seeds",)
+    for plan, seeds in ((claim(), " 5 seeds"), (claim(extend_to=10), " 5 or 10 seeds")):
+        [note] = judge(plan, values[:4]).notes
+        assert note.endswith(seeds)
 
 
 def test_an_undecided_finding_gives_the_number_of_seeds_that_would_decide():
@@ -190,7 +191,8 @@ def test_an_undecided_finding_gives_the_number_of_seeds_that_would_decide():
 def test_seeds_that_change_nothing_count_as_one_value():
     finding = judge(claim(), [0.9] * 5)
     assert (finding.n, finding.half_width, finding.verdict) == (1, None, "reproduced")
-    assert finding.notes == ("the seed changes nothing: n = 1",)
+    [note] = finding.notes
+    assert note.endswith("n = 1")
     assert judge(claim(), [0.8] * 5).verdict == "not reproduced"
     nearly = judge(claim(), [0.9, 0.9 + 1e-16, 0.9 - 1e-16, 0.9, 0.9])
     assert nearly.n == 1
@@ -216,7 +218,8 @@ def test_an_ordering_looks_at_every_step_and_shows_the_weakest():
     up = [(0.10, 0.02), (0.11, 0.021), (0.09, 0.015), (0.10, 0.026), (0.12, 0.018)]
     finding = judge(THREE, up)
     assert finding.verdict == "reproduced"
-    assert finding.notes == ("weakest step b to c",)
+    [note] = finding.notes
+    assert note.endswith("b to c")
     assert finding.values == [0.02, 0.021, 0.015, 0.026, 0.018]
     assert finding.mean == pytest.approx(0.02) and finding.interval[0] > 0
     assert list(finding.steps) == ["a to b", "b to c"]
@@ -285,7 +288,8 @@ def test_a_metric_never_reached_is_a_bound_and_never_dropped():
     assert never == Censored(low=10000)
     finding = judge(late, [7000.0, 8000.0, never, 7500.0, never])
     assert finding.verdict == "reproduced" and finding.interval[1] == math.inf
-    assert finding.notes == ("2 of 5 not within 10,000 steps",)
+    [note] = finding.notes
+    assert note.startswith("2 of 5 ") and "10,000 steps" in note
     assert judge(late, [never] * 5).verdict == "reproduced"
     below = claim_of_bound(metric="steps_to_99", at_most=9000, censored_at=10000)
     assert judge(below, [7000.0, 8000.0, never, 7500.0, never]).verdict == "undecided"
@@ -370,7 +374,7 @@ claims:
         (
             "reason:",
             "overrides: {a: [model=mlp, seed=3]}\n    reason:",
-            ["line 3: claim it: overrides of a: 'seed=3'", "seeds 0 to 4"],
+            ["line 3: claim it: ", "'seed=3'", "seeds 0 to 4"],
         ),
         ("reason:", "overrides: {a: [k=1, k=2]}\n    reason:", ["claim it", "'k'", "twice"]),
         ("reason:", "overrides: {a: [o.k=1, o=1]}\n    reason:", ["'o' and 'o.k' overlap"]),
@@ -401,12 +405,12 @@ claims:
         (
             "kind: value\n    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n",
             "kind: bound\n    metric: a\n    above: 1\n    below: 2\n",
-            ["one of at_least, at_most, above, below", "above and below"],
+            ["at_least, at_most, above, below", "above and below"],
         ),
         (
             "kind: value\n    metric: test/accuracy\n    published: 0.9\n    tolerance: 0.02\n",
             "kind: bound\n    metric: a\n",
-            ["one of at_least, at_most, above, below", "none"],
+            ["at_least, at_most, above, below", "none"],
         ),
     ],
 )

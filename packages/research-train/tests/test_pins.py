@@ -136,14 +136,14 @@ def test_a_wheel_that_is_not_what_was_released_is_refused(workspace):
     content = wheel.read_bytes()
     for changed in (content[:-1] + b"7", content[: len(content) // 2], b""):
         wheel.write_bytes(changed)
-        workspace.train().refused(1, "not research-train 0.0.8 as it was released", "git checkout")
+        workspace.train().refused(1, str(wheel), "git checkout")
     wheel.unlink()
-    workspace.train().refused(1, "0.0.8 was released, but its wheel is not here", "git checkout")
+    workspace.train().refused(1, str(wheel), "git checkout")
     wheel.write_bytes(content)
     Path(f"{wheel}.sha256").unlink()
     workspace.train().refused(1, "can't be read", "git checkout")
     workspace.add_release("research-train", "0.0.8", inside="0.0.7")
-    workspace.train().refused(1, "named research-train 0.0.8, but inside it is", "0.0.7")
+    workspace.train().refused(1, "research-train 0.0.8", "research-train 0.0.7")
     assert not workspace.outputs.exists()
 
 

@@ -106,9 +106,9 @@ def test_resuming_a_run_that_is_not_the_newest_is_reported(workspace):
 
 
 def test_nothing_to_resume_is_an_error(workspace):
-    workspace.train("--resume").refused(1, "no run of tiny is interrupted or failed")
+    workspace.train("--resume").refused(1, "tiny", "interrupted or failed")
     done = workspace.train().folder
-    workspace.train("--resume").refused(1, "no run of tiny is interrupted or failed")
+    workspace.train("--resume").refused(1, "tiny", "interrupted or failed")
     workspace.train("--resume", done.name).refused(1, "nothing to resume", "steps=N")
     workspace.train("--resume", "gone").refused(1, "no run 'gone'", done.name)
 
@@ -161,5 +161,5 @@ def test_two_processes_cannot_resume_one_run(workspace):
     while len(workspace.records()[0]["attempts"]) < 2:
         assert first.poll() is None
     run = workspace.records()[0]["id"]
-    workspace.train("--resume", run).refused(1, "another process is at work", str(first.pid))
+    workspace.train("--resume", run).refused(1, f"process {first.pid}")
     assert first.wait(timeout=60) == 0

@@ -240,11 +240,8 @@ def test_what_cant_be_read_and_what_was_copied_is_listed_and_marked(outputs: Out
     assert re.search(r"schema 9.* 1\b", found["newer"].problem or "")
     for name in ("newer", "cut", "odd", "bytes"):
         assert found[name].status == "unreadable" and found[name].problem
-    assert found["copy"].remarks == (
-        "copied by hand: its record is of sound",
-        "lies among the runs of two",
-        "copied by hand: no lock file",
-    )
+    for remark, word in zip(found["copy"].remarks, ("sound", "two", "lock"), strict=True):
+        assert word in remark
     assert "copy" in ids("one") and "copy" in ids("two")
     assert set(ids(status="unreadable")) == {"newer", "cut", "odd", "bytes"}
 

@@ -105,7 +105,7 @@ def test_bad_settings_are_told_apart_from_bad_luck(workspace):
     changed.refused(1, "changed since", "--name")
     words = ("sleep=0,0.001,0.002,0.003", "steps=4", "--jobs", "1", "--name", "bug", *BEST)
     broken = sweep(workspace, *words)
-    broken.refused(1, "the first 3 trials all failed", "oh no")
+    broken.refused(1, "3 trials", "oh no")
     single = sweep(workspace, "seed=0..1", "--name", "single", "--jobs", "1", *BEST)
     assert single.code == 1 and "failed: ValueError: oh no" in single.output
     code.write_text(whole)
@@ -138,7 +138,7 @@ def test_a_worker_that_is_killed_is_replaced_and_its_run_resumed(workspace):
     os.kill(int(holder.split()[1]), signal.SIGKILL)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
-    assert "again: seed=0, as its process died" in errors
+    assert "again: seed=0" in errors
     assert [len(record["attempts"]) for record in workspace.records()] == [2, 1]
     process = workspace.start(
         "research-cli", "sweep", "tiny", *words, "label=a", *BEST, "--jobs", "1"
@@ -164,7 +164,7 @@ def test_a_metric_that_no_run_writes_and_an_edit_meanwhile_stop_a_sweep(workspac
         file.write("weight: 1\n")
     _, errors = process.communicate()
     assert process.returncode == 1, errors
-    assert "config.yaml was edited while the sweep ran" in errors
+    assert str(workspace.root / "papers/tiny/config.yaml") in errors
     assert [record["status"] for record in workspace.records()] == ["completed"] * 2
 
 
@@ -188,7 +188,7 @@ def test_a_pinned_paper_is_swept_under_its_release(workspace):
         ([f"{RATE}=0.1,0.1"], {}, ["listed twice"]),
         ([f"{RATE}=0.1,"], {}, ["a value is empty"]),
         ([f"{RATE}=0..1:log"], {}, ["above 0"]),
-        ([f"{RATE}=0.1..1:many"], {}, ["no option of a range"]),
+        ([f"{RATE}=0.1..1:many"], {}, ["many", ":log"]),
         ([f"{RATE}=0.1,x"], {}, ["'x'"]),
         ([f"{RATE}=-1,1"], {}, ["greater than 0"]),
         ([f"{RATE}=0.1..1"], {"sampler": "grid"}, [f"{RATE}=0.1..1.0:4"]),

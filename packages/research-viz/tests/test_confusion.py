@@ -45,7 +45,7 @@ def test_long_names_and_large_counts_stay_on_the_canvas(classes, inside):
         ([[1]], [], "0 labels"),
         ([[1, 2], [-1, 3]], None, "counts: -1 at row 1, column 0"),
         ([[np.nan]], None, "counts: nan at position 0, 0"),
-        ([["many"]], None, "counts: not an array of numbers"),
+        ([["many"]], None, "counts: .*numbers"),
     ],
 )
 def test_counts_that_cannot_be_drawn_are_refused(counts, labels, message):

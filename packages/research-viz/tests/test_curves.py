@@ -39,14 +39,14 @@ def test_seeds_become_their_mean_with_the_t_interval_as_band(written):
     for index, step in enumerate((10, 20)):
         mean, half = t_interval(seeds[:, index])
         np.testing.assert_allclose(edges(band, step), (mean - half, mean + half))
-    assert "band: 95 % t-interval of the mean of 3 seeds" in written(figure)
+    assert any("95 %" in text and "3 seeds" in text for text in written(figure))
     assert matplotlib.colors.same_color(band.get_facecolor()[0][:3], lines(figure)[0].get_color())
 
 
 def test_the_band_can_be_the_range(written):
     figure = learning_curves({"cnn": ([1, 2], [[1, 4], [3, 5]])}, "loss", band="range")
     assert edges(bands(figure)[0], 1) == (1, 3)
-    assert "band: lowest to highest of 2 seeds" in written(figure)
+    assert any("lowest" in text and "2 seeds" in text for text in written(figure))
 
 
 def test_one_seed_has_no_band():
@@ -91,13 +91,13 @@ def test_a_logarithmic_axis_bears_a_band_that_reaches_below_zero(inside):
         ({}, {}, "no curve"),
         ({"a": ([1, 2], [1])}, {}, r"curve 'a'.*\(2,\).*\(1,\)"),
         ({"a": ([1, 2], [[[1, 2]]])}, {}, r"curve 'a'.*\(1, 1, 2\)"),
-        ({"a": ([], [])}, {}, "curve 'a' has no values"),
-        ({"a": ([1], ["x"])}, {}, "curve 'a', values: not an array of numbers"),
-        ({"a": ([1, 2], [[1, 2], [1]])}, {}, "curve 'a', values: not an array of numbers"),
-        ({"a": ([np.nan], [1])}, {}, "curve 'a', steps: nan at position 0"),
+        ({"a": ([], [])}, {}, "'a' .*no values"),
+        ({"a": ([1], ["x"])}, {}, "'a', values: .*numbers"),
+        ({"a": ([1, 2], [[1, 2], [1]])}, {}, "'a', values: .*numbers"),
+        ({"a": ([np.nan], [1])}, {}, "'a', steps: nan .*0"),
         ({"a": ([1], [1e200])}, {}, "1e\\+200 is too large"),
-        ({"a": ([1], [np.nan]), "b": ([1], [np.inf])}, {}, "no finite value in a, b"),
-        ({"a": ([7], [0])}, {"logarithmic": True}, "curve 'a', values: 0 at 7.* log"),
+        ({"a": ([1], [np.nan]), "b": ([1], [np.inf])}, {}, "finite .*a, b"),
+        ({"a": ([7], [0])}, {"logarithmic": True}, "'a', values: 0 .*7.* log"),
         ({"a": ([1], [1])}, {"band": "sd"}, "band: 'sd'.*'interval', 'range'"),
     ],
 )
@@ -151,7 +151,7 @@ def test_any_numbers_are_drawn_or_refused(values, logarithmic, band):
     "values", [np.array([1, 2j]), ["1", "2"], [10**400, 1], np.array(["2020", "2021"], "M8[Y]")]
 )
 def test_values_that_are_not_numbers_are_refused(values):
-    with pytest.raises(ValueError, match="not an array of numbers"):
+    with pytest.raises(ValueError, match="array of numbers"):
         learning_curves({"a": ([1, 2], values)}, "loss")
 
 

@@ -41,7 +41,7 @@ def test_ids_differ_from_figure_to_figure_and_all_are_there():
         assert set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
         used = re.findall(r'(?:href="|url\()#([^")]+)', text)
         assert set(used) <= known
-    with pytest.raises(ValueError, match="letters, digits and hyphens"):
+    with pytest.raises(ValueError, match="no space"):
         inline_svg(curves(), "no space")
 
 
@@ -59,7 +59,8 @@ def test_panels_share_colours_and_steps():
     assert first.lines[1].get_color() == second.lines[0].get_color()
     assert first.get_xlim() == second.get_xlim()
     assert (first.get_xlabel(), second.get_xlabel()) == ("", "step")
-    assert "lowest to highest of 2 seeds" in first.get_legend().get_texts()[-1].get_text()
+    band = first.get_legend().get_texts()[-1].get_text()
+    assert "lowest" in band and "2 seeds" in band
     with pytest.raises(ValueError, match="no panel"):
         curve_panels({})
 

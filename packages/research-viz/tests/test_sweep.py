@@ -69,8 +69,8 @@ def test_long_names_stay_on_the_canvas(inside):
     [
         ({}, {}, "0 combinations"),
         ({(1, 2): None}, {}, "1 combinations"),
-        ({(1, 2): "x"}, {}, r"value at \(1, 2\): not an array of numbers"),
-        ({(1, 2): 1e300}, {}, r"value at \(1, 2\): 1e\+300 is too large"),
+        ({(1, 2): "x"}, {}, r"\(1, 2\): .*numbers"),
+        ({(1, 2): 1e300}, {}, r"\(1, 2\): 1e\+300 .*large"),
         ({(math.nan, 2): 1}, {}, "a coordinate: nan"),
         ({(1, 2): 1}, {"best": "max"}, "best: 'max'"),
         ({(1, 2): 1}, {"digits": 0}, "digits: 0.*1 to 15"),

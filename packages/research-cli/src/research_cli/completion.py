@@ -9,7 +9,7 @@ NEWEST = 20  # runs whose keys are offered
 
 
 def run_ids(incomplete: str) -> list[str]:
-    """The ids of runs that begin so, newest first; after `paper/`, those of a paper."""
+    """The ids of runs that begin with a text, newest first; after `paper/`, those of a paper."""
     with suppress(Exception):
         from research_data import get_outputs_dir
 
@@ -21,7 +21,7 @@ def run_ids(incomplete: str) -> list[str]:
 
 
 def member_names(incomplete: str) -> list[str]:
-    """The papers and projects of the workspace that begin so."""
+    """The papers and projects of the workspace whose names begin with a text."""
     with suppress(Exception):
         from pathlib import Path
 
@@ -35,7 +35,7 @@ def member_names(incomplete: str) -> list[str]:
 
 
 def run_keys(incomplete: str) -> list[str]:
-    """The config keys and final metrics of the newest runs that begin so."""
+    """The config keys and final metrics of the newest runs that begin with a text."""
     with suppress(Exception):
         from research_train.record.folders import all_run_folders
         from research_train.record.summary import summarise

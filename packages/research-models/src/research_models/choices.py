@@ -1,4 +1,4 @@
-"""Arguments that are one of some names."""
+"""Check arguments that must be one of a few names."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

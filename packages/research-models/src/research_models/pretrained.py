@@ -210,7 +210,7 @@ def open_tensors(folder: Path, opened: ExitStack) -> tuple[list[str], Callable[[
 
 
 def opened_file(path: Path, opened: ExitStack) -> Any:
-    """A safetensors file, its tensors not yet read. Raises ValueError where it is none."""
+    """A safetensors file, its tensors not yet read. Raises ValueError for any other file."""
     try:
         return opened.enter_context(safetensors.safe_open(path, framework="pt"))
     except safetensors.SafetensorError as error:
@@ -218,7 +218,7 @@ def opened_file(path: Path, opened: ExitStack) -> Any:
 
 
 def parts_by_tensor(index: Path) -> dict[str, str]:
-    """The file beside an index that holds each tensor. Raises ValueError where it says no such."""
+    """The file beside an index that holds each tensor. Raises ValueError for no index."""
     parts = read_json(index).get("weight_map")
     if not isinstance(parts, dict):
         raise ValueError(f"{index}: weight_map must be an object, got {parts!r}")
@@ -247,7 +247,7 @@ def table_names(stored: list[str], family: Family) -> dict[str, str]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """A JSON file's object. Raises FileNotFoundError, or ValueError when it is none."""
+    """A JSON file's object. Raises FileNotFoundError, or ValueError for any other content."""
     if not path.is_file():
         raise FileNotFoundError(f"{path.parent} has no {path.name}")
     try:

@@ -1,9 +1,9 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
-`experiment.pyproject`, `experiment.workspace_members`, `processes.children`, `processes.signals`,
-`versions.choice`, `versions.requirements`, `versions.releases`, `versions.hand_over`,
-`code.archive`, `code.git`, `history.conditions`, `record.folders`, `record.resolved_config`,
-`evidence.reproduce`, `results.costs`, `results.overview`, `results.recorded`, `results.standing`,
-`results.rows` and `results.readme`.
+`command_line.word_guesses`, `experiment.pyproject`, `experiment.workspace_members`,
+`processes.children`, `processes.signals`, `versions.choice`, `versions.requirements`,
+`versions.releases`, `versions.hand_over`, `code.archive`, `code.git`, `history.conditions`,
+`record.folders`, `record.resolved_config`, `evidence.reproduce`, `results.costs`,
+`results.overview`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """
 
 from .benchmarking.bench import bench as bench

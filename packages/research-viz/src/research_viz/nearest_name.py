@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 def naming_the_nearest(
     module: str, find: Callable[[str], object], names: Sequence[str]
 ) -> Callable[[str], object]:
-    """A module's __getattr__ that finds its names, and for an unknown one says the nearest.
+    """A module's __getattr__ that finds its names, and suggests the nearest for an unknown one.
 
     It raises AttributeError, as for any module, or in `from module import name` ImportError: Python
     before 3.12 would replace an AttributeError there by an error that names no other.

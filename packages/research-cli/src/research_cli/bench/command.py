@@ -51,13 +51,14 @@ def bench(
         ),
     ] = None,
     repeats: Annotated[
-        int, typer.Option(metavar="N", help="Rounds, in each of which every way takes its turn.")
+        int,
+        typer.Option(metavar="N", help="Number of rounds; each way is timed once in every round."),
     ] = 7,
     steps: Annotated[
         int | None,
         typer.Option(
             metavar="N",
-            help="Steps of one turn; by default as many as take a second.",
+            help="Steps to time a way for in a round; by default as many as take a second.",
             show_default=False,
         ),
     ] = None,
@@ -90,10 +91,11 @@ def bench(
 ) -> None:
     """Time a paper's own training step: a plain loop, the Trainer, fused, compiled.
 
-    All of them step the paper's own model, loss, optimizer and batches, in turn and in both orders.
-    `bare` is a plain PyTorch loop, `trainer` has metrics, trackers and checkpoints on, `fused` is
-    the trainer with the optimizer's fused kernel, `compiled` is compile=step. A ratio is to `bare`
-    in the same round. Nothing is written among the paper's runs.
+    All of them step the paper's own model, loss, optimizer and batches; they take turns, and every
+    other round runs in the reverse order. `bare` is a plain PyTorch loop, `trainer` has metrics,
+    trackers and checkpoints on, `fused` is the trainer with the optimizer's fused kernel,
+    `compiled` is compile=step. A ratio is to `bare` in the same round. Nothing is written among the
+    paper's runs.
     """
     if picture is not None and picture.suffix != ".png":
         raise UsageError(f"--picture {str(picture)!r}: the name of the picture must end in .png")
@@ -102,15 +104,14 @@ def bench(
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from research_train import bench as time_steps
     from research_train import find_member, installed_members
+    from research_train.command_line.word_guesses import named_experiment
 
     from research_cli.bench.screens import print_bench, save_picture
 
     given = words or []
     names = [word for word in given if "=" not in word]
-    if len(names) > 1:
-        raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     member = find_member(paper, installed_members())
-    experiment = member.experiment(names[0] if names else None)
+    experiment = named_experiment(member, names, f"research-cli bench {paper}")
     before = _earlier(experiment, compare) if compare is not None else None
     if before is not None and not numbers:
         numbers = before.numbers

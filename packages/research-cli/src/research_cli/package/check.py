@@ -156,7 +156,7 @@ def _release_findings(release: Release) -> Iterator[str]:
 
 
 def _history_findings(workspace: Path, added: dict[Path, str] | None) -> Iterator[str]:
-    """What was done to wheels and hashes after the commit that added them."""
+    """Wheels and hashes that were changed or removed after the commit that added them."""
     if added is None:
         return
     for folder in internal_packages(workspace).values():

@@ -1,8 +1,8 @@
-"""The public names of a package, and which of them no test or no README tells of.
+"""The public names of a package, and those that lack a test or a row in the README.
 
-A name is public when the package's `__init__.pyi` imports it. A test tells of it when it names it;
-so does code of ours that uses it, as the tests of that code go through it. A class that came from
-a paper is used by no package at first, so it needs a test of its own.
+A name is public when the package's `__init__.pyi` imports it. It counts as tested if a test names
+it, or if code of ours uses it, whose own tests then run it. A class that came from a paper is used
+by no package at first, so it needs a test of its own.
 """
 
 import ast

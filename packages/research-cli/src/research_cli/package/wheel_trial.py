@@ -8,7 +8,7 @@ from pathlib import Path
 
 from packaging.utils import canonicalize_name
 from research_data.errors import ResearchError
-from research_data.shown import say
+from research_data.shown import counted, say
 from research_train.experiment.workspace_members import workspace_members
 
 from research_cli.children import run, run_in_a_group
@@ -25,7 +25,7 @@ for module in map(importlib.import_module, modules):
     for public in getattr(module, "__all__", ()):
         getattr(module, public)
         names += 1
-print(f"{len(modules)} modules, {names} public names")
+print(len(modules), names)
 """
 
 
@@ -50,13 +50,15 @@ def try_wheel(plan: Plan, workspace: Path, wheel: Path) -> None:
     _link_outside(ours, site)
     _link_programs(environment / "bin")
     try:
-        imported = run([python, "-c", IMPORT_ALL, plan.name, plan.version, *_modules(wheel)], site)
+        printed = run([python, "-c", IMPORT_ALL, plan.name, plan.version, *_modules(wheel)], site)
     except ResearchError as error:
         raise ResearchError(
             f"{plan.folder}: its wheel can't be imported by itself: {error}. {plan.name} is not "
             "released, and nothing was changed. Is a module missing from src, or a dependency not "
             "declared?"
         ) from error
+    modules, names = map(int, printed.split())
+    imported = f"{counted(modules, 'module')}, {counted(names, 'public name')}"
     say(f"imported from the wheel: {imported}; version {plan.version}")
     tests = (plan.folder / "tests").relative_to(plan.workspace)
     say(f"tests against the wheel: pytest {tests}")

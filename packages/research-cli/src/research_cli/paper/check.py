@@ -29,7 +29,7 @@ GUARD = r"""(?m)^if __name__ == ["']__main__["']:"""
 
 @dataclass(frozen=True)
 class PaperCheck:
-    """What was found of a paper. notes: what is no fault, but good to know."""
+    """What was found in a paper. notes: remarks that are no problems."""
 
     name: str
     kind: str
@@ -38,7 +38,7 @@ class PaperCheck:
 
 
 def check_papers(workspace: Path, names: Sequence[str] = ()) -> list[PaperCheck]:
-    """Check papers and projects, all or those named. Raises MemberError for a name unknown."""
+    """Check papers and projects, all or those named. Raises MemberError for an unknown name."""
     every = workspace_members(workspace, TRAINABLE)
     chosen = [_find(name, every) for name in names] if names else every
     with ThreadPoolExecutor() as pool:  # each waits for a process of the paper's own
@@ -104,12 +104,12 @@ def _structure(member: Member) -> Iterator[str]:
 
 
 def _code(member: Member) -> Iterator[str]:
-    """Of each experiment the config and the function `train`, as they stand in the files."""
+    """Experiments whose files lack a config, a Config or the function `train`."""
     pyproject = member.folder / "pyproject.toml"
     for name, module in member.experiments.items():
         code = _folder(member, module)
         if code is None:
-            yield f"{pyproject}: {name} = {module!r}, and there is no such folder. Correct it"
+            yield f"{pyproject}: {name} = {module!r}, but there is no such folder. Correct it"
             continue
         config = member.folder / "config.yaml" if name == member.name else code / "config.yaml"
         train = _module(code / "train")
@@ -197,7 +197,7 @@ def _loading(member: Member) -> list[str]:
 
 
 def _citation(facts: PaperFacts) -> Iterator[str]:
-    """Title, year and the like, which lists and reports show."""
+    """Errors in title, year, arXiv identifier and authors, which lists and reports show."""
     cited: tuple[Fact, ...] = ("title", "year", "arxiv", "authors")
     for fact in cited:
         if error := facts.errors.get(fact):
@@ -208,7 +208,7 @@ def _citation(facts: PaperFacts) -> Iterator[str]:
 
 
 def _account(facts: PaperFacts) -> Iterator[str]:
-    """Claims, results and the README's table: that each says what the one before it says."""
+    """Where claims, results and the README's table don't agree."""
     member, results = facts.member, facts.results
     if error := facts.errors.get("claims"):
         raise error
@@ -218,7 +218,7 @@ def _account(facts: PaperFacts) -> Iterator[str]:
     again = f"`uv run --package {member.distribution} reproduce` makes it again"
     if results is None:
         if readme.block.strip():
-            yield f"{readme.path}: shows a table, and there is no {RESULTS} that it is of. {again}"
+            yield f"{readme.path}: shows a table, but there is no {RESULTS}. {again}"
         return
     found = {each.name: each for each in facts.standings}
     doubts = [f"claim {name}: {doubt}" for name, each in found.items() for doubt in each.doubts]
@@ -228,4 +228,4 @@ def _account(facts: PaperFacts) -> Iterator[str]:
         ordered = [found[claim.name].finding for claim in results.claims]
         findings = [finding for finding in ordered if finding]
         if readme.block != readme_block(findings, results.costs, results.model_dump()):
-            yield f"{readme.path}: its table isn't what {RESULTS} gives. {again}"
+            yield f"{readme.path}: its table doesn't agree with {RESULTS}. {again}"

@@ -179,7 +179,7 @@ def remove(
     name: Paper,
     yes: Annotated[bool, typer.Option("--yes", help="Remove it.")] = False,
     force: Annotated[
-        bool, typer.Option("--force", help="Although it has evidence or others depend on it.")
+        bool, typer.Option("--force", help="Remove even if it has evidence or others depend on it.")
     ] = False,
     json: Json = False,
 ) -> None:

@@ -17,9 +17,7 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of a paper or pr
 Print = Annotated[
     bool, typer.Option("--print", help="Print what would be written, and write nothing.")
 ]
-Force = Annotated[
-    bool, typer.Option("--force", help="Replace a file that has another content than this.")
-]
+Force = Annotated[bool, typer.Option("--force", help="Replace a file that differs.")]
 
 
 def with_docker(app: typer.Typer, kind: str) -> typer.Typer:
@@ -31,7 +29,7 @@ def with_docker(app: typer.Typer, kind: str) -> typer.Typer:
         """Write docker/Dockerfile: an image with this paper or project and what it needs, no more.
 
         Beside it lies its Dockerfile.dockerignore. Build it from the workspace's root; the first
-        lines say how. A file that has another content is left as it is, unless --force is given.
+        lines say how. A file that differs is left as it is, unless --force is given.
         """
         from research_cli.paper.docker import docker_files
 
@@ -51,7 +49,7 @@ def with_cite(app: typer.Typer) -> typer.Typer:
     def cite(name: Name, print: Print = False, force: Force = False, json: Json = False) -> None:
         """Write CITATION.cff from the title, authors, year and arXiv identifier in [tool.research].
 
-        A file that has another content is left as it is, unless --force is given.
+        A file that differs is left as it is, unless --force is given.
         """
         from research_cli.paper.citation import citation_file
 
@@ -81,7 +79,5 @@ def _write(
         output(value, json, "\n".join(shown).splitlines())
         return
     written = write_derived(files, f"research-cli {command} {member.name}", force)
-    lines = [
-        f"{file}: {'written' if file in written else 'is like this already'}" for file in files
-    ]
+    lines = [f"{file}: {'written' if file in written else 'up to date'}" for file in files]
     output({"files": list(files), "written": written}, json, lines)

@@ -11,7 +11,7 @@ def write_derived(files: Mapping[Path, str], command: str, force: bool = False) 
     """Write the files; returns those that were not there with this content already.
 
     command: what writes and shows them, for the message. Raises ResearchError, and writes nothing,
-    if one is there with another content; with force it is replaced.
+    if one of them exists and differs; with force it is replaced.
     """
     contents = {file: content.encode() for file, content in files.items()}
     changed = [file for file, content in contents.items() if _bytes_of(file) != content]

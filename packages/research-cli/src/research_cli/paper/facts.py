@@ -89,6 +89,6 @@ def _standings(claims: list[Claim] | None, results: RecordedResults | None) -> l
     """claims: None where they can't be read."""
     if claims is not None:
         return standings(claims, results)
-    doubt = f"is held against no claim, as {CLAIMS} can't be read"
+    doubt = f"can't be compared with its claim, since {CLAIMS} can't be read"
     recorded = results.claims if results else []
     return [Standing(each.name, None, each, None, [doubt]) for each in recorded]

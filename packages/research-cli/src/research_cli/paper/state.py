@@ -25,9 +25,9 @@ class LastRun:
 class PaperState:
     """A paper or project in the list, and in its JSON; nothing of it is imported.
 
-    title: of [tool.research], or else the description. verdicts: how often each, of the values in
-    results.json by what claims.yaml says now; None where nothing was reproduced. pins: what it
-    requires of our packages in a certain version, and what runs. problem: what can't be read.
+    title: of [tool.research], or else the description. verdicts: how many claims have each, judging
+    the values in results.json by the present claims.yaml; None where nothing was reproduced. pins:
+    the versions of our packages that it requires, and those that run. problem: what can't be read.
     """
 
     name: str
@@ -45,7 +45,10 @@ class PaperState:
 
 
 def papers(workspace: Path) -> list[PaperState]:
-    """Every paper, then every project, by name. Raises ResearchError for an unread pyproject."""
+    """Every paper, then every project, by name.
+
+    Raises ResearchError for a pyproject.toml that can't be read.
+    """
     return [_state(member) for member in workspace_members(workspace, TRAINABLE)]
 
 

@@ -52,8 +52,8 @@ def list_runs(
         typer.Option(
             metavar="KEY",
             autocompletion=run_keys,
-            help="Sort by a metric, best first as its paper's claims or its name say, or by a "
-            "config key.",
+            help="Sort by a metric, best first (its paper's claims or its name say which end that "
+            "is), or by a config key.",
         ),
     ] = None,
     smallest: Annotated[

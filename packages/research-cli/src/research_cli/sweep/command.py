@@ -49,9 +49,9 @@ def sweep(
         Path | None,
         typer.Option(
             metavar="FILE.yaml",
-            help="Read what to vary, and these options, from a file; words and options come on "
-            "top. Its keys: vary (config key: values), seeds, experiment, name, sampler, "
-            "sampler_seed, pruner, trials, metric, direction (max or min).",
+            help="Read what to vary, and these options, from a file; words and options on the "
+            "command line win. Its keys: vary (config key: values), seeds, experiment, name, "
+            "sampler, sampler_seed, pruner, trials, metric, direction (max or min).",
             show_default=False,
         ),
     ] = None,
@@ -118,7 +118,7 @@ def sweep(
     show: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME", help="Show a sweep as it is, and train nothing.", show_default=False
+            metavar="NAME", help="Show an existing sweep; train nothing.", show_default=False
         ),
     ] = None,
     against: Annotated[
@@ -131,7 +131,7 @@ def sweep(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check all, say what would be trained.")
+        bool, typer.Option("--dry-run", help="Check and show what would be trained; train nothing.")
     ] = False,
     json: Json = False,
 ) -> None:
@@ -201,13 +201,14 @@ def _planned(
 ) -> "tuple[Experiment, Sweep, int | None]":
     """The experiment, the sweep, and its number of trials; words and options win over the file."""
     from research_train import SweepOptions, plan_sweep, read_options
+    from research_train.command_line.word_guesses import named_experiment
 
     names = [word for word in words if "=" not in word]
-    if len(names) > 1:
-        raise UsageError(f"several experiments named: {', '.join(names)}. One at a time.")
     options = read_options(file) if file is not None else SweepOptions()
     options = options.model_copy(update={k: v for k, v in given.items() if v is not None})
-    experiment = member.experiment(names[0] if names else options.experiment)
+    if options.experiment is not None:
+        names = names or [options.experiment]
+    experiment = named_experiment(member, names, f"research-cli sweep {member.name}")
     planned = plan_sweep(
         experiment,
         options.varied,

@@ -22,7 +22,7 @@ MANY = 8  # seeds, from which on they are not listed one by one
 
 
 class Progress:
-    """A line for every run that ends, and below them at a terminal one that is updated."""
+    """A line for every run that ends; at a terminal, one more below them that is updated."""
 
     def __init__(self, quiet: bool):
         self._line = ProgressLine(quiet)
@@ -130,7 +130,7 @@ def _mean(each: "SettingOutcome") -> str:
 
 
 def _short(word: str) -> str:
-    """A value as it was typed; a number that a sampler drew to four digits."""
+    """A value as it was typed; a number that a sampler drew has four digits."""
     try:
         number = float(word)
     except ValueError:
@@ -151,5 +151,7 @@ def _budget(outcome: "SweepOutcome", others: "Sequence[SweepOutcome]") -> Iterat
         cells = [shown_metric(points[n].best) if n in points else "-" for n in places]
         rows.append([each.sweep.name, *cells])
     drawn = all(each.sweep.sampler == "random" for each in shown)
-    yield "expected best of n trials" + ("" if drawn else ", were these drawn at random") + ":"
+    yield (
+        "expected best of n trials" + ("" if drawn else ", if these had been drawn at random") + ":"
+    )
     yield from table_lines(["n", *map(str, places)], rows)

@@ -20,7 +20,7 @@ Attributes = Mapping[tuple[str, str], object]  # module and attribute -> value
 
 
 def is_offline() -> bool:
-    """Whether HF_HUB_OFFLINE forbids requests; in a run, whether it did so before the run."""
+    """Whether HF_HUB_OFFLINE forbids requests; in a run, whether it did before the run began."""
     said = os.environ.get(BEFORE_RUN, os.environ.get("HF_HUB_OFFLINE", ""))
     return said.upper() in ("1", "ON", "YES", "TRUE")
 

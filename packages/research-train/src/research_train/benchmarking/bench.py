@@ -57,9 +57,9 @@ class Way:
 
 
 WAYS = (
-    Way("bare", ("compile=false", "tensorboard=false", "wandb=disabled"), bare=True),
-    Way("trainer", ("compile=false",)),
-    Way("fused", ("compile=false",), fused=True),
+    Way("bare", ("compile=no", "tensorboard=false", "wandb=disabled"), bare=True),
+    Way("trainer", ("compile=no",)),
+    Way("fused", ("compile=no",), fused=True),
     Way("compiled", ("compile=step",)),
 )
 

@@ -17,7 +17,7 @@ from research_train.record.run import Run
 
 @dataclass(frozen=True)
 class Captured:
-    """What a paper's training was about to fit. own_step: it has a `step=` of its own."""
+    """What a paper's training was about to fit. own_step: whether it has a `step=` of its own."""
 
     trainer: Trainer[Any]
     batches: BatchSource[Any]

@@ -1,4 +1,4 @@
-"""Replace a method in a with-block, to measure a loop without a word of that in the loop."""
+"""Replace a method in a with-block, to measure a loop whose own code says nothing of it."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ Method = Callable[..., Any]
 
 @contextmanager
 def replaced(owner: type, name: str, wrap: Callable[[Method], Method]) -> Iterator[None]:
-    """In this block the method `name` of a class is what `wrap` makes of it."""
+    """In this block, the method `name` of a class is replaced by `wrap` of it."""
     before = getattr(owner, name)
     setattr(owner, name, wrap(before))
     try:

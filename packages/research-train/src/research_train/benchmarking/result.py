@@ -90,7 +90,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Change:
-    """A way against its earlier self: milliseconds a step, and their ratio, new over old.
+    """How a way has changed: milliseconds a step before and now, and their ratio, new over old.
 
     ratio: its smallest and largest are those of any round against any earlier one. bare_ratio: the
     ratios to the bare loop, earlier and now, which other work on the machine changes less.

@@ -56,7 +56,7 @@ def step_cost(loop: Loop, count: int) -> Cost:
 
 
 def stage_times(loop: Loop, count: int) -> dict[str, float]:
-    """Where the time of a step goes: STAGES -> seconds a step, without those that it hasn't.
+    """Where the time of a step goes: seconds a step for each of STAGES that it has.
 
     forward: what comes before a backward pass, update: what comes after the last one. Without a
     backward pass all of it is a compiled step. logging: all that the loop does between two steps,

@@ -19,6 +19,7 @@ claim.py computes the verdict from these.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -264,10 +265,14 @@ class Claims(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "Claims":
-        names = [claim.name for claim in self.claims]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two claims are named {twice[0]!r}")
+        refuse_same_names([claim.name for claim in self.claims])
         return self
+
+
+def refuse_same_names(names: Sequence[str]) -> None:
+    """Raise ValueError if two claims have the same name."""
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two claims are named {twice[0]!r}")
 
 
 def read_claims(folder: Path) -> Claims:

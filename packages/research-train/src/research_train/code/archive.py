@@ -13,7 +13,7 @@ import io
 import os
 import sys
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from research_data.durable import write_bytes
@@ -75,15 +75,26 @@ def changed_files(member: Member, packages: Iterable[str], archive: Path) -> lis
         for name, _, content in _stored_files(member, packages, say=False)
         if counts(name)
     }
-    then: dict[str, bytes] = {}
-    with tarfile.open(archive) as stored:
-        for entry in stored:
-            content = stored.extractfile(entry) if counts(entry.name) else None
-            if content is not None:
-                then[entry.name] = hashlib.sha256(content.read()).digest()
+    then = {
+        name: hashlib.sha256(content).digest() for name, content in archived_files(archive, counts)
+    }
     return sorted(
         shown_name(name) for name in now.keys() | then.keys() if now.get(name) != then.get(name)
     )
+
+
+def archived_files(
+    archive: Path, wanted: Callable[[str], bool] = lambda name: True
+) -> Iterator[tuple[str, bytes]]:
+    """Name and content of each file in a source archive whose name is wanted.
+
+    Raises OSError, EOFError, ValueError, tarfile.TarError or zlib.error for a damaged archive.
+    """
+    with tarfile.open(archive) as stored:
+        for entry in stored:
+            content = stored.extractfile(entry) if wanted(entry.name) else None
+            if content is not None:
+                yield entry.name, content.read()
 
 
 def shown_name(name: str) -> str:

@@ -142,7 +142,7 @@ class _Walk:
         return self.tops[top]
 
     def module(self, name: str) -> ReachedModule | None:
-        """Import a module of ours: what its import runs is reached. None if there is none."""
+        """Import a module of ours: what its import runs is reached. None for an unknown one."""
         if name in self.modules:
             return self.modules[name]
         parent, _, last = name.rpartition(".")

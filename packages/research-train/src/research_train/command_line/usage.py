@@ -123,8 +123,8 @@ examples:
     parser.add_argument(
         "--here",
         action="store_true",
-        help="make what this machine can: leave out claims that await a GPU, also if they are "
-        "named, and claims whose data is out of reach",
+        help="leave out what this machine can't make: claims that await a GPU, even if they are "
+        "named, and claims whose data can't be fetched",
     )
     return parser
 

@@ -16,8 +16,8 @@ TYPES = frozenset({"bool", "float", "int", "none", "str"})  # no choices of a ke
 def named_experiment(member: Member, names: Sequence[str], command: str) -> Experiment:
     """The experiment that names, the words without =, give to a command; none: the default one.
 
-    Raises UsageError for several, MemberError for an unknown one; for `train`, with the `key=value`
-    words that were meant, where that is clear.
+    Raises UsageError for several, MemberError for an unknown one; with the `key=value` words that
+    were meant, where that is clear. command: as it was typed, before these words.
     """
     try:
         if len(names) > 1:
@@ -25,15 +25,15 @@ def named_experiment(member: Member, names: Sequence[str], command: str) -> Expe
             raise UsageError(f"several experiments named: {listed}. One at a time.")
         return member.experiment(names[0] if names else None)
     except (UsageError, MemberError) as error:
-        if command != "train" or not (meant := _words_meant(member, names)):
+        if command == "evaluate" or not (meant := _words_meant(member, names)):
             raise
         raise UsageError(
-            f"{error} Did you mean `train {meant}`? Config keys are written key=value."
+            f"{error} Did you mean `{command} {meant}`? Config keys are written key=value."
         ) from error
 
 
 def _words_meant(member: Member, names: Sequence[str]) -> str:
-    """The words of `train` that these seem to mean; empty where that isn't clear.
+    """The words that these seem to mean; empty where that isn't clear.
 
     names: words without =, in their order: `model mlp` means `model=mlp`, and so does `mlp`, if
     only one key has that choice. Names of experiments stay.

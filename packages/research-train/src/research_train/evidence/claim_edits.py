@@ -1,7 +1,7 @@
 """Find when each claim was set, and whether runs of its setting existed before.
 
 A claim that is written after its runs can be made to fit them, and so can its tolerance and its
-number of seeds. Three sources tell when it was set; none of them relies on what somebody states:
+number of seeds. Three sources tell when it was set; none of them relies on anybody's word:
 
 git             the commit since which claims.yaml has the present claim; if uncommitted, now
 the archives    each run's source archive has claims.yaml as it was when that run began
@@ -33,6 +33,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from research_train.claims.file import CLAIMS, RESULTS, Claim
+from research_train.code.archive import archived_files
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.code.git import run_git, stored_contents
 from research_train.code.parsed_files import ParsedFiles
@@ -250,12 +251,8 @@ def _claims_in(archive: Path, place: str) -> str | None:
 
 def _claims_files(archive: Path) -> dict[str, str]:
     """Name -> text of every claims.yaml in a source archive."""
-    found = {}
-    with tarfile.open(archive) as stored:
-        for entry in stored:
-            if entry.name.endswith(f"/{CLAIMS}") and (file := stored.extractfile(entry)):
-                found[entry.name] = _text(file.read())
-    return found
+    files = archived_files(archive, lambda name: name.endswith(f"/{CLAIMS}"))
+    return {name: _text(content) for name, content in files}
 
 
 @cache

@@ -170,9 +170,7 @@ def reproduce(
     )
 
 
-def carry_evidence(
-    member: Member, jobs: int | None = None, say: Callable[[str], None] = lambda line: None
-) -> list[Carried]:
+def carry_evidence(member: Member, say: Callable[[str], None] = lambda line: None) -> list[Carried]:
     """Replay runs of older code, to see whether they are evidence for the present code.
 
     Trains no missing runs. Raises the errors of `reproduce`.
@@ -182,7 +180,7 @@ def carry_evidence(
         possible = plan_here(plan_runs(member), there)
         refuse_left_out(possible)
         plan = possible.plan
-        return carry(member, plan.older_evidence(due_runs(plan, there), there), jobs, say)
+        return carry(member, plan.older_evidence(due_runs(plan, there), there), say=say)
 
 
 def due_runs(plan: Plan, there: Sequence[RunSummary]) -> list[NeededRun]:
@@ -237,7 +235,7 @@ def _changed_meanwhile(
     """Runs that were trained but aren't evidence, as the code changed while they were trained."""
     told = {(each.needed.setting, each.needed.seed) for each in failed}
     without = {(each.setting, each.seed) for each in after if each.run is None}
-    why = "it ended, but code, config or packages changed while it was made: type it again"
+    why = "it completed, but code, config or packages changed meanwhile: run `reproduce` again"
     return [Failed(each, why) for each in missing if (each.setting, each.seed) in without - told]
 
 
@@ -254,8 +252,8 @@ def _alone(member: Member) -> Iterator[None]:
     lock = try_lock(folder / ".reproduce.lock")
     if lock is None:
         raise RunError(
-            f"another `reproduce` of {member.name} is at work: its runs will be there for this one "
-            "when it has ended"
+            f"another `reproduce` of {member.name} is running. Wait until it has ended: its runs "
+            "are then used"
         )
     with lock:
         yield

@@ -78,11 +78,17 @@ class Training:
 
     def last_line(self) -> str:
         """The last line of its stderr: its progress, or why it failed."""
-        end = os.fstat(self.stderr.fileno()).st_size
-        start = max(0, end - LONGEST_LINE)
-        text = os.pread(self.stderr.fileno(), end - start, start).decode(errors="replace")
-        lines = text.strip().splitlines()
-        return lines[-1] if lines else ""
+        return last_line(self.stderr)
+
+
+def last_line(stderr: IO[bytes] | None) -> str:
+    """The last line that a process wrote, without `error: `; empty if it wrote none."""
+    if stderr is None or stderr.closed:
+        return ""
+    end = os.fstat(stderr.fileno()).st_size
+    text = os.pread(stderr.fileno(), LONGEST_LINE, max(0, end - LONGEST_LINE))
+    lines = text.decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else ""
 
 
 @dataclass
@@ -169,7 +175,7 @@ def _ended(work: Work, training: Training) -> str:
             work.seconds[needed.setting] = training.seconds
         line = f"done: {needed.label} ({training.seconds:.0f} s)"
     else:
-        why = training.last_line().removeprefix("error: ") or f"exit code {code}"
+        why = training.last_line() or f"exit code {code}"
         work.failed.append(Failed(needed, why))
         line = f"failed: {needed.label}: {why}"
     training.stderr.close()

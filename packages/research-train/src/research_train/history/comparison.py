@@ -9,7 +9,7 @@ from pathlib import Path
 
 from research_data.errors import UsageError
 
-from research_train.code.archive import shown_name
+from research_train.code.archive import archived_files, shown_name
 from research_train.code.fingerprint import NEUTRAL_KEYS
 from research_train.errors import RunError
 from research_train.experiment.config import TrainConfig
@@ -160,12 +160,9 @@ def _changed_files(archives: Sequence[Path]) -> list[str]:
 
 
 def _digests(archive: Path) -> dict[str, str]:
-    digests = {}
     try:
-        with tarfile.open(archive) as stored:
-            for entry in stored:
-                if (content := stored.extractfile(entry)) is not None:
-                    digests[entry.name] = hashlib.sha256(content.read()).hexdigest()
+        return {
+            name: hashlib.sha256(content).hexdigest() for name, content in archived_files(archive)
+        }
     except (OSError, tarfile.TarError, EOFError, ValueError, zlib.error) as error:
         raise RunError(f"{archive}: damaged ({error})") from error
-    return digests

@@ -259,7 +259,7 @@ def compiled_step(
 
 
 def refuse_config(config: TrainConfig, world: World) -> None:
-    """Raise ConfigError if the config alone tells that its `compile=step` can't be honoured."""
+    """Raise ConfigError if the config alone shows that its `compile=step` can't be honoured."""
     refused = {
         f"accumulate={config.accumulate}": config.accumulate > 1,
         f"precision={config.precision}": config.precision != "float32",

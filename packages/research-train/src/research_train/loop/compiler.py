@@ -1,4 +1,4 @@
-"""Prepare torch's compiler: where its results are kept, and what it need not test again."""
+"""Prepare torch's compiler: say where to keep its results and which tests to leave out."""
 
 import logging
 import os
@@ -63,7 +63,7 @@ def describe_compiler(device: torch.device) -> str:
 
 
 def compiler_version(mode: str) -> str:
-    """The first line that the C++ compiler says of itself. Raises RunError if there is none.
+    """The first line of the C++ compiler's version. Raises RunError if there is none.
 
     mode: the config's `compile`, for the message.
     """
@@ -83,5 +83,5 @@ def compiler_version(mode: str) -> str:
 
 
 def _left_out(instructions: Any, program: str) -> bool:
-    """What torch is told of instructions for bfloat16 and integers, which float32 needs none of."""
+    """Settings that keep torch from instructions for bfloat16 and integers: float32 needs none."""
     return False

@@ -31,7 +31,7 @@ class Progress:
         self._line.show(line)
 
     def note(self, text: str) -> None:
-        """Show text (the latest metrics) beside the progress from now on."""
+        """Show a text, the latest metrics, beside the progress from now on."""
         self._note = text
 
     def close(self) -> None:

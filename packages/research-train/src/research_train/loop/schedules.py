@@ -26,7 +26,7 @@ def linear(steps: int, end: float = 0.0) -> Schedule:
 
 
 def cosine(steps: int, end: float = 0.0) -> Schedule:
-    """From 1 to end after `steps`, along half a cosine (1608.03983, equation 5)."""
+    """From 1 to end after `steps`, along half a cosine (arXiv 1608.03983, equation 5)."""
     return lambda step: end + (1 - end) * (1 + math.cos(math.pi * min(step / steps, 1.0))) / 2
 
 

@@ -40,7 +40,7 @@ def joined(world: World) -> Iterator[None]:
 
 @contextmanager
 def neighbours(world: World) -> Iterator[None]:
-    """In this block, raise RunError where torch fails because another process is gone."""
+    """In this block, raise RunError if torch fails because another process is gone."""
     try:
         yield
     except RuntimeError as error:

@@ -1,6 +1,6 @@
 """Keep what `train` says in the run's folder: log.txt, lines of stdout and stderr as they come.
 
-It is for people and no evidence: the seal doesn't cover it. Each start and resume begins with the
+It is for people, not evidence: the seal doesn't cover it. Each start and resume begins with the
 time and the command. Of a line that is drawn again and again the last state is kept. Secrets are
 replaced by stars: tokens that can be recognised, and the values of environment variables whose
 names say so. What code in C writes to the descriptors isn't seen.

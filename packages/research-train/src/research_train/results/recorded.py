@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError,
 from research_data.errors import ResearchError
 
 from research_train.claims.claim import Censored, Finding, Number, SeedValue, Verdict
-from research_train.claims.file import RESULTS
+from research_train.claims.file import RESULTS, refuse_same_names
 from research_train.experiment.members import Member
 from research_train.record.record import utc_now
 from research_train.results.costs import Cost, cost_of
@@ -85,9 +85,7 @@ class RecordedResults(BaseModel):
 
     @model_validator(mode="after")
     def _names_differ(self) -> "RecordedResults":
-        names = [claim.name for claim in self.claims]
-        if twice := [name for name in names if names.count(name) > 1]:
-            raise ValueError(f"two claims are named {twice[0]!r}")
+        refuse_same_names([claim.name for claim in self.claims])
         return self
 
 
@@ -117,7 +115,7 @@ def _number(recorded: RecordedNumber) -> Number:
 
 
 def results_of(reproduction: "Reproduction") -> dict[str, object]:
-    """The content of results.json: what `RecordedResults` reads, and what readers pass over."""
+    """The content of results.json: what `RecordedResults` reads, and what it ignores."""
     results: dict[str, object] = {
         "schema": 1,
         "source": reproduction.claims.source,

@@ -55,24 +55,24 @@ def standings(claims: Iterable[Claim], results: RecordedResults | None) -> list[
 def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) -> Standing:
     if recorded is None:
         finding = await_hardware(claim) if claim and claim.awaiting else None
-        doubt = "is one of claims.yaml, with nothing on it here"
+        doubt = "is in claims.yaml, but not here"
         return Standing(name, claim, None, finding, [doubt])
     if claim is None:
-        return Standing(name, None, recorded, None, ["is none of claims.yaml"])
+        return Standing(name, None, recorded, None, ["is not in claims.yaml"])
     if recorded.verdict == "awaiting":
         return _awaiting(claim, recorded)
     doubts = []
     if claim.published != recorded.published:
         doubts.append(
-            f"was judged by {recorded.published:g} as published, and claims.yaml says "
+            f"was judged by the published {recorded.published:g}, but claims.yaml says "
             f"{claim.published:g}"
         )
     if claim.scale != recorded.scale:
-        doubts.append(f"has the scale {recorded.scale!r}, and claims.yaml says {claim.scale!r}")
+        doubts.append(f"has the scale {recorded.scale!r}, but claims.yaml says {claim.scale!r}")
     count = len(recorded.values)
     if count not in claim.planned:
         planned = " or ".join(map(str, claim.planned))
-        doubts.append(f"has values of {counted(count, 'seed')}, and claims.yaml asks for {planned}")
+        doubts.append(f"has values of {counted(count, 'seed')}, but claims.yaml asks for {planned}")
     finding = None
     try:
         set_after = recorded.set_at.after_runs if recorded.set_at else None
@@ -91,7 +91,7 @@ def _standing(name: str, claim: Claim | None, recorded: RecordedClaim | None) ->
 def _awaiting(claim: Claim, recorded: RecordedClaim) -> Standing:
     """A claim whose hardware was not where the results were made."""
     if claim.awaiting is None:
-        doubt = "awaits hardware, which claims.yaml no longer says"
+        doubt = "awaits hardware here, but not in claims.yaml"
         return Standing(claim.name, claim, recorded, None, [doubt])
     finding = await_hardware(claim)
     set_after = recorded.set_at.after_runs if recorded.set_at else None

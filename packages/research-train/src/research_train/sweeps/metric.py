@@ -20,7 +20,7 @@ DIRECTIONS: dict[str, Direction] = {"higher": "max", "lower": "min"}
 def metric_and_direction(
     experiment: Experiment, metric: str | None = None, direction: Direction | None = None
 ) -> tuple[str, Direction]:
-    """What to make best: as given, else as the claims on the experiment say without doubt.
+    """What to make best: as given, else as the claims on the experiment say if they agree.
 
     Raises UsageError, which lists the metrics, where it isn't clear, and for a metric that the
     newest completed run of the experiment lacks; ClaimsError.

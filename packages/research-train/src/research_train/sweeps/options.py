@@ -23,7 +23,7 @@ from research_train.sweeps.study import Direction
 
 
 class SweepOptions(BaseModel):
-    """What a file says of a sweep; None for what it leaves to the defaults of `sweep`."""
+    """A sweep as a file describes it; None where the defaults of `sweep` hold."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

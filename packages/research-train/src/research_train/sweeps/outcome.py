@@ -18,7 +18,7 @@ class SettingOutcome:
 
     setting: key -> value as it was typed. values: seed -> the metric, None where it isn't finite.
     mean, sd: over the seeds; None unless the trial is complete, sd also for a single seed.
-    seconds: of all its runs. why: what it failed by.
+    seconds: of all its runs. why: why it failed.
     """
 
     trial: int

@@ -61,7 +61,7 @@ def plan_sweep(
     metric: str | None = None,
     direction: Direction | None = None,
 ) -> Sweep:
-    """A sweep as it would be run, checked, with nothing written. The arguments are `sweep`'s.
+    """A checked sweep, ready to be run; nothing is written yet. The arguments are `sweep`'s.
 
     Raises UsageError and ConfigError for whatever is wrong in them.
     """
@@ -112,12 +112,12 @@ def sweep(
 
     varied: config key -> a list of values, or a text such as "1e-4..1e-1". words: the same as
     `key=values`. seeds: repetitions of each setting, not a search dimension: a trial trains all of
-    them and has the mean of the metric. name: a sweep of that name that is there is continued if it
-    is the same one; by default the same content has the same name. sampler: grid, random, tpe, gp
-    or qmc; by default grid where all is listed, else random. pruner: none, median, halving or
-    hyperband, by the first seed's metric on the way. trials: how many in all, by default 20; not of
-    a grid. metric, direction: by default those of the claims. jobs: trainings at once, by default
-    one per core. say, show: called with lines about the progress.
+    them and has the mean of the metric. name: an existing sweep of that name is continued if it is
+    the same; by default, the name follows from what is varied. sampler: grid, random, tpe, gp or
+    qmc; by default grid where all is listed, else random. pruner: none, median, halving or
+    hyperband, which judge by what the first seed's run logs. trials: how many in all, by default
+    20; not of a grid. metric, direction: by default those of the claims. jobs: trainings at once,
+    by default one per core. say, show: called with lines about the progress.
 
     Raises UsageError and ConfigError before anything is written; Interrupted after all runs have
     stopped at a checkpoint; RunError for a damaged sweep, one in use, or one whose code changed.
@@ -202,7 +202,7 @@ def _held(planned: Sweep) -> Iterator[None]:
 
 
 def _refuse_changed_code(planned: Sweep, experiment: Experiment) -> None:
-    """Refuse to go on with a sweep whose runs are of other code, as they would not compare."""
+    """Refuse to go on with a sweep whose code has changed: its runs could not be compared."""
     if has_releases(experiment.member):  # only the release knows what it imports
         return
     every = [run for each in _runs_of(planned).values() for run in each]
@@ -223,5 +223,6 @@ def _refuse_changed_code(planned: Sweep, experiment: Experiment) -> None:
 def _refuse_unknown(what: str, name: str, known: Sequence[str]) -> None:
     if name not in known:
         raise UsageError(
-            f"--{what} {name!r}: there is none.{did_you_mean(name, known)} Use {', '.join(known)}"
+            f"--{what} {name!r}: there is no such {what}.{did_you_mean(name, known)} "
+            f"Use {', '.join(known)}"
         )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from research_train.errors import RunError
-from research_train.evidence.trainings import LONGEST_LINE
+from research_train.evidence.trainings import last_line
 from research_train.experiment.members import Experiment
 from research_train.processes.children import Children
 from research_train.sweeps.worker import DIED, STOPPED, Task
@@ -153,13 +153,3 @@ class TrainSeat:
 
     def close(self) -> None:
         """Nothing is left to end."""
-
-
-def last_line(stderr: IO[bytes] | None) -> str:
-    """The last line that a process wrote, without `error: `; empty if it wrote none."""
-    if stderr is None or stderr.closed:
-        return ""
-    end = os.fstat(stderr.fileno()).st_size
-    text = os.pread(stderr.fileno(), LONGEST_LINE, max(0, end - LONGEST_LINE))
-    lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else ""

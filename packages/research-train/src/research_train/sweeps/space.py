@@ -63,7 +63,7 @@ class Space:
 
     @property
     def is_listed(self) -> bool:
-        """Whether all of it is lists, so that a grid is possible."""
+        """Whether every key has a list of values, so that a grid is possible."""
         return all(isinstance(each, Choices) for each in self.dimensions.values())
 
 

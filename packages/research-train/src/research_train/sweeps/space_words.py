@@ -168,8 +168,8 @@ def _options(key: str, text: str, options: Sequence[str]) -> tuple[str | None, i
             points = int(option)
         else:
             raise UsageError(
-                f"{key}={text}: {option!r} is no option of a range. After it may come a number of "
-                "values from 2 on, and `log` or `linear`: 1e-4..1e-1:4:log"
+                f"{key}={text}: {option!r} can't follow a range. What can is a number of values, "
+                "2 or more, and `log` or `linear`: 1e-4..1e-1:4:log"
             )
     return scale, points
 
@@ -187,7 +187,7 @@ def _spaced(key: str, text: str, wanted: Range, points: int) -> Choices:
     numbers = [wanted.low, *(float(f"{each:.12g}") for each in numbers[1:-1]), wanted.high]
     words = [wanted.word(round(each) if wanted.integer else each) for each in numbers]
     if len(set(words)) < len(words):
-        raise UsageError(f"{key}={text}: there aren't {points} whole numbers so far apart in it")
+        raise UsageError(f"{key}={text}: the range has fewer than {points} whole numbers so spaced")
     return Choices(tuple(words))
 
 

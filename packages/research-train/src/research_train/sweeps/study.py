@@ -36,7 +36,7 @@ _AGAIN = "again"
 class Trial:
     """A setting that was chosen. setting: key -> word. value: the mean of its metric over seeds.
 
-    why: what its runs failed by.
+    why: why its runs failed.
     """
 
     number: int
@@ -119,7 +119,7 @@ class Study:
         return self._suggested(optuna.trial.Trial(self._study, frozen._trial_id))
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Tell a value on the way; returns whether the pruner would stop the trial."""
+        """Report an intermediate value; returns whether the pruner would stop the trial."""
         trial = self._open[number]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a run that is resumed reports a step again
@@ -248,7 +248,7 @@ def _mend(file: Path) -> None:
         except (ValueError, KeyError, TypeError, RecursionError):
             known = False
         if not known:
-            raise RunError(_damaged(file, f"line {number} is no entry of it"))
+            raise RunError(_damaged(file, f"line {number} is not an entry"))
     if len(whole) < len(content):
         with file.open("r+b") as opened:
             opened.truncate(len(whole))

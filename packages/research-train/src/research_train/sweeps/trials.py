@@ -209,7 +209,7 @@ class Trials:
         self._finish(job.of)
 
     def _finish(self, trial: UnderWay) -> None:
-        """Tell the study of a trial if none of its runs is left."""
+        """Report a trial to the study once none of its runs is left."""
         if trial.running or (trial.left and trial.ended is None):
             return
         if trial not in self._under_way:
@@ -231,7 +231,7 @@ class Trials:
         if self._failed >= HOPELESS and not self._known:
             raise RunError(
                 f"the first {HOPELESS} trials all failed; the last one: {trial.why}\n"
-                "Mend that and start the sweep again: it tries them once more"
+                "Correct that and start the sweep again: it tries them once more"
             )
 
     def _judge(self, job: Job) -> None:

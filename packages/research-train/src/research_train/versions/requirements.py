@@ -7,7 +7,7 @@ uv ignores a specifier on a workspace source, so `research-train==0.1.0` beside
 import importlib.metadata
 import re
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -89,11 +89,8 @@ def satisfies(version: Version, specifiers: SpecifierSet) -> bool:
     return True
 
 
-def dependency_closure(member: Member, without: Collection[str] = ()) -> dict[str, str]:
-    """Name -> version in this process of everything that a member depends on, itself included.
-
-    without: names to leave out, with what only they depend on.
-    """
+def dependency_closure(member: Member) -> dict[str, str]:
+    """Name -> version in this process of everything that a member depends on, itself included."""
     versions = {member.distribution: installed_version(member.distribution) or "0"}
     waiting = list(required_by(member))
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -101,7 +98,7 @@ def dependency_closure(member: Member, without: Collection[str] = ()) -> dict[st
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
         item = (name, frozenset(requirement.extras))
-        if item in seen or name in without:
+        if item in seen:
             continue
         seen.add(item)
         version = installed_version(name)
