@@ -103,3 +103,11 @@ def test_rotary_positions_are_read_at_their_defaults():
     config = FAMILIES["llama"].config(Settings("config.json", values))
     assert config.rotary_base == 500000.0
     assert config == FAMILIES["llama"].config(Settings("config.json", LLAMA3))
+
+
+def test_the_dropout_of_embeddings_is_read_and_written():
+    family, values = FAMILIES["gpt2"], {**GPT2, "embd_pdrop": 0.3}
+    config = family.config(Settings("config.json", values))
+    assert (config.dropout, config.embedding_dropout) == (0.1, 0.3)
+    written = family.settings_from(config)
+    assert (written["resid_pdrop"], written["embd_pdrop"]) == (0.1, 0.3)

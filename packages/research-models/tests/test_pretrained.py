@@ -372,7 +372,7 @@ def change_config(folder, **changes):
     [
         ("gpt2", {"scale_attn_by_inverse_layer_idx": True}, "scale_attn_by_inverse_layer_idx = T"),
         ("gpt2", {"activation_function": "quick_gelu"}, "activation_function = 'quick_gelu'"),
-        ("gpt2", {"embd_pdrop": 0.3}, "embd_pdrop = 0.3"),
+        ("gpt2", {"embd_pdrop": 1.3}, "embd_pdrop = 1.3"),
         ("gpt2", {"n_layer": "3"}, "n_layer = '3'"),
         ("gpt2", {"tie_word_embeddings": False}, "tie_word_embeddings = False"),
         ("llama", {"attention_bias": True}, "attention_bias = True"),

@@ -302,6 +302,15 @@ def test_dropout_acts_in_training_only():
     assert torch.equal(model(given_tokens), model(given_tokens))
 
 
+def test_the_embeddings_may_have_a_dropout_of_their_own():
+    ours = Transformer(replace(SMALL, dropout=0.0, embedding_dropout=1.0))
+    given_tokens = tokens()
+    assert not ours.hidden(given_tokens).any()  # in training nothing of a token is left
+    theirs = Transformer(replace(SMALL, dropout=0.5, embedding_dropout=0.0))
+    given = given_tokens, None, torch.arange(given_tokens.shape[1])
+    assert torch.equal(theirs.embedded(*given), theirs.eval().embedded(*given))
+
+
 def test_positions_may_be_given_for_each_row():
     model = moved(Transformer(SMALL))
     given_tokens = tokens()
@@ -331,6 +340,7 @@ def test_positions_may_be_given_for_each_row():
         ({"head_width": -2}, r"^head_width .*-2$"),
         ({"norm_eps": -1.0}, r"^norm_eps .*-1.0$"),
         ({"dropout": -0.1}, r"^dropout .*-0.1$"),
+        ({"embedding_dropout": 2.0}, r"^embedding_dropout .*2.0$"),
         ({"attention_dropout": 1.5}, r"^attention_dropout .*1.5$"),
         ({"rotary_base": 0.0}, r"^rotary_base .*0$"),
         ({"positions": "rotary", "head_width": 3}, "even head width, got 3"),

@@ -83,6 +83,8 @@ class TransformerConfig:
     base_head_width^0.5 / head_width (arXiv 2203.03466, Definition 4.1)."""
     dropout: float = 0.0
     """Share of features set to 0 after embeddings, attention and feed-forward layers."""
+    embedding_dropout: float | None = None
+    """The share after the embeddings, where it is another; None for `dropout`."""
     attention_dropout: float = 0.0
     """Share of attention weights set to 0."""
 
@@ -90,9 +92,9 @@ class TransformerConfig:
         """Raise ValueError for values that no model has, or that don't go together."""
         check_least(self, 1, "vocabulary", "width", "heads", "length")
         check_least(self, 0, "layers", "hidden", "segments", "norm_eps")
-        for name in ("dropout", "attention_dropout"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1, got {getattr(self, name)}")
+        for name in ("dropout", "embedding_dropout", "attention_dropout"):
+            if (share := getattr(self, name)) is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} must be from 0 to 1, got {share}")
         if not self.rotary_base > 0:
             raise ValueError(f"rotary_base must be above 0, got {self.rotary_base}")
         for name, kind in (("norm", Norm), ("positions", Positions)):
@@ -161,7 +163,10 @@ class Transformer(nn.Module):
             self.segment_embedding = nn.Embedding(config.segments, width)
         if config.embedding_norm:
             self.embedding_norm = make_norm(config.norm, width, config.norm_eps, config.bias)
-        self.dropout = nn.Dropout(config.dropout)
+        embedding_dropout = config.embedding_dropout
+        self.dropout = nn.Dropout(
+            config.dropout if embedding_dropout is None else embedding_dropout
+        )
         self.stack = Stack(config, mixer)
         if not config.tied:
             self.head = nn.Linear(width, config.vocabulary, bias=False)

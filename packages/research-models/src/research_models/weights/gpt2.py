@@ -30,7 +30,7 @@ def config_from(settings: Settings) -> TransformerConfig:
         *("n_special", "predict_special_tokens", "output_past", "_num_labels"),
     )
     dropout = settings.share("resid_pdrop", 0.1)
-    settings.only(embd_pdrop=dropout)
+    embedding_dropout = settings.share("embd_pdrop", 0.1)
     return TransformerConfig(
         vocabulary=settings.size("vocab_size", 50257),
         width=settings.size("n_embd", 768),
@@ -41,12 +41,14 @@ def config_from(settings: Settings) -> TransformerConfig:
         activation=settings.activation("activation_function", "gelu_new", PLAIN_ACTIVATIONS),
         norm_eps=settings.number("layer_norm_epsilon", 1e-5),
         dropout=dropout,
+        embedding_dropout=None if embedding_dropout == dropout else embedding_dropout,
         attention_dropout=settings.share("attn_pdrop", 0.1),
     )
 
 
 def settings_from(config: TransformerConfig) -> dict[str, Any]:
     """The keys of config.json for a config."""
+    shared = config.embedding_dropout is None
     return {
         "vocab_size": config.vocabulary,
         "n_embd": config.width,
@@ -57,7 +59,7 @@ def settings_from(config: TransformerConfig) -> dict[str, Any]:
         "activation_function": written_name(PLAIN_ACTIVATIONS, config.activation),
         "layer_norm_epsilon": config.norm_eps,
         "resid_pdrop": config.dropout,
-        "embd_pdrop": config.dropout,
+        "embd_pdrop": config.dropout if shared else config.embedding_dropout,
         "attn_pdrop": config.attention_dropout,
         "tie_word_embeddings": True,
     }
