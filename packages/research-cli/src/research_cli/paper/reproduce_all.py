@@ -46,7 +46,7 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
         ] = False,
         here: Annotated[
             bool,
-            typer.Option("--here", help="Leave out claims whose data is out of reach."),
+            typer.Option("--here", help="Leave out claims whose data can't be fetched."),
         ] = False,
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Show which runs are missing; train nothing.")
