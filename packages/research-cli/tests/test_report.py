@@ -105,11 +105,14 @@ class Reports:
         text = Path(self.value["file"]).read_text(encoding="utf-8")
         assert self.value["bytes"] == len(text.encode())
         page = Page(text)
-        outside = [address for address in page.addresses if not address.startswith("#")]
+        inside = ("#", "data:image/png;base64,")
+        outside = [address for address in page.addresses if not address.startswith(inside)]
         assert all(address.startswith("https://arxiv.org/abs/") for address in outside)
         assert "url(http" not in text and "@import" not in text
         assert len(page.ids) == len(set(page.ids))
-        assert not {"link", "img", "iframe", "object", "b", "i", "u"} & set(page.tags)
+        assert not {"link", "iframe", "object", "b", "i", "u"} & set(page.tags)
+        data = [address for address in page.addresses if address.startswith("data:")]
+        assert page.tags.count("img") == len(data)
         assert page.tags.count("script") == 1  # ours
         return page
 
@@ -144,10 +147,46 @@ def test_everything_is_on_one_page_and_escaped(report: Reports) -> None:
     ):
         assert part in page.words, part
     assert page.addresses.count("https://arxiv.org/abs/2011.14439") == 1
-    assert page.tags.count("svg") == 3  # claims, accuracy, loss
+    assert page.tags.count("figure") == 3  # claims, accuracy, loss
+    assert "#figure-tiny-0-0" in page.addresses  # the card has the first curve
     assert "default-src 'none'" in page.text
     assert str(report.workspace.root) not in page.text
     assert len(page.text) < 200_000
+
+
+def test_a_card_says_what_the_paper_says_and_what_it_costs(report: Reports, tmp_path: Path) -> None:
+    results = report.paper / "results.json"
+    readme = report.paper / "README.md"
+    try:
+        [result] = report.results["claims"]
+        cost = {"run_seconds": 60, "seconds": 120, "tried": 2}
+        results.write_text(json.dumps({**report.results, "claims": [{**result, "cost": cost}]}))
+        (report.paper.parent / "secret.png").write_bytes(b"secret")
+        (report.paper / "curve.png").write_bytes(b"\x89PNG")
+        readme.write_text(
+            "# Tiny\n\n## What the paper says\n\nPoints are **told apart** by <b>one</b>\n"
+            "[line](https://example.org). The numbers:\n\n| a |\n|---|\n\n## What we did\n\n"
+            '![no](../secret.png) ![no](https://example.org/x.png) ![a "curve"](curve.png)\n'
+        )
+        page = report("--out", str(tmp_path / "page.html"))
+        card = page.words.partition("● reproduced: the interval")[0]  # what the signs mean
+        for part in (
+            "Points are told apart by <b>one</b> line.",
+            "1 ● reproduced",
+            "0.85 ± 0.13 %",
+            "2 min in 2 runs on a machine",
+            "uv run --package paper-tiny reproduce",
+        ):
+            assert part in card, part
+        assert [each for each in page.addresses if "png" in each] == [
+            "data:image/png;base64,iVBORw=="
+        ]
+        assert 'alt="a &#34;curve&#34;"' in page.text
+        readme.write_text("# Tiny\n\n## What the paper says\n\n*In a paragraph: the claim.*\n")
+        assert "In a paragraph" not in report("--out", str(tmp_path / "page.html")).words
+    finally:
+        readme.unlink(missing_ok=True)
+        results.write_text(json.dumps(report.results))
 
 
 def test_damaged_runs_results_and_claims_are_named_on_the_page(

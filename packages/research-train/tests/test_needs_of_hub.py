@@ -55,7 +55,10 @@ def test_what_is_needed_is_fetched_linked_and_recorded(workspace, hub):
     data = workspace.root / "papers" / "tiny" / "data"
     assert {path.name for path in data.iterdir()} == {"rows", "org--net", "tiny-points"}
     assert (data / "rows" / "rows.csv").read_bytes() == b"a\n1\n"
-    assert "dataset rows@" in result.errors
+    told = result.errors.splitlines()
+    [before] = [line for line in told if f"dataset rows@{hub.rows[:12]}" in line]
+    assert "1 file, 4 B" in before
+    assert told.index(before) < min(n for n, line in enumerate(told) if "; licence" in line)
     assert "SECRET" not in result.errors
     hub.server.clear()
     again = workspace.train()

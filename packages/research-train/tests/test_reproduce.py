@@ -5,6 +5,7 @@ import re
 import signal
 
 import pytest
+from research_train.results.recorded import RecordedResults
 from tiny_claims import ANSWER, MARKED, POINTS, SOURCE
 
 CLAIMS = SOURCE + POINTS + ANSWER
@@ -277,3 +278,20 @@ def test_groups_that_are_the_same_runs_are_refused(workspace, paper):
         2, "claims.yaml, line 3: claim answer", "overrides of two: 'seed=3'"
     )
     assert not workspace.records()
+
+
+def test_the_time_of_a_paper_counts_each_run_once():
+    claim = {"published": 1, "mean": 1, "interval": [1, 1], "n": 1, "verdict": "reproduced"}
+
+    def results(*claims):
+        entries = [
+            {**claim, "name": str(number), "runs": list(runs), "values": [], "cost": cost}
+            for number, (runs, cost) in enumerate(claims)
+        ]
+        texts = {"source": "", "date": "", "hardware": "", "packages": ""}
+        return RecordedResults.model_validate({**texts, "claims": entries})
+
+    ab, abc, d = {"seconds": 3}, {"seconds": 10}, {"seconds": 5}
+    assert results(("abc", abc), ("ab", ab), ("d", d), ("ab", ab)).together == (4, 15)
+    assert results(("ab", ab), ("d", None)).together == (3, None)
+    assert results(("", None)).together == (0, 0)

@@ -31,11 +31,23 @@ MOST_POINTS = 200  # of a curve
 
 @dataclass(frozen=True)
 class PageFigure:
-    """A figure of the page. svg: the element. remark: what it leaves out."""
+    """A figure of the page. svg: the element, with this id. remark: what it leaves out."""
 
+    id: str
     title: str
     svg: str
     remark: str = ""
+
+    @property
+    def sides(self) -> tuple[float, float]:
+        """Width and height, as inside of the element."""
+        box = re.match(r'<svg id="[^"]*" viewBox="0 0 ([\d.]+) ([\d.]+)"', self.svg)
+        assert box is not None
+        return float(box[1]), float(box[2])
+
+
+def _page_figure(id: str, title: str, svg: str, remark: str = "") -> PageFigure:
+    return PageFigure(id, title, svg.replace("<svg ", f'<svg id="{id}" ', 1), remark)
 
 
 def claims_figure(member: ShownMember) -> PageFigure | None:
@@ -44,8 +56,9 @@ def claims_figure(member: ShownMember) -> PageFigure | None:
     if not rows:
         return None
     label = f"{len(rows)} claims of {member.name}: published and reproduced, as in the table"
-    svg = inline_svg(claim_plot(rows), f"{_identifier(member.name)}-claims", label)
-    return PageFigure("Each claim on its own scale", svg)
+    identifier = f"{_identifier(member.name)}-claims"
+    svg = inline_svg(claim_plot(rows), identifier, label)
+    return _page_figure(identifier, "Each claim on its own scale", svg)
 
 
 def curve_figures(
@@ -99,8 +112,9 @@ def _of_experiment(
             curves, metric, logarithmic=logarithmic, band="range" if logarithmic else "interval"
         )
         title = f"{experiment}: {metric}"
-        svg = inline_svg(figure, f"{_identifier(member.name)}-{number}-{place}", f"Curves, {title}")
-        yield PageFigure(title, svg, remark)
+        identifier = f"{_identifier(member.name)}-{number}-{place}"
+        svg = inline_svg(figure, identifier, f"Curves, {title}")
+        yield _page_figure(identifier, title, svg, remark)
         remark = ""  # only with the first figure
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from research_data.shown import counted
 from research_train.claims.claim import Claim
 from research_train.experiment.members import Member
 from research_train.results.costs import Cost
@@ -23,7 +24,9 @@ from research_viz import ClaimRow
 
 from research_cli.paper.facts import PaperFacts, paper_facts
 from research_cli.paper.names import ARXIV
+from research_cli.report.readme import Picture, first_picture, readme_text, what_it_says
 
+MOST_CLAIMS = 6  # at a glance; one more is shown rather than counted
 VERDICTS = (*STATES, "awaiting", STALE, NO_EVIDENCE)
 
 
@@ -57,7 +60,8 @@ class ShownMember:
 
     place: its folder, `papers/mnist1d`. results: None where there are none that can be read.
     verdicts: how many claims have each that occurs, the best first. pins: package -> as required,
-    and what would run.
+    and what would run. says: what the paper says, in a sentence or two. picture: of its README.
+    cost: of all its evidence.
     """
 
     name: str
@@ -73,7 +77,21 @@ class ShownMember:
     claims: list[ShownClaim]
     verdicts: dict[str, int]
     pins: dict[str, tuple[str, str]]
+    says: str
+    picture: Picture | None
+    cost: str
     problems: list[str] = field(default_factory=list)
+
+    @property
+    def command(self) -> str:
+        """What makes its claims, or trains it where it makes none."""
+        return f"uv run --package {self.distribution} {'reproduce' if self.claims else 'train'}"
+
+    @property
+    def first_claims(self) -> list[ShownClaim]:
+        """The claims for a glance at it: in their order, those with a number of ours first."""
+        ordered = sorted(self.claims, key=lambda claim: claim.reproduced in ("", NOTHING))
+        return ordered if len(ordered) <= MOST_CLAIMS + 1 else ordered[:MOST_CLAIMS]
 
     @property
     def evidence(self) -> set[str]:
@@ -85,7 +103,7 @@ class ShownMember:
 def shown_member(member: Member) -> ShownMember:
     """What the page says of a paper or project; what can't be read is among its problems."""
     facts = paper_facts(member)
-    description = " ".join(facts.description.split())
+    description, readme = " ".join(facts.description.split()), readme_text(member.folder)
     arxiv = facts.arxiv.removeprefix("arXiv:").strip()
     if not arxiv and (found := re.search(rf"arXiv:? ?({ARXIV.pattern})", description)):
         arxiv = found[1]
@@ -101,10 +119,13 @@ def shown_member(member: Member) -> ShownMember:
         description=description,
         results=facts.results,
         claims=list(map(_shown_claim, facts.standings)),
-        verdicts=_ordered(facts.verdicts),
+        verdicts=ordered(facts.verdicts),
         pins={
             name: (str(each.requirement), str(each)) for name, each in facts.requirements.items()
         },
+        says=what_it_says(readme) or description,
+        picture=first_picture(member.folder, readme),
+        cost=_whole_cost(facts.results),
         problems=list(dict.fromkeys(_problems(facts))),
     )
 
@@ -130,7 +151,7 @@ def _problems(facts: PaperFacts) -> Iterator[str]:
             yield f"{where}: {doubt}; `reproduce` makes it again"
 
 
-def _ordered(counts: Mapping[str, int]) -> dict[str, int]:
+def ordered(counts: Mapping[str, int]) -> dict[str, int]:
     """The counts of states, the best first; states at a smaller scale stand before what awaits."""
     order = [each for each in STATES if each in counts]
     order += [each for each in counts if each not in VERDICTS]
@@ -186,6 +207,30 @@ def _cost(cost: Cost | None) -> str:
         (tried, "runs tried"),
     ]
     return ", ".join(f"{cell} {what}" for cell, what in words if cell != NOTHING) or NOTHING
+
+
+def _whole_cost(results: RecordedResults | None) -> str:
+    """What all evidence of a paper cost: `18 min in 25 runs`; empty where there is none."""
+    runs, seconds = results.together if results else (0, None)
+    if not runs:
+        return ""
+    return (
+        f"{counted(runs, 'run')}"
+        if seconds is None
+        else f"{_time(seconds)} in {counted(runs, 'run')}"
+    )
+
+
+def _time(seconds: float) -> str:
+    """`8 s`, `18 min`, `3 h 5 min`, `4 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{round(minutes / 60 / 24)} days"
 
 
 def _source(claim: Claim | None) -> str:

@@ -7,6 +7,7 @@ Content-Security-Policy forbids the browser to load anything from outside the pa
 import multiprocessing
 import signal
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -29,7 +30,8 @@ from research_train.record.record import utc_now
 from research_train.record.summary import RunSummary
 
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
-from research_cli.report.member import ShownMember, arxiv_link, shown_member
+from research_cli.report.member import ShownMember, arxiv_link, ordered, shown_member
+from research_cli.report.strip import strip
 
 SHAPES = {
     "reproduced": "●",
@@ -74,6 +76,11 @@ class Section:
     curves: list[PageFigure]
     problems: list[str]
 
+    @property
+    def place(self) -> str:
+        """The id of its part of the page."""
+        return self.facts.place.replace("/", "-")
+
 
 @dataclass(frozen=True)
 class RunRow:
@@ -117,10 +124,12 @@ def write_report(workspace: Path, file: Path, papers: Sequence[str] = ()) -> Wri
         name=workspace.name,
         written=utc_now()[:16].replace("T", " ") + " UTC",
         papers=[section for section in sections if section.facts.kind == "paper"],
+        verdicts=ordered(sum((Counter(each.facts.verdicts) for each in sections), Counter())),
         projects=[section for section in sections if section.facts.kind == "project"],
         rows=[_row(run, evidence, varied) for run in found],
         problems=problems,
         shapes=SHAPES,
+        strip=strip,
         style=_part("report.css"),
         script=_part("report.js"),
     )

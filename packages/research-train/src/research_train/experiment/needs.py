@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 
 from research_data import (
+    Asset,
     DamagedAssetError,
     add_link,
     asset_folder,
@@ -43,7 +44,7 @@ from research_data.assets.needs import FileNeed, HubNeed
 from research_data.errors import HubError
 from research_data.generated.dataset import find_generated
 from research_data.hub.web_file import is_here, pull_file
-from research_data.shown import brief, did_you_mean, say
+from research_data.shown import brief, counted, did_you_mean, say, shown_size
 
 from research_train.errors import MemberError
 from research_train.experiment.config import TrainConfig
@@ -191,7 +192,7 @@ def _pulled(member: Member, need: HubNeed, quiet: bool) -> str:
     """Have the asset that a need names, at exactly the revision it pins; returns that in full."""
     name, revision = _pinned(member, need)
     if not matching_assets(need.kind, name, revision) and not quiet:
-        say(f"{member.distribution} needs the {need.kind} {need.name}")
+        _say_size(member, need)
     if need.kind == "dataset":
         asset = pull_dataset(need.name, need.configs, need.splits, quiet=quiet)
     else:
@@ -202,6 +203,18 @@ def _pulled(member: Member, need: HubNeed, quiet: bool) -> str:
             "is available"
         )
     return asset.manifest.revision
+
+
+def _say_size(member: Member, need: HubNeed) -> None:
+    """Say what is about to be fetched, and how large it is. Raises as the pull itself would."""
+    from research_data.hub.plan import Request, plan_pull  # most starts fetch nothing
+
+    plan = plan_pull(Request(need.kind, *split_name(need.name), need.configs, need.splits))
+    if not isinstance(plan, Asset):
+        say(
+            f"{member.distribution} needs the {need.kind} {need.name}: fetching "
+            f"{counted(len(plan.missing), 'file')}, {shown_size(plan.missing_size)}"
+        )
 
 
 def _pulled_file(file: FileNeed, quiet: bool) -> str:

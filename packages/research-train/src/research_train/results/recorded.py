@@ -83,6 +83,23 @@ class RecordedResults(BaseModel):
         """Claim -> what its evidence cost, where the results say."""
         return {each.name: each.cost for each in self.claims if each.cost}
 
+    @property
+    def together(self) -> tuple[int, float | None]:
+        """How many runs the claims rest on, and the seconds they took, one after another.
+
+        A run counts once, however many claims rest on it. None where the results don't say.
+        """
+        took: dict[str, float] = {}
+        every = dict.fromkeys(run for each in self.claims for run in each.runs)
+        # A claim says how long its runs took together, so those of the fewest runs say most.
+        for each in sorted(self.claims, key=lambda claim: len(claim.runs)):
+            runs = dict.fromkeys(each.runs)
+            new = [run for run in runs if run not in took]
+            if new and each.cost and each.cost.seconds is not None:
+                rest = each.cost.seconds - sum(took.get(run, 0.0) for run in runs)
+                took |= dict.fromkeys(new, max(0.0, rest) / len(new))
+        return len(every), sum(took.values()) if len(took) == len(every) else None
+
     @model_validator(mode="after")
     def _names_differ(self) -> "RecordedResults":
         refuse_same_names([claim.name for claim in self.claims])
