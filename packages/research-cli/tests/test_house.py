@@ -23,20 +23,12 @@ IMPORTS = {
 }
 ORDERS = {
     "research_data": [
-        *(
-            "nearest_name",
-            "errors",
-            "shown",
-            "lock",
-            "durable",
-            "plain_files",
-            "progress",
-            "assets_dir",
-        ),
+        *("_version", "nearest_name", "errors", "shown"),
+        *("lock", "durable", "plain_files", "progress", "assets_dir"),
         *("assets", "hub", "reading", "generated", "batches"),
     ],
     "research_train": [
-        *("nearest_name", "errors"),
+        *("_version", "nearest_name", "errors"),
         *("experiment", "command_line", "processes", "versions", "code", "state", "record"),
         *("claims", "loop", "history"),
         *("training", "evaluating", "benchmarking"),

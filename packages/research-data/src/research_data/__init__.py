@@ -5,7 +5,6 @@ The public names are listed in `__init__.pyi`; each is imported when it is first
 """
 
 import sys
-from importlib.metadata import version
 
 import lazy_loader
 
@@ -18,6 +17,5 @@ if sys.platform == "win32":
         "dies. On Windows, run it inside WSL 2."
     )
 
-__version__ = version("research-data")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __getattr__ = naming_the_nearest(__name__, __getattr__, __all__)

@@ -4,6 +4,7 @@
 `hub.web_file`.
 """
 
+from ._version import __version__ as __version__
 from .assets.archives import export_asset as export_asset
 from .assets.archives import import_asset as import_asset
 from .assets.catalog import Asset as Asset
@@ -51,5 +52,3 @@ from .reading.load import download_model as download_model
 from .reading.load import open_dataset as open_dataset
 from .reading.load import tokenize_dataset as tokenize_dataset
 from .reading.questions import tokenize_questions as tokenize_questions
-
-__version__: str

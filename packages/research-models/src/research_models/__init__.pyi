@@ -1,4 +1,5 @@
 from . import initialisation as initialisation
+from ._version import __version__ as __version__
 from .attention import Attention as Attention
 from .attention import Cache as Cache
 from .attention import CrossAttention as CrossAttention
@@ -28,5 +29,3 @@ from .vae import VAE as VAE
 from .vit import ViT as ViT
 from .vit import ViTConfig as ViTConfig
 from .weights.bert import BertMaskedLM as BertMaskedLM
-
-__version__: str

@@ -4,12 +4,9 @@ The public names are listed in `__init__.pyi`; each is imported when first used,
 `import research_train` imports neither torch nor pydantic.
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
 from research_train.nearest_name import naming_the_nearest
 
-__version__ = version("research-train")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __getattr__ = naming_the_nearest(__name__, __getattr__, __all__)

@@ -6,6 +6,7 @@
 `results.overview`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """
 
+from ._version import __version__ as __version__
 from .benchmarking.bench import bench as bench
 from .benchmarking.result import Benchmark as Benchmark
 from .benchmarking.result import compare_benchmarks as compare_benchmarks
@@ -113,5 +114,3 @@ from .sweeps.sweep_file import sweep_names as sweep_names
 from .training import new_run as new_run
 from .training import resumed_run as resumed_run
 from .training import train_run as train_run
-
-__version__: str

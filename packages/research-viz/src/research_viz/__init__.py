@@ -3,12 +3,9 @@
 The public names are listed in `__init__.pyi`; matplotlib is imported when one is first used.
 """
 
-from importlib.metadata import version
-
 import lazy_loader
 
 from research_viz.nearest_name import naming_the_nearest
 
-__version__ = version("research-viz")
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 __getattr__ = naming_the_nearest(__name__, __getattr__, __all__)

@@ -1,3 +1,4 @@
+from ._version import __version__ as __version__
 from .claims import ClaimRow as ClaimRow
 from .claims import claim_plot as claim_plot
 from .confusion import confusion_matrix as confusion_matrix
@@ -14,5 +15,3 @@ from .tables import latex_table as latex_table
 from .tables import markdown_table as markdown_table
 from .tables import with_ends as with_ends
 from .tables import with_interval as with_interval
-
-__version__: str

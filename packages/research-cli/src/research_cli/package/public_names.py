@@ -34,8 +34,8 @@ def public_names(package: Path) -> list[PublicName]:
     found = []
     for stub in sorted(package.glob("src/*/__init__.pyi")):
         for node in ast.parse(read_text(stub), str(stub)).body:
-            if not isinstance(node, ast.ImportFrom):
-                continue
+            if not isinstance(node, ast.ImportFrom) or node.module == "_version":
+                continue  # __version__ needs no row
             for each in node.names:
                 file = f"{(node.module or each.name).replace('.', '/')}.py"
                 found.append(PublicName(each.asname or each.name, stub.parent / file))
