@@ -246,6 +246,36 @@ def test_what_cant_be_read_and_what_was_copied_is_listed_and_marked(outputs: Out
     assert set(ids(status="unreadable")) == {"newer", "cut", "odd", "bytes"}
 
 
+def test_the_table_says_of_each_run_what_is_said_of_it_alone(outputs: Outputs) -> None:
+    """Sound records are read in one go there, and what is wrong with any other is told alike."""
+    sound = (outputs.add("sound", metrics={"loss": 0.1}, tags=["a"]) / "run.json").read_text()
+    changed = {
+        "newer-field": sound.replace("{", '{"of_tomorrow": {"a": [1, 2.5, null]},', 1),
+        "not-finite": re.sub(r'"loss": [0-9.]+', '"loss": NaN', sound),
+        "marked": "\ufeff" + sound,
+        "newer": re.sub(r'"schema": \d+', '"schema": 99', sound),
+        "deep": sound.replace("{", '{"x": ' + "[" * 150 + "]" * 150 + ",", 1),
+        "cut": sound[:-9],
+        "wrong": re.sub(r'"seed": \d+', '"seed": "one"', sound),
+        "list": "[]",
+    }
+    for name, text in changed.items():
+        (outputs.add(name) / "run.json").write_text(text)
+    table = {run.id: run for run in runs()}
+    assert table.keys() == {"sound", *changed}
+    for name, run in table.items():
+        alone = find_any_run(str(run.folder))
+        assert (run.status, run.problem, run.remarks) == (
+            alone.status,
+            alone.problem,
+            alone.remarks,
+        ), name
+        assert repr(run.record) == repr(alone.record), name  # in which a NaN equals itself
+        assert run.config == alone.config, name
+    unreadable = {name for name, run in table.items() if run.status == "unreadable"}
+    assert unreadable == {"newer", "deep", "cut", "wrong", "list"}
+
+
 def test_a_run_is_found_by_id_beginning_name_or_folder(outputs: Outputs) -> None:
     folder = outputs.add("20261124-1-first-try-seed0", name="first try")
     outputs.add("20261124-2-seed0", name="first")

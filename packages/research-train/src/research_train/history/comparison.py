@@ -128,7 +128,8 @@ def varying_keys(runs: Sequence[RunSummary]) -> list[str]:
             (run.paper, run.record.experiment if run.record else ""), {}
         )
         for key, value in run.config.items():
-            if key not in varying and _differ(value, of_experiment.setdefault(key, value)):
+            first = of_experiment.setdefault(key, value)
+            if first is not value and key not in varying and _differ(value, first):
                 varying[key] = None
     common = list(TrainConfig.model_fields)
     own = [key for key in varying if key not in common]

@@ -21,11 +21,11 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.history.html_table import html_table, html_text
+from research_train.history.many_runs import summarise_all
 from research_train.history.recorded_run import RecordedRun, as_recorded
 from research_train.history.sort_order import Best, SortOrder, sort_order
 from research_train.record.folders import all_run_folders
 from research_train.record.record import RunRecord, Status
-from research_train.record.summary import summarise
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _chosen(
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
     conditions = [parse_condition(text) for text in where]
-    found = [as_recorded(summarise(folder)) for folder in all_run_folders()]
+    found = [as_recorded(run) for run in summarise_all(all_run_folders())]
     if paper is not None:
         name = _paper_name(paper, {n for run in found for n in (run.paper, run.folder.parent.name)})
         found = [run for run in found if name in (run.paper, run.folder.parent.name)]

@@ -27,7 +27,18 @@ COMPILED_VARIABLE = "TORCHINDUCTOR_CACHE_DIR"  # where torch reads which folder 
 
 def run_folders(paper: str) -> list[Path]:
     """Every run folder of a paper, oldest first."""
-    return sorted(path.parent for path in (get_outputs_dir() / paper).glob(f"[!.]*/{RECORD}"))
+    try:
+        folders = sorted((get_outputs_dir() / paper).iterdir(), key=lambda folder: folder.name)
+    except OSError:  # no run yet, or a file where the folder would be
+        return []
+    return [folder for folder in folders if folder.name[0] != "." and _has_record(folder)]
+
+
+def _has_record(folder: Path) -> bool:
+    try:
+        return (folder / RECORD).exists()
+    except PermissionError:  # another user's
+        return False
 
 
 def all_run_folders() -> list[Path]:

@@ -7,7 +7,7 @@ record has no copy (research-train 0.1.0 wrote none), or if the two differ becau
 import atexit
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from research_train.experiment.config import TrainConfig
 from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.record.folders import CONFIG
 from research_train.record.record import RunRecord
+
+_as_json = json.JSONEncoder(sort_keys=True, allow_nan=False).encode  # made once for all runs
 
 
 def write_config(folder: Path, record: RunRecord, config: TrainConfig) -> None:
@@ -39,7 +41,7 @@ def read_resolved_config(folder: Path, record: RunRecord | None) -> dict[str, ob
         except OSError:
             text = b""  # read again below, which reports the reason
         if record.config_sha256 == _digest(text, record.config):
-            return dict(_flattened(record.config, ""))
+            return _flattened(record.config)
     file = folder / CONFIG
     try:
         modified = file.stat().st_mtime_ns
@@ -57,7 +59,7 @@ def _of_file(file: Path, modified: int) -> dict[str, object]:
         key = ""  # told by what reads it
     known = _known().recall(key)
     if known is None:
-        known = dict(_flattened(read_yaml(file), ""))
+        known = _flattened(read_yaml(file))
         _known().keep(key, known)
     return dict(known)
 
@@ -72,13 +74,14 @@ def _known() -> ParsedFiles:
 
 def _digest(text: bytes, values: Mapping[str, object]) -> str:
     """sha256 of both, which shows a change in either. Raises ValueError for an infinite value."""
-    copy = json.dumps(values, sort_keys=True, allow_nan=False)
-    return hashlib.sha256(text + copy.encode()).hexdigest()
+    return hashlib.sha256(text + _as_json(values).encode()).hexdigest()
 
 
-def _flattened(values: Mapping[str, object], prefix: str) -> Iterator[tuple[str, object]]:
+def _flattened(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    found: dict[str, object] = {}
     for key, value in values.items():
         if isinstance(value, dict) and value:
-            yield from _flattened(value, f"{prefix}{key}.")
+            found |= _flattened(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            found[f"{prefix}{key}"] = value
+    return found

@@ -108,6 +108,11 @@ def summarise(folder: Path) -> RunSummary:
     except RunError as error:
         reason = str(error).removeprefix(f"{folder / RECORD}: ")
         return RunSummary(folder, None, "unreadable", reason)
+    return summary_of(folder, record, get_outputs_dir())
+
+
+def summary_of(folder: Path, record: RunRecord, outputs: Path) -> RunSummary:
+    """What a run folder holds besides its record. outputs: `get_outputs_dir()`."""
     try:
         status = run_status(folder, record)
     except OSError:  # no permission to open its lock
@@ -115,7 +120,7 @@ def summarise(folder: Path) -> RunSummary:
     remarks = []
     if record.id != folder.name:
         remarks.append(f"copied by hand: its record is of {record.id}")
-    if folder.parent.parent == get_outputs_dir() and record.paper != folder.parent.name:
+    if record.paper != folder.parent.name and folder.parent.parent == outputs:
         remarks.append(f"lies among the runs of {folder.parent.name}")
     if not (folder / LOCK).is_file():
         remarks.append("copied by hand: no lock file")
