@@ -17,7 +17,7 @@ def recall_model(config: Config) -> Transformer:
         length=config.length,
         hidden=0,
         positions="learned" if config.mixer == "attention" else "none",
-        dropout=0.1,
+        embedding_dropout=0.1,
     )
     if config.mixer == "attention":
         return Transformer(made_of)
