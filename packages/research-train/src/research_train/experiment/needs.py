@@ -35,15 +35,12 @@ from research_data import (
     link_assets,
     make_dataset,
     matching_assets,
-    pull_dataset,
-    pull_model,
     split_name,
 )
 from research_data.assets.manifest import Kind
 from research_data.assets.needs import FileNeed, HubNeed
 from research_data.errors import HubError
 from research_data.generated.dataset import find_generated
-from research_data.hub.web_file import is_here, pull_file
 from research_data.shown import brief, counted, did_you_mean, say, shown_size
 
 from research_train.errors import MemberError
@@ -166,6 +163,8 @@ def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
         (need.kind, need.name, bool(matching_assets(need.kind, *_pinned(member, need))))
         for need in member.pyproject.hub_needs
     ]
+    from research_data.hub.web_file import is_here
+
     return found + [("dataset", file.name, is_here(file)) for file in member.pyproject.file_needs]
 
 
@@ -193,6 +192,9 @@ def _pulled(member: Member, need: HubNeed, quiet: bool) -> str:
     name, revision = _pinned(member, need)
     if not matching_assets(need.kind, name, revision) and not quiet:
         _say_size(member, need)
+    # What reaches the hub takes longer to import than the rest of a start without needs from there.
+    from research_data import pull_dataset, pull_model
+
     if need.kind == "dataset":
         asset = pull_dataset(need.name, need.configs, need.splits, quiet=quiet)
     else:
@@ -218,6 +220,8 @@ def _say_size(member: Member, need: HubNeed) -> None:
 
 
 def _pulled_file(file: FileNeed, quiet: bool) -> str:
+    from research_data.hub.web_file import pull_file
+
     return pull_file(file, quiet=quiet).manifest.revision
 
 
