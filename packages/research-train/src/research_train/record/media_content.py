@@ -1,8 +1,7 @@
 """Turn pixels, figures and values into what the files of media/ hold."""
 
 import json
-import struct
-import zlib
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BINS = 64
-_COLOURS = {1: 0, 3: 2, 4: 6}  # channels -> PNG's colour type: grey, RGB, RGB with opacity
+CHANNELS = 1, 3, 4  # grey, RGB, RGB with opacity
 
 
 def encode_image(array: object) -> bytes:
@@ -27,16 +26,12 @@ def encode_image(array: object) -> bytes:
     from 0 to 255, or others from 0 to 1, beyond which they are cut off. Raises MetricError for any
     other.
     """
+    from PIL import Image  # only needed here
+
     pixels = _pixels(array)
-    height, width, channels = pixels.shape
-    rows = np.zeros((height, 1 + width * channels), np.uint8)  # each begins with its filter: none
-    rows[:, 1:] = pixels.reshape(height, -1)
-    header = struct.pack(">IIBBBBB", width, height, 8, _COLOURS[channels], 0, 0, 0)
-    parts = (b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes())), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    )
+    picture = BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(picture, "PNG")
+    return picture.getvalue()
 
 
 def write_figure(figure: "Figure", file: Path) -> None:
@@ -79,10 +74,10 @@ def _pixels(array: object) -> NDArray[np.uint8]:
     """(height, width, channels), from 0 to 255."""
     given = _array(array, "log_image")
     pixels = given[..., None] if given.ndim == 2 else given
-    in_planes = given.ndim == 3 and given.shape[0] in _COLOURS
-    if in_planes and (isinstance(array, torch.Tensor) or given.shape[2] not in _COLOURS):
+    in_planes = given.ndim == 3 and given.shape[0] in CHANNELS
+    if in_planes and (isinstance(array, torch.Tensor) or given.shape[2] not in CHANNELS):
         pixels = given.transpose(1, 2, 0)
-    if pixels.ndim != 3 or pixels.shape[2] not in _COLOURS or not pixels.size:
+    if pixels.ndim != 3 or pixels.shape[2] not in CHANNELS or not pixels.size:
         raise MetricError(
             f"log_image: got an array of shape {given.shape}; it must be (height, width), "
             "(height, width, channels) or (channels, height, width), with 1, 3 or 4 channels"
