@@ -162,11 +162,13 @@ def test_a_card_says_what_the_paper_says_and_what_it_costs(report: Reports, tmp_
         cost = {"run_seconds": 60, "seconds": 120, "tried": 2}
         results.write_text(json.dumps({**report.results, "claims": [{**result, "cost": cost}]}))
         (report.paper.parent / "secret.png").write_bytes(b"secret")
+        (report.paper / "loop.png").symlink_to("loop.png")
         (report.paper / "curve.png").write_bytes(b"\x89PNG")
         readme.write_text(
             "# Tiny\n\n## What the paper says\n\nPoints are **told apart** by <b>one</b>\n"
             "[line](https://example.org). The numbers:\n\n| a |\n|---|\n\n## What we did\n\n"
-            '![no](../secret.png) ![no](https://example.org/x.png) ![a "curve"](curve.png)\n'
+            "![no](../secret.png) ![no](a\x00.png) ![no](loop.png)\n"
+            '![no](https://example.org/x.png) ![a "curve"](curve.png)\n'
         )
         page = report("--out", str(tmp_path / "page.html"))
         card = page.words.partition("● reproduced: the interval")[0]  # what the signs mean

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LONGEST = 260  # characters of what it says, in whole sentences if the first one isn't longer
+MOST_TEXT = 200_000  # characters of a README that are looked at
 LARGEST = 300_000  # bytes of a picture, since it becomes a part of the page
 KINDS = {
     ".png": "image/png",
@@ -33,9 +34,10 @@ class Picture:
 def readme_text(folder: Path) -> str:
     """The README of a paper or project; empty where it can't be read, which `check` reports."""
     try:
-        return (folder / "README.md").read_text(encoding="utf-8", errors="replace")
+        text = (folder / "README.md").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+    return text[:MOST_TEXT]
 
 
 def what_it_says(text: str) -> str:
@@ -57,13 +59,13 @@ def first_picture(folder: Path, text: str) -> Picture | None:
         kind = KINDS.get(Path(name).suffix.lower())
         if kind is None or ":" in name:
             continue
-        file = (folder / name).resolve()
         try:
+            file = (folder / name).resolve()
             if file.is_relative_to(folder.resolve()) and 0 < file.stat().st_size <= LARGEST:
                 coded = base64.b64encode(file.read_bytes()).decode()
                 return Picture(f"data:{kind};base64,{coded}", words)
-        except (OSError, ValueError):
-            continue  # not there
+        except (OSError, ValueError, RuntimeError):
+            continue  # not there, no name of a file, or a link that leads to itself
     return None
 
 
