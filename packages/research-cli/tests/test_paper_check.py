@@ -85,6 +85,7 @@ def test_each_problem_is_a_line_with_its_fix(
     assert "pyproject.toml: [tool.research.needs] whole: 'squad'" in after.problems[-1]
     edit(pyproject, '"squad"', '"glue"')
     [after] = check_papers(workspace.root)
+    assert after.kind == "paper" and any("nothing reproduced" in note for note in after.notes)
     [note] = [note for note in after.notes if "glue" in note]
     assert note.startswith("whole: ") and "glue@bcdcba79d07b" in note and "`train`" in note
     [note] = [note for note in after.notes if "does nothing" in note]

@@ -71,9 +71,9 @@ def _check(member: Member) -> PaperCheck:
     try:
         for experiment in member.experiments:
             needs_of(member.experiment(experiment))
-        for kind, need, here in hub_needs(member):
+        for what, need, here in hub_needs(member):
             if not here:
-                notes.append(f"{member.name}: the {kind} {need} isn't here; `train` would pull it")
+                notes.append(f"{member.name}: the {what} {need} isn't here; `train` would pull it")
     except ResearchError as error:
         problems.append(str(error))
     notes += _silent_files(member)
