@@ -19,8 +19,8 @@ class Paper(SyncedPaper):
 
     def __init__(self, root: Path):
         super().__init__(root)
-        self.old = self.train().folder
-        self.without_checkpoint = self.train("second").folder
+        self.old = self.train("--quiet").folder
+        self.without_checkpoint = self.train("--quiet", "second").folder
 
     def rerun(self, *words: str, run: str | None = None, **environment: str) -> Result:
         command = (str(COMMANDS / "research-cli"), "run", "rerun", run or self.old.name, *words)

@@ -91,6 +91,19 @@ def test_a_job_that_is_stopped_stays_so_and_leaves_a_run_to_resume(
     cluster.wait_for(lambda: record_of(started()[0])["status"] == "interrupted")
 
 
+def test_a_job_too_short_for_a_step_is_not_queued_for_ever(
+    cluster: Cluster, paper: SyncedPaper
+) -> None:
+    submitted = paper.train("--on", "slurm", "--json", PAUSE="1000")
+    made = json.loads(submitted.output)
+    job, log = made["job"], Path(made["log"])
+    cluster.wait_for(lambda: "paper-alpha" in log.read_text())  # torch is yet to be imported
+    cluster.run("scancel", "--batch", "--signal=USR1", job)
+    cluster.wait_for(lambda: slurm.look(job).state == "ended", log.read_text)
+    assert cluster.state(job) == "FAILED"
+    assert "notice" in log.read_text()
+
+
 def test_what_the_cluster_refuses_is_said_and_leaves_nothing(paper: SyncedPaper) -> None:
     options = paper.folder / "slurm.yaml"
     options.write_text("partition: nowhere\n")

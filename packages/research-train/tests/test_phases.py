@@ -1,6 +1,5 @@
 """Several fits of one run: one count of steps, one record, exact on a resume."""
 
-
 import pytest
 import torch
 from research_data import Batches

@@ -100,7 +100,10 @@ def _submit(
     """Submit the training to a cluster, and say which job it is."""
     from research_train.places.in_a_job import job_tag
     from research_train.places.submission import submit
+    from research_train.processes.world import this_world
 
+    if this_world().size > 1:
+        raise UsageError("--on slurm: each process of torchrun would submit a job; use --nproc")
     made = submit(experiment, options, overrides)
     if options.json:
         print(json.dumps({"job": made.job, "log": str(made.log), "code": str(made.code)}))

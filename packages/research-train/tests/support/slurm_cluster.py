@@ -23,7 +23,7 @@ from pathlib import Path
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 NODES = ("node1", "node2")
-PATIENCE = 60.0  # seconds for anything that SLURM is waited for
+PATIENCE = 120.0  # seconds for anything that SLURM is waited for
 
 # A node has one core, as declared and not as found, so that a third job waits.
 CONF = """\

@@ -73,7 +73,7 @@ class SyncedPaper:
 
     def train(self, *words: str, **environment: str) -> Result:
         python = ("--python", f"{sys.version_info.major}.{sys.version_info.minor}")
-        command = ("uv", "run", *python, "--package", "paper-alpha", "train", "--quiet", *words)
+        command = ("uv", "run", *python, "--package", "paper-alpha", "train", *words)
         return self.typed(*command, **environment)
 
     def edit(self, file: str, before: str, after: str) -> None:

@@ -8,16 +8,20 @@ died), it has sent TERM or nothing, and queues it. The next start finds the job'
 import argparse
 import os
 import sys
+from pathlib import Path
 from signal import SIGUSR1
 
 from research_data.shown import say
 
+from research_train.errors import RunError
 from research_train.experiment.members import find_member, installed_members
-from research_train.history.recorded_run import RecordedRun
 from research_train.history.table import runs
 from research_train.places.slurm import JOB, requeue
 from research_train.places.submission import words_of
 from research_train.processes.children import Children
+from research_train.record.finding import find_run
+from research_train.record.record import checkpoint_folders
+from research_train.record.summary import RunSummary, summarise
 
 STOPPED = 128 + SIGUSR1  # exit code of a training that left a checkpoint
 
@@ -33,36 +37,49 @@ def job_tag(job: str) -> str:
 
 
 def train_in_job(options: argparse.Namespace) -> int:
-    """Train in this job, in the run that it has started before if there is one."""
+    """Train in this job, in the run that it has started before if there is one.
+
+    Raises RunError where the job's time is too short to get anywhere.
+    """
     job = os.environ["SLURM_JOB_ID"]
-    found = None
+    paper = find_member(options.paper, installed_members()).name
+    again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
+    run = _run_of(paper, job, options.resume) if again or options.resume else None
+    before = _last_checkpoint(run)
+    if again and run and run.status == "completed":
+        say(f"job {job} was started again, but its run is completed: {run.folder}")
+        return 0
     if options.resume is None:
-        found = _run_of(job, options.paper)
-        if found is None:
-            options.tag = [*options.tag, job_tag(job)]
-        elif found.status == "completed":
-            say(f"job {job} was started again, but its run is completed: {found.folder}")
-            return 0
+        if run:
+            _resume(options, run.id)
         else:
-            _resume(options, found.id)
+            options.tag = [*options.tag, job_tag(job)]
     words = ["--paper", options.paper, *words_of(options)]
     environment = {name: value for name, value in os.environ.items() if name != JOB}
     with Children() as children:
         child = children.start([sys.executable, sys.argv[0], *words], environment)
         code = child.wait()
-    # Stopped before its handler was there: as good as stopped by it.
     if children.signal == SIGUSR1 and code in (STOPPED, -SIGUSR1):
+        if _last_checkpoint(_run_of(paper, job, options.resume)) == before:
+            raise RunError(
+                f"job {job} had no time for a step before it was told that its time is nearly "
+                "over, so it would be queued for ever. Give it more `time` in slurm.yaml, or less "
+                "`notice`."
+            )
         say(f"job {job} goes back to the queue, as its time is nearly over")
         requeue(job)
     return code if code >= 0 else 128 - code
 
 
-def _run_of(job: str, paper: str) -> RecordedRun | None:
-    """The run that an earlier start of this job has made."""
-    if int(os.environ.get("SLURM_RESTART_COUNT") or 0) == 0:
-        return None
-    name = find_member(paper, installed_members()).name
-    return next(iter(runs(name, tag=job_tag(job), limit=1)), None)
+def _run_of(paper: str, job: str, resumed: str | None) -> RunSummary | None:
+    """The run that a job resumes, or that an earlier start of it has made."""
+    if resumed is not None:
+        return summarise(find_run(paper, resumed))
+    return next(iter(runs(paper, tag=job_tag(job), limit=1)), None)
+
+
+def _last_checkpoint(run: RunSummary | None) -> Path | None:
+    return next(reversed(checkpoint_folders(run.folder)), None) if run else None
 
 
 def _resume(options: argparse.Namespace, run: str) -> None:

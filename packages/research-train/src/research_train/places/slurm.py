@@ -76,7 +76,9 @@ def start(task: Task, options: ClusterOptions) -> str:
     command = [
         *("sbatch", "--parsable", "--nodes=1", "--ntasks=1", f"--job-name={task.name}"),
         *("--requeue", f"--signal=B:USR1@{options.notice}"),
-        *(f"--output={task.log}", "--open-mode=append", f"--chdir={task.at}"),
+        # In this option alone, a % begins a pattern.
+        *(f"--output={str(task.log).replace('%', '%%')}", "--open-mode=append"),
+        f"--chdir={task.at}",
         *(f"{name}={value}" for name, value in asked.items() if value is not None),
         str(script),
     ]
