@@ -8,6 +8,7 @@ with running_cluster() as cluster:
 """
 
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -18,12 +19,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from getpass import getuser
 from pathlib import Path
 
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol", "scancel", "sinfo")
 NODES = ("node1", "node2")
 PATIENCE = 120.0  # seconds for anything that SLURM is waited for
+SOON = timedelta(seconds=10)
 
 # A node has one core, as declared and not as found, so that a third job waits.
 CONF = """\
@@ -45,6 +48,7 @@ AccountingStorageType=accounting_storage/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 SlurmdParameters=config_overrides
+SchedulerParameters=bf_interval=1,sched_interval=2
 MpiDefault=none
 ReturnToService=2
 NodeName={nodes[0]} NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1
@@ -88,10 +92,29 @@ class Cluster:
             assert time.monotonic() < deadline, shown()
             time.sleep(0.1)
 
-    def start_at_once(self, job: str) -> None:
-        """Have a job that was requeued not wait for the two minutes that SLURM gives its nodes."""
+    def idle(self) -> bool:
+        """Whether both nodes have nothing to do, and have cleared away what they did before."""
+        return _printed(self, "sinfo", "--noheader", "--Node", "--format=%T") == "idle\nidle\n"
+
+    def start_soon(self, job: str) -> None:
+        """Have a requeued job, the only one, not wait for two minutes.
+
+        SLURM waits so long that nothing meant for the last start reaches the next. A node refuses
+        a start in the second in which it was told to end the last one.
+        """
         self.wait_for(lambda: self.state(job) == "PENDING", lambda: self.state(job))
-        self.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+
+        def started() -> bool:
+            if self.state(job) != "PENDING":
+                return True
+            shown = self.run("scontrol", "show", "job", job)
+            [begin] = re.findall(r"EligibleTime=(\S+)", shown)
+            # SLURM sets it anew when the last start has been cleared away.
+            if self.idle() and datetime.fromisoformat(begin) > datetime.now() + SOON:
+                self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2seconds")
+            return False
+
+        self.wait_for(started, lambda: self.run("scontrol", "show", "job", job))
 
 
 @contextmanager
@@ -123,8 +146,7 @@ def running_cluster() -> Iterator[Cluster]:
         start("slurmctld", "slurmctld", "-D", "-c")
         for node in NODES:
             start(node, "slurmd", "-D", "-N", node)
-        idle = "sinfo", "--noheader", "--Node", "--format=%T"
-        cluster.wait_for(lambda: _printed(cluster, *idle) == "idle\n" * len(NODES))
+        cluster.wait_for(cluster.idle)
         try:
             yield cluster
         finally:
