@@ -30,7 +30,7 @@ ORDERS = {
     "research_train": [
         *("_version", "nearest_name", "errors"),
         *("experiment", "command_line", "processes", "versions", "code", "state", "record"),
-        *("claims", "loop", "history"),
+        *("claims", "loop", "history", "places"),
         *("training", "evaluating", "benchmarking"),
         *("evidence", "results"),
         "sweeps",

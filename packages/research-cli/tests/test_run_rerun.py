@@ -1,97 +1,26 @@
 """`research-cli run rerun`: a run again from its archived code, in an environment of its own."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
-import sysconfig
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hub_server import add_repo, running_hub
-from workspaces import COMMANDS, Result, Workspace, copy_paper
-
-# Stands for research-train and torch, which no test can install from an index: it shows the paper
-# the packages that the tests run with.
-OUTER = f"""
-import site
-import sys
-
-site.addsitedir({sysconfig.get_path("purelib")!r})
+from synced_paper import SyncedPaper
+from workspaces import COMMANDS, Result, Workspace
 
 
-def train():
-    from research_train.launch import train_command
-
-    sys.exit(train_command())
-"""
-OUTER_PYPROJECT = """
-[project]
-name = "outer"
-version = "0.1.0"
-requires-python = ">=3.11"
-
-[project.scripts]
-train = "outer:train"
-
-[build-system]
-requires = ["uv_build>=0.9"]
-build-backend = "uv_build"
-"""
-
-
-class Paper:
-    """The paper alpha in a workspace that uv alone syncs, offline, and its completed run `old`.
-
-    FACTOR and PAUSE in the environment change what its training gives and how long it takes.
-    """
+class Paper(SyncedPaper):
+    """The paper alpha with its completed runs `old` and `without_checkpoint`."""
 
     def __init__(self, root: Path):
-        self.root, self.folder = root, root / "papers" / "alpha"
-        self.outputs = root / "assets" / "outputs"
-        outer = root / "packages" / "outer" / "src" / "outer"
-        outer.mkdir(parents=True)
-        (outer / "__init__.py").write_text(OUTER)
-        (root / "packages" / "outer" / "pyproject.toml").write_text(OUTER_PYPROJECT)
-        members = '[tool.uv.workspace]\nmembers = ["packages/*", "papers/*"]\n'
-        (root / "pyproject.toml").write_text(members)
-        copy_paper(self.folder)
-        self.edit("pyproject.toml", "dependencies = []", 'dependencies = ["outer"]')
-        self.edit("pyproject.toml", "[build-system]", SOURCES)
-        self.edit("paper_alpha/train.py", "import time\n", "import os\nimport time\n")
-        self.edit("paper_alpha/train.py", "(config.sleep)", '(float(os.environ.get("PAUSE", 0)))')
-        self.edit(
-            "paper_alpha/train.py",
-            "* (float",
-            '* float(os.environ.get("FACTOR", 1)) * (float',
-        )
-        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-        self.environment = {
-            k: v for k, v in os.environ.items() if not k.startswith(("UV_", "VIRTUAL_ENV"))
-        } | {"UV_OFFLINE": "1", "RESEARCH_ASSETS": str(root / "assets")}
-        python = ("--python", f"{sys.version_info.major}.{sys.version_info.minor}")
-        train = ("uv", "run", *python, "--package", "paper-alpha", "train", "--quiet")
-        self.old = self.typed(*train).folder
-        self.without_checkpoint = self.typed(*train, "second").folder
-
-    def edit(self, file: str, before: str, after: str) -> None:
-        text = (self.folder / file).read_text()
-        assert before in text
-        (self.folder / file).write_text(text.replace(before, after))
-
-    def typed(self, *command: str, **environment: str) -> Result:
-        done = subprocess.run(
-            command,
-            cwd=self.root,
-            env=self.environment | environment,
-            capture_output=True,
-            text=True,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
+        super().__init__(root)
+        self.old = self.train("--quiet").folder
+        self.without_checkpoint = self.train("--quiet", "second").folder
 
     def rerun(self, *words: str, run: str | None = None, **environment: str) -> Result:
         command = (str(COMMANDS / "research-cli"), "run", "rerun", run or self.old.name, *words)
@@ -104,12 +33,6 @@ class Paper:
         folder = sorted((self.outputs / "alpha").glob("[!.]*"))[-1]
         value: dict[str, Any] = json.loads((folder / "run.json").read_text())
         return value
-
-
-SOURCES = """[tool.uv.sources]
-outer = { workspace = true }
-
-[build-system]"""
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 KILLS=20 tries that many histories of kills instead of a few.
 """
 
-import json
 import os
 import random
 
 import pytest
+from workspaces import comparable
 
 WAYS = {
     "memory": ["source=memory"],
@@ -28,12 +28,6 @@ PLACES = {  # place -> how often a process that begins anew may come by it
 FILES = ("model.safetensors", "optimizer.safetensors", "ema.safetensors", "state.json")
 HISTORIES = int(os.environ.get("KILLS", "1"))
 KILLS = 4  # in one history
-
-
-def comparable(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    machine = ("time", "speed/", "memory/")
-    return [{k: v for k, v in line.items() if not k.startswith(machine)} for line in lines]
 
 
 def last_checkpoint(folder):

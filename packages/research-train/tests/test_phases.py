@@ -1,7 +1,5 @@
 """Several fits of one run: one count of steps, one record, exact on a resume."""
 
-import json
-
 import pytest
 import torch
 from research_data import Batches
@@ -9,6 +7,7 @@ from research_train import RunError, Trainer, classification_loss, new_run, resu
 from safetensors.torch import load_file
 from torch import nn
 from torch.nn.functional import cross_entropy
+from workspaces import comparable
 
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
 
@@ -17,12 +16,6 @@ def points():
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randn(32, 4, generator=generator)
     return inputs, (inputs.sum(dim=1) > 0).long()
-
-
-def comparable(folder):
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    machine = ("time", "speed/", "memory/")
-    return [{k: v for k, v in line.items() if not k.startswith(machine)} for line in lines]
 
 
 def last(folder):

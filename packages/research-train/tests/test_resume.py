@@ -3,20 +3,10 @@
 import json
 import signal
 
+from workspaces import comparable
+
 SLOW = ["sleep=0.02", "steps=60"]
 WEIGHTS = "checkpoints/step-00000060/model.safetensors"
-
-
-def comparable(folder):
-    """The lines of metrics without what depends on the machine."""
-    return [
-        {
-            name: value
-            for name, value in json.loads(line).items()
-            if name != "time" and not name.startswith(("speed/", "memory/"))
-        }
-        for line in (folder / "metrics.jsonl").read_text().splitlines()
-    ]
 
 
 def test_a_stopped_and_resumed_run_equals_one_never_stopped(workspace):

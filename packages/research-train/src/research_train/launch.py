@@ -60,10 +60,17 @@ def _train(words: Sequence[str]) -> int:
 
     parser = train_parser()
     options = parse(parser, words)
+    if options.on == "slurm":
+        from research_train.places.in_a_job import is_job, train_in_job
+
+        if is_job():
+            return train_in_job(options)
     log = copy_output()
     experiment, overrides = _what_to_do(parser, options)
     if options.profile is not None and options.profile < 1:
         raise UsageError(f"--profile {options.profile}: at least one step")
+    if options.on == "slurm":
+        return _submit(options, experiment, overrides)
     from research_train.processes.world import this_world
 
     world = this_world()
@@ -85,6 +92,27 @@ def _train(words: Sequence[str]) -> int:
             world, lambda: _made_run(options, experiment, overrides, words), experiment
         )
         return _train_and_print(options, experiment, run, log)
+
+
+def _submit(
+    options: "argparse.Namespace", experiment: "Experiment", overrides: Sequence[str]
+) -> int:
+    """Submit the training to a cluster, and say which job it is."""
+    from research_train.places.in_a_job import job_tag
+    from research_train.places.submission import submit
+    from research_train.processes.world import this_world
+
+    if this_world().size > 1:
+        raise UsageError("--on slurm: each process of torchrun would submit a job; use --nproc")
+    made = submit(experiment, options, overrides)
+    if options.json:
+        print(json.dumps({"job": made.job, "log": str(made.log), "code": str(made.code)}))
+        return 0
+    _say(options, f"job {made.job} runs the code of now: {made.code}")
+    _say(options, f"once it has started: research-cli run list --tag {job_tag(made.job)}")
+    _say(options, f"what it prints: {made.log}")
+    print(made.job)
+    return 0
 
 
 def _made_run(

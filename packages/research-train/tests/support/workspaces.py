@@ -286,6 +286,18 @@ class Result:
             assert part in message
 
 
+def comparable(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a run's metrics without what depends on the machine."""
+    return [
+        {
+            name: value
+            for name, value in json.loads(line).items()
+            if name != "time" and not name.startswith(("speed/", "memory/"))
+        }
+        for line in (folder / "metrics.jsonl").read_text().splitlines()
+    ]
+
+
 def copy_paper(folder: Path) -> Path:
     """Copy the tiny paper to a folder, by whose name it is then called."""
     shutil.copytree(TINY, folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -62,6 +62,13 @@ def train_parser() -> CommandParser:
         help="number of processes to train in, on this machine; batches and metrics stay the same",
     )
     parser.add_argument(
+        "--on",
+        choices=("local", "slurm"),
+        default="local",
+        metavar="PLACE",
+        help="where to train: `local`, on this machine; `slurm`, as a job of a cluster",
+    )
+    parser.add_argument(
         "--profile",
         type=int,
         metavar="N",

@@ -25,7 +25,6 @@ from research_data import (
     UsageError,
     asset_folder,
     check_asset,
-    get_assets_dir,
 )
 from research_data.assets.verify import count_cores
 from research_data.errors import UnreadableError
@@ -33,7 +32,6 @@ from research_data.hub.run_pins import with_pins
 from research_data.hub.settings import is_offline
 from research_data.plain_files import read_json_object
 
-from research_train.code.git import OF_ONE_REPOSITORY
 from research_train.errors import RunError
 from research_train.history.rerun_outcome import Rerun, compared, weight_digests
 from research_train.history.unpacked_code import UnpackedCode, unpack_code
@@ -47,21 +45,6 @@ from research_train.record.record import (
 from research_train.record.summary import RunSummary, seal_state, summarise
 
 COMMIT_DIGITS = 40  # of a hub's revision; imported and generated data have other revisions
-
-# Variables that are removed for the child, where they would point to another workspace or Python.
-FOREIGN = frozenset(
-    {
-        "PYTHONHOME",
-        "PYTHONPATH",
-        "RESEARCH_RELEASES",
-        "UV_LOCKED",
-        "UV_NO_SYNC",
-        "UV_PROJECT",
-        "UV_PROJECT_ENVIRONMENT",
-        "UV_WORKING_DIR",
-        "VIRTUAL_ENV",
-    }
-)
 
 # Config keys that are switched off: they change no number, and may not be kept here and now.
 UNREPEATED = {"max_minutes": "max_minutes=0", "trackers": "trackers=[]"}
@@ -77,7 +60,7 @@ def rerun(run: RunSummary, quiet: bool = False) -> Rerun:
     """
     record = _repeatable(run)
     weights = weight_digests(run.folder)  # first, so that damage is found before hours of training
-    code = unpack_code(record)
+    code = unpack_code(record.source, record.experiment)
     _check_assets(run, record, code)
     folder = _train(run, record, code, quiet)
     return compared(run, summarise(folder), weights)
@@ -159,7 +142,7 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
     with tempfile.TemporaryFile() as output, Children() as children:
         child = children.start(
             command,
-            _environment(record, code.folder),
+            _environment(record, code),
             whole_group=True,  # uv and the training
             cwd=code.folder,
             stdin=subprocess.DEVNULL,
@@ -179,15 +162,8 @@ def _train(run: RunSummary, record: RunRecord, code: UnpackedCode, quiet: bool) 
     )
 
 
-def _environment(record: RunRecord, tree: Path) -> dict[str, str]:
-    own = {k: v for k, v in os.environ.items() if k not in {*FOREIGN, *OF_ONE_REPOSITORY}}
-    environment = with_pins(own, record.assets)
-    environment |= {
-        "RESEARCH_ASSETS": str(get_assets_dir()),
-        PARENT: record.id,
-        # The tree may be inside a repository, whose commit isn't that of this code.
-        "GIT_CEILING_DIRECTORIES": str(tree.resolve().parent),
-    }
+def _environment(record: RunRecord, code: UnpackedCode) -> dict[str, str]:
+    environment = with_pins(code.environment(), record.assets) | {PARENT: record.id}
     threads = record.environment.threads
     if threads and threads <= count_cores():  # the last bits of a sum depend on their number
         environment.setdefault("OMP_NUM_THREADS", str(threads))

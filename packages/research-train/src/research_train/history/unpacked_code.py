@@ -1,28 +1,44 @@
-"""Unpack an old run's code from its source archive, to run it again.
+"""Unpack code from a source archive, to run it apart from the tree that is being edited.
 
 assets/outputs/.sources/<sha256>.tar.gz   the archive, see code/archive.py
                .reruns/<sha256>/          its content; uv adds .venv, the environment of its lock
 """
 
 import hashlib
+import os
 import tarfile
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from research_data import get_outputs_dir
+from research_data import get_assets_dir, get_outputs_dir
 from research_data.durable import new_folder, sha256_file
 
+from research_train.code.git import OF_ONE_REPOSITORY
 from research_train.errors import RunError
 from research_train.experiment.pyproject import read_pyproject
 from research_train.record.folders import RERUNS, SOURCES
-from research_train.record.record import RunRecord
+
+# Variables that are removed for the child, where they would point to another workspace or Python.
+FOREIGN = frozenset(
+    {
+        "PYTHONHOME",
+        "PYTHONPATH",
+        "RESEARCH_RELEASES",
+        "UV_LOCKED",
+        "UV_NO_SYNC",
+        "UV_PROJECT",
+        "UV_PROJECT_ENVIRONMENT",
+        "UV_WORKING_DIR",
+        "VIRTUAL_ENV",
+    }
+)
 
 
 @dataclass(frozen=True)
 class UnpackedCode:
-    """A small workspace with the code of a run.
+    """A small workspace with the code of a run, or of one to come.
 
     folder: its root. distribution: the paper's name for uv. generated: the names of the datasets
     that the paper's code makes.
@@ -31,6 +47,15 @@ class UnpackedCode:
     folder: Path
     distribution: str
     generated: frozenset[str]
+
+    def environment(self) -> dict[str, str]:
+        """The variables under which it runs: this process's, but for this workspace's own."""
+        own = {k: v for k, v in os.environ.items() if k not in {*FOREIGN, *OF_ONE_REPOSITORY}}
+        return own | {
+            "RESEARCH_ASSETS": str(get_assets_dir()),
+            # The tree may be inside a repository, whose commit isn't that of this code.
+            "GIT_CEILING_DIRECTORIES": str(self.folder.resolve().parent),
+        }
 
 
 def find_archive(sha256: str) -> Path:
@@ -51,14 +76,14 @@ def find_archive(sha256: str) -> Path:
     return path
 
 
-def unpack_code(record: RunRecord) -> UnpackedCode:
-    """Unpack the code of a run; if that was done before, compare it with the archive.
+def unpack_code(source: str, experiment: str) -> UnpackedCode:
+    """Unpack code to run an experiment; if that was done before, compare it with the archive.
 
-    Raises RunError if the archive is gone or damaged, or the unpacked files have been changed;
-    StorageError.
+    source: the sha256 of its archive, as a record has it. Raises RunError if the archive is gone
+    or damaged, or the unpacked files have been changed; StorageError.
     """
-    archive = find_archive(record.source)
-    folder = get_outputs_dir() / RERUNS / record.source
+    archive = find_archive(source)
+    folder = get_outputs_dir() / RERUNS / source
     try:
         with tarfile.open(archive) as stored:
             if not folder.is_dir():
@@ -72,11 +97,9 @@ def unpack_code(record: RunRecord) -> UnpackedCode:
         if Path(name).name != "pyproject.toml" or "tests" in Path(name).parts:
             continue
         pyproject = read_pyproject((folder / name).parent)
-        if record.experiment in pyproject.experiments:
+        if experiment in pyproject.experiments:
             return UnpackedCode(folder, pyproject.name, frozenset(pyproject.generated))
-    raise RunError(
-        f"{archive}: none of the pyproject.toml in it has the experiment {record.experiment}"
-    )
+    raise RunError(f"{archive}: none of the pyproject.toml in it has the experiment {experiment}")
 
 
 def _compared(stored: tarfile.TarFile, folder: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""Run trainings elsewhere: a place starts, looks at and stops what it is given."""

@@ -1,0 +1,90 @@
+"""On the cluster's node: train, and after a pre-emption or at the time limit go on with the run.
+
+The time limit's warning (USR1) leaves a checkpoint, after which the job asks to be queued again.
+Where SLURM itself ends the job to start it later (a pre-emption, `scontrol requeue`, a node that
+died), it has sent TERM or nothing, and queues it. The next start finds the job's run by its tag.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from signal import SIGUSR1
+
+from research_data.shown import say
+
+from research_train.errors import RunError
+from research_train.experiment.members import find_member, installed_members
+from research_train.history.table import runs
+from research_train.places.slurm import JOB, requeue
+from research_train.places.submission import words_of
+from research_train.processes.children import Children
+from research_train.record.finding import find_run
+from research_train.record.record import checkpoint_folders
+from research_train.record.summary import RunSummary, summarise
+
+STOPPED = 128 + SIGUSR1  # exit code of a training that left a checkpoint
+
+
+def is_job() -> bool:
+    """Whether this process is to do a job's work, rather than submit one."""
+    return JOB in os.environ and "SLURM_JOB_ID" in os.environ
+
+
+def job_tag(job: str) -> str:
+    """The tag of the run that a job has started."""
+    return f"slurm-{job}"
+
+
+def train_in_job(options: argparse.Namespace) -> int:
+    """Train in this job, in the run that it has started before if there is one.
+
+    Raises RunError where the job's time is too short to get anywhere.
+    """
+    job = os.environ["SLURM_JOB_ID"]
+    paper = find_member(options.paper, installed_members()).name
+    again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
+    run = _run_of(paper, job, options.resume) if again or options.resume else None
+    before = _last_checkpoint(run)
+    if again and run and run.status == "completed":
+        say(f"job {job} was started again, but its run is completed: {run.folder}")
+        return 0
+    if options.resume is None:
+        if run:
+            _resume(options, run.id)
+        else:
+            options.tag = [*options.tag, job_tag(job)]
+    words = ["--paper", options.paper, *words_of(options)]
+    environment = {name: value for name, value in os.environ.items() if name != JOB}
+    with Children() as children:
+        child = children.start([sys.executable, sys.argv[0], *words], environment)
+        code = child.wait()
+    if children.signal == SIGUSR1 and code in (STOPPED, -SIGUSR1):
+        if _last_checkpoint(_run_of(paper, job, options.resume)) == before:
+            raise RunError(
+                f"job {job} had no time for a step before it was told that its time is nearly "
+                "over, so it would be queued for ever. Give it more `time` in slurm.yaml, or less "
+                "`notice`."
+            )
+        say(f"job {job} goes back to the queue, as its time is nearly over")
+        requeue(job)
+    return code if code >= 0 else 128 - code
+
+
+def _run_of(paper: str, job: str, resumed: str | None) -> RunSummary | None:
+    """The run that a job resumes, or that an earlier start of it has made."""
+    if resumed is not None:
+        return summarise(find_run(paper, resumed))
+    return next(iter(runs(paper, tag=job_tag(job), limit=1)), None)
+
+
+def _last_checkpoint(run: RunSummary | None) -> Path | None:
+    return next(reversed(checkpoint_folders(run.folder)), None) if run else None
+
+
+def _resume(options: argparse.Namespace, run: str) -> None:
+    """Have options resume a run, which keeps its own config and words."""
+    options.resume = run
+    options.words = [word for word in options.words if "=" not in word]
+    options.config = options.name = options.group = options.note = None
+    options.tag = []
