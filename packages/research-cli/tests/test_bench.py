@@ -51,6 +51,7 @@ def test_a_run_is_compared_with_by_the_speed_it_logged(research_cli):
     speeds = [line["speed/steps_per_second"] for line in lines if "speed/steps_per_second" in line]
     assert change["before"] == pytest.approx(statistics.median(1000 / each for each in speeds))
     record = json.loads((run / "run.json").read_text())
+    assert json.loads(made.stdout)["torch"] == record["packages"]["torch"]  # without +cu128
     record["environment"]["cpu"] = "another"
     (run / "run.json").write_text(json.dumps(record))
     other = research_cli(*QUICK, "--compare", run.name)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 
 import torch
 from research_data import ResearchError, UsageError
@@ -125,7 +126,7 @@ def bench(
         started=started,
         cpu=here.cpu,
         gpu=here.gpu,
-        torch=torch.__version__,
+        torch=version("torch"),  # as a record has it, without +cu128
         repeats=repeats,
         step_flops=flops,
         peak_memory=peak_memory(find_device(config.device)),
