@@ -8,6 +8,7 @@ from huggingface_hub import ModelCard
 from research_data import UsageError
 from research_models import Transformer, TransformerConfig
 from research_train import (
+    CheckpointError,
     Experiment,
     RunError,
     RunSummary,
@@ -101,6 +102,19 @@ def test_from_pretrained_gives_the_trained_model_s_outputs(trained, label, tmp_p
         torch.testing.assert_close(read.eval()(tokens).logits, scores, atol=1e-6, rtol=0)
     suffixes = {file.suffix for file in (tmp_path / "model").iterdir()}
     assert suffixes <= {".json", ".safetensors", ".md"}
+
+
+def test_from_pretrained_reads_a_checkpoint_of_a_model_of_transformers(trained) -> None:
+    checkpoint = trained("theirs").folder / "checkpoints" / "step-00000002"
+    read = AutoModelForCausalLM.from_pretrained(checkpoint)
+    assert isinstance(read, LlamaForCausalLM)
+    trained_as = LlamaForCausalLM(read.config)
+    load_checkpoint(checkpoint, trained_as)
+    for name, weight in trained_as.state_dict().items():
+        assert torch.equal(read.state_dict()[name], weight), name
+    (checkpoint / "config.json").write_text("{}")
+    with pytest.raises(CheckpointError, match=r"config\.json is damaged"):
+        load_checkpoint(checkpoint, trained_as)
 
 
 def test_the_card_has_the_hub_s_metadata_and_the_paper_s_claims(trained, tmp_path: Path) -> None:

@@ -30,10 +30,9 @@ from research_train.record.run import Model, Run
 from research_train.record.running_code import changes_since
 from research_train.record.summary import RunSummary
 from research_train.results.model_card import CARD, model_card
-from research_train.state.snapshot import MODEL
+from research_train.state.snapshot import MODEL, TRANSFORMERS_CONFIG
 from research_train.versions.choice import choose_versions
 
-TRANSFORMERS_CONFIG = "config.json"
 TOKENIZER = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt", "spiece.model", "sentencepiece.bpe.model"),

@@ -4,6 +4,7 @@ step-00001000/model.safetensors      parameters and buffers under the model's ow
               optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`
               ema.safetensors        averaged parameters, if the training keeps them
               moving.safetensors     tensors that changed and are in no state_dict, if any
+              config.json            of a model of transformers: `from_pretrained(folder)` reads it
               state.json             everything else: see TrainState
               manifest.json          size and sha256 of each file above
 """
@@ -27,6 +28,7 @@ from research_train.state.snapshot import (
     MODEL,
     MOVING,
     OPTIMIZER,
+    TRANSFORMERS_CONFIG,
     Snapshot,
     content_as_json,
     named_tensors,
@@ -81,8 +83,12 @@ def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
             save_file(tensors, partial / name)
         # In one line: indented, every number of a generator's state would have its own.
         write_bytes(partial / STATE, content)
+        names = [*snapshot.tensors, STATE]
+        if snapshot.model_config is not None:
+            write_bytes(partial / TRANSFORMERS_CONFIG, snapshot.model_config)
+            names.append(TRANSFORMERS_CONFIG)
         files = {}
-        for name in (*snapshot.tensors, STATE):
+        for name in names:
             (partial / name).chmod(0o644)  # safetensors makes its files private
             size = (partial / name).stat().st_size
             files[name] = {"size": size, "sha256": sha256_file(partial / name)}
@@ -154,7 +160,7 @@ def verify_checkpoint(folder: Path) -> list[str]:
         raise CheckpointError(
             f"{folder}: has format {version}, but this version reads format {FORMAT}"
         )
-    if set(files) - {EMA, MOVING} != {MODEL, OPTIMIZER, STATE}:
+    if set(files) - {EMA, MOVING, TRANSFORMERS_CONFIG} != {MODEL, OPTIMIZER, STATE}:
         raise CheckpointError(f"{folder}: {MANIFEST} lists the wrong files: {sorted(files)}")
     for name, entry in files.items():
         try:

@@ -16,14 +16,19 @@ from research_train.state.train_state import TrainState
 FORMAT = 1
 MODEL, OPTIMIZER, EMA = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
 MOVING = "moving.safetensors"
+TRANSFORMERS_CONFIG = "config.json"
 
 
 @dataclass
 class Snapshot:
-    """What a checkpoint holds: tensors by file and name, and the content of state.json."""
+    """What a checkpoint holds: tensors by file and name, and the content of state.json.
+
+    model_config: the content of config.json; None for a model that isn't of transformers.
+    """
 
     tensors: dict[str, dict[str, Tensor]]
     content: dict[str, Any]
+    model_config: bytes | None = None
 
 
 def view_snapshot(
@@ -57,7 +62,7 @@ def view_snapshot(
         files[EMA] = _model_tensors(ema)
     if moving_tensors:
         files[MOVING] = moving_tensors
-    return Snapshot(files, content)
+    return Snapshot(files, content, _transformers_config(model))
 
 
 def refuse_unstorable(snapshot: Snapshot) -> None:
@@ -83,6 +88,19 @@ def named_tensors(model: nn.Module) -> dict[str, Tensor]:
             seen.add(id(tensor))
             named[name] = tensor
     return named
+
+
+def _transformers_config(model: nn.Module) -> bytes | None:
+    """What `from_pretrained` makes a model of transformers from; None for another model."""
+    as_json = getattr(getattr(model, "config", None), "to_json_string", None)
+    if as_json is None or not hasattr(model, "save_pretrained"):
+        return None
+    config = json.loads(as_json())
+    dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), None)
+    own = {"architectures": [type(model).__name__]}
+    if dtype is not None:
+        own["dtype"] = str(dtype).removeprefix("torch.")
+    return (json.dumps(config | own, indent=2, sort_keys=True) + "\n").encode()
 
 
 def _model_tensors(model: nn.Module) -> dict[str, Tensor]:

@@ -49,6 +49,7 @@ class CheckpointWriter:
         copied = Snapshot(
             {name: self._copy(name, tensors) for name, tensors in snapshot.tensors.items()},
             snapshot.content,
+            snapshot.model_config,
         )
         # Not a daemon: a process that ends normally waits until its checkpoint is complete.
         self._thread = threading.Thread(target=self._write, args=(folder, copied, then))
