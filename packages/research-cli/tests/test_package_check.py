@@ -101,6 +101,30 @@ def test_requirements_and_imports_that_are_wrong_are_named(tiny: TinyPackages) -
         assert [part for part in parts if part not in finding] == [], finding
 
 
+def test_a_lower_bound_that_admits_a_release_without_an_imported_name_is_named(
+    tiny: TinyPackages,
+) -> None:
+    top = "packages/tiny-top/src/tiny_top"
+    known = "from tiny_lib import double\nfrom typing import TYPE_CHECKING\n"
+    known += "if TYPE_CHECKING:\n    from tiny_lib.fresh import Fresh\n"
+    tiny.write("packages/tiny-lib/src/tiny_lib/fresh.py", "class Fresh: ...\n")
+    tiny.write(f"{top}/__init__.py", known)
+    tiny.package("check")
+    for line, name in (
+        ("def late():\n    from tiny_lib import fresh\n", "tiny_lib.fresh"),
+        ("import tiny_lib.fresh\n", "tiny_lib.fresh"),
+        ("from tiny_lib.fresh import Fresh\n", "tiny_lib.fresh.Fresh"),
+        ("from tiny_lib import triple\n", "tiny_lib.triple"),
+    ):
+        tiny.write(f"{top}/user.py", line)
+        [finding] = findings(tiny)
+        assert finding.startswith("packages/tiny-top/pyproject.toml: tiny-lib>=0.1 ")
+        for part in (f" {name},", "tiny-lib 0.1.0", f"{top}/user.py", "tiny-lib>=0.2.0.dev0"):
+            assert part in finding, finding
+    tiny.replace("packages/tiny-top/pyproject.toml", "tiny-lib>=0.1", "tiny-lib>=0.2.0.dev0")
+    tiny.package("check")
+
+
 def test_a_public_name_without_a_test_or_a_row_is_named_with_the_file_to_edit(
     tiny: TinyPackages,
 ) -> None:

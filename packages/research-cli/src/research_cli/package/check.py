@@ -22,6 +22,7 @@ from research_train.experiment.workspace_members import workspace_members
 from research_train.versions.releases import RELEASES, Release, hash_file, releases
 from research_train.versions.requirements import installed_version, internal_packages, required_by
 
+from research_cli.package.lower_bounds import false_lower_bounds
 from research_cli.package.public_names import untold_names
 from research_cli.package.requirements import requirements_met
 from research_cli.package.state import changed_code
@@ -61,6 +62,8 @@ def check_packages(workspace: Path) -> PackageCheck:
             findings += _misspelt(member, list(internal))
             findings += undeclared_imports(member)
             findings += missing_sources(member)
+            if member.folder in internal.values():
+                findings += false_lower_bounds(member)
         except ResearchError as error:
             findings.append(str(error))
     for name, folder in internal.items():

@@ -42,6 +42,25 @@ def public_names(package: Path) -> list[PublicName]:
     return found
 
 
+def names_at_top(tree: ast.Module) -> set[str]:
+    """The names that a module binds when it is imported: definitions, imports, assignments."""
+    found: set[str] = set()
+    waiting: list[ast.AST] = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            found |= {each.asname or each.name.split(".")[0] for each in node.names}
+        elif isinstance(node, ast.AnnAssign) and node.value is None:
+            continue  # only says a type
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            found.add(node.id)
+        else:
+            waiting += ast.iter_child_nodes(node)
+    return found
+
+
 def untold_names(workspace: Path) -> Iterator[str]:
     """A line for each public name of an internal package without a test or a row in the README.
 

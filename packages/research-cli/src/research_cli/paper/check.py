@@ -22,6 +22,7 @@ from research_train.results.recorded import RESULTS
 from research_train.versions.hand_over import environment_under
 
 from research_cli.package.check import missing_sources, undeclared_imports
+from research_cli.package.public_names import names_at_top
 from research_cli.paper.facts import Fact, PaperFacts, paper_facts
 
 GUARD = r"""(?m)^if __name__ == ["']__main__["']:"""
@@ -171,17 +172,7 @@ def _defines(file: Path, name: str) -> bool:
         tree = ast.parse(file.read_bytes())
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return True
-    bound: set[str] = set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            bound.add(node.name)
-        elif isinstance(node, ast.Import | ast.ImportFrom):
-            bound |= {alias.asname or alias.name for alias in node.names}
-        elif isinstance(node, ast.Assign):
-            bound |= {target.id for target in node.targets if isinstance(target, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and node.value and isinstance(node.target, ast.Name):
-            bound.add(node.target.id)
-    return name in bound
+    return name in names_at_top(tree)
 
 
 def _loading(member: Member) -> list[str]:
