@@ -119,6 +119,10 @@ def test_a_row_of_another_length_is_refused(table):
         ((2.0, 2.0, 2.0), "2 ± 0"),
         ((1.5e-9, 1.2e-9, 2.1e-9), "1.50e-09 (1.20e-09 to 2.10e-09)"),
         ((1.5e12, 1.2e12, 2.1e12), "1.50e+12 (1.20e+12 to 2.10e+12)"),
+        ((5.5, 4.5, float("inf")), "≥ 4.5"),
+        ((5.5, -float("inf"), 6.25), "≤ 6.25"),
+        ((5.5, -float("inf"), float("inf")), "not known"),
+        ((None, 4.5, 6.5), "not known"),
     ],
 )
 def test_an_interval_that_is_not_symmetric_shows_both_ends(numbers, text):

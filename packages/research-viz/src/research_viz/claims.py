@@ -171,16 +171,9 @@ def _cells(row: ClaimRow) -> tuple[str, str, str, str, str]:
 def _shown_mean(row: ClaimRow) -> str:
     if row.verdict == "awaiting":
         return "—"
-    if row.mean is None:
-        return "not known"
-    if not isinstance(row.interval, tuple):
-        return with_interval(row.mean, row.interval)
-    low, high = row.interval
-    if math.isinf(low) and math.isinf(high):
-        return "not known"
-    if math.isinf(low) or math.isinf(high):
-        return f"≥ {low:.6g}" if math.isinf(high) else f"≤ {high:.6g}"
-    return with_ends(row.mean, low, high)
+    if isinstance(row.interval, tuple):
+        return with_ends(row.mean, *row.interval)
+    return "not known" if row.mean is None else with_interval(row.mean, row.interval)
 
 
 def _draw_row(axes: Axes, row: ClaimRow) -> None:

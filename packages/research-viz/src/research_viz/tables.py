@@ -1,5 +1,6 @@
 """Format tables as Markdown or LaTeX, and numbers with their intervals."""
 
+import math
 import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -99,12 +100,17 @@ def with_interval(mean: float, interval: float | None) -> str:
     return f"({written})e{first:+03d}"
 
 
-def with_ends(mean: float, low: float, high: float) -> str:
+def with_ends(mean: float | None, low: float, high: float) -> str:
     """`93.6 (92.9 to 95.1)` for an interval that isn't symmetric, else like `with_interval`.
 
     low, high: ends of the interval. All three numbers have the decimals that give the half-width
-    two significant digits.
+    two significant digits. With one infinite end only the other is shown, `≥ 92.9`, and with two,
+    or where the mean is None, `not known`: of a censored metric one knows only a bound.
     """
+    if mean is None or (math.isinf(low) and math.isinf(high)):
+        return "not known"
+    if math.isinf(low) or math.isinf(high):
+        return f"≥ {low:.6g}" if math.isinf(high) else f"≤ {high:.6g}"
     half = half_width((high - low) / 2, "interval") or 0.0
     if abs(high + low - 2 * mean) <= 1e-6 * half or half == 0:
         return with_interval(mean, half)

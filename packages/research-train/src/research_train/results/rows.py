@@ -106,17 +106,13 @@ def _shown_mean(finding: Finding) -> str:
 
     if finding.verdict == "awaiting":
         return NOTHING
-    unit = f" {finding.claim.unit}" if finding.claim.unit else ""
     low, high = finding.interval
-    if finding.mean is None or (math.isinf(low) and math.isinf(high)):
-        return "not known"
-    if math.isinf(high):
-        return f"≥ {low:.6g}{unit}"
-    if math.isinf(low):
-        return f"≤ {high:.6g}{unit}"
-    if finding.half_width is None:
-        return with_interval(finding.mean, None) + unit
-    return with_ends(finding.mean, low, high) + unit
+    if finding.n == 1 and low == high:
+        shown = with_interval(low, None)
+    else:
+        shown = with_ends(finding.mean, low, high)
+    known = finding.mean is not None and (math.isfinite(low) or math.isfinite(high))
+    return f"{shown} {finding.claim.unit}" if known and finding.claim.unit else shown
 
 
 def claim_row(finding: Finding) -> "ClaimRow":
