@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import signal
 
 import pytest
@@ -71,8 +72,13 @@ def test_missing_runs_are_trained_once_and_the_verdict_follows_the_claim(workspa
     assert notes(again) == {"points": [], "answer": ["set after 1 run"]}
     assert len(workspace.records()) == 3
     (paper / "README.md").write_text(readme)
-    plan = reproduce(workspace, "--dry-run", "--json")
-    assert json.loads(plan.output)["missing"] == 0
+    plan = json.loads(reproduce(workspace, "--dry-run", "--json").output)
+    assert (plan["missing"], plan["recorded"]["runs"]) == (0, 3)
+    # On a machine without the runs, what they took elsewhere is all one knows.
+    shutil.rmtree(workspace.outputs / "tiny")
+    plan = json.loads(reproduce(workspace, "--dry-run", "--json").output)
+    assert (plan["missing"], plan["seconds"]) == (3, 0) and plan["recorded"]["seconds"] > 0
+    assert "3 runs of the recorded results took" in reproduce(workspace, "--dry-run").output
 
 
 def test_a_record_edited_by_hand_is_no_evidence(workspace, paper):

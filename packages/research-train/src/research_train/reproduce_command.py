@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from research_data import UsageError
 from research_data.errors import HubError
-from research_data.shown import counted, first_few, print_line, say
+from research_data.shown import counted, first_few, print_line, say, shown_duration
 
 from research_train.command_line.edge import at_the_edge
 from research_train.command_line.usage import parse, reproduce_parser
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
     from research_train.record.summary import RunSummary
+    from research_train.results.recorded import RecordedResults
 
 
 def reproduce_command() -> int:
@@ -54,6 +55,7 @@ def _reproduce(words: Sequence[str]) -> int:
     from research_train.evidence.plan import plan_runs
     from research_train.evidence.reproduce import due_runs
     from research_train.history.table import runs
+    from research_train.results.recorded import read_results
 
     if options.dry_run:
         there = runs(member.name)
@@ -63,7 +65,7 @@ def _reproduce(words: Sequence[str]) -> int:
             refuse_left_out(possible)
         plan = possible.plan
         needed = due_runs(plan, there)
-        _print_plan(needed, possible, options.json)
+        _print_plan(needed, possible, read_results(member), options.json)
         older = 0 if options.quick else len(plan.older_evidence(needed, there))
         if older and not options.json:
             print(f"{older} settings have runs of older code: one run of each is replayed first")
@@ -179,12 +181,18 @@ def _as_text(left_out: Mapping[str, HubError]) -> dict[str, str]:
     return {name: str(why) for name, why in left_out.items()}
 
 
-def _print_plan(needed: Sequence["NeededRun"], possible: "PlanHere", as_json: bool) -> None:
+def _print_plan(
+    needed: Sequence["NeededRun"],
+    possible: "PlanHere",
+    recorded: "RecordedResults | None",
+    as_json: bool,
+) -> None:
     from research_train.evidence.reproduce import edited_runs
 
     edited = edited_runs(needed)
     missing = [each for each in needed if each.run is None]
     known = [each.seconds for each in missing if each.seconds is not None]
+    there, took = recorded.together if recorded else (0, None)
     if as_json:
         rows = [
             {
@@ -198,6 +206,7 @@ def _print_plan(needed: Sequence["NeededRun"], possible: "PlanHere", as_json: bo
             "runs": rows,
             "missing": len(missing),
             "seconds": sum(known),
+            "recorded": {"runs": there, "seconds": took},
             "edited": [run.id for run in edited],
             "awaiting": {
                 each.name: each.awaiting.model_dump() for each in possible.waiting if each.awaiting
@@ -224,3 +233,8 @@ def _print_plan(needed: Sequence["NeededRun"], possible: "PlanHere", as_json: bo
     times = [f"about {sum(known):.0f} s one after another"] if known or not missing else []
     times += [f"{counted(unknown, 'run')} of unknown duration"] if unknown else []
     print_line(f"{len(missing)} of {len(needed)} to run: {', '.join(times)}")
+    if unknown and recorded and took is not None:
+        print_line(
+            f"the {counted(there, 'run')} of the recorded results took {shown_duration(took)} one "
+            f"after another ({recorded.hardware})"
+        )
