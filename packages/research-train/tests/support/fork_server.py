@@ -8,6 +8,7 @@ the fork imports that anew; a command that starts itself again does so in its ow
 """
 
 import atexit
+import contextlib
 import fcntl
 import functools
 import gc
@@ -27,6 +28,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
@@ -141,74 +143,127 @@ def _server() -> tuple[IO[str], str]:
         return server.stdin, listener.getsockname()
 
 
+@dataclass
+class _Command:
+    """A fork at work, and who is told of its end: files of a folder, or a child's connection."""
+
+    pid: int
+    ended: int  # its pidfd
+    asker: Path | socket.socket
+
+
 def _serve(listener: socket.socket) -> None:
-    """Fork for each request: a line on stdin, or a connection of a child's."""
-    lines = b""
-    while True:
-        ready, _, _ = select.select([0, listener], [], [])
+    """Fork for each request: a line on stdin, or a connection of a child's.
+
+    One fork a command, as each copies the tables of half a gigabyte: the server itself waits for
+    its end and passes signals on.
+    """
+    lines, asked = b"", True
+    commands: list[_Command] = []
+    while asked or commands:
+        ends = [each.ended for each in commands]
+        connections = [each.asker for each in commands if isinstance(each.asker, socket.socket)]
+        ready, _, _ = select.select(
+            [*[0, listener][: 2 if asked else 0], *ends, *connections], [], []
+        )
+        for each in list(commands):
+            if each.ended in ready:
+                _tell_of_its_end(each)
+                commands.remove(each)
+            elif each.asker in ready and not _pass_signals_on(each):
+                commands.remove(each)
         if 0 in ready:
             read = os.read(0, 65536)
-            if not read:
-                break
+            asked = bool(read)
             *whole, lines = (lines + read).split(b"\n")
             for line in whole:
-                if not os.fork():
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    _run_and_note(listener, *json.loads(line))
+                commands.append(_begin(listener, commands, *json.loads(line)))
         if listener in ready:
             connection, _ = listener.accept()
-            if not os.fork():
-                signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                _run_for_child(listener, connection)
-            connection.close()
+            if begun := _begin_for_child(listener, commands, connection):
+                commands.append(begun)
     Path(listener.getsockname()).unlink()
     Path(listener.getsockname()).parent.rmdir()
 
 
-def _run_and_note(
-    listener: socket.socket, folder: str, words: list[str], cwd: str, environment: dict[str, str]
-) -> None:
-    """Run a command of a test, its streams and its end in files of a folder."""
-    if child := os.fork():
-        _note(Path(folder, "pid"), child)
-        _, status = os.waitpid(child, 0)
-        _note(Path(folder, "code"), os.waitstatus_to_exitcode(status))
-        os._exit(0)
-    made = os.O_WRONLY | os.O_CREAT
-    streams = {
-        0: os.open(os.devnull, os.O_RDONLY),
-        1: os.open(Path(folder, "stdout"), made, 0o644),
-        2: os.open(Path(folder, "stderr"), made, 0o644),
-    }
-    words[0] = str(Path(sys.executable).with_name(words[0]))
-    _become(listener, words, cwd, environment, streams)
-
-
-def _run_for_child(listener: socket.socket, connection: socket.socket) -> None:
-    """Run a command in place of forked_child.py, which passes its descriptors and signals on."""
-    told, received, _, _ = socket.recv_fds(connection, 1 << 20, 64)
-    while not told.endswith(b"\n"):
-        told += connection.recv(1 << 20)
-    request = json.loads(told)
+def _begin(
+    listener: socket.socket,
+    others: Sequence[_Command],
+    folder: str,
+    words: list[str],
+    cwd: str,
+    environment: dict[str, str],
+) -> _Command:
+    """Start a command of a test, its streams and its end in files of a folder."""
     if not (child := os.fork()):
+        _leave(others)
+        made = os.O_WRONLY | os.O_CREAT
+        streams = {
+            0: os.open(os.devnull, os.O_RDONLY),
+            1: os.open(Path(folder, "stdout"), made, 0o644),
+            2: os.open(Path(folder, "stderr"), made, 0o644),
+        }
+        words[0] = str(Path(sys.executable).with_name(words[0]))
+        _become(listener, words, cwd, environment, streams)
+    _note(Path(folder, "pid"), child)
+    return _Command(child, os.pidfd_open(child), Path(folder))
+
+
+def _begin_for_child(
+    listener: socket.socket, others: Sequence[_Command], connection: socket.socket
+) -> _Command | None:
+    """Start a command in place of forked_child.py; None if that was killed before it asked."""
+    told, received, _, _ = socket.recv_fds(connection, 1 << 20, 64)
+    while told and not told.endswith(b"\n"):
+        more = connection.recv(1 << 20)
+        told = told + more if more else b""
+    if told and not (child := os.fork()):
+        _leave(others)
         connection.close()
+        request = json.loads(told)
         streams = dict(zip(request["descriptors"], received, strict=True))
         _become(listener, request["words"], request["cwd"], request["environment"], streams)
     for descriptor in received:
         os.close(descriptor)
-    listener.close()
-    ended = os.pidfd_open(child)
-    while True:
-        ready, _, _ = select.select([ended, connection], [], [])
-        if ended in ready:
-            _, status = os.waitpid(child, 0)
-            connection.sendall(str(os.waitstatus_to_exitcode(status)).encode())
-            os._exit(0)
-        numbers = connection.recv(16)
-        for number in numbers or [signal.SIGKILL]:  # none: the child itself was killed
-            os.kill(child, number)
-        if not numbers:
-            os._exit(0)
+    if not told:
+        connection.close()
+        return None
+    return _Command(child, os.pidfd_open(child), connection)
+
+
+def _leave(others: Sequence[_Command]) -> None:
+    """In a new fork: let go of what the server has open for other commands."""
+    for each in others:
+        os.close(each.ended)
+        if isinstance(each.asker, socket.socket):
+            each.asker.close()
+
+
+def _tell_of_its_end(command: _Command) -> None:
+    _, status = os.waitpid(command.pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    if isinstance(command.asker, socket.socket):
+        with contextlib.suppress(OSError):  # the child was killed meanwhile
+            command.asker.sendall(str(code).encode())
+    else:
+        _note(command.asker / "code", code)
+    _leave([command])
+
+
+def _pass_signals_on(command: _Command) -> bool:
+    """Send a fork what its child was sent; False: it has been killed, as the child itself was."""
+    assert isinstance(command.asker, socket.socket)
+    try:
+        numbers = command.asker.recv(16)
+    except ConnectionError:
+        numbers = b""
+    for number in numbers or [signal.SIGKILL]:
+        os.kill(command.pid, number)
+    if numbers:
+        return True
+    os.waitpid(command.pid, 0)
+    _leave([command])
+    return False
 
 
 def _become(
@@ -217,7 +272,7 @@ def _become(
     cwd: str,
     environment: dict[str, str],
     streams: Mapping[int, int],
-) -> None:
+) -> NoReturn:
     """Be the process of this command. streams: descriptor -> what it is to be a copy of."""
     address = listener.getsockname()
     listener.close()
@@ -343,7 +398,6 @@ if __name__ == "__main__":
         importlib.import_module(name)
     for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         each.atexit = False  # thousands of torch's operators, which each fork would take down
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
     gc.freeze()  # a fork whose collector looked at what is here would copy its memory
