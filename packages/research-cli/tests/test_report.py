@@ -1,5 +1,6 @@
 """`research-cli report` as a user types it, over a tiny paper with claims and real runs."""
 
+import base64
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 from research_cli.report.curves import curve_figures
 from research_cli.report.member import ShownMember, shown_member
+from research_cli.report.pictures import PNG
 from research_train.claims.claim import judge, read_claims
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.record.summary import summarise
@@ -189,6 +191,45 @@ def test_a_card_says_what_the_paper_says_and_what_it_costs(report: Reports, tmp_
     finally:
         readme.unlink(missing_ok=True)
         results.write_text(json.dumps(report.results))
+
+
+def test_the_newest_picture_of_each_name_is_shown(report: Reports, tmp_path: Path) -> None:
+    whole, older = report("--out", str(tmp_path / "page.html")), report.runs[0]
+    assert not [each for each in whole.addresses if "png" in each]
+    assert "Pictures" not in whole.words
+
+    def log(run: Path, name: str, step: int, content: bytes) -> None:
+        file = Path("media", name, f"step-{step:08}.png")
+        (run / file).parent.mkdir(parents=True, exist_ok=True)
+        (run / file).write_bytes(content)
+        line = {"step": step, "time": 1.0, "name": name, "file": file.as_posix()}
+        with (run / "media.jsonl").open("a") as index:
+            index.write(json.dumps(line) + "\n")
+
+    try:
+        for run, name, step, end in (
+            (older, "samples", 30, b"old"),
+            (older, "<b>drawn</b>", 5, b"drawn"),
+            (report.runs[1], "samples", 10, b"first"),
+            (report.runs[1], "samples", 20, b"last"),
+            (report.runs[1], "large", 1, bytes(300_000)),
+        ):
+            log(run, name, step, PNG + end)
+        log(older, "text", 1, b"<svg onload=alert(1)>")
+        page = report("--out", str(tmp_path / "page.html"))
+        shown = [each.partition(",")[2] for each in page.addresses if each.startswith("data:")]
+        assert shown == [base64.b64encode(PNG + end).decode() for end in (b"last", b"drawn")]
+        assert f"step 20 of {report.runs[1].name}" in page.words
+        assert "not shown: " in page.words and ": large" in page.words
+        for number in range(7):
+            log(older, f"more{number}", 1, PNG)
+        page = report("--out", str(tmp_path / "page.html"))
+        assert page.tags.count("img") == 6
+        assert "more4, more5, more6" in page.words
+    finally:
+        for run in report.runs:
+            shutil.rmtree(run / "media", ignore_errors=True)
+            (run / "media.jsonl").unlink(missing_ok=True)
 
 
 def test_damaged_runs_results_and_claims_are_named_on_the_page(

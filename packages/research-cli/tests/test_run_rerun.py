@@ -14,13 +14,32 @@ from synced_paper import SyncedPaper
 from workspaces import COMMANDS, Result, Workspace
 
 
+def add_tracker(site: Path) -> Path:
+    """A folder of installed packages, with one that names the tracker `own`.
+
+    It starts no follower: this paper's environment has research-train for `train` alone.
+    """
+    information = site / "own_tracker-1.0.dist-info"
+    information.mkdir(parents=True)
+    (information / "METADATA").write_text(
+        "Metadata-Version: 2.3\nName: own-tracker\nVersion: 1.0\n"
+    )
+    (information / "entry_points.txt").write_text(
+        "[research_train.trackers]\nown = own_tracker:Own\n"
+    )
+    return site
+
+
 class Paper(SyncedPaper):
-    """The paper alpha with its completed runs `old` and `without_checkpoint`."""
+    """The paper alpha with its completed runs `old`, `without_checkpoint` and `tracked`."""
 
     def __init__(self, root: Path):
         super().__init__(root)
         self.old = self.train("--quiet").folder
         self.without_checkpoint = self.train("--quiet", "second").folder
+        site = str(add_tracker(root / "site"))
+        limited = ("--quiet", "max_minutes=30", "trackers=[own]")
+        self.tracked = self.train(*limited, PYTHONPATH=site).folder
 
     def rerun(self, *words: str, run: str | None = None, **environment: str) -> Result:
         command = (str(COMMANDS / "research-cli"), "run", "rerun", run or self.old.name, *words)
@@ -70,6 +89,18 @@ def test_of_an_experiment_without_checkpoints_the_metrics_are_compared(paper: Pa
     new = paper.newest()
     assert (new["experiment"], new["parent"]) == ("alpha.second", paper.without_checkpoint.name)
     assert "seal         fits" in paper.show(new["id"])
+
+
+def test_what_changes_no_number_is_dropped(paper: Paper) -> None:
+    old = paper.tracked
+    result = paper.rerun("--quiet", run=old.name)  # where the tracker isn't installed
+    assert result.code == 0, result.errors
+    new = paper.newest()
+    assert new["parent"] == old.name
+    assert (new["config"]["max_minutes"], new["config"]["trackers"]) == (0, [])
+    then = json.loads((old / "run.json").read_text())
+    assert then["config"]["max_minutes"] == 30 and then["config"]["trackers"] != []
+    assert new["fingerprint"] == then["fingerprint"]
 
 
 def test_what_differs_is_named_and_the_exit_code_says_so(paper: Paper) -> None:

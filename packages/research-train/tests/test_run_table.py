@@ -125,6 +125,37 @@ def test_runs_are_listed_newest_first_and_chosen_by_what_their_records_say(
         runs("three")
 
 
+def test_the_newest_runs_are_those_of_the_whole_table(outputs: Outputs) -> None:
+    for number in (0, 1, 2, 3, 4):
+        id_ = f"20261124-08000{number}.000-seed0"
+        moment = f"2026-11-24T08:00:0{number}.500Z"
+        outputs.add(id_, paper=("one", "two")[number % 2], started=moment)
+    # Two whose starts are in another order than their names, since the clock was set meanwhile.
+    outputs.add("20261124-080100.000-seed0", started="2026-11-24T08:04:00.000Z")
+    outputs.add("20261124-080200.000-seed0", started="2026-11-24T08:03:00.000Z")
+    outputs.add("renamed", started="2026-11-24T08:00:02.700Z")
+    outputs.add("old", started="2020-01-01T00:00:00.000Z")
+    whole = ids()
+    assert whole[:2] == ["20261124-080100.000-seed0", "20261124-080200.000-seed0"]
+    assert whole[4:6] == ["renamed", "20261124-080002.000-seed0"]
+    for limit in range(1, len(whole) + 2):
+        table = run_table(limit=limit)
+        assert [run.id for run in table.runs] == whole[:limit]
+        assert table.matching == len(whole)
+
+
+def test_of_many_runs_only_the_newest_are_read(outputs: Outputs) -> None:
+    old = [
+        outputs.add(f"2025010{n}-080000.000-seed0", started=f"2025-01-0{n}T08:00:00Z")
+        for n in (1, 2)
+    ]
+    outputs.add("20261124-080000.000-seed0", started="2026-11-24T08:00:00.000Z")
+    for folder in old:  # read, it would come first, as of now
+        (folder / "run.json").write_text("{")
+    assert run_table(limit=1).runs[0].id == "20261124-080000.000-seed0"
+    assert runs()[0].status == "unreadable"
+
+
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [

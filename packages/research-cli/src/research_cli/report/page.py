@@ -31,6 +31,7 @@ from research_train.record.summary import RunSummary
 
 from research_cli.report.curves import PageFigure, claims_figure, curve_figures
 from research_cli.report.member import ShownMember, arxiv_link, ordered, shown_member
+from research_cli.report.pictures import RunPictures, run_pictures
 from research_cli.report.strip import strip
 
 SHAPES = {
@@ -74,6 +75,7 @@ class Section:
     runs: int
     claims: PageFigure | None
     curves: list[PageFigure]
+    pictures: RunPictures
     problems: list[str]
 
     @property
@@ -183,7 +185,15 @@ def _section(member: Member, runs: Sequence[RunSummary]) -> Section:
             f"{member.name}: {len(gone)} of the {len(facts.evidence)} runs that its claims rest "
             "on are not among the outputs here"
         )
-    return Section(facts, arxiv_link(facts.arxiv), len(runs), claims, curves, problems)
+    return Section(
+        facts,
+        arxiv_link(facts.arxiv),
+        len(runs),
+        claims,
+        curves,
+        run_pictures(runs),
+        problems,
+    )
 
 
 def _run_problems(found: Sequence[RunSummary], known: set[str]) -> list[str]:

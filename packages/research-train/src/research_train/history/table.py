@@ -21,7 +21,7 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.history.html_table import html_table, html_text
-from research_train.history.many_runs import summarise_all
+from research_train.history.many_runs import summarise_all, summarise_newest
 from research_train.history.recorded_run import RecordedRun, as_recorded
 from research_train.history.sort_order import Best, SortOrder, sort_order
 from research_train.record.folders import all_run_folders
@@ -73,7 +73,7 @@ def runs(
     the metric is the best, "min" or "max"; by default as the papers' claims say, or else its name
     (`run_table` tells which). reverse: reverse the order, except of those last ones. group: as
     `train --group` and sweeps record it. Runs whose record can't be read are listed unless a filter
-    needs the record.
+    needs the record. With a limit alone, only the newest are read, as their folders' names say it.
 
     Raises UsageError for an unknown paper, status or key, or a condition that can't be understood.
     """
@@ -101,6 +101,14 @@ def run_table(
             f"--{best} says which end of a metric comes first: give --sort KEY as well"
         )
     with _collector_paused():
+        everything = not (where or sort or reverse) and {paper, experiment, status, tag, group} == {
+            None
+        }
+        if everything and limit is not None:
+            folders = all_run_folders()
+            newest = [as_recorded(run) for run in summarise_newest(folders, limit)]
+            newest.sort(key=lambda run: run.started, reverse=True)
+            return RunTable(newest[:limit], len(folders), None)
         found, key = _chosen(paper, experiment, status, tag, where, sort, group)
         found.sort(key=lambda run: run.started, reverse=True)
         having = [run for run in found if _has_key(run, key)]
