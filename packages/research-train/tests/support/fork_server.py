@@ -394,8 +394,10 @@ def _note(file: Path, number: int) -> None:
 
 
 if __name__ == "__main__":
+    gc.disable()  # it would look again and again at all that is imported, a fifth of the time
     for name in PRELOADED:
         importlib.import_module(name)
+    gc.enable()
     for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         each.atexit = False  # thousands of torch's operators, which each fork would take down
     signal.signal(signal.SIGINT, signal.default_int_handler)
