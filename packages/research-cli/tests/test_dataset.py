@@ -1,5 +1,6 @@
 """`research-cli dataset` and `model`, typed as a user types them, against a hub on 127.0.0.1."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import fork_server
+import mlcroissant
 import pytest
 from hub_server import add_repo, running_hub
 from research_data import this_workspace
@@ -57,6 +59,39 @@ def hub_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Simpl
 def cli(hub_server: tuple[SimpleNamespace, Path], tmp_path: Path) -> Cli:
     server, root = hub_server
     return Cli(server, root, tmp_path)
+
+
+def test_a_croissant_file_that_mlcroissant_reads(cli: Cli) -> None:
+    folder = Path(cli("dataset", "pull", "rows").strip())
+    file = Path(cli("dataset", "export", "rows", str(cli.assets), "--croissant").strip())
+    assert file == cli.assets / f"{folder.name}.croissant.json"
+    cli("dataset", "export", "rows", str(file), "--croissant", code=2)
+    read = mlcroissant.Dataset(file).metadata
+    assert not read.issues.errors
+    assert (read.name, read.license, read.version) == ("org/rows", ["mit"], cli.commit)
+    page = f"{cli.server.url}/datasets/org/rows"
+    assert read.url == page
+    found = {
+        each.name: (each.content_url, each.content_size, each.sha256) for each in read.distribution
+    }
+    assert found == {
+        name: (
+            f"{page}/resolve/{cli.commit}/{name}",
+            f"{len(content)} B",
+            hashlib.sha256(content).hexdigest(),
+        )
+        for name, content in ROWS.items()
+    }
+    # Files of one's own have their names: the description lies beside them.
+    own = cli.assets / "own rows.csv"
+    own.write_text("a\n1\n")
+    own_folder = Path(cli("dataset", "import", str(own), "--name", "mine").strip())
+    beside = own_folder.with_name("beside.json")
+    cli("dataset", "export", "mine", str(beside), "--croissant")
+    [only] = mlcroissant.Dataset(beside).metadata.distribution
+    assert (only.content_url, (own_folder / only.content_url).is_file()) == ("own rows.csv", True)
+    cli("model", "pull", "org/net")
+    cli("model", "export", "org/net", str(cli.assets), "--croissant", code=2)
 
 
 def test_pull_list_verify_repair_remove(cli: Cli) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from research_train.record.record import compute_seal, read_record
+from rocrate.rocrate import ROCrate
 from workspaces import Result, Workspace
 
 
@@ -73,6 +74,51 @@ def test_a_run_in_one_file(exported: tuple[Workspace, Path, Path], tmp_path: Pat
     assert second.code == 0, second.errors
     assert (tmp_path / "second.tar").read_bytes() == file.read_bytes()
     workspace.environment["RESEARCH_ASSETS"] = str(workspace.root / "assets")
+
+
+def test_a_run_as_an_ro_crate_that_rocrate_reads(
+    exported: tuple[Workspace, Path, Path], tmp_path: Path
+) -> None:
+    workspace, run, file = exported
+    paper = workspace.root / "papers" / "tiny"
+    pyproject = paper / "pyproject.toml"
+    before = pyproject.read_text()
+    words = ("research-cli", "run", "export", "mine", "--ro-crate", str(tmp_path / "crate"))
+    try:
+        pyproject.write_text(
+            f'{before}\n[tool.research]\ntitle = "Tiny points"\nyear = 2020\narxiv = "2011.14439"\n'
+        )
+        (paper / "CITATION.cff").write_text(
+            "preferred-citation:\n  authors:\n"
+            "    - {family-names: Person, given-names: A.}\n    - {name: others}\n"
+        )
+        done = workspace.run(*words)
+        assert done.folder == tmp_path / "crate"
+    finally:
+        pyproject.write_text(before)
+        (paper / "CITATION.cff").unlink()
+    workspace.run(*words).refused(2, "exists")
+    workspace.run(*words[:4], "x.tar", *words[4:]).refused(2, "--ro-crate")
+
+    crate = ROCrate(tmp_path / "crate")
+    held = {name: content for name, content in contents(file).items() if name != "manifest.json"}
+    described = {each.id: each for each in crate.data_entities}
+    assert described.keys() == held.keys()
+    for name, content in held.items():
+        assert (tmp_path / "crate" / name).read_bytes() == content
+        assert described[name]["sha256"] == hashlib.sha256(content).hexdigest()
+        assert described[name]["contentSize"] == str(len(content))
+    record = read_record(run)
+    training = crate.root_dataset["mentions"]
+    assert (training.type, training["startTime"]) == ("CreateAction", record.started)
+    assert training["object"].id == "run/config.yaml"
+    assert training["instrument"].type == ["File", "SoftwareSourceCode"]
+    measured = {each["name"]: each["value"] for each in crate.get_by_type("PropertyValue")}
+    assert measured == record.metrics
+    article = crate.root_dataset["about"]
+    assert (article.id, article.type) == ("https://arxiv.org/abs/2011.14439", "ScholarlyArticle")
+    assert article["name"] == "Tiny points"
+    assert [each["name"] for each in article["author"]] == ["A. Person"]
 
 
 def test_the_model_in_a_folder_for_the_hub(

@@ -58,6 +58,7 @@ from .history.recorded_run import RecordedRun as RecordedRun
 from .history.recorded_run import read_run as read_run
 from .history.rerun import rerun as rerun
 from .history.rerun_outcome import Rerun as Rerun
+from .history.ro_crate import export_crate as export_crate
 from .history.sort_order import SortOrder as SortOrder
 from .history.table import RunTable as RunTable
 from .history.table import run_table as run_table

@@ -275,12 +275,27 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
         path: Annotated[
             Path, typer.Argument(help="Archive to write, or the folder for it.")
         ] = Path(),
+        croissant: Annotated[
+            bool,
+            typer.Option(
+                "--croissant",
+                help="Write a Croissant file instead: what a dataset's files are, with the sha256 "
+                "of each, for catalogues and loaders.",
+                hidden=kind != "dataset",
+            ),
+        ] = False,
         quiet: Quiet = False,
         json: Json = False,
     ) -> None:
         """Write an archive that can be imported on a machine without a network."""
         from research_data import export_asset, find_asset
 
+        if croissant:
+            from research_cli.assets.croissant import export_croissant
+
+            described = export_croissant(find_asset(kind, name), path)
+            output({"file": str(described)}, json, [str(described)])
+            return
         file = export_asset(find_asset(kind, name), path, quiet=quiet)
         output({"file": str(file), "size": file.stat().st_size}, json, [str(file)])
 

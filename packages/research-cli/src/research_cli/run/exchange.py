@@ -30,6 +30,7 @@ def with_exchange(app: typer.Typer) -> typer.Typer:
             "research-cli run export first-try",
             "research-cli run export first-try for-anna.tar --checkpoints all",
             "research-cli run export first-try --hf my-model    # for from_pretrained",
+            "research-cli run export first-try --ro-crate my-crate",
         )
     )(export)
     app.command(name="import", epilog=examples("research-cli run import for-anna.tar"))(import_)
@@ -84,6 +85,16 @@ def export(
             show_default=False,
         ),
     ] = None,
+    ro_crate: Annotated[
+        Path | None,
+        typer.Option(
+            "--ro-crate",
+            metavar="FOLDER",
+            help="Write the run into this new folder as an RO-Crate, which describes each file in "
+            "JSON-LD: for Zenodo, WorkflowHub and others that read it.",
+            show_default=False,
+        ),
+    ] = None,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -98,11 +109,19 @@ def export(
     from research_train import export_run, find_any_run
 
     if hf is not None:
-        if path is not None or checkpoints is not None:
-            raise UsageError("--hf FOLDER takes neither a file nor --checkpoints")
+        if path is not None or checkpoints is not None or ro_crate is not None:
+            raise UsageError("--hf FOLDER takes neither a file, --checkpoints nor --ro-crate")
         _export_model(run, hf, json)
         return
     found = find_any_run(run)
+    if ro_crate is not None:
+        if path is not None:
+            raise UsageError("--ro-crate FOLDER takes no file")
+        from research_train import export_crate
+
+        folder = export_crate(found, ro_crate, checkpoints or "last")
+        output({"folder": str(folder)}, json, [str(folder)])
+        return
     file = export_run(found, path or Path(), checkpoints or "last", quiet=quiet)
     needs = _needs(found.record) if found.record else []
     value = {"file": str(file), "size": file.stat().st_size, "needs": needs}

@@ -51,26 +51,7 @@ def export_run(
     """
     record = sound_record(run)
     target = export_target(path, f"{run.id}.tar")
-    source = find_archive(record.source)
-    names = _run_files(run.folder, checkpoints)
-    if unnamed := [name for name in names if shown_name(name) != name]:
-        shown = ", ".join(map(shown_name, unnamed))
-        say(f"warning: files not exported, since their names aren't UTF-8: {shown}")
-        names = [name for name in names if name not in unnamed]
-    secrets = [name for name in names if _is_secret(run.folder, name)]
-    if secrets:
-        shown = ", ".join(map(shown_name, secrets))
-        say(f"warning: files not exported, since they may hold secrets: {shown}")
-    if within := _secrets_in(source):  # tracked by git, or archived by an older version
-        shown = ", ".join(map(shown_name, within))
-        say(
-            f"warning: these files in the code of {run.id} may hold secrets: {shown}. They are "
-            "exported, since the record has the sha256 of the whole code. Check them before you "
-            "share the export."
-        )
-    files = {f"run/{name}": run.folder / name for name in names if name not in secrets}
-    files[source_name(record.source)] = source
-    check_file_names(files)
+    files = exported_files(run.folder, record, checkpoints)
     size = sum(file.stat().st_size for file in files.values())
     with BytesProgress(f"export {run.id}", 2 * size, quiet) as progress:
         entries = {
@@ -90,6 +71,35 @@ def export_run(
             ),
         )
     return target
+
+
+def exported_files(folder: Path, record: RunRecord, checkpoints: Checkpoints) -> dict[str, Path]:
+    """Name -> file of all that an export of a run holds, without trackers and secrets.
+
+    Warns of files that are left out, and of secrets in its code. Raises RunError if the code is
+    gone or damaged, AssetError for a name that other systems can't have.
+    """
+    source = find_archive(record.source)
+    names = _run_files(folder, checkpoints)
+    if unnamed := [name for name in names if shown_name(name) != name]:
+        shown = ", ".join(map(shown_name, unnamed))
+        say(f"warning: files not exported, since their names aren't UTF-8: {shown}")
+        names = [name for name in names if name not in unnamed]
+    secrets = [name for name in names if _is_secret(folder, name)]
+    if secrets:
+        shown = ", ".join(map(shown_name, secrets))
+        say(f"warning: files not exported, since they may hold secrets: {shown}")
+    if within := _secrets_in(source):  # tracked by git, or archived by an older version
+        shown = ", ".join(map(shown_name, within))
+        say(
+            f"warning: these files in the code of {record.id} may hold secrets: {shown}. They are "
+            "exported, since the record has the sha256 of the whole code. Check them before you "
+            "share the export."
+        )
+    files = {f"run/{name}": folder / name for name in names if name not in secrets}
+    files[source_name(record.source)] = source
+    check_file_names(files)
+    return files
 
 
 def sound_record(run: RunSummary) -> RunRecord:
