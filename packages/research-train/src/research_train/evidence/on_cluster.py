@@ -25,13 +25,13 @@ from research_train.processes.children import Children
 POLL = 1.0  # seconds between two looks at the queue at first, later LONGEST_POLL
 LONGEST_POLL = 15.0
 TICK = 0.2  # seconds until a signal is seen
-PATIENCE = 60.0  # seconds for a job to begin that waits for what doesn't come by itself
+PATIENCE = 120.0  # seconds for a job to begin that waits for what doesn't come by itself
 SILENCE = 600.0  # seconds that SLURM may give no answer: its controller may be started again
 # Reasons for which a job waits until a person does something.
 LASTING = (
     *("AccountNotAllowed", "BadConstraints", "InvalidAccount", "InvalidQOS", "JobHeldAdmin"),
-    *("JobHeldUser", "PartitionDown", "PartitionInactive", "PartitionNodeLimit"),
-    *("PartitionTimeLimit", "QOSNotAllowed"),
+    *("JobHeldUser", "PartitionConfig", "PartitionDown", "PartitionInactive"),
+    *("PartitionNodeLimit", "PartitionTimeLimit", "QOSNotAllowed"),
 )
 
 

@@ -23,6 +23,13 @@ LARGEST_ARRAY = 1001  # elements, unless the cluster says otherwise
 JOB = "RESEARCH_JOB"  # set in our own jobs only, not in an allocation that a user works in
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
 PATIENCE = 60.0  # seconds for an answer of SLURM's
+# What sbatch says where the queue takes no more jobs: of a user by the accounting's limits; of
+# anybody, after which it tries for two minutes.
+FULL = ("accounting/QOS policy", "temporarily un")
+ADVICE_WHEN_FULL = (
+    "The queue takes no more jobs for now: wait until some have ended, or ask for fewer runs at a "
+    "time (some claims, fewer seeds)."
+)
 AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 
 
@@ -92,7 +99,12 @@ def start(task: Task, options: ClusterOptions) -> str:
         *(f"{name}={value}" for name, value in asked.items() if value is not None),
         str(script),
     ]
-    printed = output_of(command, environment=task.environment).decode()
+    try:
+        printed = output_of(command, environment=task.environment).decode()
+    except CommandError as error:
+        if any(words in error.said for words in FULL):
+            raise CommandError(f"{error}. {ADVICE_WHEN_FULL}", error.said) from error
+        raise
     return printed.strip().partition(";")[0]  # of several clusters, it also says which
 
 
