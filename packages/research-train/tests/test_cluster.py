@@ -5,6 +5,10 @@ STOPS=20 stops a job that often instead of twice.
 
 import json
 import os
+import signal
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,7 +16,8 @@ import pytest
 from research_train.places import slurm
 from slurm_cluster import Cluster, missing_commands, running_cluster
 from synced_paper import SyncedPaper
-from workspaces import comparable
+from tiny_claims import MARKED, POINTS, SOURCE
+from workspaces import COMMANDS, comparable
 
 STOPS = int(os.environ.get("STOPS", "2"))
 STEPS = max(60, 15 * STOPS)
@@ -32,11 +37,46 @@ def cluster() -> Iterator[Cluster]:
 def paper(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> SyncedPaper:
     paper = SyncedPaper(tmp_path_factory.mktemp("on a cluster"))
     paper.environment |= {**cluster.environment, "XDG_CONFIG_HOME": str(paper.root / "config")}
+    use_a_package_that_is_not_required(paper)
     return paper
 
 
+def use_a_package_that_is_not_required(paper: SyncedPaper) -> None:
+    """Have the paper's code import `spare`, which the workspace has and no member requires."""
+    wheels = paper.root / "wheels"
+    wheels.mkdir()
+    with zipfile.ZipFile(wheels / "spare-1.0-py3-none-any.whl", "w") as wheel:
+        wheel.writestr("spare.py", "")
+        inside = {
+            "METADATA": "Metadata-Version: 2.1\nName: spare\nVersion: 1.0\n",
+            "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+            "RECORD": "",
+        }
+        for name, text in inside.items():
+            wheel.writestr(f"spare-1.0.dist-info/{name}", text)
+    with (paper.root / "pyproject.toml").open("a") as file:
+        file.write('[dependency-groups]\ndev = ["spare"]\n')
+    paper.environment["UV_FIND_LINKS"] = str(wheels)
+    use = "try:\n    import spare\nexcept ImportError:\n    spare = None\nimport time\n"
+    paper.edit("paper_alpha/train.py", "import time\n", use)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    synced = paper.typed("uv", "sync", "--all-packages", "--python", version)
+    assert synced.code == 0, synced.errors
+
+
 def runs_of(paper: SyncedPaper) -> list[Path]:
-    return sorted((paper.outputs / "alpha").glob("[!.]*"))
+    return sorted(file.parent for file in (paper.outputs / "alpha").glob("[!.]*/run.json"))
+
+
+def listed_jobs(paper: SyncedPaper, **environment: str) -> dict[str, tuple[str, str | None]]:
+    """Job -> its status and run, as `run list` tells of those whose run isn't under way."""
+    listed = paper.typed(str(COMMANDS / "research-cli"), "run", "list", "--json", **environment)
+    assert listed.code == 0, listed.errors
+    return {job["job"]: (job["status"], job["run"]) for job in json.loads(listed.output)["jobs"]}
+
+
+def job_folders(paper: SyncedPaper) -> list[Path]:
+    return sorted((paper.outputs / ".jobs").glob("*"))
 
 
 def record_of(run: Path) -> dict[str, object]:
@@ -53,6 +93,10 @@ def test_a_job_stopped_and_requeued_ends_as_a_run_never_stopped_with_the_code_of
     assert submitted.code == 0, submitted.errors
     made = json.loads(submitted.output)
     job, log = made["job"], Path(made["log"])
+    watch = subprocess.Popen(
+        [COMMANDS / "research-cli", "run", "watch", f"slurm-{job}", "--json"],
+        cwd=paper.root, env=paper.environment, text=True, stdout=subprocess.PIPE,
+    )  # fmt: skip
     paper.edit("paper_alpha/train.py", "import os\n", "import os\n\n1 / 0\n")  # not the job's
     try:
 
@@ -69,6 +113,10 @@ def test_a_job_stopped_and_requeued_ends_as_a_run_never_stopped_with_the_code_of
                 cluster.run("scontrol", "requeue", job)  # as a pre-emption
             else:
                 cluster.run("scancel", "--batch", "--signal=USR1", job)  # as the time limit nears
+            if stop == 0:
+                cluster.wait_for(lambda: cluster.state(job) == "PENDING")
+                [run] = [run for run in runs_of(paper) if run != whole]
+                assert listed_jobs(paper) == {job: ("requeued", run.name)}
             cluster.start_soon(job)
             before = last_step()
         cluster.wait_for(lambda: slurm.look(job).state == "ended", log.read_text)
@@ -82,6 +130,10 @@ def test_a_job_stopped_and_requeued_ends_as_a_run_never_stopped_with_the_code_of
     assert record["fingerprint"] == record_of(whole)["fingerprint"]
     assert (run / WEIGHTS).read_bytes() == (whole / WEIGHTS).read_bytes()
     assert comparable(run) == comparable(whole)
+    watched = [json.loads(line) for line in watch.communicate(timeout=60)[0].splitlines()]
+    assert watched.pop()["status"] == "completed"
+    assert [point["step"] for point in watched] == sorted({point["step"] for point in watched})
+    assert watched[-1]["step"] == STEPS
 
 
 def test_a_job_that_is_stopped_stays_so_and_leaves_a_run_to_resume(
@@ -116,12 +168,73 @@ def test_a_job_too_short_for_a_step_is_not_queued_for_ever(
 def test_what_the_cluster_refuses_is_said_and_leaves_nothing(paper: SyncedPaper) -> None:
     options = paper.folder / "slurm.yaml"
     options.write_text("partition: nowhere\n")
-    before = list((paper.outputs / ".jobs").iterdir())
+    before = job_folders(paper)
     try:
         paper.train("--on", "slurm").refused_after("invalid partition specified: nowhere")
     finally:
         options.unlink()
-    assert list((paper.outputs / ".jobs").iterdir()) == before
+    assert job_folders(paper) == before
+
+
+def test_claims_are_reproduced_by_a_job_array_that_is_submitted_once(
+    cluster: Cluster, paper: SyncedPaper
+) -> None:
+    words = ("--on", "slurm", "--json", "--jobs", "1")
+    (paper.folder / "claims.yaml").write_text(SOURCE + POINTS)
+    (paper.folder / "README.md").write_text(MARKED)
+    before = job_folders(paper)
+    environment = paper.environment | {"PAUSE": "0.2"}
+    first = subprocess.Popen(
+        paper.command("reproduce", *words), cwd=paper.root, env=environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )  # fmt: skip
+
+    def submitted() -> list[str]:
+        made = [each for each in job_folders(paper) if each not in before]
+        return [job for each in made if (job := json.loads((each / "job.json").read_text())["job"])]
+
+    cluster.wait_for(lambda: bool(submitted()) or first.poll() is not None)
+    assert first.poll() is None, first.communicate()
+    [job] = submitted()
+    cluster.wait_for(lambda: slurm.look(f"{job}_0").state == "running")
+    assert slurm.look(f"{job}_1").state == "waiting"
+    assert listed_jobs(paper)[f"{job}_1"] == ("queued", None)
+    (paper.root / "no slurm").mkdir()
+    assert listed_jobs(paper, PATH=str(paper.root / "no slurm"))[f"{job}_1"] == ("unknown", None)
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 130 and f"scancel {job}" in errors, errors
+    again = paper.reproduce(*words, PAUSE="0.2")
+    assert again.code == 0, (again.output, again.errors)
+    [claim] = json.loads(again.output)["claims"]
+    assert claim["verdict"] == "reproduced"
+    assert submitted() == [job]
+    tags = [record_of(run)["tags"] for run in runs_of(paper)]
+    assert all([f"slurm-{job}_{number}"] in tags for number in range(2))
+    # The same as evidence that was made here.
+    plan = json.loads(paper.reproduce("--dry-run", "--json").output)
+    assert plan["missing"] == 0
+
+
+def test_an_array_whose_runs_fail_names_their_logs_and_a_refused_one_leaves_nothing(
+    paper: SyncedPaper,
+) -> None:
+    bad = POINTS.replace("seeds: 2\n", "seeds: 2\n    overrides: {bad: [nan_at=2]}\n")
+    (paper.folder / "claims.yaml").write_text(SOURCE + bad)
+    options = paper.folder / "slurm.yaml"
+    options.write_text("partition: nowhere\n")
+    before = job_folders(paper)
+    try:
+        paper.reproduce("--on", "slurm").refused_after("invalid partition specified: nowhere")
+    finally:
+        options.unlink()
+    assert job_folders(paper) == before
+    failed = paper.reproduce("--on", "slurm", "--json")
+    assert failed.code == 1
+    [folder] = [each for each in job_folders(paper) if each not in before]
+    for number, each in enumerate(json.loads(failed.output)["failed"]):
+        assert str(folder / f"log-{number}.txt") in each["why"] and "step 2" in each["why"]
+    assert (folder / "ended").exists() or number == 1
 
 
 def test_options_of_a_cluster_and_its_absence(workspace, tmp_path):

@@ -2,6 +2,7 @@
 `command_line.word_guesses`, `experiment.pyproject`, `experiment.workspace_members`,
 `processes.children`, `processes.signals`, `versions.choice`, `versions.requirements`,
 `versions.releases`, `versions.hand_over`, `code.archive`, `code.git`, `history.conditions`,
+`places.pending`,
 `record.folders`, `record.resolved_config`, `evidence.reproduce`, `results.costs`,
 `results.overview`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """

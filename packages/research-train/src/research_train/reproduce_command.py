@@ -5,8 +5,8 @@ uv run --package paper-mnist1d reproduce
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from importlib import import_module
 from pathlib import Path
 from threading import Thread
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from research_data import UsageError
 from research_data.errors import HubError
+from research_data.progress import ProgressLine
 from research_data.shown import counted, first_few, print_line, say, shown_duration
 
 from research_train.command_line.edge import at_the_edge
@@ -25,10 +26,13 @@ from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import leave_releases
 
 if TYPE_CHECKING:
+    from argparse import Namespace
+
     from research_train.claims.claim import Finding
     from research_train.evidence.hardware import PlanHere
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
+    from research_train.experiment.members import Member
     from research_train.record.summary import RunSummary
     from research_train.results.recorded import RecordedResults
 
@@ -51,6 +55,8 @@ def _reproduce(words: Sequence[str]) -> int:
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
     member = which_member(options.paper, installed_members())
+    if options.on == "slurm":
+        _refuse_slurm(options, member)
     from research_train.evidence.hardware import plan_here, refuse_left_out
     from research_train.evidence.plan import plan_runs
     from research_train.evidence.reproduce import due_runs
@@ -79,23 +85,74 @@ def _reproduce(words: Sequence[str]) -> int:
     if not options.quick:
         read_readme(member)  # before hours of training, not after
     Thread(target=_import_what_follows, daemon=True).start()
-    live = sys.stderr.isatty() and not options.quiet
-    with live_table() if live else nullcontext(lambda work: None) as show:
+    live = sys.stderr.isatty() and not options.quick and options.on == "local"
+    with (
+        live_table() if live else nullcontext(lambda work: None) as show,
+        _queue_line(options.quiet) as queue,
+    ):
         outcome = reproduce(
             member,
             options.words,
             options.seeds,
             options.jobs,
             options.quick,
-            (lambda line: None) if live or options.quiet else say,
+            (lambda line: None) if live or options.quiet else queue.say,
             show,
             options.here,
             options.quiet,
+            options.on,
+            queue.show,
         )
     _print_outcome(with_kept(outcome), write_report(outcome), options.json)
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1
+
+
+def _refuse_slurm(options: "Namespace", member: "Member") -> None:
+    """Find what stands in the way of jobs, before a plan is made. Raises the errors of `reproduce`.
+
+    A smoke test of seconds would wait in the queue for longer.
+    """
+    from research_train.places.cluster_options import cluster_options
+    from research_train.places.slurm import refuse_without_slurm
+
+    if options.quick:
+        raise UsageError("--quick --on slurm: a smoke test takes seconds; leave out --on slurm")
+    cluster_options(member.folder)
+    if not options.dry_run:
+        refuse_without_slurm()
+
+
+class _QueueLine:
+    """How the jobs of a cluster stand: at a terminal one line that changes, else one per change."""
+
+    def __init__(self, quiet: bool):
+        self._line, self._shown = ProgressLine(quiet), ""
+
+    def say(self, line: str) -> None:
+        """Show a line that stays."""
+        self._line.clear()
+        say(line)
+
+    def clear(self) -> None:
+        """Remove the line that changes."""
+        self._line.clear()
+
+    def show(self, line: str) -> None:
+        """Show how all stands now."""
+        if line != self._shown:
+            self._line.show(line)
+            self._shown = line
+
+
+@contextmanager
+def _queue_line(quiet: bool) -> Iterator[_QueueLine]:
+    line = _QueueLine(quiet)
+    try:
+        yield line
+    finally:
+        line.clear()
 
 
 def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:

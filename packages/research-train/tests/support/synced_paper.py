@@ -11,6 +11,7 @@ from workspaces import Result, copy_paper
 # Stands for research-train and torch, which no test can install from an index: it shows the paper
 # the packages that the tests run with.
 OUTER = f"""
+import os
 import site
 import sys
 
@@ -21,6 +22,14 @@ def train():
     from research_train.launch import train_command
 
     sys.exit(train_command())
+
+
+def reproduce():
+    from research_train.reproduce_command import reproduce_command
+
+    # For the processes that it starts as modules, not as commands.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path[1:]))
+    sys.exit(reproduce_command())
 """
 OUTER_PYPROJECT = """
 [project]
@@ -30,6 +39,7 @@ requires-python = ">=3.11"
 
 [project.scripts]
 train = "outer:train"
+reproduce = "outer:reproduce"
 
 [build-system]
 requires = ["uv_build>=0.9"]
@@ -72,9 +82,14 @@ class SyncedPaper:
         } | {"UV_OFFLINE": "1", "RESEARCH_ASSETS": str(root / "assets")}
 
     def train(self, *words: str, **environment: str) -> Result:
+        return self.typed(*self.command("train", *words), **environment)
+
+    def reproduce(self, *words: str, **environment: str) -> Result:
+        return self.typed(*self.command("reproduce", *words), **environment)
+
+    def command(self, *words: str) -> list[str]:
         python = ("--python", f"{sys.version_info.major}.{sys.version_info.minor}")
-        command = ("uv", "run", *python, "--package", "paper-alpha", "train", *words)
-        return self.typed(*command, **environment)
+        return ["uv", "run", *python, "--package", "paper-alpha", *words]
 
     def edit(self, file: str, before: str, after: str) -> None:
         text = (self.folder / file).read_text()

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from research_data.errors import UsageError
@@ -38,8 +38,17 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
         ] = False,
         jobs: Annotated[
             int | None,
-            typer.Option(help="Number of trainings to run at once; by default one a core."),
+            typer.Option(
+                help="Number of trainings to run at once; by default one a core, and on a cluster "
+                "as many as it has room for."
+            ),
         ] = None,
+        on: Annotated[
+            Literal["local", "slurm"],
+            typer.Option(
+                help="Where to train: `local`, on this machine; `slurm`, as jobs of a cluster."
+            ),
+        ] = "local",
         quick: Annotated[
             bool,
             typer.Option("--quick", help="Train a few steps only, as a smoke test; judge nothing."),
@@ -59,6 +68,7 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
         """
         members = _members(names or [], all)
         words = [] if jobs is None else ["--jobs", str(jobs)]
+        words += [] if on == "local" else ["--on", on]
         words += ["--quick"] if quick else []
         words += ["--here"] if here else []
         words += ["--dry-run"] if dry_run else []

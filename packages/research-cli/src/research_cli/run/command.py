@@ -1,5 +1,6 @@
 """`research-cli run ...`: list, show, compare, watch, tag, annotate and remove recorded runs."""
 
+import re
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
@@ -151,7 +152,8 @@ def watch(
         str | None,
         typer.Argument(
             metavar="[RUN]",
-            help="Run to watch; by default the newest one.",
+            help="Run to watch, or `slurm-12` for that of job 12, once it has begun; by default "
+            "the newest one.",
             show_default=False,
             autocompletion=run_ids,
         ),
@@ -164,13 +166,22 @@ def watch(
 ) -> None:
     """Follow the metrics of a run until it ends.
 
+    Where its job of a cluster waits in the queue, at first or again, that is said and waited for.
     Ctrl-C stops watching, not the run.
     """
     from research_train import find_any_run
+    from research_train.places.pending import run_of_job
     from research_train.record.finding import newest_run
     from research_train.record.summary import summarise
 
-    watched = find_any_run(run) if run else newest_run()
+    if run and re.fullmatch(r"slurm-\d+(_\d+)?", run):
+        try:
+            watched = run_of_job(run, say)
+        except KeyboardInterrupt:
+            say(f"stopped watching; {run} stays queued")
+            raise typer.Exit(130) from None
+    else:
+        watched = find_any_run(run) if run else newest_run()
     chosen = chosen_metrics(watched, metric or [])
     try:
         if sys.stdout.isatty() and not json:

@@ -2,15 +2,19 @@
 
 import gc
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from research_data.errors import UsageError
-from research_data.shown import first_few, print_line
+from research_data.shown import counted, first_few, print_line
 
 from research_cli.completion import member_names, run_keys
 from research_cli.printing import Json, print_json_rows, print_rows
 from research_cli.run.screens import as_json, chosen_columns, list_rows
+
+if TYPE_CHECKING:
+    from research_train.places.pending import PendingJob
 
 
 def list_runs(
@@ -28,7 +32,7 @@ def list_runs(
         typer.Option(
             metavar="STATUS",
             help="Show only runs with this status: running, completed, failed, interrupted or "
-            "unreadable.",
+            "unreadable; or jobs of a cluster that are queued, requeued, starting or unknown.",
         ),
     ] = None,
     tag: Annotated[
@@ -83,13 +87,21 @@ def list_runs(
     """List runs, newest first, with what differs in their configs, and their metrics."""
     from research_data import get_outputs_dir
     from research_train import run_table, varying_keys
+    from research_train.places.pending import STATES
 
     gc.disable()  # until the process ends: with ten thousand runs it takes a third of the time
     if smallest and largest:
         raise UsageError("--min and --max are opposites: give one of them")
     best: Literal["min", "max"] | None = "min" if smallest else "max" if largest else None
     conditions = where or []
-    table = run_table(paper, experiment, status, tag, conditions, sort, limit, reverse, best, group)
+    ended = None if status in STATES else status
+    table = run_table(paper, experiment, ended, tag, conditions, sort, limit, reverse, best, group)
+    by_values = conditions or sort or group  # a job that waits has none
+    jobs = [] if by_values or ended else _jobs(paper, experiment, status, tag)
+    waiting = {job.run: job for job in jobs if job.run}
+    if status in STATES:
+        table = replace(table, runs=[run for run in table.runs if run.id in waiting])
+        table = replace(table, matching=len(table.runs))
     found = table.runs
     if json:
         head = {
@@ -97,20 +109,39 @@ def list_runs(
             "matching": table.matching,
             "sorted": vars(table.order) if table.order else None,
             "differing": varying_keys(found),
+            "jobs": [vars(job) for job in jobs],
         }
         print_json_rows(head, "runs", [{**as_json(run), "config": run.config} for run in found])
         return
     more: list[str] = []
-    if found:
+    if found or jobs:
         asked = [*conditions, *([sort] if sort else [])]
         shown, more = chosen_columns(found, asked, _words(columns))
-        print_rows(list_rows(found, shown, metrics))
+        if rows := list_rows(found, shown, metrics, jobs):
+            print_rows(rows)
     of = f" of {table.matching:,}" if table.matching > len(found) else ""
     print_line(f"{len(found):,}{of} {'run' if len(found) == 1 else 'runs'} in {get_outputs_dir()}")
+    if without := sum(job.run is None for job in jobs):
+        print_line(f"{counted(without, 'job')} without a run so far")
     if table.order:
         print_line(str(table.order))
     if more:
         print_line(f"also differ: {first_few(more, 10)}; --columns shows them")
+
+
+def _jobs(
+    paper: str | None, experiment: str | None, status: str | None, tag: str | None
+) -> "list[PendingJob]":
+    """The jobs that wait and meet these conditions, as `run_table` has them."""
+    from research_train.places.pending import PREFIX, pending_jobs
+
+    return [
+        job
+        for job in pending_jobs(paper)
+        if status in (None, job.status)
+        and tag in (None, f"{PREFIX}{job.job}")
+        and (experiment is None or job.words[:1] in ((experiment,), (f"{job.paper}.{experiment}",)))
+    ]
 
 
 def _words(columns: Sequence[str] | None) -> list[str] | None:

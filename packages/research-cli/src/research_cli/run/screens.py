@@ -17,6 +17,7 @@ from research_cli.printing import print_table
 if TYPE_CHECKING:
     from research_train.history.changes import Removal
     from research_train.history.comparison import RunComparison
+    from research_train.places.pending import PendingJob
     from research_train.record.summary import RunSummary
 
 METRICS_SHOWN = 3  # in a row of the list
@@ -24,24 +25,30 @@ COLUMNS_SHOWN = 6  # of config keys that nobody asked for
 
 
 def list_rows(
-    found: "Sequence[RunSummary]", columns: Sequence[str], every_metric: bool = False
+    found: "Sequence[RunSummary]",
+    columns: Sequence[str],
+    every_metric: bool = False,
+    jobs: "Sequence[PendingJob]" = (),
 ) -> list[dict[str, str]]:
     """The rows, their cells by column, without columns that are empty in every row.
 
-    columns: config keys and metrics to give a column each; every_metric: as all others.
+    columns: config keys and metrics to give a column each; every_metric: as all others. jobs: those
+    that wait; one without a run has a row of its own.
     """
     many_papers = len({run.folder.parent for run in found}) > 1
     own = list(columns)
     if every_metric:
         own += dict.fromkeys(k for run in found for k in run.metrics if k not in columns)
-    rows = []
+    waiting = {job.run: job for job in jobs if job.run}
+    rows = [_job_row(job, own) for job in jobs if not job.run]
     for run in found:
         record, values = run.record, run.values if own else {}
+        job = waiting.get(run.id)
         metrics = [(k, v) for k, v in run.metrics.items() if k not in own][:METRICS_SHOWN]
         row = {
             "run": f"{run.folder.parent.name}/{run.id}" if many_papers else run.id,
             "name": (record.name if record else None) or "",
-            "status": run.status,
+            "status": job.status if job else run.status,
             "when": shown_age(run.started),
             "took": shown_duration(run.seconds),
             "seed": str(record.seed) if record else "",
@@ -49,11 +56,32 @@ def list_rows(
             "metrics": ", ".join(f"{k} {shown_number(v)}" for k, v in metrics),
             "group": (record.group if record else None) or "",
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join(filter(None, [run.problem, *_remarks(run)])),
+            "remarks": "; ".join(
+                filter(None, [job.reason if job else None, run.problem, *_remarks(run)])
+            ),
         }
         rows.append(row)
+    if not rows:
+        return []
     kept = [name for name in rows[0] if any(row[name] for row in rows)]
     return [{name: row[name] for name in kept} for row in rows]
+
+
+def _job_row(job: "PendingJob", own: Sequence[str]) -> dict[str, str]:
+    """The row of a job without a run: what was asked for, and why it waits."""
+    return {
+        "run": f"job {job.job}",
+        "name": "",
+        "status": job.status,
+        "when": shown_age(job.submitted),
+        "took": "",
+        "seed": "",
+        **dict.fromkeys(own, ""),
+        "metrics": "",
+        "group": "",
+        "tags": "",
+        "remarks": f"{job.reason}; {job.paper}: {' '.join(job.words)}",
+    }
 
 
 def chosen_columns(

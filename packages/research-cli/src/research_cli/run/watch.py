@@ -59,10 +59,11 @@ def watch_plain(run: "RunSummary", in_json: bool, chosen: Sequence[str] = ()) ->
 
     chosen: the metrics to show, by default all; lines without any of them are left out.
     """
-    from research_train.record.metrics_file import follow_run, metrics_of
+    from research_train.places.pending import follow_job
+    from research_train.record.metrics_file import metrics_of
 
     say_unless(in_json, f"{run.folder} ({run.status})")
-    for point in follow_run(run.folder):
+    for point in follow_job(run.folder, say):
         metrics = {k: v for k, v in metrics_of(point).items() if not chosen or k in chosen}
         if chosen and not metrics:
             continue
@@ -77,7 +78,8 @@ def watch_plain(run: "RunSummary", in_json: bool, chosen: Sequence[str] = ()) ->
 
 def watch_live(run: "RunSummary", chosen: Sequence[str] = ()) -> None:
     """A table of the chosen metrics, or of all, at a terminal, until the run ends."""
-    from research_train.record.metrics_file import follow_run, metrics_of
+    from research_train.places.pending import follow_job
+    from research_train.record.metrics_file import metrics_of
     from rich.console import Group
     from rich.live import Live
     from rich.text import Text
@@ -93,8 +95,8 @@ def watch_live(run: "RunSummary", chosen: Sequence[str] = ()) -> None:
         table = Text(_watch_table(history), no_wrap=True, overflow="ellipsis")
         return Group(Text(line, style="bold"), table)
 
-    with Live(get_renderable=view, refresh_per_second=4):
-        for point in follow_run(run.folder):
+    with Live(get_renderable=view, refresh_per_second=4) as live:
+        for point in follow_job(run.folder, live.console.print):
             step = point["step"] or 0.0
             for name, value in metrics_of(point).items():
                 if chosen and name not in chosen:

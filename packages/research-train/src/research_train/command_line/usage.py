@@ -61,13 +61,7 @@ def train_parser() -> CommandParser:
         metavar="N",
         help="number of processes to train in, on this machine; batches and metrics stay the same",
     )
-    parser.add_argument(
-        "--on",
-        choices=("local", "slurm"),
-        default="local",
-        metavar="PLACE",
-        help="where to train: `local`, on this machine; `slurm`, as a job of a cluster",
-    )
+    _add_place(parser, "a job")
     parser.add_argument(
         "--profile",
         type=int,
@@ -119,8 +113,13 @@ examples:
         help="number of seeds instead of the planned one; results.json is not written then",
     )
     parser.add_argument(
-        "--jobs", type=int, metavar="N", help="number of trainings at once; by default one per core"
+        "--jobs",
+        type=int,
+        metavar="N",
+        help="number of trainings at once; by default one per core, and on a cluster as many as it "
+        "has room for",
     )
+    _add_place(parser, "a job array")
     parser.add_argument(
         "--quick", action="store_true", help="train each run for a few steps only, as a smoke test"
     )
@@ -196,6 +195,16 @@ def _parser(command: str, description: str) -> CommandParser:
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("-h", "--help", action="store_true", help="show this help and exit")
     return parser
+
+
+def _add_place(parser: CommandParser, kind: str) -> None:
+    parser.add_argument(
+        "--on",
+        choices=("local", "slurm"),
+        default="local",
+        metavar="PLACE",
+        help=f"where to train: `local`, on this machine; `slurm`, as {kind} of a cluster",
+    )
 
 
 def _experiments(shown: Experiment) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from research_data import get_outputs_dir
 from research_data.errors import HubError
@@ -29,6 +30,7 @@ from research_train.evidence.carried import (
 from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_set
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_waiting
+from research_train.evidence.on_cluster import train_on_cluster
 from research_train.evidence.plan import Plan, plan_runs
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
@@ -37,6 +39,8 @@ from research_train.history.changes import remove_runs
 from research_train.history.table import runs
 from research_train.record.summary import RunSummary
 from research_train.versions.hand_over import has_releases
+
+Place = Literal["local", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ def reproduce(
     show: Callable[[Work], None] = lambda work: None,
     here: bool = False,
     quiet: bool = True,
+    on: Place = "local",
+    show_queue: Callable[[str], None] = lambda line: None,
 ) -> Reproduction:
     """Train the missing runs, and judge the claims by all runs.
 
@@ -108,6 +114,8 @@ def reproduce(
     into the memory of the GPU that claims await. say: called with a line when a training begins or
     ends. show: called repeatedly with the state of the trainings. here: of the named claims too,
     make only those that this machine can, instead of raising. quiet: show no progress of downloads.
+    on: where to train, on this machine or as jobs of a cluster (on_cluster.py), which go on after
+    an interruption. show_queue: called repeatedly with how the jobs of a cluster stand.
     Raises ClaimsError, also for a named claim whose hardware isn't here; HubError for data that is
     neither here nor can be fetched, unless the claim awaits hardware anyway; Interrupted, after
     every training has stopped at a checkpoint; RunError if another `reproduce` of the paper is
@@ -123,13 +131,22 @@ def reproduce(
             refuse_waiting(possible.waiting)
         if not here:
             refuse_left_out(possible)
-        plan, jobs = possible.plan, jobs or possible.at_once
-        trained = _trained(plan, reading.result(), jobs, quick, say, show)
+        plan = possible.plan
+        at_once = (jobs if on == "local" else None) or possible.at_once
+
+        def train(missing: Sequence[NeededRun], plan: Plan) -> list[Failed]:
+            if on == "slurm":
+                return train_on_cluster(member, missing, plan.fingerprints, jobs, say, show_queue)
+            if quick and not has_releases(member):  # a release may have no such process
+                return try_all(member, missing, at_once, say)
+            return train_all(member, missing, at_once, say, show)
+
+        trained = _trained(plan, reading.result(), at_once, quick, say, train)
         before = trained.before
         if more := undecided_at_first_look(plan, trained.after) if not trained.failed else []:
             say(f"undecided, and planned with more seeds: {', '.join(each.name for each in more)}")
             plan = plan.extended(more)
-            trained = _trained(plan, trained.there, jobs, quick, say, show)
+            trained = _trained(plan, trained.there, at_once, quick, say, train)
             before = [*before, *trained.before]
     found = find(plan, trained.after, trained.failed)
     found.findings += map(await_hardware, possible.waiting)
@@ -209,7 +226,7 @@ def _trained(
     jobs: int | None,
     quick: bool,
     say: Callable[[str], None],
-    show: Callable[[Work], None],
+    train: Callable[[Sequence[NeededRun], Plan], list[Failed]],
 ) -> _Trained:
     """Carry or train what a plan lacks of the runs that are there."""
     before = plan.needed(there)
@@ -219,10 +236,7 @@ def _trained(
     missing = [each for each in before if quick or each.run is None]
     if not missing:
         return _Trained(before, before, there, [])
-    if quick and not has_releases(plan.member):  # a release may have no such process
-        failed = try_all(plan.member, missing, jobs, say)
-    else:
-        failed = train_all(plan.member, missing, jobs, say, show)
+    failed = train(missing, plan)
     there = runs(plan.member.name)
     after = plan.needed(there)
     failed = [*failed, *_changed_meanwhile(missing, after, failed)]

@@ -31,6 +31,12 @@ def is_job() -> bool:
     return JOB in os.environ and "SLURM_JOB_ID" in os.environ
 
 
+def this_job() -> str:
+    """The job that this process works in: `12`, or `12_3` for an element of an array."""
+    array, element = (os.environ.get(f"SLURM_ARRAY_{each}_ID") for each in ("JOB", "TASK"))
+    return f"{array}_{element}" if array and element else os.environ["SLURM_JOB_ID"]
+
+
 def job_tag(job: str) -> str:
     """The tag of the run that a job has started."""
     return f"slurm-{job}"
@@ -41,7 +47,7 @@ def train_in_job(options: argparse.Namespace) -> int:
 
     Raises RunError where the job's time is too short to get anywhere.
     """
-    job = os.environ["SLURM_JOB_ID"]
+    job = this_job()
     paper = find_member(options.paper, installed_members()).name
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
     run = _run_of(paper, job, options.resume) if again or options.resume else None

@@ -1,12 +1,14 @@
-"""SLURM as a place to run a training: start, look, stop.
+"""SLURM as a place to run trainings: start, look, stop.
 
 Plain sbatch, not submitit (1.5): that stores a call as a pickle, of whatever it closes over, which
 a worker of the same Python and libraries loads; here a job is a command line, a person can read
 its script, and the training already knows the signals. It would bring nothing but the options.
 """
 
+import re
 import shlex
 import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,8 +19,17 @@ from research_train.processes.children import output_of
 
 SCRIPT = "job.sh"
 LOG = "log.txt"
+LARGEST_ARRAY = 1001  # elements, unless the cluster says otherwise
 JOB = "RESEARCH_JOB"  # set in our own jobs only, not in an allocation that a user works in
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+PATIENCE = 60.0  # seconds for an answer of SLURM's
+# What sbatch says where the queue takes no more jobs: of a user by the accounting's limits; of
+# anybody, after which it tries for two minutes.
+FULL = ("accounting/QOS policy", "temporarily un")
+ADVICE_WHEN_FULL = (
+    "The queue takes no more jobs for now: wait until some have ended, or ask for fewer runs at a "
+    "time (some claims, fewer seeds)."
+)
 AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
 
 
@@ -27,7 +38,8 @@ class Task:
     """What a job does.
 
     name: how squeue shows it. program: the command, which every node sees. environment: its
-    variables. at: the folder it works in. folder: its own, for script and log.
+    variables. at: the folder it works in. folder: its own, for script and log. elements: for a job
+    array, the words that each element adds to the program. at_once: how many of them at most run.
     """
 
     name: str
@@ -35,19 +47,26 @@ class Task:
     environment: dict[str, str]
     at: Path
     folder: Path
+    elements: Sequence[Sequence[str]] = ()
+    at_once: int | None = None
 
-    @property
-    def log(self) -> Path:
-        """What the job prints, on whichever node and however often it is started."""
-        return self.folder / LOG
+
+def log_of(folder: Path, element: int | None = None) -> Path:
+    """What a job, or an element of one, prints on whichever node and however often it starts."""
+    return folder / (LOG if element is None else f"log-{element}.txt")
 
 
 @dataclass(frozen=True)
 class Seen:
-    """How a job stands. said: SLURM's own words, as `PENDING (Resources)`."""
+    """How a job, or an element of one, stands. said: SLURM's words, as `PENDING (Resources)`."""
 
     state: Literal["waiting", "running", "ended"]
     said: str
+
+    @property
+    def reason(self) -> str:
+        """Why it waits, as `Resources`."""
+        return self.said.partition("(")[2].rstrip(")")
 
 
 def refuse_without_slurm() -> None:
@@ -62,9 +81,7 @@ def refuse_without_slurm() -> None:
 def start(task: Task, options: ClusterOptions) -> str:
     """Submit a task; returns the job's id. Raises CommandError with sbatch's own words."""
     script = task.folder / SCRIPT
-    # exec: the signal before the time limit goes to the process of the script alone.
-    marked = f"export {JOB}={shlex.quote(str(task.folder))}"
-    script.write_text(f"#!/bin/sh\n{marked}\nexec {shlex.join(task.program)}\n")
+    script.write_text(_script(task))
     asked = {
         "--partition": options.partition,
         "--account": options.account,
@@ -76,29 +93,63 @@ def start(task: Task, options: ClusterOptions) -> str:
     command = [
         *("sbatch", "--parsable", "--nodes=1", "--ntasks=1", f"--job-name={task.name}"),
         *("--requeue", f"--signal=B:USR1@{options.notice}"),
-        # In this option alone, a % begins a pattern.
-        *(f"--output={str(task.log).replace('%', '%%')}", "--open-mode=append"),
+        *(f"--output={_log_pattern(task)}", "--open-mode=append"),
+        *([f"--array={_indices(task)}"] if task.elements else []),
         f"--chdir={task.at}",
         *(f"{name}={value}" for name, value in asked.items() if value is not None),
         str(script),
     ]
-    printed = output_of(command, environment=task.environment).decode()
+    try:
+        printed = output_of(command, environment=task.environment).decode()
+    except CommandError as error:
+        if any(words in error.said for words in FULL):
+            raise CommandError(f"{error}. {ADVICE_WHEN_FULL}", error.said) from error
+        raise
     return printed.strip().partition(";")[0]  # of several clusters, it also says which
 
 
 def look(job: str) -> Seen:
     """How a job stands now; one that SLURM has forgotten has ended. Raises CommandError."""
-    command = ["squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T (%r)"]
+    return look_at([job]).get(job, Seen("ended", "forgotten"))
+
+
+def look_at(jobs: Iterable[str]) -> dict[str, Seen]:
+    """How jobs stand now: `12`, or `12_0`, `12_1`, ... for the elements of an array.
+
+    What has ended some minutes ago is forgotten, and left out. Raises CommandError.
+    """
+    if not (asked := ",".join(jobs)):
+        return {}
+    shown = ["squeue", "--noheader", "--states=all", "--array", "--format=%i|%T|%r"]
     try:
-        said = output_of(command).decode().strip()
+        printed = output_of([*shown, f"--jobs={asked}"], patience=PATIENCE).decode()
     except CommandError as error:
         if "Invalid job id" not in error.said:
             raise
-        said = ""
-    state = said.partition(" ")[0]
-    if state in WAITING:
-        return Seen("waiting", said)
-    return Seen("running" if state in AT_WORK else "ended", said or "forgotten")
+        return {}
+    found = {}
+    for line in printed.splitlines():
+        job, state, reason = line.strip().split("|", 2)
+        where = "waiting" if state in WAITING else "running" if state in AT_WORK else "ended"
+        found[job] = Seen(where, f"{state} ({reason})")  # type: ignore[arg-type]  # one of them
+    return found
+
+
+def job_of_script(script: Path) -> str | None:
+    """The job of this user's that a script was submitted as; None if SLURM knows none."""
+    command = ["squeue", "--noheader", "--me", "--states=all", "--format=%A|%o"]
+    for line in output_of(command, patience=PATIENCE).decode().splitlines():
+        job, _, file = line.strip().partition("|")
+        if file == str(script):
+            return job
+    return None
+
+
+def largest_array() -> int:
+    """How many elements a job array may have. Raises CommandError."""
+    said = output_of(["scontrol", "show", "config"], patience=PATIENCE).decode()
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", said, re.MULTILINE)
+    return int(match[1]) if match else LARGEST_ARRAY
 
 
 def stop(job: str) -> None:
@@ -109,3 +160,27 @@ def stop(job: str) -> None:
 def requeue(job: str) -> None:
     """Have a job started again once there is room. Raises CommandError."""
     output_of(["scontrol", "requeue", job])
+
+
+def _script(task: Task) -> str:
+    lines = ["#!/bin/sh", f"export {JOB}={shlex.quote(str(task.folder))}"]
+    program = shlex.join(task.program)
+    if task.elements:
+        program += ' "$@"'
+        lines.append('export OMP_NUM_THREADS="${OMP_NUM_THREADS:-$SLURM_CPUS_ON_NODE}"')
+        lines.append("case $SLURM_ARRAY_TASK_ID in")
+        lines += [f"{n}) set -- {shlex.join(each)} ;;" for n, each in enumerate(task.elements)]
+        lines.append("esac")
+    # exec: the signal before the time limit goes to the process of the script alone.
+    return "\n".join([*lines, f"exec {program}", ""])
+
+
+def _log_pattern(task: Task) -> str:
+    """The log for --output, where alone a % begins a pattern."""
+    folder = str(task.folder).replace("%", "%%")
+    return f"{folder}/log-%a.txt" if task.elements else f"{folder}/{LOG}"
+
+
+def _indices(task: Task) -> str:
+    limit = "" if task.at_once is None else f"%{task.at_once}"
+    return f"0-{len(task.elements) - 1}{limit}"
