@@ -163,9 +163,8 @@ def _serve(listener: socket.socket) -> None:
     while asked or commands:
         ends = [each.ended for each in commands]
         connections = [each.asker for each in commands if isinstance(each.asker, socket.socket)]
-        ready, _, _ = select.select(
-            [*[0, listener][: 2 if asked else 0], *ends, *connections], [], []
-        )
+        questions = [0, listener] if asked else [listener]  # a command may start others to its end
+        ready, _, _ = select.select([*questions, *ends, *connections], [], [])
         for each in list(commands):
             if each.ended in ready:
                 _tell_of_its_end(each)
