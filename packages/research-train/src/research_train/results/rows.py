@@ -107,8 +107,8 @@ def _shown_mean(finding: Finding) -> str:
     if finding.verdict == "awaiting":
         return NOTHING
     low, high = finding.interval
-    if finding.n == 1 and low == high:
-        shown = with_interval(low, None)
+    if finding.n == 1 and finding.mean is not None and low == high:
+        shown = with_interval(finding.mean, None)
     else:
         shown = with_ends(finding.mean, low, high)
     known = finding.mean is not None and (math.isfinite(low) or math.isfinite(high))
