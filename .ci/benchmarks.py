@@ -23,7 +23,7 @@ data/benchmarks/assets.py --repeats 1 --gigabytes 0.01
 models/benchmarks/resnet.py --repeats 1 --batch 4 --large-batch 2 --large-size 32
 data/benchmarks/batches.py --repeats 1 --rows 2000
 models/benchmarks/mixers.py --repeats 1 --passes 1 --lengths 64
-train/benchmarks/sweep.py --repeats 1 --runs 2
+train/benchmarks/sweep.py --repeats 1 --runs 2 --jobs 1
 train/benchmarks/verdicts.py --draws 20
 data/benchmarks/augment.py --repeats 1 --images 512
 cli/benchmarks/help.py --repeats 1
