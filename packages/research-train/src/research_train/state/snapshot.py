@@ -97,7 +97,7 @@ def _transformers_config(model: nn.Module) -> bytes | None:
         return None
     config = json.loads(as_json())
     dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), None)
-    own = {"architectures": [type(model).__name__]}
+    own: dict[str, object] = {"architectures": [type(model).__name__]}
     if dtype is not None:
         own["dtype"] = str(dtype).removeprefix("torch.")
     return (json.dumps(config | own, indent=2, sort_keys=True) + "\n").encode()
