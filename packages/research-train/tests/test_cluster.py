@@ -219,6 +219,7 @@ def test_claims_are_reproduced_by_a_job_array_that_is_submitted_once(
 def test_an_array_whose_runs_fail_names_their_logs_and_a_refused_one_leaves_nothing(
     paper: SyncedPaper,
 ) -> None:
+    (paper.folder / "README.md").write_text(MARKED)
     bad = POINTS.replace("seeds: 2\n", "seeds: 2\n    overrides: {bad: [nan_at=2]}\n")
     (paper.folder / "claims.yaml").write_text(SOURCE + bad)
     options = paper.folder / "slurm.yaml"
