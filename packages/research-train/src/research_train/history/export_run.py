@@ -1,6 +1,8 @@
 """Export a run as one file, without trackers and secrets."""
 
 import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +12,8 @@ from research_data.assets.tar_archive import (
     write_archive,
 )
 from research_data.assets.verify import sha256_of
+from research_data.durable import new_folder
+from research_data.errors import UsageError
 from research_data.progress import BytesProgress
 from research_data.shown import say
 
@@ -100,6 +104,33 @@ def exported_files(folder: Path, record: RunRecord, checkpoints: Checkpoints) ->
     files[source_name(record.source)] = source
     check_file_names(files)
     return files
+
+
+def export_folder(folder: Path) -> Path:
+    """The absolute path of a folder to export to.
+
+    Raises UsageError if it exists or has no parent.
+    """
+    folder = folder.expanduser().absolute()
+    if folder.exists() or folder.is_symlink():
+        raise _exists(folder)
+    if not folder.parent.is_dir():
+        raise UsageError(f"the folder {folder.parent} doesn't exist; make it first")
+    return folder
+
+
+@contextmanager
+def new_export(folder: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `folder` at the end. Raises UsageError if that exists now."""
+    try:
+        with new_folder(folder) as partial:
+            yield partial
+    except FileExistsError as error:
+        raise _exists(folder) from error
+
+
+def _exists(folder: Path) -> UsageError:
+    return UsageError(f"{folder} exists; export to another name")
 
 
 def sound_record(run: RunSummary) -> RunRecord:

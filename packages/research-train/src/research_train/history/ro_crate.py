@@ -14,12 +14,17 @@ from urllib.parse import quote
 
 from research_data.assets.manifest import FileEntry
 from research_data.assets.verify import sha256_of
-from research_data.durable import new_folder
 from research_data.errors import ResearchError, UsageError
 
 from research_train.experiment.members import Member, installed_members
 from research_train.experiment.yaml_file import read_yaml
-from research_train.history.export_run import Checkpoints, exported_files, sound_record
+from research_train.history.export_run import (
+    Checkpoints,
+    export_folder,
+    exported_files,
+    new_export,
+    sound_record,
+)
 from research_train.history.run_archive import refuse_damaged_weights, source_name
 from research_train.record.folders import CONFIG, METRICS, RECORD
 from research_train.record.record import RunRecord
@@ -41,11 +46,7 @@ def export_crate(run: RunSummary, folder: Path, checkpoints: Checkpoints = "last
     parent; RunError as `export_run` does; StorageError.
     """
     crate = _new_crate()
-    folder = folder.expanduser().absolute()
-    if folder.exists() or folder.is_symlink():
-        raise UsageError(f"{folder} exists; export to another name")
-    if not folder.parent.is_dir():
-        raise UsageError(f"the folder {folder.parent} doesn't exist; make it first")
+    folder = export_folder(folder)
     record = sound_record(run)
     files = exported_files(run.folder, record, checkpoints)
     described = _described_files(files)
@@ -71,11 +72,8 @@ def export_crate(run: RunSummary, folder: Path, checkpoints: Checkpoints = "last
     article = [crate.add_jsonld(about) for about in _article(record)]
     if article:
         crate.root_dataset["about"] = article[0]
-    try:
-        with new_folder(folder) as partial:
-            crate.write(partial)
-    except FileExistsError as error:
-        raise UsageError(f"{folder} exists; export to another name") from error
+    with new_export(folder) as partial:
+        crate.write(partial)
     return folder
 
 

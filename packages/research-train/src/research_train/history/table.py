@@ -101,10 +101,8 @@ def run_table(
             f"--{best} says which end of a metric comes first: give --sort KEY as well"
         )
     with _collector_paused():
-        everything = not (where or sort or reverse) and {paper, experiment, status, tag, group} == {
-            None
-        }
-        if everything and limit is not None:
+        chosen = (paper, experiment, status, tag, where, sort, group)
+        if limit is not None and not reverse and not any(chosen):
             folders = all_run_folders()
             newest = [as_recorded(run) for run in summarise_newest(folders, limit)]
             newest.sort(key=lambda run: run.started, reverse=True)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from research_train.errors import CommandError, RunError
 from research_train.history.table import runs
@@ -17,7 +17,7 @@ from research_train.record.metrics_file import Point, follow_run
 from research_train.record.summary import RunSummary, summarise
 
 State = Literal["queued", "requeued", "starting", "unknown"]
-STATES = ("queued", "requeued", "starting", "unknown")
+STATES = get_args(State)
 POLL = 2.0  # seconds between two looks at a job
 PREFIX = job_tag("")
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from research_data import ResearchError, StorageError, UsageError, check_asset
+from research_data import ResearchError, StorageError, check_asset
 from research_data.assets.manifest import read_manifest
-from research_data.durable import new_folder, write_bytes
+from research_data.durable import write_bytes
 from research_data.shown import say
 from torch import nn
 
@@ -24,7 +24,7 @@ from research_train.errors import RunError
 from research_train.evaluating import call_evaluate
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, find_member, installed_members
-from research_train.history.export_run import sound_record
+from research_train.history.export_run import export_folder, new_export, sound_record
 from research_train.record.folders import CONFIG
 from research_train.record.run import Model, Run
 from research_train.record.running_code import changes_since
@@ -62,11 +62,7 @@ def export_model(run: RunSummary, folder: Path) -> ExportedModel:
     was changed, or its paper's `evaluate` loads no weights; MemberError if the paper isn't here;
     and what its code raises.
     """
-    folder = folder.expanduser().absolute()
-    if folder.exists() or folder.is_symlink():
-        raise UsageError(f"{folder} exists; export to another name")
-    if not folder.parent.is_dir():
-        raise UsageError(f"the folder {folder.parent} doesn't exist; make it first")
+    folder = export_folder(folder)
     record = sound_record(run)
     experiment = _experiment_of(run)
     config = load_config(experiment, file=run.folder / CONFIG)
@@ -79,16 +75,13 @@ def export_model(run: RunSummary, folder: Path) -> ExportedModel:
             + ", ".join(changed)
         )
     model = _loaded_model(loading, experiment)
-    try:
-        with new_folder(folder) as partial:
-            why_plain = _write_model(model, loading, partial)
-            _copy_tokenizer(loading, partial)
-            architecture = _architecture(partial)
-            card = model_card(run, experiment, model, architecture, why_plain)
-            write_bytes(partial / CARD, card.encode())
-            _refuse_code_and_pickles(partial)
-    except FileExistsError as error:
-        raise UsageError(f"{folder} exists; export to another name") from error
+    with new_export(folder) as partial:
+        why_plain = _write_model(model, loading, partial)
+        _copy_tokenizer(loading, partial)
+        architecture = _architecture(partial)
+        card = model_card(run, experiment, model, architecture, why_plain)
+        write_bytes(partial / CARD, card.encode())
+        _refuse_code_and_pickles(partial)
     return ExportedModel(folder, why_plain)
 
 
