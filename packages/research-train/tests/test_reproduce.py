@@ -4,9 +4,13 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 
 import pytest
+from research_train.results import costs
 from research_train.results.recorded import RecordedResults
+from research_train.state import snapshot, train_state
 from tiny_claims import ANSWER, MARKED, POINTS, SOURCE
 
 CLAIMS = SOURCE + POINTS + ANSWER
@@ -301,3 +305,14 @@ def test_the_time_of_a_paper_counts_each_run_once():
     assert results(("abc", abc), ("ab", ab), ("d", d), ("ab", ab)).together == (4, 15)
     assert results(("ab", ab), ("d", None)).together == (3, None)
     assert results(("", None)).together == (0, 0)
+
+
+def test_with_nothing_to_train_torch_is_not_imported():
+    program = (
+        "import sys, research_train.reproduce_command, research_train.evidence.reproduce\n"
+        "import research_train.results.report, research_train.results.screen\n"
+        "print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
+    assert (costs.MODEL, costs.STATE) == (snapshot.MODEL, train_state.STATE)
