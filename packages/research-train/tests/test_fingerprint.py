@@ -125,6 +125,13 @@ EDITS = [
         "answer: float",
         {"tiny.second"},
     ),
+    (
+        "a field's default",
+        f"{PAPER}/config.py",
+        "nan_at: NonNegativeInt\n",
+        "nan_at: NonNegativeInt = 0\n",
+        {"tiny"},
+    ),
     ("a table beside the code", f"{PAPER}/table.csv", None, "1\n", ALL),
     ("one in an experiment's folder", f"{PAPER}/second/t.csv", None, "1\n", {"tiny.second"}),
     (
@@ -197,15 +204,14 @@ IMPORTS = [
 @pytest.mark.parametrize("inside", [False, True])
 def test_an_import_is_followed_however_it_is_written(experiment, workspace, inside):
     package = workspace.root / PAPER
-    text = (package / "train.py").read_text()
     imports = [each for each in IMPORTS if not (inside and each[0].endswith("*"))]
     edits = []
     for statement, use in imports:
         top = "" if inside else f"{statement}\n"
         body = f"    {statement if inside else ''}\n    {use}\n"
-        train = top + text.replace(LOAD, f"def load(run):\n{body}")
+        train = f"{top}def load(run):\n{body}"
         edits.append(({"train.py": train, "late.py": "width = 16\n"}, ("late.py", "16", "17")))
-    found = edit_trials.made_others(edits, package, ["tiny"])
+    found = edit_trials.made_others(edits, package, only=("paper_tiny.train", "load"))
     missed = [each for each, others in zip(imports, found, strict=True) if not others]
     assert not missed
 
@@ -359,16 +365,13 @@ def test_another_process_is_told_the_fingerprint_of_the_runs_there_would_be(work
 
 def test_what_an_import_does_counts_however_it_is_written(experiment, workspace):
     package = workspace.root / PAPER
-    # Without a Trainer, whose hundred modules would be followed for each edit.
-    (package / "evaluate.py").write_text("def evaluate(config, run):\n    return {}\n")
-    train = f"{LOAD}\n\ndef train(config, run):\n    load(run)\n    return {{}}\n"
     edits = []
     for _, files, use, place, old, new, _ in code_edits.EDITS:
         top, _, inside = use.partition("|||")
         body = "".join(f"    {line}\n" for line in inside.split("\n"))
-        code = f"{top}\n" + train.replace(LOAD, f"def load(run):\n{body}")
+        code = f"{top}\ndef load(run):\n{body}"
         edits.append(({**files, "train.py": code}, (place, old, new)))
-    found = edit_trials.made_others(edits, package, ["tiny"])
+    found = edit_trials.made_others(edits, package, only=("paper_tiny.train", "load"))
     wrong = [
         name
         for (name, *_, expected), others in zip(code_edits.EDITS, found, strict=True)

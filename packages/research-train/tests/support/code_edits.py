@@ -503,19 +503,6 @@ EDITS = [
         True,
     ),
     (
-        "config default",
-        {
-            "config.py": "from research_train import TrainConfig\n"
-            "class Config(TrainConfig):\n"
-            "    x: int = 16\n"
-        },
-        "|||pass",
-        "config.py",
-        "16",
-        "17",
-        True,
-    ),
-    (
         "dataclass default",
         {"m.py": "from dataclasses import dataclass\n@dataclass\nclass D:\n    x: int = 16\n"},
         "from paper_tiny.m import D|||D()",

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from research_train import find_member, installed_members
-from research_train.code.fingerprint import code_identity
+from research_train.code.fingerprint import code_identity, files_beside
 from research_train.code.parsed_files import ParsedFiles
+from research_train.code.reached_code import reached_from
 
 Edit = Sequence[str | None]
 
@@ -16,20 +17,26 @@ Edit = Sequence[str | None]
 def made_others(
     edits: Iterable[tuple[Mapping[str, str], Edit]],
     folder: Path,
-    experiments: Iterable[str] | None = None,
+    only: tuple[str, str] | None = None,
 ) -> list[set[str]]:
-    """For each edit, the experiments (all by default) whose code is another after it.
+    """For each edit, the experiments whose code is another after it.
 
     edits: the files that lie there before it (place -> text), and of the edit itself the place, the
     old text (None: the new one is appended, or makes the file) and the new. folder: where places
-    begin.
+    begin. only: what is followed, (module, name), instead of all that each experiment's training
+    reaches, which takes a hundred times as long; the answer is {module} or nothing.
     """
     member = find_member("tiny", installed_members())
-    names = list(experiments or member.experiments)
+    names = [only[0]] if only else list(member.experiments)
 
     def now() -> dict[str, str]:
         importlib.invalidate_caches()
         parsed = ParsedFiles()
+        if only:
+            code = reached_from([only], member, parsed)
+            files = files_beside(member.experiment("tiny"), code)
+            hashes = {name: parsed.sha256(file) for name, file in files.items()}
+            return {only[0]: json.dumps([code.modules, hashes], sort_keys=True)}
         found = {name: code_identity(member.experiment(name), parsed) for name in names}
         return {name: json.dumps(code, sort_keys=True) for name, code in found.items()}
 
