@@ -44,6 +44,8 @@ def parse_yaml(text: str, where: str) -> Any:
     """The value of a YAML 1.2 text. where: its name in errors. Raises ConfigError."""
     try:
         value = _loaded(text)
+        if isinstance(value, Exception):
+            raise value.with_traceback(None)
     except RecursionError as error:
         raise ConfigError(f"{where}: it is nested too deeply") from error
     except MarkedYAMLError as error:
@@ -65,9 +67,13 @@ def parse_yaml(text: str, where: str) -> Any:
 
 @lru_cache(maxsize=64)  # a file is read by several functions, and takes a millisecond a line
 def _loaded(text: str) -> Any:
+    """The value, or why there is none: to find that a text is nested too deeply takes a second."""
     reader = YAML(typ="safe", pure=True)
     reader.Constructor = _Constructor
-    return reader.load(text)
+    try:
+        return reader.load(text)
+    except Exception as error:
+        return error
 
 
 def dump_yaml(values: Mapping[str, object]) -> str:
