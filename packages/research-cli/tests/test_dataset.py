@@ -10,7 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import fork_server
-import mlcroissant
 import pytest
 from hub_server import add_repo, running_hub
 from research_data import this_workspace
@@ -62,6 +61,8 @@ def cli(hub_server: tuple[SimpleNamespace, Path], tmp_path: Path) -> Cli:
 
 
 def test_a_croissant_file_that_mlcroissant_reads(cli: Cli) -> None:
+    import mlcroissant  # here, as it takes a second, and every worker of the tests reads this file
+
     folder = Path(cli("dataset", "pull", "rows").strip())
     file = Path(cli("dataset", "export", "rows", str(cli.assets), "--croissant").strip())
     assert file == cli.assets / f"{folder.name}.croissant.json"

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from research_train.record.record import compute_seal, read_record
-from rocrate.rocrate import ROCrate
 from workspaces import Result, Workspace
 
 
@@ -99,6 +98,8 @@ def test_a_run_as_an_ro_crate_that_rocrate_reads(
         (paper / "CITATION.cff").unlink()
     workspace.run(*words).refused(2, "exists")
     workspace.run(*words[:4], "x.tar", *words[4:]).refused(2, "--ro-crate")
+
+    from rocrate.rocrate import ROCrate  # here, as every worker of the tests reads this file
 
     crate = ROCrate(tmp_path / "crate")
     held = {name: content for name, content in contents(file).items() if name != "manifest.json"}

@@ -21,7 +21,6 @@ from research_models import (
     save_pretrained,
 )
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM
 
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 DECODERS = ("gpt2", "llama", "qwen3")
@@ -208,6 +207,8 @@ def test_a_gpt_without_biases_is_saved_with_biases_of_zero(tmp_path):
     torch.manual_seed(0)
     model = Transformer(replace(SMALL, bias=False)).eval()
     save_pretrained(model, tmp_path)
+    from transformers import AutoModelForCausalLM
+
     theirs = AutoModelForCausalLM.from_pretrained(tmp_path).eval()
     tokens = torch.arange(8)[None] % 11
     with torch.no_grad():

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-import torchvision
 from parity import cifar_of_torchvisions_blocks, moved_norms
 from research_models import ResNet, parameter_count
 from torch import nn
@@ -12,6 +11,8 @@ CHANNELS_LAST = torch.channels_last
 
 
 def reference(depth):
+    import torchvision  # not where every worker of the tests would: it takes seconds
+
     return getattr(torchvision.models, f"resnet{depth}")()
 
 

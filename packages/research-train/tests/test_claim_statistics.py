@@ -5,7 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
-import scipy.stats
+import scipy  # imports scipy.stats, which takes a second, when that is first used
 from hypothesis import given
 from hypothesis import strategies as st
 from research_train.claims.statistics import (

@@ -19,7 +19,6 @@ from research_train import (
     train_run,
 )
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 TRAIN = """
 import torch
@@ -84,6 +83,8 @@ def trained(experiment: Experiment):
 
 @pytest.mark.parametrize("label", ["ours", "theirs"])
 def test_from_pretrained_gives_the_trained_model_s_outputs(trained, label, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
     run = trained(label)
     exported = export_model(run, tmp_path / "model")
     assert exported.why_plain is None
@@ -105,6 +106,8 @@ def test_from_pretrained_gives_the_trained_model_s_outputs(trained, label, tmp_p
 
 
 def test_from_pretrained_reads_a_checkpoint_of_a_model_of_transformers(trained) -> None:
+    from transformers import AutoModelForCausalLM, LlamaForCausalLM
+
     checkpoint = trained("theirs").folder / "checkpoints" / "step-00000002"
     read = AutoModelForCausalLM.from_pretrained(checkpoint)
     assert isinstance(read, LlamaForCausalLM)
