@@ -30,7 +30,9 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
+
+from filelock import FileLock
 
 PRELOADED = (  # what a command imports besides the paper's own code
     "optuna",  # of sweeps
@@ -61,8 +63,6 @@ class Child:
     def __init__(self, folder: Path):
         self._folder = folder
         self.returncode: int | None = None
-        while not (folder / "pid").exists():
-            time.sleep(0.005)
         self.pid = int((folder / "pid").read_text())
 
     def poll(self) -> int | None:
@@ -95,10 +95,11 @@ class Child:
 def start(command: str, words: list[str], cwd: Path, environment: Mapping[str, str]) -> Child:
     """Start a command as `subprocess.Popen` does."""
     folder = Path(tempfile.mkdtemp(prefix="command-"))
-    request = (str(folder), [command, *words], str(cwd), dict(environment))
-    server, _ = _server()
-    server.write(json.dumps(request) + "\n")
-    server.flush()
+    request = {"folder": str(folder), "words": [command, *words], "cwd": str(cwd)}
+    _, address = _server()
+    with _connected(address, request | {"environment": dict(environment)}) as connection:
+        if not connection.recv(1):
+            raise RuntimeError(f"the fork server has ended: {Path(f'{address}.log').read_text()}")
     return Child(folder)
 
 
@@ -121,26 +122,39 @@ def put_on_path(command: str, folder: Path) -> None:
 
 
 @functools.cache
-def _server() -> tuple[IO[str], str]:
-    """Where the requests of this process are written, and where others connect.
+def _server() -> tuple[socket.socket, str]:
+    """The connection for which the server stays, and its address.
 
-    The server ends when the former closes.
+    All workers of a test run share one, which the first of them starts, and which ends when the
+    last connection of this kind closes.
     """
-    listener = socket.socket(socket.AF_UNIX)
-    listener.bind(str(Path(tempfile.mkdtemp(prefix="fork-server-"), "socket")))
-    listener.listen(64)
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONHASHSEED"] = "0"  # as the commands would start again with
-    with listener:
-        server = subprocess.Popen(
-            [sys.executable, __file__, str(listener.fileno())],
-            stdin=subprocess.PIPE,
-            text=True,
-            env=environment,
-            pass_fds=[listener.fileno()],
-        )
-        assert server.stdin is not None
-        return server.stdin, listener.getsockname()
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
+    address = str(Path(tempfile.gettempdir(), f"fork-server-{run[:12]}"))
+    with FileLock(f"{address}.lock"):
+        with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
+            return _connected(address, {}), address
+        Path(address).unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX) as listener, Path(f"{address}.log").open("w") as log:
+            listener.bind(address)
+            listener.listen(64)
+            environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+            environment["PYTHONHASHSEED"] = "0"  # as the commands would start again with
+            subprocess.Popen(
+                [sys.executable, __file__, str(listener.fileno())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                pass_fds=[listener.fileno()],
+            )
+        return _connected(address, {}), address
+
+
+def _connected(address: str, request: Mapping[str, Any]) -> socket.socket:
+    connection = socket.socket(socket.AF_UNIX)
+    connection.connect(address)
+    connection.sendall(json.dumps(request).encode() + b"\n")
+    return connection
 
 
 @dataclass
@@ -153,81 +167,86 @@ class _Command:
 
 
 def _serve(listener: socket.socket) -> None:
-    """Fork for each request: a line on stdin, or a connection of a child's.
+    """Fork for each request, until no worker of the tests is left.
 
     One fork a command, as each copies the tables of half a gigabyte: the server itself waits for
     its end and passes signals on.
     """
-    lines, asked = b"", True
+    workers: list[socket.socket] = []
     commands: list[_Command] = []
-    while asked or commands:
+    began = False
+    while workers or commands or not began:
         ends = [each.ended for each in commands]
         connections = [each.asker for each in commands if isinstance(each.asker, socket.socket)]
-        questions = [0, listener] if asked else [listener]  # a command may start others to its end
-        ready, _, _ = select.select([*questions, *ends, *connections], [], [])
+        ready, _, _ = select.select([listener, *workers, *ends, *connections], [], [])
         for each in list(commands):
             if each.ended in ready:
                 _tell_of_its_end(each)
                 commands.remove(each)
             elif each.asker in ready and not _pass_signals_on(each):
                 commands.remove(each)
-        if 0 in ready:
-            read = os.read(0, 65536)
-            asked = bool(read)
-            *whole, lines = (lines + read).split(b"\n")
-            for line in whole:
-                commands.append(_begin(listener, commands, *json.loads(line)))
+        for worker in [each for each in workers if each in ready]:  # it sends no more: it has ended
+            workers.remove(worker)
+            worker.close()
         if listener in ready:
             connection, _ = listener.accept()
-            if begun := _begin_for_child(listener, commands, connection):
-                commands.append(begun)
-    Path(listener.getsockname()).unlink()
-    Path(listener.getsockname()).parent.rmdir()
+            request, descriptors = _received(connection)
+            if request == {}:
+                workers.append(connection)
+                began = True
+                continue
+            if request:
+                commands.append(
+                    _begin([listener, *workers], commands, connection, request, descriptors)
+                )
+            if not request or "folder" in request:
+                connection.close()
+            for descriptor in descriptors:
+                os.close(descriptor)
+    for ending in ("", ".log", ".lock"):
+        Path(f"{listener.getsockname()}{ending}").unlink(missing_ok=True)
 
 
-def _begin(
-    listener: socket.socket,
-    others: Sequence[_Command],
-    folder: str,
-    words: list[str],
-    cwd: str,
-    environment: dict[str, str],
-) -> _Command:
-    """Start a command of a test, its streams and its end in files of a folder."""
-    if not (child := os.fork()):
-        _leave(others)
-        made = os.O_WRONLY | os.O_CREAT
-        streams = {
-            0: os.open(os.devnull, os.O_RDONLY),
-            1: os.open(Path(folder, "stdout"), made, 0o644),
-            2: os.open(Path(folder, "stderr"), made, 0o644),
-        }
-        words[0] = str(Path(sys.executable).with_name(words[0]))
-        _become(listener, words, cwd, environment, streams)
-    _note(Path(folder, "pid"), child)
-    return _Command(child, os.pidfd_open(child), Path(folder))
-
-
-def _begin_for_child(
-    listener: socket.socket, others: Sequence[_Command], connection: socket.socket
-) -> _Command | None:
-    """Start a command in place of forked_child.py; None if that was killed before it asked."""
-    told, received, _, _ = socket.recv_fds(connection, 1 << 20, 64)
+def _received(connection: socket.socket) -> tuple[dict[str, Any] | None, list[int]]:
+    """A request and its descriptors; no request if who asked was killed before the end of it."""
+    told, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 64)
     while told and not told.endswith(b"\n"):
         more = connection.recv(1 << 20)
         told = told + more if more else b""
-    if told and not (child := os.fork()):
+    return json.loads(told) if told else None, descriptors
+
+
+def _begin(
+    ours: Sequence[socket.socket],
+    others: Sequence[_Command],
+    connection: socket.socket,
+    request: dict[str, Any],
+    descriptors: Sequence[int],
+) -> _Command:
+    """Start a command of a test, its streams and end in a folder's files, or of forked_child.py."""
+    folder = Path(request["folder"]) if "folder" in request else None
+    if not (child := os.fork()):
         _leave(others)
         connection.close()
-        request = json.loads(told)
-        streams = dict(zip(request["descriptors"], received, strict=True))
-        _become(listener, request["words"], request["cwd"], request["environment"], streams)
-    for descriptor in received:
-        os.close(descriptor)
-    if not told:
-        connection.close()
-        return None
-    return _Command(child, os.pidfd_open(child), connection)
+        address = ours[0].getsockname()
+        for each in ours:
+            each.close()
+        words = request["words"]
+        if folder:
+            made = os.O_WRONLY | os.O_CREAT
+            streams = {
+                0: os.open(os.devnull, os.O_RDONLY),
+                1: os.open(folder / "stdout", made, 0o644),
+                2: os.open(folder / "stderr", made, 0o644),
+            }
+            words = [str(Path(sys.executable).with_name(words[0])), *words[1:]]
+        else:
+            streams = dict(zip(request["descriptors"], descriptors, strict=True))
+        _become(address, words, request["cwd"], request["environment"], streams)
+    if folder:
+        _note(folder / "pid", child)
+        connection.sendall(b".")
+    return _Command(child, os.pidfd_open(child), folder or connection)
 
 
 def _leave(others: Sequence[_Command]) -> None:
@@ -266,15 +285,13 @@ def _pass_signals_on(command: _Command) -> bool:
 
 
 def _become(
-    listener: socket.socket,
+    address: str,
     words: list[str],
     cwd: str,
     environment: dict[str, str],
     streams: Mapping[int, int],
 ) -> NoReturn:
     """Be the process of this command. streams: descriptor -> what it is to be a copy of."""
-    address = listener.getsockname()
-    listener.close()
     copies = {number: fcntl.fcntl(given, fcntl.F_DUPFD, 200) for number, given in streams.items()}
     for given in streams.values():
         os.close(given)
