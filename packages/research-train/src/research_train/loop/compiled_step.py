@@ -74,7 +74,7 @@ class CompiledStep:
         self._compiled = torch.compile(self._step, fullgraph=True, dynamic=False, options=options)
         self._changed: _Changed | None = None
         self._groups: list[tuple[dict[str, Any], list[str]]] = []  # with the learned names of each
-        self._rates: list[Tensor] = []
+        self._rates = torch.zeros(0)  # float64[groups]
         self._parameters: list[nn.Parameter] = []
         self._trainable: list[bool] = []
         # Seconds: an eager loss and its gradients, the first step, when that was done.
@@ -134,7 +134,7 @@ class CompiledStep:
                 "compile=step: parameters were frozen or unfrozen in the middle of a fit. Do it "
                 "between two fits, or leave compile out."
             )
-        for (group, _), rate in zip(self._groups, self._rates, strict=True):
+        for (group, _), rate in zip(self._groups, self._rates.unbind(), strict=True):
             rate.fill_(group["lr"])
         try:
             with torch.no_grad():
@@ -150,7 +150,7 @@ class CompiledStep:
         return loss
 
     def _step(
-        self, batch: Any, changed: _Changed, rates: list[Tensor]
+        self, batch: Any, changed: _Changed, rates: Tensor
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """What is compiled: (loss, norm of the gradients, weight of the loss)."""
 
@@ -167,7 +167,8 @@ class CompiledStep:
         if self._clip_norm is not None:
             factor = (self._clip_norm / (norm + 1e-6)).clamp(max=1.0)  # as clip_grad_norm_ does
             gradients = {name: gradient * factor for name, gradient in gradients.items()}
-        for (group, names), states, rate in zip(self._groups, changed.states, rates, strict=True):
+        groups = zip(self._groups, changed.states, rates.unbind(), strict=True)
+        for (group, names), states, rate in groups:
             parameters = [changed.learned[name] for name in names]
             self._update(group, parameters, [gradients[name] for name in names], states, rate)
         for name, buffer in changed.buffers.items():
@@ -209,8 +210,9 @@ class CompiledStep:
         if self._ema is not None:
             kept = self._ema.module
             averages = dict(kept.named_parameters()) | dict(kept.named_buffers())
-        # In float64, as the rates of an uncompiled update are.
-        self._rates = [torch.zeros((), dtype=torch.float64) for _ in self._groups]
+        # In float64, as the rates of an uncompiled update are. In one tensor: of each of a scalar's
+        # own, torch's compiler makes a symbol that nothing uses, and then traces the step again.
+        self._rates = torch.zeros(len(self._groups), dtype=torch.float64)
         self._parameters = list(model.parameters())
         self._trainable = [p.requires_grad for p in self._parameters]
         averaged = self._ema.n_averaged if self._ema is not None else None
