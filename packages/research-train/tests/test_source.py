@@ -1,5 +1,6 @@
 """The archive of a run's code: what is in it, and what never is."""
 
+import hashlib
 import os
 import subprocess
 import tarfile
@@ -76,6 +77,20 @@ def test_equal_code_is_archived_once(experiment, tmp_path):
     names = [archive_source(experiment.member, [], sources) for _ in range(2)]
     assert names[0] == names[1]
     assert [path.name for path in sources.iterdir()] == [f"{names[0]}.tar.gz"]
+
+
+def test_what_the_archive_of_equal_code_is_called_is_kept_but_not_its_bytes(experiment, tmp_path):
+    names = set()
+    for folder in ("first", "second"):  # of two assets folders, and after it was removed
+        for _ in range(2):
+            names.add(name := archive_source(experiment.member, [], tmp_path / folder))
+            [file] = (tmp_path / folder).iterdir()
+            assert hashlib.sha256(file.read_bytes()).hexdigest() == name
+            file.unlink()
+    assert len(names) == 1
+    script = experiment.member.folder / "paper_tiny" / "train.py"
+    script.chmod(script.stat().st_mode | 0o100)
+    assert archive_source(experiment.member, [], tmp_path / "first") not in names
 
 
 def test_an_archive_used_again_is_as_young_as_a_new_one(experiment, tmp_path):

@@ -13,12 +13,14 @@ import io
 import os
 import sys
 import tarfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from research_data.durable import write_bytes
 
 from research_train.code.git import Listing, list_files
+from research_train.code.parsed_files import ParsedFiles
 from research_train.code.places import files_in, is_cache, module_folder
 from research_train.code.secret_files import holds_secret, is_secret_name, without_secrets
 from research_train.experiment.members import Member
@@ -37,27 +39,59 @@ def archive_source(member: Member, packages: Iterable[str], folder: Path) -> str
     starting. A warning on stderr names the files left out: those that are too large, and those that
     may hold a secret (secret_files.py).
     """
+    files = [
+        (name, 0o755 if path.stat().st_mode & 0o100 else 0o644, stored)
+        for name, path, stored in _stored_files(member, packages, say=True)
+    ]
+    # To compress them takes longer than all else, so the name that they gave before is kept.
+    known = ParsedFiles()
+    key = f"archive {_digest(files)}"
+    sha256 = known.recall(key)
+    if isinstance(sha256, str) and _is_there(folder / f"{sha256}.tar.gz"):
+        return sha256
+    content = _compressed(files)
+    sha256 = hashlib.sha256(content).hexdigest()
+    target = folder / f"{sha256}.tar.gz"
+    if not _is_there(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_bytes(target, content)
+    known.keep(key, sha256)
+    known.save()
+    return sha256
+
+
+def _digest(files: Iterable[tuple[str, int, bytes]]) -> str:
+    """A hash of (name, mode, content) of each file, and of what compresses them."""
+    found = hashlib.sha256(zlib.ZLIB_RUNTIME_VERSION.encode())
+    for name, mode, stored in files:
+        found.update(f"{len(stored)} {mode} {name}\0".encode(errors="surrogateescape"))
+        found.update(stored)
+    return found.hexdigest()
+
+
+def _compressed(files: Iterable[tuple[str, int, bytes]]) -> bytes:
+    """A tar.gz of (name, mode, content) of each file."""
     buffer = io.BytesIO()
     with (
         gzip.GzipFile("", "wb", compresslevel=1, fileobj=buffer, mtime=0) as compressed,
         tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as archive,
     ):
-        for name, path, stored in _stored_files(member, packages, say=True):
+        for name, mode, stored in files:
             entry = tarfile.TarInfo(name)
-            entry.size = len(stored)
-            entry.mode = 0o755 if path.stat().st_mode & 0o100 else 0o644
+            entry.size, entry.mode = len(stored), mode
             archive.addfile(entry, io.BytesIO(stored))
-    content = buffer.getvalue()
-    sha256 = hashlib.sha256(content).hexdigest()
-    target = folder / f"{sha256}.tar.gz"
+    return buffer.getvalue()
+
+
+def _is_there(archive: Path) -> bool:
+    """Whether it is; it gets a new modification time."""
     try:
-        os.utime(target)
+        os.utime(archive)
     except FileNotFoundError:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_bytes(target, content)
+        return False
     except PermissionError:  # another user's, in a folder that is shared
         pass
-    return sha256
+    return True
 
 
 def changed_files(member: Member, packages: Iterable[str], archive: Path) -> list[str]:
