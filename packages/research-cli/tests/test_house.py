@@ -25,7 +25,7 @@ ORDERS = {
     "research_data": [
         *("_version", "nearest_name", "errors", "shown"),
         *("lock", "durable", "plain_files", "progress", "assets_dir"),
-        *("assets", "hub", "reading", "generated", "batches"),
+        *("assets", "elsewhere", "hub", "reading", "generated", "batches"),
     ],
     "research_train": [
         *("_version", "nearest_name", "errors"),

@@ -1,4 +1,4 @@
-"""`research-cli run export` and `run import`: a run in one file, verified on the way in."""
+"""`research-cli run export` and `run import`, `run push` and `run pull`: verified on the way in."""
 
 import gzip
 import hashlib
@@ -38,10 +38,15 @@ def contents(file: Path) -> dict[str, bytes]:
 
 def importing(workspace: Workspace, file: Path, outputs: Path) -> Result:
     """Import into an assets folder of its own."""
+    return elsewhere(workspace, outputs, "import", str(file))
+
+
+def elsewhere(workspace: Workspace, outputs: Path, *words: str) -> Result:
+    """`research-cli run ...` with an assets folder of its own."""
     environment = workspace.environment
     workspace.environment = environment | {"RESEARCH_ASSETS": str(outputs.parent)}
     try:
-        return workspace.run("research-cli", "run", "import", str(file))
+        return workspace.run("research-cli", "run", *words)
     finally:
         workspace.environment = environment
 
@@ -73,6 +78,56 @@ def test_a_run_in_one_file(exported: tuple[Workspace, Path, Path], tmp_path: Pat
     assert second.code == 0, second.errors
     assert (tmp_path / "second.tar").read_bytes() == file.read_bytes()
     workspace.environment["RESEARCH_ASSETS"] = str(workspace.root / "assets")
+
+
+def test_a_run_pushed_and_pulled(exported: tuple[Workspace, Path, Path], tmp_path: Path) -> None:
+    workspace, run, file = exported
+    share, outputs = tmp_path / "share", tmp_path / "assets" / "outputs"
+    words = ("research-cli", "run", "push", "mine", f"file://{share}")
+    done = workspace.run(*words)
+    assert done.code == 0, done.errors
+    place = share / "tiny" / run.name
+    assert done.output.splitlines()[0] == f"file://{place}"
+    held = {p.relative_to(place).as_posix(): p for p in place.rglob("*") if p.is_file()}
+    assert {name: path.read_bytes() for name, path in held.items()} == contents(file)
+    # Half of it, as a kill leaves it: there is no manifest, so there is no run.
+    manifest = held["manifest.json"].read_bytes()
+    held["manifest.json"].unlink()
+    held["run/config.yaml"].unlink()
+    elsewhere(workspace, outputs, "pull", str(share)).refused(1, "manifest.json", "push")
+    assert list(outputs.rglob("*")) == []
+    [again] = json.loads(workspace.run(*words, "--json").output)["runs"]
+    assert again["sent"] == (run / "config.yaml").stat().st_size
+    assert held["manifest.json"].read_bytes() == manifest
+    # A name that leads out of the run's folder.
+    held["manifest.json"].write_bytes(manifest.replace(b"run/config.yaml", b"run/../../../x"))
+    elsewhere(workspace, outputs, "pull", str(share), "mine").refused(1, "no run 'mine'")
+    elsewhere(workspace, outputs, "pull", str(share), run.name).refused(1, "out of its folder")
+    held["manifest.json"].write_bytes(manifest)
+    assert [path for path in tmp_path.rglob("*x") if path.is_file()] == []
+    pulled = elsewhere(workspace, outputs, "pull", str(share), f"tiny/{run.name[:15]}")
+    assert pulled.code == 1 and "no run" in pulled.errors
+    pulled = elsewhere(workspace, outputs, "pull", str(share), run.name[:15])
+    assert pulled.folder == outputs / "tiny" / run.name
+    assert (pulled.folder / "run.json").read_bytes() == (run / "run.json").read_bytes()
+    assert list((outputs / ".pulls").iterdir()) == []
+    assert "already here" in elsewhere(workspace, outputs, "pull", done.output.split()[0]).output
+    assert "fits" in elsewhere(workspace, outputs, "show", run.name).output
+    # Evidence that is there is never written over.
+    record = json.loads(held["run/run.json"].read_text())
+    held["run/run.json"].write_text(json.dumps(record | {"seal": "0" * 64}))
+    workspace.run(*words).refused(1, "another seal")
+
+
+def test_words_that_push_refuses(exported: tuple[Workspace, Path, Path], tmp_path: Path) -> None:
+    workspace, _, _ = exported
+    words = ("research-cli", "run", "push")
+    workspace.run(*words, str(tmp_path)).refused(2, "RUN... ADDRESS")
+    workspace.run(*words, "mine", "nowhere").refused(2, "not an address")
+    secret = workspace.run(*words, "mine", "s3://key:hunter2@bucket/runs")
+    secret.refused(2, "credentials")
+    assert "hunter2" not in secret.errors + secret.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_as_an_ro_crate_that_rocrate_reads(

@@ -22,6 +22,7 @@ from research_cli.paper.project_command import project_app
 from research_cli.paper.reproduce_all import with_reproduce
 from research_cli.report.command import with_report
 from research_cli.run.command import run_app
+from research_cli.run.elsewhere import with_elsewhere
 from research_cli.run.exchange import with_exchange
 from research_cli.run.plot import with_plot
 from research_cli.sweep.command import with_sweep
@@ -121,7 +122,7 @@ app.add_typer(package_app(Commands, RICH), name="package")
 papers = with_docker(with_cite(with_reproduce(paper_app(Commands, RICH))), "paper")
 app.add_typer(papers, name="paper")
 app.add_typer(with_docker(project_app(Commands, RICH), "project"), name="project")
-app.add_typer(with_plot(with_exchange(run_app(Commands, RICH))), name="run")
+app.add_typer(with_plot(with_elsewhere(with_exchange(run_app(Commands, RICH)))), name="run")
 
 
 def _print_version(wanted: bool) -> None:

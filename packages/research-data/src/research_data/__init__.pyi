@@ -1,6 +1,7 @@
 """The public names. The workspace's other packages also use the modules `shown`, `durable`,
 `plain_files`, `lock`, `progress`, `assets.manifest`, `assets.needs`, `assets.publish`,
-`assets.tar_archive`, `assets.users`, `batches.parts`, `hub.plan`, `hub.settings` and
+`assets.tar_archive`, `assets.users`, `batches.parts`, `elsewhere.address`, `elsewhere.store`,
+`elsewhere.transfer`, `hub.plan`, `hub.settings` and
 `hub.web_file`.
 """
 
@@ -29,11 +30,14 @@ from .assets_dir import this_workspace as this_workspace
 from .batches.in_memory import Batches as Batches
 from .batches.loader import StatefulDataLoader as StatefulDataLoader
 from .batches.source import BatchSource as BatchSource
+from .elsewhere.assets import pull_asset as pull_asset
+from .elsewhere.assets import push_asset as push_asset
 from .errors import AssetError as AssetError
 from .errors import DamagedAssetError as DamagedAssetError
 from .errors import HubError as HubError
 from .errors import ResearchError as ResearchError
 from .errors import StorageError as StorageError
+from .errors import StoreError as StoreError
 from .errors import UsageError as UsageError
 from .generated.dataset import GeneratedDataset as GeneratedDataset
 from .generated.dataset import load_arrays as load_arrays

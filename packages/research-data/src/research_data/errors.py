@@ -6,6 +6,7 @@
     └── AssetError            a dataset or model is not as it should be
         ├── DamagedAssetError a file differs from what its .asset.json says
         ├── HubError          a hub refuses, or can't be reached
+        ├── StoreError        a bucket or folder elsewhere refuses, or can't be reached
         └── StorageError      a file could not be written: disk full, no permission
 
 research-train adds its own below these.
@@ -114,6 +115,14 @@ class HubError(AssetError):
         super().__init__(message)
         self.transient = transient
         self.pause = pause
+
+
+class StoreError(AssetError):
+    """The store at an address refuses, can't be reached, or gives back other bytes.
+
+    The message has the address and never credentials. What was sent or fetched so far is kept: the
+    same command goes on with it.
+    """
 
 
 def is_of_the_disk(error: OSError) -> bool:

@@ -53,8 +53,11 @@ from .history.curves import draw_curves as draw_curves
 from .history.curves import draw_groups as draw_groups
 from .history.curves import seed_groups as seed_groups
 from .history.export_run import export_run as export_run
-from .history.import_run import Imported as Imported
 from .history.import_run import import_run as import_run
+from .history.pull_run import pull_run as pull_run
+from .history.pull_run import pushed_runs as pushed_runs
+from .history.push_run import push_run as push_run
+from .history.received_run import Imported as Imported
 from .history.recorded_run import RecordedRun as RecordedRun
 from .history.recorded_run import read_run as read_run
 from .history.rerun import rerun as rerun

@@ -21,15 +21,16 @@ DatasetNames = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME[@REVISION]...",
-        help="Name on the hub, or path of your own files: `squad`, `org/name@v1`, `./rows.csv`.",
+        help="Name on the hub, path of your own files, or address that `push` printed: `squad`, "
+        "`org/name@v1`, `./rows.csv`, `s3://bucket/data/squad@7b6d24c440a3`.",
     ),
 ]
 ModelNames = Annotated[
     list[str],
     typer.Argument(
         metavar="NAME[@REVISION]...",
-        help="Name on the hub, or path of your own folder: `bert-base-uncased`, `org/name@v1`, "
-        "`./my-model`.",
+        help="Name on the hub, path of your own folder, or address that `push` printed: "
+        "`bert-base-uncased`, `org/name@v1`, `./my-model`, `s3://bucket/models/NAME@REVISION`.",
     ),
 ]
 Name = Annotated[
@@ -60,6 +61,7 @@ def dataset_app(group: type[Any], rich: bool) -> typer.Typer:
             "research-cli dataset pull squad@7b6d24c440a3 glue",
             "research-cli dataset pull glue --config sst2 --split train --dry-run",
             "research-cli dataset pull ./my-rows.csv",
+            "research-cli dataset pull s3://bucket/data/squad@7b6d24c440a3    # after a push",
         )
     )
     def pull(
@@ -298,6 +300,27 @@ def _add_common(app: typer.Typer, kind: "Kind") -> None:
             return
         file = export_asset(find_asset(kind, name), path, quiet=quiet)
         output({"file": str(file), "size": file.stat().st_size}, json, [str(file)])
+
+    @app.command(epilog=examples(f"research-cli {kind} push NAME s3://bucket/{kind}s"))
+    def push(
+        name: Name,
+        address: Annotated[
+            str,
+            typer.Argument(
+                help="Address of fsspec without credentials, `s3://bucket/data`, or a path."
+            ),
+        ],
+        quiet: Quiet = False,
+        json: Json = False,
+    ) -> None:
+        """Push to a bucket or a folder elsewhere; hash every byte on both ends.
+
+        A push that was stopped goes on where it stopped. `pull` reads the address that is printed.
+        """
+        from research_data import find_asset, push_asset
+
+        pushed = push_asset(find_asset(kind, name), address, quiet=quiet)
+        output(vars(pushed), json, [pushed.address])
 
 
 def _member_folder(paper: str) -> Path:

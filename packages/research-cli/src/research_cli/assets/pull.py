@@ -31,17 +31,27 @@ def pull_each(
 
     one: pulls a name. plan: makes the request to plan for --dry-run from a name and a revision.
     """
-    from research_data.assets.archives import import_asset, is_path
+    from research_data import import_asset, pull_asset
+    from research_data.assets.archives import is_path
+    from research_data.elsewhere.address import checked_address
 
+    # An address of the web is a page of the hub, and refused as one.
+    addresses = [name for name in names if "://" in name and not name.startswith("http")]
+    for address in addresses:
+        checked_address(address)  # before it is printed: it may hold credentials
     results: list[dict[str, Any]] = []
     worst = 0
     began = datetime.now(UTC).isoformat(timespec="milliseconds")
     for name in names:
         try:
-            if is_path(name):
+            if is_path(name) or name in addresses:
                 if dry_run:
-                    raise UsageError(f"{name} is a path: --dry-run only shows what the hub has")
-                asset = import_asset(Path(name), kind, quiet=quiet)
+                    what = "an address" if name in addresses else "a path"
+                    raise UsageError(f"{name} is {what}: --dry-run only shows what the hub has")
+                if name in addresses:
+                    asset = pull_asset(name, kind, quiet=quiet)
+                else:
+                    asset = import_asset(Path(name), kind, quiet=quiet)
             elif dry_run:
                 results.append(_show_plan(plan, name, offline, update, as_json))
                 continue
@@ -55,7 +65,7 @@ def pull_each(
             worst = max(worst, error.exit_code)
             continue
         results.append({"name": name, **described(asset)})
-        if asset.manifest.pulled_at < began and not quiet:
+        if asset.manifest.pulled_at < began and name not in addresses and not quiet:
             since = asset.manifest.pulled_at[:10]
             say(
                 f"{name} is already here (pulled {since}, verified). "

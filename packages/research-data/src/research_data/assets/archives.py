@@ -93,7 +93,9 @@ def import_asset(
         return _from_archive(path, kind, name, quiet)
     if path.is_dir() and has_manifest(path):
         manifest = read_manifest(path)
-        return _publish(manifest, name, quiet, _copying({n: path / n for n in manifest.files}))
+        return publish_filled(
+            manifest, name, quiet, _copying({n: path / n for n in manifest.files})
+        )
     return _from_own_files(path, kind, name, quiet)
 
 
@@ -115,7 +117,7 @@ def _from_archive(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asse
                 on_bytes,
             )
 
-        return _publish(manifest, name, quiet, unpack)
+        return publish_filled(manifest, name, quiet, unpack)
 
 
 def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> Asset:
@@ -151,11 +153,18 @@ def _from_own_files(path: Path, kind: Kind, name: str | None, quiet: bool) -> As
         revision=hashlib.sha256(listing.encode()).hexdigest(),
         files=entries,
     )
-    return _publish(manifest, called, quiet, _copying(sources))
+    return publish_filled(manifest, called, quiet, _copying(sources))
 
 
-def _publish(manifest: Manifest, name: str | None, quiet: bool, fill: Fill) -> Asset:
-    """Publish an asset and name it; fill writes the files that are not here yet."""
+def publish_filled(
+    manifest: Manifest, name: str | None, quiet: bool, fill: Fill, resumes: bool = False
+) -> Asset:
+    """Publish an asset and name it; fill writes the files that are not here yet.
+
+    name: by default the names in the manifest. resumes: whether files that arrived are kept after a
+    failure, for fill to go on with. Raises UsageError when another asset has the name, AssetError
+    for a pickled file or a full disk, StorageError.
+    """
     if manifest.kind == "model" and (pickled := [f for f in manifest.files if is_pickle(f)]):
         raise AssetError(
             f"{pickled[0]} is a pickled file, which can run code when it is read. Nothing was "
@@ -168,7 +177,9 @@ def _publish(manifest: Manifest, name: str | None, quiet: bool, fill: Fill) -> A
     refuse_full_disk(folder, manifest.size, manifest.folder_name)
     with (
         publication(folder, quiet) as opened,
-        BytesProgress(f"import {manifest.folder_name}", manifest.size, quiet) as progress,
+        BytesProgress(
+            f"{'pull' if resumes else 'import'} {manifest.folder_name}", manifest.size, quiet
+        ) as progress,
     ):
         wanted = {n: e for n, e in manifest.files.items() if n not in opened.present.files}
         try:
@@ -177,7 +188,8 @@ def _publish(manifest: Manifest, name: str | None, quiet: bool, fill: Fill) -> A
             given = manifest.model_copy(update={"asked_as": asked_as})
             asset = Asset(folder, opened.publish(given, wanted))
         finally:
-            shutil.rmtree(opened.partial, ignore_errors=True)  # an import never resumes
+            if not resumes:
+                shutil.rmtree(opened.partial, ignore_errors=True)
     for called in names:
         try:
             name_asset(asset, called)

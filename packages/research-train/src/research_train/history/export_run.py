@@ -1,7 +1,7 @@
 """Export a run as one file, without trackers and secrets."""
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ from research_data.assets.tar_archive import (
     export_target,
     write_archive,
 )
-from research_data.assets.verify import sha256_of
+from research_data.assets.verify import OnBytes, sha256_of
 from research_data.durable import new_folder
 from research_data.errors import UsageError
 from research_data.progress import BytesProgress
@@ -58,23 +58,29 @@ def export_run(
     files = exported_files(run.folder, record, checkpoints)
     size = sum(file.stat().st_size for file in files.values())
     with BytesProgress(f"export {run.id}", 2 * size, quiet) as progress:
-        entries = {
-            name: FileEntry(size=file.stat().st_size, sha256=sha256_of(file, progress.update))
-            for name, file in sorted(files.items())
-        }
-        refuse_damaged_weights(run.folder, entries, "exported")
-        manifest = Manifest(paper=record.paper, run=record.id, source=record.source, files=entries)
-        content = manifest.model_dump_json(indent=1).encode() + b"\n"
+        manifest = described(run, record, files, progress.update)
         write_archive(
             target,
-            (MANIFEST, content),
-            {name: (files[name], entry) for name, entry in entries.items()},
+            (MANIFEST, manifest.content),
+            {name: (files[name], entry) for name, entry in manifest.files.items()},
             progress.update,
             lambda name, wrong: RunError(
                 f"{files[name]} {wrong}. It was changed during the export: export again."
             ),
         )
     return target
+
+
+def described(
+    run: RunSummary, record: RunRecord, files: Mapping[str, Path], on_bytes: OnBytes
+) -> Manifest:
+    """The manifest of an export, each file hashed. Raises RunError for damaged weights."""
+    entries = {
+        name: FileEntry(size=file.stat().st_size, sha256=sha256_of(file, on_bytes))
+        for name, file in sorted(files.items())
+    }
+    refuse_damaged_weights(run.folder, entries, "exported")
+    return Manifest(paper=record.paper, run=record.id, source=record.source, files=entries)
 
 
 def exported_files(folder: Path, record: RunRecord, checkpoints: Checkpoints) -> dict[str, Path]:

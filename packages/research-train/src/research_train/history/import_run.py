@@ -1,45 +1,14 @@
-"""Import a run that was exported, once every byte, its code and its seal are verified."""
+"""Import a run that was exported into a file."""
 
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-from research_data import AssetError, UsageError, get_outputs_dir
-from research_data.assets.manifest import check_file_names, why_no_name
+from research_data import UsageError
 from research_data.assets.publish import refuse_full_disk
-from research_data.assets.tar_archive import (
-    ArchiveReader,
-    read_archive,
-)
-from research_data.durable import fsync_file, new_folder, sha256_file
-from research_data.progress import BytesProgress
+from research_data.assets.tar_archive import read_archive
 
 from research_train.errors import RunError
-from research_train.history.run_archive import (
-    FORMAT,
-    MANIFEST,
-    Manifest,
-    refuse_damaged_weights,
-    source_name,
-)
-from research_train.record.folders import RECORD, SOURCES
-from research_train.record.lock import LOCK
-from research_train.record.record import (
-    compute_seal,
-    read_record,
-)
-from research_train.record.summary import RunSummary, summarise
-
-ASIDE = ".source.tar.gz"  # the code in the folder of a run that is not yet verified
-
-
-@dataclass(frozen=True)
-class Imported:
-    """A run that was imported. already_here: the same run was here before."""
-
-    run: RunSummary
-    already_here: bool
+from research_train.history.received_run import Imported, parse_manifest, place_of, take_in
+from research_train.history.run_archive import MANIFEST
 
 
 def import_run(path: Path, *, quiet: bool = False) -> Imported:
@@ -53,114 +22,16 @@ def import_run(path: Path, *, quiet: bool = False) -> Imported:
     if not path.is_file():
         raise UsageError(f"{path} is not a file, so it can't be imported")
     with read_archive(path, [MANIFEST], "a run", RunError) as archive:
-        manifest = _parse_manifest(archive)
-        folder = get_outputs_dir() / manifest.paper / manifest.run
-        refuse_full_disk(folder, manifest.size, manifest.run)
-        return _take_in(archive, manifest, folder, quiet)
-
-
-def _parse_manifest(archive: ArchiveReader) -> Manifest:
-    """The checked manifest of an export: no name leads out of the run's folder. Raises RunError."""
-    path = archive.path
-    if archive.root:
-        raise RunError(
-            f"{path} is not an export of a run: its {MANIFEST} is in the folder "
-            f"{archive.root[:80]!r}"
-        )
-    try:
-        manifest = Manifest.model_validate_json(archive.manifest)
-        check_file_names(manifest.files)
-    except ValidationError as error:
-        wrong = error.errors(include_url=False)[0]
-        where = "".join(f"{part}: " for part in wrong["loc"])
-        raise RunError(f"{path}: {MANIFEST} can't be understood: {where}{wrong['msg']}") from error
-    except AssetError as error:
-        raise RunError(f"{path}: {error}. Nothing was imported.") from error
-    if manifest.format > FORMAT:
-        raise RunError(
-            f"{path} has format {manifest.format}, but this version reads formats up to {FORMAT}. "
-            "Use a newer research-train."
-        )
-    for name in (manifest.paper, manifest.run):
-        if "/" in name or why_no_name(name):
-            raise RunError(f"{path}: {name[:80]!r} can't be the name of a paper or run")
-    for name in manifest.files:
-        top, *below = name.split("/")
-        hidden = any(part.startswith(".") for part in below)
-        if name != source_name(manifest.source) and (top != "run" or not below or hidden):
+        if archive.root:
             raise RunError(
-                f"{path}: an export of a run has no file {name[:80]!r}. Nothing was imported."
+                f"{path} is not an export of a run: its {MANIFEST} is in the folder "
+                f"{archive.root[:80]!r}"
             )
-    return manifest
-
-
-def _take_in(archive: ArchiveReader, manifest: Manifest, folder: Path, quiet: bool) -> Imported:
-    """Unpack into a hidden folder, verify, and only then move the run to its place."""
-    path, already_here = archive.path, False
-    source = source_name(manifest.source)
-    try:
-        with (
-            new_folder(folder) as partial,
-            BytesProgress(f"import {manifest.run}", manifest.size, quiet) as progress,
-        ):
-            archive.unpack(
-                manifest.files,
-                lambda name: partial / (ASIDE if name == source else name.removeprefix("run/")),
-                progress.update,
-            )
-            _check_evidence(partial, manifest, path)
-            _refuse_other_content(folder, manifest, path)
-            (partial / LOCK).touch()  # every run has one; without it the run would count as a copy
-            sources = get_outputs_dir() / SOURCES
-            sources.mkdir(parents=True, exist_ok=True)
-            fsync_file(partial / ASIDE)
-            (partial / ASIDE).replace(sources / f"{manifest.source}.tar.gz")
-            fsync_file(sources)
-    except FileExistsError:
-        _refuse_other_content(folder, manifest, path)  # another import may have been quicker
-        already_here = True
-    finally:
-        with suppress(OSError):  # not empty, as the paper has runs
-            folder.parent.rmdir()
-    return Imported(summarise(folder), already_here)
-
-
-def _check_evidence(partial: Path, manifest: Manifest, path: Path) -> None:
-    """Check that the unpacked run is the manifest's, has its code, and its seal fits."""
-    try:
-        record = read_record(partial)
-        unsealed = record.seal is None and record.status != "completed"
-        sealed = unsealed or compute_seal(partial, record) == record.seal
-    except RunError as error:
-        shown = str(error).replace(f"{partial}", "run")
-        raise RunError(f"{path}: {shown}. Nothing was imported.") from error
-    if (record.id, record.paper, record.source) != (manifest.run, manifest.paper, manifest.source):
-        raise RunError(
-            f"{path}: {RECORD} is that of {record.paper}/{record.id} and {MANIFEST} that of "
-            f"{manifest.paper}/{manifest.run}, or their code differs. Nothing was imported."
+        manifest = parse_manifest(archive.manifest, path)
+        refuse_full_disk(place_of(manifest), manifest.size, manifest.run)
+        return take_in(
+            manifest,
+            path,
+            lambda path_of, on_bytes: archive.unpack(manifest.files, path_of, on_bytes),
+            quiet,
         )
-    if not (partial / ASIDE).is_file() or sha256_file(partial / ASIDE) != record.source:
-        raise RunError(f"{path} doesn't contain the code {record.source}. Nothing was imported.")
-    refuse_damaged_weights(partial, manifest.files, "imported")
-    if not sealed:
-        raise RunError(
-            f"{path}: the seal of {record.id} is broken: record, config, metrics or weights were "
-            "changed after it ended. Nothing was imported."
-        )
-
-
-def _refuse_other_content(folder: Path, manifest: Manifest, path: Path) -> None:
-    """Refuse an import if its run is already here and isn't the same. Raises RunError."""
-    if not folder.exists():
-        return
-    for name, entry in manifest.files.items():
-        file = folder / name.removeprefix("run/")
-        if name == source_name(manifest.source):
-            continue
-        if not file.is_file() or sha256_file(file) != entry.sha256:
-            how = "isn't the same" if file.is_file() else "is missing in it"
-            raise RunError(
-                f"{folder} is already here and differs from {path}: {file.name} {how}. Nothing was "
-                "imported. Remove that run first (`research-cli run remove`), or set "
-                "RESEARCH_ASSETS to another folder."
-            )

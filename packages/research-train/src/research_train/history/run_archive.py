@@ -36,6 +36,11 @@ class Manifest(BaseModel):
         """Bytes of all files."""
         return sum(entry.size for entry in self.files.values())
 
+    @property
+    def content(self) -> bytes:
+        """The bytes of manifest.json."""
+        return self.model_dump_json(indent=1).encode() + b"\n"
+
 
 def source_name(sha256: str) -> str:
     """The name of the source archive in an exported run."""
