@@ -13,6 +13,9 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from tempfile import TemporaryFile
+from typing import IO
 
 from research_data.assets.verify import count_cores
 from research_data.errors import ResearchError
@@ -32,7 +35,7 @@ def try_all(
 ) -> list[Failed]:
     """Train the runs in `jobs` processes (by default one per core); returns the failed ones.
 
-    say: called with a line for every run. Raises Interrupted.
+    say: called with a line for every run, as soon as it has ended. Raises Interrupted.
     """
     jobs = min(jobs or count_cores(), len(needed))
     threads = str(max(1, count_cores() // jobs))
@@ -41,27 +44,35 @@ def try_all(
     ]
     module = ["-P", "-m", "research_train.evidence.smoke_test"]
     options = ["--paper", member.distribution, "--processes", str(jobs)]
-    pipe = subprocess.PIPE
-    with Children() as children:
+    failed = []
+    with Children() as children, TemporaryFile() as errors:
         child = children.start(
             [sys.executable, *module, *options],
             {"OMP_NUM_THREADS": threads, **os.environ},
             whole_group=True,
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
         )
-        output, errors = child.communicate(json.dumps(tasks).encode())
-    children.raise_if_stopped()
-    told = output.decode(errors="replace").splitlines()
-    last = errors.decode(errors="replace").strip().splitlines()[-1:]
-    ended = (last or ["the process ended without a message"])[0].removeprefix("error: ")
-    failed = []
-    for number, each in enumerate(needed):
-        why = json.loads(told[number]) if number < len(told) else ended
-        say(f"failed: {each.label}: {why}" if why else f"runs: {each.label}")
-        failed += [Failed(each, why)] if why else []
+        assert child.stdin is not None and child.stdout is not None
+        with suppress(BrokenPipeError), child.stdin:  # it ended before, and says why
+            child.stdin.write(json.dumps(tasks).encode())
+        for each in needed:
+            told = child.stdout.readline()
+            if not told:
+                child.wait()
+            children.raise_if_stopped()
+            why = json.loads(told) if told else _last_line(errors)
+            say(f"failed: {each.label}: {why}" if why else f"runs: {each.label}")
+            failed += [Failed(each, why)] if why else []
+        child.wait()
     return failed
+
+
+def _last_line(errors: IO[bytes]) -> str:
+    errors.seek(0)
+    last = errors.read().decode(errors="replace").strip().splitlines()[-1:]
+    return (last or ["the process ended without a message"])[0].removeprefix("error: ")
 
 
 def why_it_fails(member: Member, task: Sequence[str]) -> str | None:
