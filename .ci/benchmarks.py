@@ -20,6 +20,7 @@ models/benchmarks/parity.py
 train/benchmarks/run_list.py --repeats 1 --runs 20
 models/benchmarks/transformer.py --repeats 1 --layers 1 --width 32 --length 16 --new-tokens 4
 data/benchmarks/assets.py --repeats 1 --gigabytes 0.01
+train/benchmarks/several.py --repeats 1 --steps 5
 models/benchmarks/resnet.py --repeats 1 --batch 4 --large-batch 2 --large-size 32
 data/benchmarks/batches.py --repeats 1 --rows 2000
 models/benchmarks/mixers.py --repeats 1 --passes 1 --lengths 64

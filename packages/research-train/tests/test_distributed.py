@@ -6,10 +6,13 @@ import sys
 
 import pytest
 import torch
+from research_data.errors import UsageError
+from research_train import new_run
+from research_train.errors import ConfigError
 from safetensors.torch import load_file
 from workspaces import Workspace
 
-LOSS = "train/loss"
+LOSS, MODEL = "train/loss", "model.safetensors"
 
 
 def numbers(folder, name=LOSS):
@@ -48,6 +51,26 @@ def test_two_processes_give_the_numbers_of_one(workspace, one):
     close(numbers(one, "test/accuracy"), numbers(two, "test/accuracy"))
     assert len(numbers(two)) == 100
     assert len(workspace.records()) == 1
+
+
+def test_an_evaluation_is_split_and_counts_each_example_once(workspace, one):
+    """What `fit` evaluates is split; what the paper's `train` does after it isn't."""
+    for word in ("parallel=ddp", "parallel=fsdp"):
+        two = workspace.train("shared", word, "--nproc", "2")
+        whole = json.loads((two.folder / "run.json").read_text())["metrics"]
+        for name in ("test/accuracy", "one/accuracy"):
+            assert numbers(two.folder, name)[100] == whole[name]
+        assert numbers(two.folder, "test/loss")[100] == pytest.approx(whole["test/loss"], rel=1e-6)
+        assert numbers(one, "shown")[100] == 49 + 49 + 1
+        assert numbers(two.folder, "shown")[100] == 24 + 24 + 1  # the last one isn't counted
+
+
+def test_an_evaluation_that_fails_in_one_process_ends_all(workspace):
+    result = workspace.train("shared", "fail_evaluation_at=100", "--nproc", "2")
+    assert result.code == 1
+    [record] = workspace.records()
+    assert "another process" in record["error"]["message"]
+    assert "the second process can't evaluate" in result.errors
 
 
 def test_one_process_resumes_what_two_began_and_two_what_one_began(workspace, one):
@@ -96,6 +119,41 @@ def test_two_resumed_by_two_end_with_the_same_bytes(workspace):
     name = "checkpoints/step-00000036/model.safetensors"
     # The schedule of this paper is of 36 steps however long the run, so only length differs.
     assert (ended / name).read_bytes() == (whole / name).read_bytes()
+
+
+def test_a_divided_model_gives_the_numbers_of_one_and_any_number_of_processes_goes_on(
+    workspace, one
+):
+    words = ("shared", "parallel=fsdp", "checkpoint_every=20", "keep_every=20")
+    whole = workspace.train(*words, "--nproc", "2").folder
+    close(numbers(one), numbers(whole))
+    close(numbers(one, "train/gradient_norm"), numbers(whole, "train/gradient_norm"))
+    close(numbers(one, "test/accuracy"), numbers(whole, "test/accuracy"))
+    close(weights(one), weights(whole))
+    begun = workspace.train(*words, "steps=20", "--nproc", "2").folder
+    for steps, processes in ((40, "2"), (60, "1"), (100, "4")):
+        go_on = ("--resume", begun.name, f"steps={steps}", "--nproc", processes)
+        assert workspace.train("shared", *go_on).folder == begun
+    first, second = (each / "checkpoints/step-00000040" for each in (whole, begun))
+    assert (first / MODEL).read_bytes() == (second / MODEL).read_bytes()
+    names = sorted(file.name for file in (first / "optimizer").iterdir())
+    assert len(names) == 2
+    for name in names:
+        one_part, other = (load_file(each / "optimizer" / name) for each in (first, second))
+        torch.testing.assert_close(one_part, other, rtol=0, atol=0)
+    close(numbers(one), numbers(begun))
+    close(weights(one), weights(begun))
+
+
+def test_what_a_divided_model_cannot_do_is_refused(workspace, experiment):
+    for word in ("compile=model", "precision=float16"):
+        with pytest.raises(ConfigError, match=word):
+            new_run(experiment, ["parallel=fsdp", word])
+    with pytest.raises(UsageError, match="--nproc"):
+        new_run(experiment, ["parallel=fsdp"])
+    assert not workspace.outputs.exists()
+    result = workspace.train("full", "parallel=fsdp", "--nproc", "2")
+    result.refused(1, "parallel=fsdp", "ema_decay")
 
 
 @pytest.mark.parametrize("how", ["die_at=20", "fail_at=20"])

@@ -41,7 +41,9 @@ def test_a_change_that_cannot_change_a_number_keeps_the_fingerprint(identity, wo
     assert identity() == identity(word)
 
 
-@pytest.mark.parametrize("word", ["steps=9", "optimizer.learning_rate=1", "precision=bfloat16"])
+@pytest.mark.parametrize(
+    "word", ["steps=9", "optimizer.learning_rate=1", "precision=bfloat16", "parallel=fsdp"]
+)
 def test_a_change_that_can_change_a_number_changes_the_fingerprint(identity, word):
     assert identity() != identity(word)
 

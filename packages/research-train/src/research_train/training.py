@@ -84,6 +84,10 @@ def new_run(
         from research_train.loop.compiled_step import refuse_config
 
         refuse_config(config, this_world())
+    if config.parallel == "fsdp":
+        from research_train.loop.sharded import refuse_config as refuse_sharded
+
+        refuse_sharded(config, this_world())
     assets = prepare_assets(experiment, rebuild_data, quiet, config=config)
     if link_data:
         link_needs(experiment.member, assets)

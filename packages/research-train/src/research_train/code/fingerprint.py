@@ -45,6 +45,9 @@ NEUTRAL_KEYS = frozenset(
 )
 
 
+# Keys that came after runs were recorded -> the value at which everything is as it was before them.
+NEWER_KEYS = {"parallel": "ddp"}
+
 # Files of a member that describe it or hold its results, and so can't change a number.
 OF_THE_RECORD = frozenset(
     {"README.md", "claims.yaml", "config.yaml", "pyproject.toml", "results.json"}
@@ -70,7 +73,7 @@ def fingerprint(
         "config": {
             key: value
             for key, value in config.model_dump(mode="json").items()
-            if key not in NEUTRAL_KEYS
+            if key not in NEUTRAL_KEYS and value != NEWER_KEYS.get(key, ...)
         },
         "assets": dict(assets),
         **(code or code_identity(experiment)),

@@ -67,6 +67,8 @@ class TrainConfig(ConfigSection):
     """Precision of the forward pass: bfloat16 and float16 use autocast; weights stay float32."""
     compile: Compile = "no"
     """What torch.compile compiles: the model's loss, or the whole step (see the README)."""
+    parallel: Literal["ddp", "fsdp"] = "ddp"
+    """What several processes do: ddp (each has all weights) or fsdp (each has a part of them)."""
     deterministic: bool = False
     """Use only GPU kernels that give the same bits every time."""
     log_every: PositiveInt = 50

@@ -11,7 +11,7 @@ from research_data.shown import say
 from torch import nn
 
 from research_train.errors import RunError
-from research_train.processes.messages import gather
+from research_train.processes.messages import gather, share
 from research_train.record.run import Run
 from research_train.state.checkpoint import load_checkpoint
 from research_train.state.moving_state import MovingState
@@ -59,7 +59,7 @@ class Checkpoints:
         Raises RunError or CheckpointError for state that this step created and can't be stored.
         """
         snapshot = self._try_to_save(batches)
-        if self._run.world.rank == 0:
+        if self._run.world.rank == 0 and not self._run.sharded:
             self._writer.reserve(snapshot)
 
     def _try_to_save(self, batches: BatchSource[Any]) -> Snapshot:
@@ -77,20 +77,46 @@ class Checkpoints:
         """
         run = self._run
         state.ranks = gather(vars(state.random), run.world)[1:]
+        if run.sharded:
+            self._save_sharded(state, phase, must)
+            return
         if run.world.rank > 0:
             return
         self.wait(raising=run.config.checkpoint_failure == "stop")  # for the previous one
         folder = run.checkpoint_folder(state.step)
         if not folder.exists():
-            state.scaler = self._scaler.state_dict() or None
-            state.phases = [[each.steps, each.end, each.best] for each in run.phases]
-            state.lines = run.lines
-            state.moving = self._moving.moved()
-            snapshot = view_snapshot(self._model, self._optimizer, state, self._ema)
+            snapshot = self._snapshot(state)
             kept = kept_steps([*run.phases, phase])
             self._writer.write(folder, snapshot, lambda: self._forget(kept))
         if must:
             self.wait(raising=True)
+
+    def _save_sharded(self, state: TrainState, phase: Phase, must: bool) -> None:
+        """Write a checkpoint with all processes, which wait for each other: none has all of it."""
+        from research_train.state.sharded_writer import write_sharded
+
+        run = self._run
+        folder = run.checkpoint_folder(state.step)
+        if share(folder.exists(), run.world):
+            return
+        try:
+            write_sharded(folder, self._snapshot(state), run.world)
+        except StorageError as error:
+            if must or run.config.checkpoint_failure == "stop":
+                raise
+            if run.world.rank == 0:
+                say(f"warning: {error} Training continues without that checkpoint.")
+            return
+        if run.world.rank == 0:
+            self._forget(kept_steps([*run.phases, phase]))
+
+    def _snapshot(self, state: TrainState) -> Snapshot:
+        """What a checkpoint holds now. state: still without the parts of the run and the scaler."""
+        state.scaler = self._scaler.state_dict() or None
+        state.phases = [[each.steps, each.end, each.best] for each in self._run.phases]
+        state.lines = self._run.lines
+        state.moving = self._moving.moved()
+        return view_snapshot(self._model, self._optimizer, state, self._ema)
 
     def wait(self, raising: bool) -> None:
         """Wait until no checkpoint is being written. Raises StorageError, or only prints it."""

@@ -7,7 +7,8 @@ from torch import nn
 
 from research_train.errors import RunError
 from research_train.loop.metrics import evaluation_mode
-from research_train.processes.messages import largest, share
+from research_train.loop.split_evaluation import split_over
+from research_train.processes.messages import share
 from research_train.record.record import Metrics, RecordedMetrics, line_metrics
 from research_train.record.run import Run
 from research_train.state.random_state import RandomState
@@ -51,17 +52,19 @@ class Evaluations:
         """Evaluate in evaluation mode; random numbers drawn here don't affect the training."""
         world, outcome = self._run.world, Outcome()
         random = RandomState.capture()
-        try:
-            with evaluation_mode(self._model):
-                outcome.metrics = line_metrics(evaluate())
-            outcome.better = self._is_best(outcome.metrics, step)
-        except Exception as error:
-            outcome.failed = error
-        random.restore()
-        if largest(int(outcome.failed is not None), world):
-            other = RunError("the evaluation failed in another process")
-            outcome.failed = outcome.failed or other
-            return outcome
+        with split_over(world) as evaluation:
+            try:
+                with evaluation_mode(self._model):
+                    outcome.metrics = line_metrics(evaluate())
+                outcome.better = self._is_best(outcome.metrics, step)
+            except Exception as error:
+                outcome.failed = error
+            random.restore()
+            try:
+                evaluation.agree(outcome.failed)
+            except Exception as error:
+                outcome.failed = error
+                return outcome
         # Rank 0 decides: batch statistics in normalisation layers may differ between processes.
         outcome.better, best, since = share([outcome.better, self.best, self.since], world)
         self.begin(best, since)

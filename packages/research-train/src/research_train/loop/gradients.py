@@ -27,7 +27,8 @@ class Gradients(Generic[Batch]):
     """Accumulates the gradients of a model, and steps optimizers on them.
 
     model: as it is saved; the loss may be called with a compiled or parallel wrapper of it.
-    parallel: options for torch's DistributedDataParallel; None to average no gradients.
+    parallel: options for torch's DistributedDataParallel; None to average no gradients, as for a
+    model whose parameters are divided among the processes: it averages them by itself.
     over: how much the last loss is a mean over. ignored: finds targets that a mean leaves out.
     """
 
@@ -55,6 +56,7 @@ class Gradients(Generic[Batch]):
         self._device = device
         self._world = world
         self._weight = 1.0  # of this process's part of the batch; 1 for a single process
+        self._sharded = config.parallel == "fsdp" and world.size > 1
         self._plain = config.precision == "float32" and config.accumulate == 1 and world.size == 1
 
     def next_batch(self, batches: BatchSource[Batch]) -> None:
@@ -116,7 +118,7 @@ class Gradients(Generic[Batch]):
             self.scaler.unscale_(optimizer)
         if largest is not None:
             try:
-                return clip_grad_norm_(self._model.parameters(), largest)
+                return _whole(clip_grad_norm_(self._model.parameters(), largest))
             except NotImplementedError as error:
                 raise RunError(
                     f"clip_norm={largest}: the norm of these gradients can't be computed "
@@ -124,9 +126,10 @@ class Gradients(Generic[Batch]):
                 ) from error
         gradients = [p.grad for p in self._model.parameters() if p.grad is not None]
         try:
-            return get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
+            norm = get_total_norm([g.coalesce().values() if g.is_sparse else g for g in gradients])
         except (RuntimeError, NotImplementedError, TypeError, ValueError):
             return None
+        return _whole(norm)
 
     def _backward_in_parts(self, batch: Batch) -> Tensor:
         total = torch.zeros((), device=self._device)
@@ -147,6 +150,11 @@ class Gradients(Generic[Batch]):
                     earlier = self._set_aside()
                 counted += float(weight)
                 part_of_all = float(weight) / foreseen
+            if not part_of_all and self._sharded:
+                raise RunError(
+                    "a process's part of the batch has nothing for the loss to count, which "
+                    "parallel=fsdp can't work with: use larger batches, or parallel=ddp"
+                )
             if not part_of_all:  # a mean over nothing is NaN, and so are its gradients
                 loss, part_of_all = sum(p.sum() * 0 for p in self._model.parameters()), 1.0  # type: ignore[assignment]
             self.scaler.scale(loss * part_of_all).backward()
@@ -189,3 +197,9 @@ class Gradients(Generic[Batch]):
         for parameter, gradient in earlier:
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
         return factor
+
+
+def _whole(norm: Tensor) -> Tensor:
+    """The norm over all processes, of gradients that are divided among them."""
+    full = getattr(norm, "full_tensor", None)
+    return norm if full is None else full()

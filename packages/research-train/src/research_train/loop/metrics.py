@@ -1,7 +1,7 @@
 """Losses and metrics: plain functions of a model and data."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from research_train.errors import MetricError
+from research_train.loop.split_evaluation import present_evaluation
 from research_train.record.record import Metrics
 
 CHUNK = 4096  # examples a forward pass
@@ -60,13 +61,13 @@ def accuracy(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") 
     logits (*targets.shape, classes); a prediction with a NaN logit is wrong. Raises MetricError if
     shapes or types don't fit, a target is not a class, or no target counts.
     """
-    right = counted = 0
-    with evaluation_mode(model):
-        for logits, targets in _counted(model, data):
-            found = (logits.argmax(-1) == targets) & ~logits.isnan().any(-1)
-            right += int(found.sum())
-            counted += len(targets)
-    return {f"{name}/accuracy": right / counted}
+
+    def right(logits: Tensor, targets: Tensor) -> Tensor:
+        found = (logits.argmax(-1) == targets) & ~logits.isnan().any(-1)
+        return found.sum()
+
+    total, counted = _summed(right, torch.zeros((), dtype=torch.int64), model, data)
+    return {f"{name}/accuracy": int(total) / counted}
 
 
 def mean_loss(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test") -> Metrics:
@@ -75,12 +76,12 @@ def mean_loss(model: nn.Module, data: tuple[Tensor, Tensor], name: str = "test")
     data and errors: as for `accuracy`. Summed in float64, so that the number of examples per
     forward pass doesn't change the result.
     """
-    total, counted = torch.zeros((), dtype=torch.float64), 0
-    with evaluation_mode(model):
-        for logits, targets in _counted(model, data):
-            exact = logits if logits.dtype is torch.float64 else logits.float()
-            total += cross_entropy(exact, targets, reduction="none").double().sum().cpu()
-            counted += len(targets)
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        exact = logits if logits.dtype is torch.float64 else logits.float()
+        return cross_entropy(exact, targets, reduction="none").double().sum()
+
+    total, counted = _summed(loss, torch.zeros((), dtype=torch.float64), model, data)
     return {f"{name}/loss": float(total) / counted}
 
 
@@ -108,11 +109,14 @@ def classification_report(
     data and errors: as for `accuracy`. labels: one name per class. Also raises MetricError if
     there are not as many labels as classes, or a logit is NaN.
     """
-    with evaluation_mode(model):
-        chunks = [_outcomes(*each, labels) for each in _counted(model, data)]
-    truth, predicted = torch.cat(chunks, dim=1)
     classes = len(labels)
-    counts = torch.bincount(truth * classes + predicted, minlength=classes**2)
+
+    def outcomes(logits: Tensor, targets: Tensor) -> Tensor:
+        truth, predicted = _outcomes(logits, targets, labels)
+        return torch.bincount(truth * classes + predicted, minlength=classes**2)
+
+    zeros = torch.zeros(classes**2, dtype=torch.int64)
+    counts, counted = _summed(outcomes, zeros, model, data)
     confusion: list[list[int]] = counts.reshape(classes, classes).tolist()  # [truth][predicted]
     table: list[dict[str, str | float | int | None]] = []
     for number, label in enumerate(labels):
@@ -128,7 +132,7 @@ def classification_report(
             }
         )
     return Evaluation(
-        metrics={f"{name}/accuracy": float((truth == predicted).double().mean())},
+        metrics={f"{name}/accuracy": sum(map(int, counts[:: classes + 1])) / counted},
         table=table,
         confusion=confusion,
         labels=list(labels),
@@ -153,27 +157,58 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
                 module.train(mode)
 
 
-def _counted(model: nn.Module, data: tuple[Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Chunks of logits (targets, classes) and of the targets (targets,) that count, on one device.
+def _summed(
+    measure: Callable[[Tensor, Tensor], Tensor],
+    zeros: Tensor,
+    model: nn.Module,
+    data: tuple[Tensor, Tensor],
+) -> tuple[Tensor, int]:
+    """The sum of what `measure` gives for all targets that count, and how many those are.
+
+    measure: logits (targets, classes) and targets (targets,), on one device -> a tensor like zeros.
+    In an evaluation of several processes each of them looks at its part, in equally many passes.
+    Raises MetricError.
+    """
+    evaluation = present_evaluation()
+    inputs, targets = _pair(data)
+    device = next((t.device for t in chain(model.parameters(), model.buffers())), inputs.device)
+    first, end = evaluation.part(len(inputs))
+    sums, counted = zeros, 0
+    failed: Exception | None = None
+    with evaluation_mode(model), evaluation.same_buffers(model):
+        for _ in range(evaluation.passes(len(inputs), CHUNK)):
+            rows = slice(first, min(first + CHUNK, end))
+            first = rows.stop
+            empty = rows.start == rows.stop  # an example is shown to the model, but not counted
+            try:
+                logits = model(inputs[slice(1) if empty else rows].to(device))
+                if not empty and failed is None:
+                    logits, wanted = _counting(logits, targets[rows].to(device))
+                    if len(wanted):
+                        sums = sums + measure(logits, wanted).cpu()
+                        counted += len(wanted)
+            except Exception as error:
+                if evaluation.world.size == 1:
+                    raise
+                failed = failed or error  # after the other processes have done their passes too
+        evaluation.agree(failed)
+    sums, counted = evaluation.total(sums), int(evaluation.total(torch.tensor(counted)))
+    if not counted:
+        raise MetricError(f"none of the {tuple(targets.shape)} targets counts: all are {IGNORED}")
+    return sums, counted
+
+
+def _counting(logits: object, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The logits (targets, classes) and the targets (targets,) that count.
 
     The one place where metrics check shapes and types. Raises MetricError.
     """
-    inputs, targets = _pair(data)
-    device = next((t.device for t in chain(model.parameters(), model.buffers())), inputs.device)
-    anything = False
-    for chunk, wanted in zip(inputs.split(CHUNK), targets.split(CHUNK), strict=True):
-        logits, wanted = model(chunk.to(device)), wanted.to(device)
-        logits = _checked(logits, wanted).flatten(0, -2)
-        wanted = wanted.flatten().long()
-        if not (counts := wanted != IGNORED).all():
-            logits, wanted = logits[counts], wanted[counts]
-        if (error := _no_class(logits, wanted)) is not None:
-            raise error
-        if len(wanted):
-            anything = True
-            yield logits, wanted
-    if not anything:
-        raise MetricError(f"none of the {tuple(targets.shape)} targets counts: all are {IGNORED}")
+    flat, targets = _checked(logits, targets).flatten(0, -2), targets.flatten().long()
+    if not (counts := targets != IGNORED).all():
+        flat, targets = flat[counts], targets[counts]
+    if (error := _no_class(flat, targets)) is not None:
+        raise error
+    return flat, targets
 
 
 def _outcomes(logits: Tensor, targets: Tensor, labels: Sequence[str]) -> Tensor:

@@ -100,7 +100,12 @@ class Trainer(Generic[Batch]):
             ema=self.ema,
             ema_decay=ema_decay,
         )
-        parallel = self.ddp if step is None else None
+        if run.sharded:
+            from research_train.loop.sharded import shard
+
+            options = {"step": step, "ema_decay": self.ema, "ddp": self.ddp}
+            shard(self.model, self._optimizers, self.device, self.world, **options)
+        parallel = self.ddp if step is None and not run.sharded else None
         self._gradients = Gradients(
             self.config, self.model, loss, self.device, self.world, parallel
         )

@@ -103,7 +103,7 @@ class TrainingLog:
                     "of that step."
                 )
         self._ignored.refuse()
-        if world.size > 1:
+        if world.size > 1 and not self._run.sharded:
             with torch.no_grad():
                 sums = [p.double().sum().cpu() for p in self._model.parameters()]
             if sums and not agree(torch.stack(sums), world):

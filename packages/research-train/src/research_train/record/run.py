@@ -101,6 +101,11 @@ class Run:
             return torch.device("cuda", self.world.local_rank)
         return device
 
+    @property
+    def sharded(self) -> bool:
+        """Whether each process has only a part of the weights (`parallel=fsdp`)."""
+        return self.config.parallel == "fsdp" and self.world.size > 1
+
     def asset(self, name: str) -> Path:
         """The folder of a dataset or model that the member's pyproject names. Raises RunError."""
         if name not in self.record.assets:

@@ -1,7 +1,9 @@
 """Write and verify checkpoints: folders of safetensors and JSON with a manifest.
 
 step-00001000/model.safetensors      parameters and buffers under the model's own names
-              optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`
+              optimizer.safetensors  the optimizer's tensors, `<parameter index>.<name>`; in place
+                                     of it, of several processes that each have a part of them,
+              optimizer/shard-*      the part of each (sharded_state.py)
               ema.safetensors        averaged parameters, if the training keeps them
               moving.safetensors     tensors that changed and are in no state_dict, if any
               config.json            of a model of transformers: `from_pretrained(folder)` reads it
@@ -9,6 +11,7 @@ step-00001000/model.safetensors      parameters and buffers under the model's ow
               manifest.json          size and sha256 of each file above
 """
 
+import re
 from pathlib import Path
 
 import torch
@@ -28,6 +31,7 @@ from research_train.state.snapshot import (
     MODEL,
     MOVING,
     OPTIMIZER,
+    SHARDS,
     TRANSFORMERS_CONFIG,
     Snapshot,
     content_as_json,
@@ -40,6 +44,7 @@ from research_train.state.train_state import STATE, TrainState, read_train_state
 
 MANIFEST = "manifest.json"
 SHOWN_DIFFERENCES = 10
+SHARD = re.compile(rf"{SHARDS}/[\w.-]+\.safetensors")
 
 # What reading a damaged or forged file raises.
 UNREADABLE = (
@@ -77,23 +82,32 @@ def save_checkpoint(
 
 def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     """Write a snapshot as the checkpoint folder, in one step. Raises as save_checkpoint does."""
-    content = content_as_json(snapshot)
+    content_as_json(snapshot)
     with new_folder(folder) as partial:
-        for name, tensors in snapshot.tensors.items():
-            save_file(tensors, partial / name)
-        # In one line: indented, every number of a generator's state would have its own.
-        write_bytes(partial / STATE, content)
-        names = [*snapshot.tensors, STATE]
-        if snapshot.model_config is not None:
-            write_bytes(partial / TRANSFORMERS_CONFIG, snapshot.model_config)
-            names.append(TRANSFORMERS_CONFIG)
-        files = {}
-        for name in names:
-            (partial / name).chmod(0o644)  # safetensors makes its files private
-            size = (partial / name).stat().st_size
-            files[name] = {"size": size, "sha256": sha256_file(partial / name)}
-        write_json(partial / MANIFEST, {"format": FORMAT, "files": files})
+        fill_folder(partial, snapshot)
     return folder
+
+
+def fill_folder(partial: Path, snapshot: Snapshot) -> None:
+    """Write a checkpoint's files into its folder, which may have shards of the optimizer already.
+
+    The manifest, which covers all of them, comes last.
+    """
+    for name, tensors in snapshot.tensors.items():
+        save_file(tensors, partial / name)
+    # In one line: indented, every number of a generator's state would have its own.
+    write_bytes(partial / STATE, content_as_json(snapshot))
+    names = [*snapshot.tensors, STATE]
+    if snapshot.model_config is not None:
+        write_bytes(partial / TRANSFORMERS_CONFIG, snapshot.model_config)
+        names.append(TRANSFORMERS_CONFIG)
+    names += sorted(f"{SHARDS}/{each.name}" for each in (partial / SHARDS).glob("*"))
+    files = {}
+    for name in names:
+        (partial / name).chmod(0o644)  # safetensors makes its files private
+        size = (partial / name).stat().st_size
+        files[name] = {"size": size, "sha256": sha256_file(partial / name)}
+    write_json(partial / MANIFEST, {"format": FORMAT, "files": files})
 
 
 def load_checkpoint(
@@ -110,13 +124,20 @@ def load_checkpoint(
     aren't the model's; the model is then unchanged.
     """
     folder = Path(folder)
-    has_moving = MOVING in verify_checkpoint(folder)
+    names = verify_checkpoint(folder)
+    has_moving = MOVING in names
     try:
         tensors = load_file(folder / MODEL)
-        optimizer_tensors = _kept(load_file(folder / OPTIMIZER))
         moving_tensors = _kept(load_file(folder / MOVING)) if has_moving else {}
         content = read_json_object(folder / STATE)
         settings = content.pop("optimizer")
+        optimizer_tensors = {}
+        if OPTIMIZER in names:
+            optimizer_tensors = _kept(load_file(folder / OPTIMIZER))
+        elif optimizer is not None:
+            from research_train.state.sharded_state import read_shards
+
+            optimizer_tensors = read_shards(folder, settings, model)
         state = read_train_state(content, moving_tensors)
         averaged = load_file(folder / EMA) if ema is not None else {}
     except FileNotFoundError as error:
@@ -127,6 +148,11 @@ def load_checkpoint(
     _refuse_differences(folder, tensors, own)
     own_averaged = named_tensors(ema) if ema is not None else {}
     _refuse_differences(folder, averaged, own_averaged)
+    if any(hasattr(tensor, "full_tensor") for tensor in own.values()):
+        from research_train.state.sharded_state import divided, like
+
+        tensors = {name: like(tensor, own[name]) for name, tensor in tensors.items()}
+        optimizer_tensors = divided(optimizer_tensors, settings, model)
     if optimizer is not None:
         fill_optimizer(str(folder), optimizer, model, optimizer_tensors, settings)
     with torch.no_grad():
@@ -160,11 +186,15 @@ def verify_checkpoint(folder: Path) -> list[str]:
         raise CheckpointError(
             f"{folder}: has format {version}, but this version reads format {FORMAT}"
         )
-    if set(files) - {EMA, MOVING, TRANSFORMERS_CONFIG} != {MODEL, OPTIMIZER, STATE}:
+    shards = {name for name in files if SHARD.fullmatch(name)}
+    needed = {MODEL, STATE, *(shards or [OPTIMIZER])}
+    if set(files) - {EMA, MOVING, TRANSFORMERS_CONFIG} != needed:
         raise CheckpointError(f"{folder}: {MANIFEST} lists the wrong files: {sorted(files)}")
     for name, entry in files.items():
         try:
-            if (folder / name).is_symlink():  # its files must lie in its own folder
+            if (folder / name).is_symlink() or (
+                folder / SHARDS
+            ).is_symlink():  # its files must lie in its own folder
                 raise CheckpointError(f"{folder}: {name} is a link to somewhere else")
             sound = sha256_file(folder / name) == entry["sha256"]
         except (OSError, KeyError, TypeError) as error:

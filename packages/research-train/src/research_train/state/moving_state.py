@@ -179,7 +179,7 @@ def _put_back(holders: Mapping[str, object], moved: Mapping[str, Any]) -> None:
         each for name in (MODEL, AVERAGED) if isinstance(each := holders.get(name), nn.Module)
     ]
     fixed = frozenset(
-        tensor.untyped_storage().data_ptr()
+        _part_here(tensor).untyped_storage().data_ptr()
         for module in filled
         for tensor in module.state_dict().values()
         if isinstance(tensor, Tensor) and why_not_storable(tensor) is None
@@ -192,6 +192,12 @@ def _put_back(holders: Mapping[str, object], moved: Mapping[str, Any]) -> None:
             if name.startswith(EVALUATION):  # the evaluation may have been replaced
                 continue
             raise CheckpointError(f"{name} of the checkpoint can't be restored here") from error
+
+
+def _part_here(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor that may be divided among several."""
+    part = getattr(tensor, "to_local", None)
+    return tensor if part is None else part()
 
 
 def _refuse(name: str, value: object, optimizers: object) -> None:

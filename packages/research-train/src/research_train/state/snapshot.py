@@ -16,6 +16,7 @@ from research_train.state.train_state import TrainState
 FORMAT = 1
 MODEL, OPTIMIZER, EMA = "model.safetensors", "optimizer.safetensors", "ema.safetensors"
 MOVING = "moving.safetensors"
+SHARDS = "optimizer"  # the folder in place of OPTIMIZER, if each process had a part of it
 TRANSFORMERS_CONFIG = "config.json"
 
 
@@ -97,7 +98,9 @@ def _transformers_config(model: nn.Module) -> bytes | None:
         return None
     config = json.loads(as_json())
     dtype = next((each.dtype for each in model.parameters() if each.is_floating_point()), None)
-    own: dict[str, object] = {"architectures": [type(model).__name__]}
+    # Not the class that torch's fully_shard derives from the model's.
+    kind = next(c for c in type(model).__mro__ if not c.__module__.startswith("torch.distributed"))
+    own: dict[str, object] = {"architectures": [kind.__name__]}
     if dtype is not None:
         own["dtype"] = str(dtype).removeprefix("torch.")
     return (json.dumps(config | own, indent=2, sort_keys=True) + "\n").encode()
