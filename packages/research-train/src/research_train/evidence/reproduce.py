@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from research_data import get_outputs_dir
 from research_data.errors import HubError
@@ -37,10 +36,9 @@ from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
 from research_train.experiment.members import Member
 from research_train.history.changes import remove_runs
 from research_train.history.table import runs
+from research_train.places import Place
 from research_train.record.summary import RunSummary
 from research_train.versions.hand_over import has_releases
-
-Place = Literal["local", "slurm"]
 
 
 @dataclass(frozen=True)
