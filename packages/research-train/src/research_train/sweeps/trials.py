@@ -14,13 +14,15 @@ from research_data.assets.verify import count_cores
 from research_data.shown import counted
 
 from research_train.errors import RunError
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
 from research_train.history.changes import label_run
+from research_train.processes.cards import cards_for, on_card
 from research_train.processes.children import Children
 from research_train.record.summary import RunSummary
 from research_train.sweeps.metric import metric_of_run
 from research_train.sweeps.seats import Seat, TrainSeat, WorkerSeat
-from research_train.sweeps.space import words_of
+from research_train.sweeps.space import Choices, words_of
 from research_train.sweeps.study import Study, Trial
 from research_train.sweeps.sweep_file import Sweep
 from research_train.sweeps.under_way import (
@@ -61,7 +63,7 @@ class Trials:
     ):
         self._sweep, self._experiment, self._study = sweep, experiment, study
         self._limit, self._say, self._show = limit, say, show
-        self._jobs = jobs or count_cores()
+        self._jobs = jobs
         self._under_way: list[UnderWay] = []
         self._running: list[Job] = []
         self._free: list[Seat] = []
@@ -77,13 +79,17 @@ class Trials:
         Raises Interrupted after all runs under way have stopped at a checkpoint; UsageError if the
         runs lack the metric; RunError if the first trials all fail, or code is edited meanwhile.
         """
-        threads = max(1, count_cores() // self._jobs)
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        cards = cards_for(self._devices())
+        jobs = self._jobs or min(len(cards), count_cores()) or count_cores()
+        environment = {"OMP_NUM_THREADS": str(max(1, count_cores() // jobs)), **os.environ}
         kind = TrainSeat if has_releases(self._experiment.member) else WorkerSeat
         self.adopt()
         with Children() as children:
-            self._free = [kind(children, self._experiment, environment) for _ in range(self._jobs)]
-            seats = list(self._free)
+            seats: list[Seat] = []
+            for number in range(jobs):
+                card = cards[number % len(cards)] if cards else None
+                seats.append(kind(children, self._experiment, on_card(environment, card)))
+            self._free = seats[::-1]  # of which the last is taken first
             try:
                 while True:
                     if children.signal is None:
@@ -98,6 +104,13 @@ class Trials:
             for seat in seats:
                 seat.close()
         children.raise_if_stopped()
+
+    def _devices(self) -> list[str]:
+        """What the configs of the runs call `device`."""
+        varied = self._sweep.space.dimensions.get("device")
+        if isinstance(varied, Choices):
+            return list(varied.words)
+        return [load_config(self._experiment, self._sweep.fixed).device]
 
     def _start_more(self) -> None:
         while self._free and (due := self.due()) is not None:
