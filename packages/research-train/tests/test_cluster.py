@@ -76,7 +76,12 @@ def listed_jobs(paper: SyncedPaper, **environment: str) -> dict[str, tuple[str, 
 
 
 def job_folders(paper: SyncedPaper) -> list[Path]:
-    return sorted((paper.outputs / ".jobs").glob("*"))
+    return sorted((paper.outputs / ".jobs").glob("[!.]*"))
+
+
+def jobs_of(folders: list[Path]) -> list[str]:
+    """The numbers of the jobs of these folders, where they are written down."""
+    return [job for each in folders if (job := json.loads((each / "job.json").read_text())["job"])]
 
 
 def record_of(run: Path) -> dict[str, object]:
@@ -194,8 +199,7 @@ def test_claims_are_reproduced_by_a_job_array_that_is_submitted_once(
     )  # fmt: skip
 
     def submitted() -> list[str]:
-        made = [each for each in job_folders(paper) if each not in before]
-        return [job for each in made if (job := json.loads((each / "job.json").read_text())["job"])]
+        return jobs_of([each for each in job_folders(paper) if each not in before])
 
     cluster.wait_for(lambda: bool(submitted()) or first.poll() is not None)
     assert first.poll() is None, first.communicate()
@@ -237,9 +241,52 @@ def test_an_array_whose_runs_fail_names_their_logs_and_a_refused_one_leaves_noth
         assert str(folder / f"log-{number}.txt") in each and "step 2" in each
 
 
+def test_a_sweep_is_a_job_array_whose_runs_are_submitted_once(
+    cluster: Cluster, paper: SyncedPaper
+) -> None:
+    words = ("sweep", "alpha", "optimizer.learning_rate=1e-3,1e-2", "seed=0..1", "steps=6")
+    words += ("--name", "rates", "--metric", "test/accuracy", "--max", "--json", "--on", "slurm")
+    refuses_an_unknown_partition(paper, lambda *on: paper.cli(*words))
+    assert not (paper.outputs / "alpha" / "sweeps").exists()
+    before = job_folders(paper)
+    first = subprocess.Popen(
+        paper.command("research-cli", *words, "--jobs", "1"), cwd=paper.root, text=True,
+        env=paper.environment | {"PAUSE": "0.3"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+    def submitted() -> list[str]:
+        return jobs_of([each for each in job_folders(paper) if each not in before])
+
+    cluster.wait_for(lambda: bool(submitted()) or first.poll() is not None)
+    assert first.poll() is None, first.communicate()
+    [job] = submitted()
+    cluster.wait_for(lambda: slurm.look(f"{job}_0").state == "running")
+    first.send_signal(signal.SIGINT)
+    _, errors = first.communicate(timeout=120)
+    assert first.returncode == 130, errors
+    slurm.stop(f"{job}_3")
+    again = paper.cli(*words)
+    assert again.code == 0, (again.output, again.errors)
+    assert submitted()[0] == job and len(submitted()) == 2
+    outcome = json.loads(again.output)
+    assert [each["state"] for each in outcome["settings"]] == ["complete"] * 2
+    records = {record["id"]: record for record in map(record_of, runs_of(paper))}
+    of_setting = [[records[run] for run in each["runs"]] for each in outcome["settings"]]
+    assert [sorted(each["seed"] for each in runs) for runs in of_setting] == [[0, 1]] * 2
+    made = [each for runs in of_setting for each in runs]
+    assert {each["group"] for each in made} == {"rates"}
+    assert {each["tags"][0] for each in made} == {
+        *(f"slurm-{job}_{number}" for number in range(3)), f"slurm-{submitted()[1]}_0"
+    }  # fmt: skip
+
+
 def test_options_of_a_cluster_and_its_absence(workspace, tmp_path):
     workspace.environment |= {"PATH": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
     workspace.train("--on", "slurm").refused(1, "sbatch", "PATH")
+    metric = ("--metric", "test/accuracy", "--max", "--on", "slurm")
+    sweep = workspace.run("research-cli", "sweep", "tiny", "steps=2,3", *metric)
+    sweep.refused(1, "sbatch", "PATH")
     mine = tmp_path / "config" / "research" / "slurm.yaml"
     mine.parent.mkdir(parents=True)
     mine.write_text("gpu: 1\n")
@@ -248,3 +295,4 @@ def test_options_of_a_cluster_and_its_absence(workspace, tmp_path):
     workspace.train("--on", "slurm").refused(2, str(mine), "'gpus' = 0")
     assert workspace.records() == []
     assert not (workspace.outputs / ".jobs").exists()
+    assert not list(workspace.outputs.glob("*/sweeps"))

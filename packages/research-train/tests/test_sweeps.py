@@ -199,6 +199,8 @@ def test_a_pinned_paper_is_swept_under_its_release(workspace):
         (["steps=5,6"], {"sampler": "gird"}, ["Did you mean 'grid'?"]),
         (["steps=5,6"], {"pruner": "x"}, ["median"]),
         (["seed=0..4"], {"sampler": "random"}, ["nothing to choose"]),
+        (["steps=5,6"], {"sampler": "tpe", "on": "slurm"}, ["tpe", "random"]),
+        (["steps=5,6"], {"pruner": "median", "on": "slurm"}, ["median"]),
         (["steps=5,6"], {"name": "a/b"}, ["--name 'a/b'"]),
         (["steps=5,6"], {"metric": None}, ["--metric NAME"]),
         (["steps=5,6"], {"direction": None}, ["--max or --min"]),

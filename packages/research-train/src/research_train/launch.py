@@ -64,7 +64,7 @@ def _train(words: Sequence[str]) -> int:
         from research_train.places.in_a_job import is_job, train_in_job
 
         if is_job():
-            return train_in_job(options)
+            return train_in_job(options, _train)
     log = copy_output()
     experiment, overrides = _what_to_do(parser, options)
     if options.profile is not None and options.profile < 1:

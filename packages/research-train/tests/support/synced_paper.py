@@ -27,9 +27,20 @@ def train():
 def reproduce():
     from research_train.reproduce_command import reproduce_command
 
-    # For the processes that it starts as modules, not as commands.
-    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path[1:]))
+    show_modules()
     sys.exit(reproduce_command())
+
+
+def research_cli():
+    from research_cli.app import app
+
+    show_modules()
+    app()
+
+
+def show_modules():
+    # To the processes that are started as modules, not as commands.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path[1:]))
 """
 OUTER_PYPROJECT = """
 [project]
@@ -40,6 +51,7 @@ requires-python = ">=3.11"
 [project.scripts]
 train = "outer:train"
 reproduce = "outer:reproduce"
+research-cli = "outer:research_cli"
 
 [build-system]
 requires = ["uv_build>=0.9"]
@@ -86,6 +98,9 @@ class SyncedPaper:
 
     def reproduce(self, *words: str, **environment: str) -> Result:
         return self.typed(*self.command("reproduce", *words), **environment)
+
+    def cli(self, *words: str, **environment: str) -> Result:
+        return self.typed(*self.command("research-cli", *words), **environment)
 
     def command(self, *words: str) -> list[str]:
         python = ("--python", f"{sys.version_info.major}.{sys.version_info.minor}")

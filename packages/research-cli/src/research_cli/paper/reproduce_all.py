@@ -39,8 +39,8 @@ def with_reproduce(app: typer.Typer) -> typer.Typer:
         jobs: Annotated[
             int | None,
             typer.Option(
-                help="Number of trainings to run at once; by default one a core, and on a cluster "
-                "as many as it has room for."
+                help="Number of trainings to run at once; by default one a core, or a GPU where "
+                "they use one, and on a cluster as many as it has room for."
             ),
         ] = None,
         on: Annotated[

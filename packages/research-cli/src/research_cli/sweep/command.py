@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from research_data.errors import UsageError
@@ -25,6 +25,7 @@ def with_sweep(app: typer.Typer) -> typer.Typer:
             "research-cli sweep mnist1d learning_rate=1e-4..1e-1 model=cnn --sampler tpe \\",
             "    --pruner median --trials 40 --metric test/accuracy --max",
             "research-cli sweep mnist1d --file sweep.yaml",
+            "research-cli sweep mnist1d learning_rate=1e-3,1e-2 model=cnn --on slurm",
             "research-cli sweep mnist1d                     # lists the sweeps",
             "research-cli sweep mnist1d --show NAME --against OTHER",
         )
@@ -99,9 +100,18 @@ def sweep(
     jobs: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Trainings at once; by default one per core.", show_default=False
+            metavar="N",
+            help="Trainings at once; by default one per core, or per GPU where they use one, and "
+            "on a cluster as many as it has room for.",
+            show_default=False,
         ),
     ] = None,
+    on: Annotated[
+        Literal["local", "slurm"],
+        typer.Option(
+            help="Where to train: `local`, on this machine; `slurm`, as a job array of a cluster."
+        ),
+    ] = "local",
     name: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +151,9 @@ def sweep(
     Seeds are repetitions of a setting, never a search dimension, whatever the sampler. Every run
     is a run as `train` makes it, in the group of the sweep's name. A sweep that was stopped or
     killed goes on when the same command is given again: runs are resumed, failed trials are tried
-    once more. The exit code is 1 if a trial has failed.
+    once more. On a cluster the jobs of a sweep that was stopped go on, and the same command waits
+    for them; tpe, gp and pruners, which learn from what came out, work on this machine only. The
+    exit code is 1 if a trial has failed.
     """
     from research_train import (
         draw_sweep,
@@ -176,13 +188,13 @@ def sweep(
             "name": name,
             "trials": trials,
         }
-        experiment, planned, limit = _planned(member, given, file, options)
+        experiment, planned, limit = _planned(member, given, file, options, on)
         if not json:
             say(plan_line(planned, limit))
         if dry_run:
             return
         with Progress(quiet=json) as progress:
-            outcome = run_sweep(planned, experiment, limit, jobs, progress.say, progress.show)
+            outcome = run_sweep(planned, experiment, limit, jobs, progress.say, progress.show, on)
     others = [read_outcome(member.name, other) for other in against or []]
     files = draw_sweep(outcome, others)
     if json:
@@ -192,12 +204,17 @@ def sweep(
             print_line(line)
         for path in files:
             print(path)
-    if "failed" in outcome.states:
+    unfinished = show is None and "running" in outcome.states  # somebody has ended its job
+    if "failed" in outcome.states or unfinished:
         raise typer.Exit(1)
 
 
 def _planned(
-    member: "Member", words: list[str], file: Path | None, given: Mapping[str, object]
+    member: "Member",
+    words: list[str],
+    file: Path | None,
+    given: Mapping[str, object],
+    on: Literal["local", "slurm"],
 ) -> "tuple[Experiment, Sweep, int | None]":
     """The experiment, the sweep, and its number of trials; words and options win over the file."""
     from research_train import SweepOptions, plan_sweep, read_options
@@ -219,5 +236,6 @@ def _planned(
         pruner=options.pruner or "none",
         metric=options.metric,
         direction=options.direction,
+        on=on,
     )
     return experiment, planned, options.trials

@@ -116,8 +116,8 @@ examples:
         "--jobs",
         type=int,
         metavar="N",
-        help="number of trainings at once; by default one per core, and on a cluster as many as it "
-        "has room for",
+        help="number of trainings at once; by default one per core, or per GPU where they use one, "
+        "and on a cluster as many as it has room for",
     )
     _add_place(parser, "a job array")
     parser.add_argument(

@@ -102,7 +102,7 @@ def plan_runs(
     within = [claim for claim in chosen if claim.name not in beyond]
     every = list(dict.fromkeys(each for claim in within for each in settings[claim.name].values()))
     try:
-        answers = dict(zip(every, _fingerprints(member, every), strict=True))
+        answers = dict(zip(every, fingerprints_of(member, every), strict=True))
     except ClaimsError as error:
         raise ClaimsError(_placed(str(error), member, within)) from error
     fingerprints = {setting: answer["fingerprint"] for setting, answer in answers.items()}
@@ -175,8 +175,11 @@ def _groups_differ(
             )
 
 
-def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Fingerprint, config and data of each setting, under the versions that the paper requires."""
+def fingerprints_of(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """Fingerprint, config and data of each setting, under the versions that the paper requires.
+
+    Makes the generated datasets that they lack. Raises ClaimsError.
+    """
     if not settings:
         return []
     asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]

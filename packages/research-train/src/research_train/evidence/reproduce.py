@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from research_data import get_outputs_dir
+from research_data.assets.verify import count_cores
 from research_data.errors import HubError
 from research_data.lock import try_lock
 
@@ -37,10 +37,10 @@ from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
 from research_train.experiment.members import Member
 from research_train.history.changes import remove_runs
 from research_train.history.table import runs
+from research_train.places import Place
+from research_train.processes.cards import cards_for
 from research_train.record.summary import RunSummary
 from research_train.versions.hand_over import has_releases
-
-Place = Literal["local", "slurm"]
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,8 @@ def reproduce(
 ) -> Reproduction:
     """Train the missing runs, and judge the claims by all runs.
 
-    jobs: number of trainings at once; by default the number of cores, or fewer where no more fit
-    into the memory of the GPU that claims await. say: called with a line when a training begins or
+    jobs: number of trainings at once; by default the number of cores, or where trainings use GPUs
+    that can be listed, one per GPU. say: called with a line when a training begins or
     ends. show: called repeatedly with the state of the trainings. here: of the named claims too,
     make only those that this machine can, instead of raising. quiet: show no progress of downloads.
     on: where to train, on this machine or as jobs of a cluster (on_cluster.py), which go on after
@@ -132,14 +132,16 @@ def reproduce(
         if not here:
             refuse_left_out(possible)
         plan = possible.plan
-        at_once = (jobs if on == "local" else None) or possible.at_once
+        cards = [] if on == "slurm" else cards_for(_devices(plan))
+        one_each = min(len(cards), count_cores()) or None
+        at_once = (jobs if on == "local" else None) or one_each or possible.at_once
 
         def train(missing: Sequence[NeededRun], plan: Plan) -> list[Failed]:
             if on == "slurm":
                 return train_on_cluster(member, missing, plan.fingerprints, jobs, say, show_queue)
             if quick and not has_releases(member):  # a release may have no such process
                 return try_all(member, missing, at_once, say)
-            return train_all(member, missing, at_once, say, show)
+            return train_all(member, missing, at_once, say, show, cards)
 
         trained = _trained(plan, reading.result(), at_once, quick, say, train)
         before = trained.before
@@ -185,6 +187,11 @@ def reproduce(
         tried,
         left_out=possible.left_out,
     )
+
+
+def _devices(plan: Plan) -> set[str]:
+    """What the configs of the runs of a plan call `device`."""
+    return {str(config.get("device")) for config in plan.configs.values()}
 
 
 def carry_evidence(member: Member, say: Callable[[str], None] = lambda line: None) -> list[Carried]:

@@ -4,21 +4,26 @@ stdin gets the tasks as a JSON list, stdout one line of JSON per task, in their 
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout, suppress
 from functools import partial
 from multiprocessing import get_context
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from research_data.errors import ResearchError
 
 from research_train.experiment.members import Member, find_member, installed_members
+from research_train.processes.cards import VARIABLE, visible_cards
 from research_train.processes.children import ask_for_death_signal, end_with_parent
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import start_under_requirements
 from research_train.versions.requirements import reached_packages
+
+if TYPE_CHECKING:
+    from multiprocessing.sharedctypes import Synchronized
 
 
 def answer_tasks(answer: Callable[[Member, Any], object]) -> NoReturn:
@@ -60,8 +65,19 @@ def _each(do: Callable[[Any], object], tasks: Sequence[Any], at_once: int) -> It
     import research_train.loop.trainer  # noqa: F401
 
     context = get_context("fork" if sys.platform == "linux" else "spawn")
-    with ProcessPoolExecutor(at_once, context, initializer=ask_for_death_signal) as pool:
+    cards = visible_cards()
+    number = context.Value("i", 0)
+    with ProcessPoolExecutor(at_once, context, _begin, (cards, number)) as pool:
         yield from pool.map(do, tasks)
+
+
+def _begin(cards: Sequence[str], number: "Synchronized[int]") -> None:
+    """Begin as one of several processes, each of which sees one of the GPUs."""
+    ask_for_death_signal()
+    with number.get_lock():
+        mine, number.value = number.value, number.value + 1
+    if cards:
+        os.environ[VARIABLE] = cards[mine % len(cards)]
 
 
 def _answered(answer: Callable[[Member, Any], object], member: Member, task: Any) -> object:

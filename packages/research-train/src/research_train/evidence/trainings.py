@@ -13,6 +13,7 @@ from typing import IO
 from research_data.assets.verify import count_cores
 
 from research_train.experiment.members import Member
+from research_train.processes.cards import least_used, on_card
 from research_train.processes.children import Children
 from research_train.record.summary import RunSummary
 
@@ -64,12 +65,16 @@ class Failed:
 
 @dataclass(frozen=True)
 class Training:
-    """A running training. stderr: a file, since a full pipe that nobody reads would block it."""
+    """A running training.
+
+    stderr: a file, since a full pipe that nobody reads would block it. card: the GPU it was given.
+    """
 
     needed: NeededRun
     process: "subprocess.Popen[bytes]"
     stderr: IO[bytes]
     began: float
+    card: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -136,11 +141,13 @@ def train_all(
     jobs: int | None = None,
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[Work], None] = lambda work: None,
+    cards: Sequence[str] = (),
 ) -> list[Failed]:
     """Train the missing runs, `jobs` at once (by default one per core); returns the failed ones.
 
     The trainings share the cores as threads, unless OMP_NUM_THREADS is set. say: called with a line
-    when a training begins or ends. show: called repeatedly with the state of the trainings.
+    when a training begins or ends. show: called repeatedly with the state of the trainings. cards:
+    GPUs, of which each training sees the one that the fewest others use.
     Raises Interrupted, after every training has stopped at a checkpoint.
     """
     jobs = min(jobs or count_cores(), len(missing))
@@ -152,7 +159,8 @@ def train_all(
             while work.waiting and len(work.under_way) < jobs and children.signal is None:
                 needed = work.take_next()
                 say(f"{'go on' if needed.resume else 'train'}: {needed.label}")
-                work.under_way.append(_start(children, member, needed, environment))
+                card = least_used(cards, (each.card for each in work.under_way))
+                work.under_way.append(_start(children, member, needed, environment, card))
             if children.signal is not None and not work.under_way:
                 break
             show(work)
@@ -183,7 +191,11 @@ def _ended(work: Work, training: Training) -> str:
 
 
 def _start(
-    children: Children, member: Member, needed: NeededRun, environment: dict[str, str]
+    children: Children,
+    member: Member,
+    needed: NeededRun,
+    environment: dict[str, str],
+    card: str | None,
 ) -> Training:
     command = [str(Path(sys.executable).with_name("train")), "--paper", member.name]
     if needed.resume is not None:
@@ -193,9 +205,9 @@ def _start(
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - _ended closes it
     process = children.start(
         [*command, needed.setting.experiment, *words],
-        environment,
+        on_card(environment, card),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=stderr,
     )
-    return Training(needed, process, stderr, time.monotonic())
+    return Training(needed, process, stderr, time.monotonic(), card)

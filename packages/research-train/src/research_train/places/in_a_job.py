@@ -8,6 +8,7 @@ died), it has sent TERM or nothing, and queues it. The next start finds the job'
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from signal import SIGUSR1
 
@@ -18,7 +19,7 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.table import runs
 from research_train.places.slurm import JOB, requeue
 from research_train.places.submission import words_of
-from research_train.processes.children import Children
+from research_train.processes.watched_fork import go_on_in_fork
 from research_train.record.finding import find_run
 from research_train.record.record import checkpoint_folders
 from research_train.record.summary import RunSummary, summarise
@@ -42,10 +43,11 @@ def job_tag(job: str) -> str:
     return f"slurm-{job}"
 
 
-def train_in_job(options: argparse.Namespace) -> int:
+def train_in_job(options: argparse.Namespace, train: Callable[[Sequence[str]], int]) -> int:
     """Train in this job, in the run that it has started before if there is one.
 
-    Raises RunError where the job's time is too short to get anywhere.
+    train: does what these words of `train` say, in a fork of this process. Raises RunError where
+    the job's time is too short to get anywhere.
     """
     job = this_job()
     paper = find_member(options.paper, installed_members()).name
@@ -61,11 +63,15 @@ def train_in_job(options: argparse.Namespace) -> int:
         else:
             options.tag = [*options.tag, job_tag(job)]
     words = ["--paper", options.paper, *words_of(options)]
-    environment = {name: value for name, value in os.environ.items() if name != JOB}
-    with Children() as children:
-        child = children.start([sys.executable, sys.argv[0], *words], environment)
-        code = child.wait()
-    if children.signal == SIGUSR1 and code in (STOPPED, -SIGUSR1):
+    ended = go_on_in_fork()
+    if ended is None:
+        del os.environ[JOB]  # what it trains is no job's own work
+        # A release that the paper requires starts as this command.
+        sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :] = words
+        sys.argv[1:] = words
+        return train(words)
+    code = ended.code
+    if ended.signal == SIGUSR1 and code in (STOPPED, -SIGUSR1):
         if _last_checkpoint(_run_of(paper, job, options.resume)) == before:
             raise RunError(
                 f"job {job} had no time for a step before it was told that its time is nearly "

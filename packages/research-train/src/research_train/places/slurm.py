@@ -37,9 +37,10 @@ AT_WORK = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_
 class Task:
     """What a job does.
 
-    name: how squeue shows it. program: the command, which every node sees. environment: its
-    variables. at: the folder it works in. folder: its own, for script and log. elements: for a job
-    array, the words that each element adds to the program. at_once: how many of them at most run.
+    name: how squeue shows it. program: the command, of Python in the folder of its interpreter,
+    which every node sees. environment: its variables. at: the folder it works in. folder: its own,
+    for script and log. elements: for a job array, the words that each element adds to the program.
+    at_once: how many of them at most run.
     """
 
     name: str
@@ -82,21 +83,13 @@ def start(task: Task, options: ClusterOptions) -> str:
     """Submit a task; returns the job's id. Raises CommandError with sbatch's own words."""
     script = task.folder / SCRIPT
     script.write_text(_script(task))
-    asked = {
-        "--partition": options.partition,
-        "--account": options.account,
-        "--time": options.time,
-        "--gres": None if options.gpus is None else f"gpu:{options.gpus}",
-        "--cpus-per-task": options.cpus,
-        "--mem": options.memory,
-    }
     command = [
         *("sbatch", "--parsable", "--nodes=1", "--ntasks=1", f"--job-name={task.name}"),
         *("--requeue", f"--signal=B:USR1@{options.notice}"),
         *(f"--output={_log_pattern(task)}", "--open-mode=append"),
         *([f"--array={_indices(task)}"] if task.elements else []),
         f"--chdir={task.at}",
-        *(f"{name}={value}" for name, value in asked.items() if value is not None),
+        *_asked(options),
         str(script),
     ]
     try:
@@ -106,6 +99,12 @@ def start(task: Task, options: ClusterOptions) -> str:
             raise CommandError(f"{error}. {ADVICE_WHEN_FULL}", error.said) from error
         raise
     return printed.strip().partition(";")[0]  # of several clusters, it also says which
+
+
+def refuse_impossible(options: ClusterOptions) -> None:
+    """Raise CommandError with sbatch's own words where it would refuse a job that asks for this."""
+    command = ["sbatch", "--test-only", "--nodes=1", "--ntasks=1", *_asked(options)]
+    output_of(command, given=b"#!/bin/sh\n", patience=PATIENCE)
 
 
 def look(job: str) -> Seen:
@@ -162,8 +161,29 @@ def requeue(job: str) -> None:
     output_of(["scontrol", "requeue", job])
 
 
+def _asked(options: ClusterOptions) -> list[str]:
+    asked = {
+        "--partition": options.partition,
+        "--account": options.account,
+        "--time": options.time,
+        "--gres": None if options.gpus is None else f"gpu:{options.gpus}",
+        "--cpus-per-task": options.cpus,
+        "--mem": options.memory,
+    }
+    return [f"{name}={value}" for name, value in asked.items() if value is not None]
+
+
 def _script(task: Task) -> str:
-    lines = ["#!/bin/sh", f"export {JOB}={shlex.quote(str(task.folder))}"]
+    interpreter = Path(task.program[0]).with_name("python")
+    unseen = (
+        f"error: this node has no {interpreter}. The assets folder, and the interpreter that this "
+        "links to, must have the same path on every node"
+    )
+    lines = [
+        "#!/bin/sh",
+        f"test -x {shlex.quote(str(interpreter))} || {{ echo {shlex.quote(unseen)} >&2; exit 1; }}",
+        f"export {JOB}={shlex.quote(str(task.folder))}",
+    ]
     program = shlex.join(task.program)
     if task.elements:
         program += ' "$@"'

@@ -27,10 +27,12 @@ from research_train.errors import RunError
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
 from research_train.history.table import runs
+from research_train.places import Place
 from research_train.record.folders import CONFIG
 from research_train.record.running_code import trains_otherwise, what_changed
 from research_train.record.summary import RunSummary
 from research_train.sweeps.metric import metric_and_direction
+from research_train.sweeps.on_cluster import refuse_cluster, refuse_learning, train_on_cluster
 from research_train.sweeps.outcome import SweepOutcome, outcome_of
 from research_train.sweeps.space_words import Plain, read_space
 from research_train.sweeps.study import Direction, Pruner, Sampler, Study
@@ -60,6 +62,7 @@ def plan_sweep(
     pruner: str = "none",
     metric: str | None = None,
     direction: Direction | None = None,
+    on: Place = "local",
 ) -> Sweep:
     """A checked sweep, ready to be run; nothing is written yet. The arguments are `sweep`'s.
 
@@ -79,7 +82,7 @@ def plan_sweep(
     if chosen == "grid":
         next(space.settings())  # refuses a range without a number of values
     wanted = metric_and_direction(experiment, metric, direction)
-    return new_sweep(
+    planned = new_sweep(
         name,
         experiment.member.name,
         experiment.name,
@@ -89,6 +92,9 @@ def plan_sweep(
         pruner,  # type: ignore[arg-type]
         *wanted,
     )
+    if on == "slurm":
+        refuse_learning(planned)
+    return planned
 
 
 def sweep(
@@ -107,6 +113,7 @@ def sweep(
     jobs: int | None = None,
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[str], None] = lambda line: None,
+    on: Place = "local",
 ) -> SweepOutcome:
     """Train an experiment in many settings, each with every seed; returns what came out.
 
@@ -117,15 +124,17 @@ def sweep(
     qmc; by default grid where all is listed, else random. pruner: none, median, halving or
     hyperband, which judge by what the first seed's run logs. trials: how many in all, by default
     20; not of a grid. metric, direction: by default those of the claims. jobs: trainings at once,
-    by default one per core. say, show: called with lines about the progress.
+    by default one per core. say, show: called with lines about the progress. on: where to train, on
+    this machine or as jobs of a cluster (on_cluster.py), which go on after an interruption.
 
     Raises UsageError and ConfigError before anything is written; Interrupted after all runs have
-    stopped at a checkpoint; RunError for a damaged sweep, one in use, or one whose code changed.
+    stopped at a checkpoint; RunError for a damaged sweep, one in use, or one whose code changed;
+    CommandError for what a cluster refuses.
     """
     planned = plan_sweep(
-        experiment, varied, words, seeds, name, sampler, sampler_seed, pruner, metric, direction
+        experiment, varied, words, seeds, name, sampler, sampler_seed, pruner, metric, direction, on
     )
-    return run_sweep(planned, experiment, trials, jobs, say, show)
+    return run_sweep(planned, experiment, trials, jobs, say, show, on)
 
 
 def run_sweep(
@@ -135,6 +144,7 @@ def run_sweep(
     jobs: int | None = None,
     say: Callable[[str], None] = lambda line: None,
     show: Callable[[str], None] = lambda line: None,
+    on: Place = "local",
 ) -> SweepOutcome:
     """Run a planned sweep, or go on with it. Arguments and errors are those of `sweep`."""
     for option, number in (("trials", trials), ("jobs", jobs)):
@@ -143,6 +153,8 @@ def run_sweep(
     if planned.sampler == "grid" and trials is not None:
         raise UsageError("--trials: a grid trains each of its settings; use another --sampler")
     limit = None if planned.sampler == "grid" else trials or TRIALS
+    if on == "slurm":
+        refuse_cluster(planned, experiment)
     there = check_same(planned)
     with _held(planned):
         if there:
@@ -150,7 +162,11 @@ def run_sweep(
         write_sweep(planned)
         study = _study(planned)
         study.try_failed_again()
-        Trials(planned, experiment, study, limit, jobs, say, show).train()
+        begun = Trials(planned, experiment, study, limit, jobs, say, show)
+        if on == "slurm":
+            train_on_cluster(begun, planned, experiment, jobs, say, show)
+        else:
+            begun.train()
         return _outcome(planned, study)
 
 

@@ -7,22 +7,26 @@ they ended, the run folders which of their runs there are. So a sweep that was k
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import replace
 
 from research_data.assets.verify import count_cores
 from research_data.shown import counted
 
 from research_train.errors import RunError
+from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
 from research_train.history.changes import label_run
+from research_train.processes.cards import cards_for, on_card
 from research_train.processes.children import Children
+from research_train.record.summary import RunSummary
 from research_train.sweeps.metric import metric_of_run
 from research_train.sweeps.seats import Seat, TrainSeat, WorkerSeat
-from research_train.sweeps.space import words_of
+from research_train.sweeps.space import Choices, words_of
 from research_train.sweeps.study import Study, Trial
 from research_train.sweeps.sweep_file import Sweep
 from research_train.sweeps.under_way import (
+    Due,
     Job,
     UnderWay,
     has_diverged,
@@ -59,7 +63,7 @@ class Trials:
     ):
         self._sweep, self._experiment, self._study = sweep, experiment, study
         self._limit, self._say, self._show = limit, say, show
-        self._jobs = jobs or count_cores()
+        self._jobs = jobs
         self._under_way: list[UnderWay] = []
         self._running: list[Job] = []
         self._free: list[Seat] = []
@@ -75,15 +79,17 @@ class Trials:
         Raises Interrupted after all runs under way have stopped at a checkpoint; UsageError if the
         runs lack the metric; RunError if the first trials all fail, or code is edited meanwhile.
         """
-        threads = max(1, count_cores() // self._jobs)
-        environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
+        cards = cards_for(self._devices())
+        jobs = self._jobs or min(len(cards), count_cores()) or count_cores()
+        environment = {"OMP_NUM_THREADS": str(max(1, count_cores() // jobs)), **os.environ}
         kind = TrainSeat if has_releases(self._experiment.member) else WorkerSeat
-        for trial in self._study.trials():
-            if trial.state == "running":
-                self._adopt(self._study.go_on(trial))
+        self.adopt()
         with Children() as children:
-            self._free = [kind(children, self._experiment, environment) for _ in range(self._jobs)]
-            seats = list(self._free)
+            seats: list[Seat] = []
+            for number in range(jobs):
+                card = cards[number % len(cards)] if cards else None
+                seats.append(kind(children, self._experiment, on_card(environment, card)))
+            self._free = seats[::-1]  # of which the last is taken first
             try:
                 while True:
                     if children.signal is None:
@@ -99,17 +105,40 @@ class Trials:
                 seat.close()
         children.raise_if_stopped()
 
+    def _devices(self) -> list[str]:
+        """What the configs of the runs call `device`."""
+        varied = self._sweep.space.dimensions.get("device")
+        if isinstance(varied, Choices):
+            return list(varied.words)
+        return [load_config(self._experiment, self._sweep.fixed).device]
+
     def _start_more(self) -> None:
-        while self._free and (found := self._next()) is not None:
+        while self._free and (due := self.due()) is not None:
+            seat = self._free.pop()
+            seat.start(due.task)
+            self._running.append(Job(seat, due, time.monotonic()))
+
+    def due(self, at_work: Container[tuple[int, int]] = ()) -> Due | None:
+        """The next run to begin, or in at_work, the trials' numbers and seeds of those begun."""
+        while (found := self._next()) is not None:
             under_way, seed = found
-            task = self._task(under_way, seed)
-            if task is None:  # completed by the start before
+            begun = (under_way.trial.number, seed) in at_work
+            run = None if begun else settled_run_of(self._sweep, under_way.trial, seed)
+            if run is not None and run.status == "completed":  # by the start before
+                under_way.values[seed] = metric_of_run(run, self._sweep.metric)
                 self._finish(under_way)
                 continue
-            seat = self._free.pop()
-            seat.start(task)
             under_way.running += 1
-            self._running.append(Job(seat, under_way, seed, time.monotonic()))
+            under_way.tries[seed] = under_way.tries.get(seed, 0) + 1
+            return Due(under_way, seed, self._task(under_way.trial, seed, run))
+        return None
+
+    def all_due(self, at_work: Container[tuple[int, int]] = ()) -> list[Due]:
+        """All runs that can begin now, those in at_work among them."""
+        found = []
+        while (due := self.due(at_work)) is not None:
+            found.append(due)
+        return found
 
     def _next(self) -> tuple[UnderWay, int] | None:
         """The next run: of the oldest trial that has one to begin, else of a new trial."""
@@ -122,38 +151,42 @@ class Trials:
             return None
         while (trial := self._study.ask()) is not None:
             self._begun += 1
-            before = self._known.get(_key(trial))
-            if before is None:
-                break
-            # A sampler may draw a setting of lists again, and its runs would be the same.
-            why = f"as trial {before.number}"
-            self._study.tell(trial.number, before.state, before.value, why)
+            if not self._is_known(trial):
+                begun = UnderWay(trial, list(self._sweep.seeds))
+                self._under_way.append(begun)
+                return begun, begun.left.pop(0)
             if self._limit is not None and self._begun >= self._limit:
                 return None
-        if trial is None:
-            self._exhausted = True
-            return None
-        begun = UnderWay(trial, list(self._sweep.seeds))
-        self._under_way.append(begun)
-        return begun, begun.left.pop(0)
+        self._exhausted = True
+        return None
 
-    def _adopt(self, trial: Trial) -> None:
-        """Go on with a trial that an earlier process has begun."""
-        self._under_way.append(UnderWay(trial, list(self._sweep.seeds)))
+    def _is_known(self, trial: Trial) -> bool:
+        """Whether a trial ends as another of its setting, which has ended or is under way.
 
-    def _task(self, under_way: UnderWay, seed: int) -> Task | None:
-        """What is to be trained of a seed; None if its run is complete, which is then counted."""
-        run = settled_run_of(self._sweep, under_way.trial, seed)
-        words = [*self._sweep.fixed, *words_of(under_way.trial.setting), f"seed={seed}"]
-        name = self._sweep.run_name(under_way.trial.number)
-        resume = None
-        if run is not None and run.status == "completed":
-            under_way.values[seed] = metric_of_run(run, self._sweep.metric)
-            return None
-        if run is not None and run.status in ("interrupted", "failed"):
-            resume = run.id
-        under_way.tries[seed] = under_way.tries.get(seed, 0) + 1
-        return Task(words, name, self._sweep.name, resume)
+        A sampler may draw a setting of lists again, and its runs would be the same.
+        """
+        before = self._known.get(_key(trial))
+        if before is not None:
+            why = f"as trial {before.number}"
+            self._study.tell(trial.number, before.state, before.value, why)
+            return True
+        for each in self._under_way:
+            if _key(each.trial) == _key(trial):
+                each.same.append(trial.number)
+                return True
+        return False
+
+    def adopt(self) -> None:
+        """Go on with the trials that an earlier process has begun."""
+        for each in self._study.trials():
+            if each.state == "running" and not self._is_known(trial := self._study.go_on(each)):
+                self._under_way.append(UnderWay(trial, list(self._sweep.seeds)))
+
+    def _task(self, trial: Trial, seed: int, run: RunSummary | None) -> Task:
+        """What is to be trained of a seed. run: its newest, if there is one."""
+        words = [*self._sweep.fixed, *words_of(trial.setting), f"seed={seed}"]
+        resume = run.id if run is not None and run.status in ("interrupted", "failed") else None
+        return Task(words, self._sweep.run_name(trial.number), self._sweep.name, resume)
 
     def _look(self) -> None:
         """Take note of the runs that have ended, and let the pruner judge the others."""
@@ -168,45 +201,49 @@ class Trials:
                 continue
             self._running.remove(job)
             self._free.append(job.seat)
-            job.of.running -= 1
-            self._take(job, why)
+            self.take(job.due, why, time.monotonic() - job.began, job.stopping)
         self._show(self._state())
 
-    def _take(self, job: Job, why: str) -> None:
-        """Take note of how a run has ended."""
-        run = settled_run_of(self._sweep, job.of.trial, job.seed)
+    def take(self, due: Due, why: str, seconds: float | None = None, pruning: bool = False) -> None:
+        """Take note of how a run has ended.
+
+        why: "" or why it didn't complete. seconds: that it took, by default as it says. pruning:
+        whether it was told to stop.
+        """
+        of, seed, label = due.of, due.seed, due.label
+        of.running -= 1
+        run = settled_run_of(self._sweep, of.trial, seed)
         if run is not None and run.record is not None and run.record.group is None:
             run = label_run(run, group=self._sweep.name)  # a release, which knows no --group
-        seconds = time.monotonic() - job.began
-        label = " ".join([*words_of(job.of.trial.setting), f"seed={job.seed}"])
+        took = (run.seconds if run is not None else None) if seconds is None else seconds
         status = run.status if run is not None else "failed"
         if run is not None and status == "completed":
             self._runs += 1
             value = metric_of_run(run, self._sweep.metric)
-            job.of.values[job.seed] = value
-            job.of.ended = None  # it may have completed before it could be pruned
+            of.values[seed] = value
+            of.ended = None  # it may have completed before it could be pruned
             shown = "not finite" if value is None else f"{value:.4g}"
-            self._say(f"done: {label}: {self._sweep.metric} {shown} ({seconds:.1f} s)")
-        elif status == "interrupted" and job.stopping and job.of.ended == "pruned":
+            self._say(f"done: {label}: {self._sweep.metric} {shown} ({took or 0:.1f} s)")
+        elif status == "interrupted" and pruning and of.ended == "pruned":
             label_run(run, tags=[PRUNED_TAG]) if run is not None else None
-            self._say(f"pruned: {label} at step {job.of.step}")
+            self._say(f"pruned: {label} at step {of.step}")
         elif run is not None and has_diverged(run):
-            job.of.values[job.seed] = None
-            self._say(f"diverged: {label} ({seconds:.1f} s)")
+            of.values[seed] = None
+            self._say(f"diverged: {label} ({took or 0:.1f} s)")
         elif why == STOPPED:
             return  # by a signal: the next start goes on
         elif status == "interrupted" or why == DIED:
-            if job.of.tries.get(job.seed, 0) < TRIES:
+            if of.tries.get(seed, 0) < TRIES:
                 self._say(f"again: {label}, as {DIED}")
-                job.of.left.insert(0, job.seed)
+                of.left.insert(0, seed)
                 return
-            job.of.ended, job.of.why = "failed", f"{DIED} {TRIES} times"
-            self._say(f"failed: {label}: {job.of.why}")
+            of.ended, of.why = "failed", f"{DIED} {TRIES} times"
+            self._say(f"failed: {label}: {of.why}")
         else:
             error = run.record.error if run is not None and run.record else None
-            job.of.ended, job.of.why = "failed", why or (error.message if error else "")
-            self._say(f"failed: {label}: {job.of.why}")
-        self._finish(job.of)
+            of.ended, of.why = "failed", why or (error.message if error else "")
+            self._say(f"failed: {label}: {of.why}")
+        self._finish(of)
 
     def _finish(self, trial: UnderWay) -> None:
         """Report a trial to the study once none of its runs is left."""
@@ -224,6 +261,8 @@ class Trials:
         elif state is None:
             state, value = "complete", statistics.fmean(finite)
         self._study.tell(number, state, value, why)
+        for each in trial.same:
+            self._study.tell(each, state, value, f"as trial {number}")
         if state == "failed":
             self._failed += 1
         else:
@@ -238,20 +277,20 @@ class Trials:
         """Report a run's new values to the pruner, and stop the run if it says so."""
         now = time.monotonic()
         first = self._sweep.seeds[0]
-        if self._sweep.pruner == "none" or job.seed != first or job.stopping:
+        if self._sweep.pruner == "none" or job.due.seed != first or job.stopping:
             return
         if now - job.looked < REPORTS:
             return
         job.looked = now
         if job.folder is None:
-            run = run_of(self._sweep, job.of.trial, job.seed)
+            run = run_of(self._sweep, job.due.of.trial, job.due.seed)
             if run is None:
                 return
             job.folder = run.folder
         for step, value in new_values(job, self._sweep.metric):
-            job.of.step = step
-            if self._study.report(job.of.trial.number, step, value):
-                job.of.ended, job.stopping = "pruned", True
+            job.due.of.step = step
+            if self._study.report(job.due.of.trial.number, step, value):
+                job.due.of.ended, job.stopping = "pruned", True
                 job.seat.stop()
                 return
 
@@ -272,9 +311,7 @@ class Trials:
     def _state(self) -> str:
         ended = self._begun - len(self._under_way)
         of = f" of {self._limit}" if self._limit else ""
-        under_way = ", ".join(
-            " ".join([*words_of(job.of.trial.setting), f"seed={job.seed}"]) for job in self._running
-        )
+        under_way = ", ".join(job.due.label for job in self._running)
         return f"{counted(ended, 'trial')}{of}, {counted(self._runs, 'run')} done; {under_way}"
 
 

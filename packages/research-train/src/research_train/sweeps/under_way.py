@@ -14,8 +14,10 @@ from research_train.processes.children import PATIENCE
 from research_train.record.folders import METRICS, RECORD, run_label
 from research_train.record.summary import RunSummary, summarise
 from research_train.sweeps.seats import Seat
+from research_train.sweeps.space import words_of
 from research_train.sweeps.study import State, Trial
 from research_train.sweeps.sweep_file import Sweep
+from research_train.sweeps.worker import Task
 
 LOOK = 0.1  # seconds between two looks at a run that should end
 
@@ -25,7 +27,8 @@ class UnderWay:
     """A trial under way.
 
     left: seeds to train. running: how many of its runs are under way. values: seed -> the metric,
-    None where it isn't finite. ended: how it ends whatever its other runs give.
+    None where it isn't finite. ended: how it ends whatever its other runs give. same: the numbers
+    of later trials with its setting, which end as it does.
     """
 
     trial: Trial
@@ -36,6 +39,21 @@ class UnderWay:
     ended: State | None = None
     why: str | None = None
     step: int = -1  # the last that was reported to the pruner
+    same: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Due:
+    """A run that is to be begun."""
+
+    of: UnderWay
+    seed: int
+    task: Task
+
+    @property
+    def label(self) -> str:
+        """What to call it in a list."""
+        return " ".join([*words_of(self.of.trial.setting), f"seed={self.seed}"])
 
 
 @dataclass
@@ -43,8 +61,7 @@ class Job:
     """A run under way in a seat."""
 
     seat: Seat
-    of: UnderWay
-    seed: int
+    due: Due
     began: float
     looked: float = 0.0
     read: int = 0  # bytes of its metrics.jsonl
@@ -99,5 +116,5 @@ def new_values(job: Job, metric: str) -> Iterator[tuple[int, float]]:
     for line in whole.splitlines():
         point = json.loads(line)
         value = point.get(metric)
-        if point["step"] > job.of.step and value is not None:
+        if point["step"] > job.due.of.step and value is not None:
             yield point["step"], value
