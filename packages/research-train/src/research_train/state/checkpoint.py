@@ -82,21 +82,21 @@ def save_checkpoint(
 
 def write_snapshot(folder: Path, snapshot: Snapshot) -> Path:
     """Write a snapshot as the checkpoint folder, in one step. Raises as save_checkpoint does."""
-    content_as_json(snapshot)
+    content = content_as_json(snapshot)
     with new_folder(folder) as partial:
-        fill_folder(partial, snapshot)
+        fill_folder(partial, snapshot, content)
     return folder
 
 
-def fill_folder(partial: Path, snapshot: Snapshot) -> None:
+def fill_folder(partial: Path, snapshot: Snapshot, content: bytes) -> None:
     """Write a checkpoint's files into its folder, which may have shards of the optimizer already.
 
-    The manifest, which covers all of them, comes last.
+    content: of its state.json. The manifest, which covers all of them, comes last.
     """
     for name, tensors in snapshot.tensors.items():
         save_file(tensors, partial / name)
     # In one line: indented, every number of a generator's state would have its own.
-    write_bytes(partial / STATE, content_as_json(snapshot))
+    write_bytes(partial / STATE, content)
     names = [*snapshot.tensors, STATE]
     if snapshot.model_config is not None:
         write_bytes(partial / TRANSFORMERS_CONFIG, snapshot.model_config)
@@ -192,9 +192,8 @@ def verify_checkpoint(folder: Path) -> list[str]:
         raise CheckpointError(f"{folder}: {MANIFEST} lists the wrong files: {sorted(files)}")
     for name, entry in files.items():
         try:
-            if (folder / name).is_symlink() or (
-                folder / SHARDS
-            ).is_symlink():  # its files must lie in its own folder
+            # Its files must lie in its own folder.
+            if (folder / name).is_symlink() or (folder / SHARDS).is_symlink():
                 raise CheckpointError(f"{folder}: {name} is a link to somewhere else")
             sound = sha256_file(folder / name) == entry["sha256"]
         except (OSError, KeyError, TypeError) as error:

@@ -14,7 +14,7 @@ from research_train.processes.messages import share
 from research_train.processes.world import World
 from research_train.state.checkpoint import fill_folder
 from research_train.state.sharded_state import write_shards
-from research_train.state.snapshot import OPTIMIZER, SHARDS, Snapshot
+from research_train.state.snapshot import OPTIMIZER, SHARDS, Snapshot, content_as_json
 
 
 def write_sharded(folder: Path, snapshot: Snapshot, world: World) -> None:
@@ -25,6 +25,7 @@ def write_sharded(folder: Path, snapshot: Snapshot, world: World) -> None:
     optimizer = snapshot.tensors.pop(OPTIMIZER)
     for tensors in snapshot.tensors.values():
         _gather(tensors, world)
+    content = content_as_json(snapshot)
     failure: BaseException | None = None
     told = False
     if world.rank == 0:
@@ -34,7 +35,7 @@ def write_sharded(folder: Path, snapshot: Snapshot, world: World) -> None:
                 share(str(partial), world)
                 write_shards(partial / SHARDS, optimizer)
                 fsync_file(partial / SHARDS)
-                fill_folder(partial, snapshot)
+                fill_folder(partial, snapshot, content)
         except (StorageError, CheckpointException, FileExistsError) as error:
             failure = error
     if not told and (there := share(None, world)) is not None:
