@@ -3,8 +3,11 @@
 import io
 import json
 import os
+import sys
 import tarfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from hypothesis import given
@@ -174,6 +177,29 @@ def test_links_inside_the_workspace_are_relative(tmp_path, monkeypatch):
     asset = import_asset(tmp_path / "a.csv", quiet=True)
     [link] = link_assets(folder, {"a": asset.folder})
     assert str(link.readlink()) == f"../../assets/datasets/{asset.folder.name}"
+
+
+def test_trainings_that_start_together_make_the_same_link(tmp_path):
+    target = tmp_path / "datasets" / "rows@1"
+    target.mkdir(parents=True)
+    together = Barrier(4)
+
+    def link(folder):
+        together.wait(60)
+        return link_assets(folder, {"rows": target})
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # so that each is often interrupted by the others
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            for number in range(60):
+                folder = tmp_path / f"member-{number}"
+                folder.mkdir()
+                made = list(pool.map(link, [folder] * 4))
+                assert made == [[folder / "data"]] * 4
+                assert [path.name for path in folder.iterdir()] == ["data"]
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_real_data_folder_is_never_replaced(rows, tmp_path, monkeypatch):

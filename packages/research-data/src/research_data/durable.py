@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -69,9 +70,9 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 def replace_link(link: Path, target: Path | str) -> None:
     """Make link a symbolic link to target, in one step, in place of an earlier link."""
-    beside = link.with_name(f".{link.name}.{os.getpid()}.partial")
+    # Not the process's number alone: another node's process may have the same.
+    beside = link.with_name(f".{link.name}.{os.getpid()}-{secrets.token_hex(4)}.partial")
     try:
-        beside.unlink(missing_ok=True)
         beside.symlink_to(target)
         beside.replace(link)
     except OSError as error:

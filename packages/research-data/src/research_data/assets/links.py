@@ -97,8 +97,10 @@ def _is_asset(target: Path) -> bool:
 
 
 def _refuse_in_the_way(data: Path, links: Mapping[Path, Path]) -> None:
+    # In this order: a training that starts beside this one may be making the same links.
+    there = [link for link in links if os.path.lexists(link)]
     ours = set(_our_links(data))
-    in_the_way = [link for link in links if os.path.lexists(link) and link not in ours]
+    in_the_way = [link for link in there if link not in ours]
     if data in links and in_the_way and data.is_dir() and not data.is_symlink():
         if ours and ours == set(data.iterdir()):
             in_the_way = []  # a folder with only our links may become a link
