@@ -34,7 +34,7 @@ ORDERS = {
         *("training", "evaluating", "benchmarking"),
         *("evidence", "results"),
         "sweeps",
-        *("launch", "fingerprints", "pytest_pins", "reproduce_command"),
+        *("launch", "fingerprints", "pytest_pins", "reproduce_command", "settled"),
     ],
     "research_cli": [
         *("printing", "children", "completion", "guesses"),

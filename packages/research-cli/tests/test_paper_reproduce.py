@@ -40,6 +40,24 @@ def test_every_paper_with_claims_and_one_exit_code(workspace: Workspace) -> None
     workspace.run("research-cli", "paper", "reproduce", "tinny").refused(2, "'tinny'", "'tiny'?")
 
 
+def test_with_nothing_to_train_all_print_what_each_would(workspace: Workspace) -> None:
+    command = ("research-cli", "paper", "reproduce")
+    assert workspace.run(*command, "--all").code == 1
+    alone = [workspace.run(*command, paper) for paper in ("tiny", "wrong")]
+    together = workspace.run(*command, "--all")
+    assert (together.code, together.output) == (1, "".join(each.output for each in alone))
+    reports = json.loads(workspace.run(*command, "--all", "--json").output)
+    for paper, code in (("tiny", 0), ("wrong", 1)):
+        report = json.loads(workspace.run(*command, paper, "--json").output)
+        assert report[paper] == reports[paper] and reports[paper]["exit_code"] == code
+    assert len(workspace.records("tiny")) == len(workspace.records("wrong")) == 1
+    claims = workspace.root / "papers/tiny/claims.yaml"
+    claims.write_text(claims.read_text().replace("answer=7", "answer=9"))
+    assert workspace.run(*command, "--all", "--dry-run").code == 0
+    assert workspace.run(*command, "--all").code == 1  # it asks for one run more
+    assert [len(workspace.records(paper)) for paper in ("tiny", "wrong")] == [2, 1]
+
+
 def test_a_signal_stops_every_training_at_a_checkpoint(workspace: Workspace) -> None:
     slow = "overrides: {slow: [sleep=0.05, steps=600, checkpoint_every=5]}"
     claims = workspace.root / "papers/tiny/claims.yaml"

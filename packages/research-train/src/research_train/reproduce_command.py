@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from research_train.claims.claim import Finding
     from research_train.evidence.hardware import PlanHere
+    from research_train.evidence.plan import Ask
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
     from research_train.experiment.members import Member
@@ -41,10 +42,14 @@ def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
     start_with_fixed_hashes()  # for this process and those it starts
     end_with_parent()
-    return at_the_edge(_reproduce, sys.argv[1:])
+    return at_the_edge(reproduce_words, sys.argv[1:])
 
 
-def _reproduce(words: Sequence[str]) -> int:
+def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
+    """Do what `reproduce` does with these words; returns its exit code.
+
+    settled: as for `reproduce`, which raises NotSettled then.
+    """
     leave_releases()
     parser = reproduce_parser()
     options = parse(parser, words)
@@ -65,7 +70,9 @@ def _reproduce(words: Sequence[str]) -> int:
 
     if options.dry_run:
         there = runs(member.name)
-        every = plan_runs(member, options.words, options.seeds, options.quick, options.quiet)
+        every = plan_runs(
+            member, options.words, options.seeds, options.quick, options.quiet, settled
+        )
         possible = plan_here(every, there)
         if not options.here:
             refuse_left_out(possible)
@@ -102,6 +109,7 @@ def _reproduce(words: Sequence[str]) -> int:
             options.quiet,
             options.on,
             queue.show,
+            settled,
         )
     _print_outcome(with_kept(outcome), write_report(outcome), options.json)
     if outcome.quick:

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -21,6 +21,8 @@ from research_train.experiment.needs import out_of_reach
 from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary, seal_state
+
+Ask = Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
 
 QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out
 
@@ -80,12 +82,14 @@ def plan_runs(
     seeds: int | None = None,
     quick: bool = False,
     quiet: bool = True,
+    ask: Ask | None = None,
 ) -> Plan:
     """Plan the runs for the claims of these names, or for all. Fetches the data that they need.
 
     seeds: replaces the claims' own numbers of seeds, except of deterministic claims. quick: plan a
-    smoke test. quiet: show no progress of downloads. Raises ClaimsError, and the errors of the
-    paper's config and data, except for data that can't be fetched: that is in `out_of_reach`.
+    smoke test. quiet: show no progress of downloads. ask: tells the fingerprints, by default in
+    another process, under the versions that the paper requires. Raises ClaimsError, and the errors
+    of the paper's config and data, except for data that can't be had: that is in `out_of_reach`.
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
@@ -102,7 +106,7 @@ def plan_runs(
     within = [claim for claim in chosen if claim.name not in beyond]
     every = list(dict.fromkeys(each for claim in within for each in settings[claim.name].values()))
     try:
-        answers = dict(zip(every, fingerprints_of(member, every), strict=True))
+        answers = dict(zip(every, (ask or fingerprints_of)(member, every), strict=True))
     except ClaimsError as error:
         raise ClaimsError(_placed(str(error), member, within)) from error
     fingerprints = {setting: answer["fingerprint"] for setting, answer in answers.items()}

@@ -31,7 +31,7 @@ from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_waiting
 from research_train.evidence.on_cluster import train_on_cluster
-from research_train.evidence.plan import Plan, plan_runs
+from research_train.evidence.plan import Ask, Plan, plan_runs
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
 from research_train.experiment.members import Member
@@ -41,6 +41,10 @@ from research_train.places import Place
 from research_train.processes.cards import cards_for
 from research_train.record.summary import RunSummary
 from research_train.versions.hand_over import has_releases
+
+
+class NotSettled(Exception):  # noqa: N818  # no error: it says that there is something to do
+    """A paper's claims need a training or a download, where none may be made."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ def reproduce(
     quiet: bool = True,
     on: Place = "local",
     show_queue: Callable[[str], None] = lambda line: None,
+    settled: Ask | None = None,
 ) -> Reproduction:
     """Train the missing runs, and judge the claims by all runs.
 
@@ -115,7 +120,8 @@ def reproduce(
     ends. show: called repeatedly with the state of the trainings. here: of the named claims too,
     make only those that this machine can, instead of raising. quiet: show no progress of downloads.
     on: where to train, on this machine or as jobs of a cluster (on_cluster.py), which go on after
-    an interruption. show_queue: called repeatedly with how the jobs of a cluster stand.
+    an interruption. show_queue: called repeatedly with how the jobs of a cluster stand. settled:
+    tells the fingerprints in this process, and nothing may be trained: raises NotSettled instead.
     Raises ClaimsError, also for a named claim whose hardware isn't here; HubError for data that is
     neither here nor can be fetched, unless the claim awaits hardware anyway; Interrupted, after
     every training has stopped at a checkpoint; RunError if another `reproduce` of the paper is
@@ -124,13 +130,15 @@ def reproduce(
     with _alone(member):
         with ThreadPoolExecutor(1) as beside:  # plan_runs waits for another process
             reading = beside.submit(runs, member.name)
-            plan = plan_runs(member, names, seeds, quick, quiet)
+            plan = plan_runs(member, names, seeds, quick, quiet, settled)
         chosen = [claim.name for claim in plan.chosen]
         possible = plan_here(plan, reading.result())
         if names and not here:
             refuse_waiting(possible.waiting)
         if not here:
             refuse_left_out(possible)
+        if settled is not None and (plan.out_of_reach or _is_open(possible.plan, reading.result())):
+            raise NotSettled
         plan = possible.plan
         cards = [] if on == "slurm" else cards_for(_devices(plan))
         one_each = min(len(cards), count_cores()) or None
@@ -215,6 +223,12 @@ def due_runs(plan: Plan, there: Sequence[RunSummary]) -> list[NeededRun]:
     needed = plan.needed(there)
     more = undecided_at_first_look(plan, needed)
     return plan.extended(more).needed(there) if more else needed
+
+
+def _is_open(plan: Plan, there: Sequence[RunSummary]) -> bool:
+    """Whether a plan needs a training or a replay."""
+    needed = due_runs(plan, there)
+    return any(each.run is None for each in needed) or bool(plan.older_evidence(needed, there))
 
 
 @dataclass(frozen=True)

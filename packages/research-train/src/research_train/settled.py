@@ -1,0 +1,103 @@
+"""Answer `reproduce` for many papers at once, as far as nothing is to be trained for them.
+
+    echo '["mnist1d", "amsgrad"]' | python -m research_train.settled --json
+
+Each paper's own `reproduce` starts two processes, which import the same modules for a second. Here
+one imports them, and a process is forked from it for each paper. stdout gets a line of JSON per
+paper: its name and either what `reproduce` with the words of the command line ended with and
+printed, or null where it has to be started for itself: a run, a replay or a download is due, the
+paper requires a release of our packages, or something is wrong with it.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
+from io import StringIO
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from research_data.assets.verify import count_cores
+
+from research_train.command_line.edge import at_the_edge
+from research_train.evidence.trainings import Setting
+from research_train.experiment.members import Member, find_member, installed_members
+from research_train.fingerprints import fingerprints
+from research_train.processes.children import ask_for_death_signal, end_with_parent
+from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.reproduce_command import reproduce_words
+from research_train.versions.hand_over import has_releases, leave_releases
+from research_train.versions.requirements import reached_packages
+
+# What `reproduce` imports on its way when nothing is to be trained.
+SHARED = (
+    "scipy.special",
+    "research_train.evidence.hardware",
+    "research_train.results.kept",
+    "research_train.results.report",
+    "research_train.results.screen",
+)
+
+
+def main(words: Sequence[str]) -> int:
+    """Read the papers' names from stdin, print a line for each as it is answered."""
+    leave_releases()
+    end_with_parent()
+    os.environ["HF_HUB_OFFLINE"] = "1"  # a download shows its progress, so not from here
+    names = json.load(sys.stdin)
+    members = installed_members()
+    for module in SHARED:
+        import_module(module)
+    context = get_context("fork")
+    running: dict[Connection, str] = {}
+    while names or running:
+        while names and len(running) < count_cores():
+            reading, writing = context.Pipe(duplex=False)
+            name = names.pop(0)
+            child = context.Process(
+                target=_answer, args=(writing, find_member(name, members), words), daemon=True
+            )
+            child.start()
+            writing.close()
+            running[reading] = name
+        for ready in wait(list(running)):
+            assert isinstance(ready, Connection)
+            try:
+                answer = ready.recv()
+            except EOFError:  # it died
+                answer = None
+            ready.close()
+            print(json.dumps({"paper": running.pop(ready), "answer": answer}), flush=True)
+    return 0
+
+
+def _answer(writing: Connection, member: Member, words: Sequence[str]) -> None:
+    """In a process of its own: send what `reproduce` gives, or None."""
+    ask_for_death_signal()
+    answer = None
+    with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
+        try:
+            if not has_releases(member):
+                code = reproduce_words(["--paper", member.name, *words], _fingerprints)
+                answer = {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
+        except BaseException:  # the paper's own `reproduce` says what is wrong
+            answer = None
+    writing.send(answer)
+    writing.close()
+
+
+def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
+    """What another process would tell under the versions that the paper requires: ours."""
+    reached_packages(member)
+    asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
+    with redirect_stdout(sys.stderr):
+        told: list[dict[str, Any]] = json.loads(json.dumps(fingerprints(member, asked)))
+    return told
+
+
+if __name__ == "__main__":
+    start_with_fixed_hashes()
+    sys.exit(at_the_edge(main, sys.argv[1:]))
