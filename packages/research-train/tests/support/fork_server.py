@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from filelock import FileLock
+from research_data.lock import locked
 
 PRELOADED = (  # what a command imports besides the paper's own code
     "optuna",  # of sweeps
@@ -130,7 +130,7 @@ def _server() -> tuple[socket.socket, str]:
     """
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", str(os.getpid()))
     address = str(Path(tempfile.gettempdir(), f"fork-server-{run[:12]}"))
-    with FileLock(f"{address}.lock"):
+    with locked(Path(f"{address}.lock")):
         with contextlib.suppress(FileNotFoundError, ConnectionRefusedError):
             return _connected(address, {}), address
         Path(address).unlink(missing_ok=True)
