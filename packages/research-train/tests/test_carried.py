@@ -63,6 +63,22 @@ def test_a_neutral_change_costs_replays_and_another_number_trainings(workspace, 
     assert len(workspace.records()) == 5
 
 
+def test_runs_of_two_older_versions_are_both_carried(workspace, paper):
+    loop = workspace.root / "src/research_train/state/random_state.py"
+    change(loop, "torch.manual_seed(seed)", "torch.manual_seed(seed + 0)")
+    assert reproduce(workspace, "points").code == 0
+    claims = paper / "claims.yaml"
+    one_more = re.sub(r"seeds: \d+", lambda found: f"seeds: {int(found[0][7:]) + 1}", POINTS)
+    claims.write_text(claims.read_text().replace(POINTS, one_more))
+    assert reproduce(workspace, "points").code == 0
+    runs = workspace.records()
+    assert len({each["fingerprint"] for each in runs if each["experiment"] == "tiny"}) == 2
+    change(loop, "torch.manual_seed(seed + 0)", "torch.manual_seed(0 + seed)")
+    done = reproduce(workspace, "points")
+    assert done.code == 0 and done.errors.count("carried: tiny") == 2, done.errors
+    assert workspace.records() == runs
+
+
 def test_a_difference_at_the_end_alone_is_found(workspace, paper):
     train = paper / "paper_tiny/train.py"
     twice = "twice = 2.0 if trainer.step > 350 else 1.0\n        nan = config.nan_at"

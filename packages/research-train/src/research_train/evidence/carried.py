@@ -2,11 +2,11 @@
 
     assets/outputs/<paper>/carried.json    one entry per setting and code, written by `reproduce`
 
-When only code or package versions changed since sealed runs, one run of each setting is replayed
-(replay.py), instead of training all of them again. If all lines of metrics and all weights are
-equal bit by bit, all runs with that fingerprint count as evidence for the present one. The records
-of the runs stay as they are. The outcome of each replay is an entry in this file, with the seal of
-the replayed run and a hash of the entry.
+When only code or package versions changed since sealed runs, one run of each setting and older code
+is replayed (replay.py), instead of training all of them again. If all lines of metrics and all
+weights are equal bit by bit, all runs with that fingerprint count as evidence for the present one.
+The records of the runs stay as they are. The outcome of each replay is an entry in this file, with
+the seal of the replayed run and a hash of the entry.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,7 @@ class Candidate:
 
     setting: Setting
     fingerprint: str  # of the present code
+    origin: str  # of the older code
     run: RunSummary  # the one to replay
 
 
@@ -105,12 +106,13 @@ def candidates(
     configs: Mapping[Setting, Mapping[str, Any]],
     assets: Mapping[Setting, Mapping[str, str]],
     there: Sequence[RunSummary],
+    judged: Collection[tuple[Setting, str]] = (),
 ) -> list[Candidate]:
     """For each setting that lacks runs, the older run to replay, if there is one.
 
     Older runs qualify if they are completed and sealed, and their experiment, config and data are
     the same. Among runs of several versions of the code, the version with the most missing seeds is
-    taken, then the newest.
+    taken, then the newest. judged: settings and fingerprints of older code that are left out.
     """
     found = []
     for setting in dict.fromkeys(each.setting for each in needed if each.run is None):
@@ -123,6 +125,7 @@ def candidates(
                 and run.status == "completed"
                 and record.experiment == setting.experiment
                 and record.fingerprint not in (None, fingerprints[setting])
+                and (setting, record.fingerprint) not in judged
                 and record.seed in missing
                 and record.assets == assets[setting]
                 and _same_config(run.config, configs[setting])
@@ -132,8 +135,9 @@ def candidates(
                 by_code.setdefault(str(record.fingerprint), []).append(run)
         if by_code:
             # Runs come newest first, and so do the versions of the code.
-            runs = max(by_code.values(), key=lambda each: len({_seed(run) for run in each}))
-            found.append(Candidate(setting, fingerprints[setting], _cheapest(runs)))
+            origin = max(by_code, key=lambda code: len({_seed(run) for run in by_code[code]}))
+            run = _cheapest(by_code[origin])
+            found.append(Candidate(setting, fingerprints[setting], origin, run))
     return found
 
 
@@ -151,8 +155,8 @@ def carry(
     verdicts, waiting = [], []
     for each in found:
         assert each.run.record is not None
-        key = (each.run.record.fingerprint, each.fingerprint, each.run.record.seal)
-        if (before := known.get(key)) is not None:  # type: ignore[arg-type]
+        key = (each.origin, each.fingerprint, each.run.record.seal)
+        if (before := known.get(key)) is not None:
             verdicts.append(before)
         else:
             waiting.append(each)
@@ -286,7 +290,7 @@ def _verdicts(part: Sequence[Candidate], output: str, errors: str) -> list[Carri
     verdicts = []
     for number, each in enumerate(part):
         record = each.run.record
-        assert record is not None and record.fingerprint is not None
+        assert record is not None
         ended = {
             "equal": False,
             "why": f"{NOT_REPLAYED}: {last[0].removeprefix('error: ')}",
@@ -298,7 +302,7 @@ def _verdicts(part: Sequence[Candidate], output: str, errors: str) -> list[Carri
             Carried(
                 experiment=each.setting.experiment,
                 overrides=list(each.setting.overrides),
-                origin=record.fingerprint,
+                origin=each.origin,
                 fingerprint=each.fingerprint,
                 run=each.run.id,
                 seed=record.seed,

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
@@ -70,10 +70,13 @@ class Plan:
         ]
 
     def older_evidence(
-        self, needed: Sequence[NeededRun], there: Sequence[RunSummary]
+        self,
+        needed: Sequence[NeededRun],
+        there: Sequence[RunSummary],
+        judged: Collection[tuple[Setting, str]] = (),
     ) -> list[Candidate]:
         """Runs of older code that may stand for the present one, if a replay says so."""
-        return candidates(needed, self.fingerprints, self.configs, self.assets, there)
+        return candidates(needed, self.fingerprints, self.configs, self.assets, there, judged)
 
 
 def plan_runs(

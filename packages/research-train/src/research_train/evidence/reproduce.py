@@ -33,7 +33,7 @@ from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_
 from research_train.evidence.on_cluster import train_on_cluster
 from research_train.evidence.plan import Ask, Plan, plan_runs
 from research_train.evidence.smoke_test import try_all
-from research_train.evidence.trainings import Failed, NeededRun, Work, train_all
+from research_train.evidence.trainings import Failed, NeededRun, Setting, Work, train_all
 from research_train.experiment.members import Member
 from research_train.history.changes import remove_runs
 from research_train.history.table import runs
@@ -212,7 +212,27 @@ def carry_evidence(member: Member, say: Callable[[str], None] = lambda line: Non
         possible = plan_here(plan_runs(member), there)
         refuse_left_out(possible)
         plan = possible.plan
-        return carry(member, plan.older_evidence(due_runs(plan, there), there), say=say)
+        return _carry_older(plan, lambda: due_runs(plan, there), there, say=say)
+
+
+def _carry_older(
+    plan: Plan,
+    needed: Callable[[], Sequence[NeededRun]],
+    there: Sequence[RunSummary],
+    jobs: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> list[Carried]:
+    """Replay runs of older code for the needed runs that are missing; returns the outcomes.
+
+    The runs of a setting may be of several versions of the code, as after a seed was added. Each
+    version is replayed in turn, until no seed is missing that one of them has.
+    """
+    outcomes: list[Carried] = []
+    judged: set[tuple[Setting, str]] = set()
+    while older := plan.older_evidence(needed(), there, judged):
+        outcomes += carry(plan.member, older, jobs, say)
+        judged.update((each.setting, each.origin) for each in older)
+    return outcomes
 
 
 def due_runs(plan: Plan, there: Sequence[RunSummary]) -> list[NeededRun]:
@@ -251,8 +271,7 @@ def _trained(
 ) -> _Trained:
     """Carry or train what a plan lacks of the runs that are there."""
     before = plan.needed(there)
-    if not quick and (older := plan.older_evidence(before, there)):
-        carry(plan.member, older, jobs, say)
+    if not quick and _carry_older(plan, lambda: plan.needed(there), there, jobs, say):
         before = plan.needed(there)
     missing = [each for each in before if quick or each.run is None]
     if not missing:
