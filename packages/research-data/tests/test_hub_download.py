@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from hub_server import TOKEN
 from research_data import HubError, pull_dataset, verify_asset
 from research_data.assets.manifest import OWN_FILES
 
@@ -119,10 +120,10 @@ def test_two_files_with_equal_content_come_each_by_itself(hub):
 
 def test_the_token_goes_to_the_hub_alone(hub, monkeypatch):
     hub.add("datasets", "org/large", {"large.parquet": CONTENT})
-    monkeypatch.setenv("HF_TOKEN", "hf_testtokentesttokentesttoken00")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     pull_dataset("org/large", quiet=True)
     tokens = {"_cdn/" in path: token for _, path, _, token, _ in hub.server.requests()}
-    assert tokens[False] == "Bearer hf_testtokentesttokentesttoken00"
+    assert tokens[False] == f"Bearer {TOKEN}"
     assert tokens[True] is None
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 
 import pytest
+from hub_server import TOKEN
 from research_data import (
     Asset,
     AssetError,
@@ -257,7 +258,7 @@ def test_gated_says_what_to_do_and_a_token_opens_it(hub, monkeypatch, capfd):
         pull_dataset("org/gated", quiet=True)
     assert f"{hub.server.url}/datasets/org/gated" in str(caught.value)
     assert "hf auth login" in str(caught.value)
-    monkeypatch.setenv("HF_TOKEN", "hf_testtokentesttokentesttoken00")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
     asset = pull_dataset("org/gated")
     texts = [p.read_text(errors="replace") for p in hub.assets.rglob("*") if p.is_file()]
     for text in (*texts, *capfd.readouterr()):
