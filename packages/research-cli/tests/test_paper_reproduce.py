@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+from hub_server import add_repo, running_hub
 from tiny_claims import ANSWER, MARKED, SOURCE
 from workspaces import Workspace
 
@@ -56,6 +57,21 @@ def test_with_nothing_to_train_all_print_what_each_would(workspace: Workspace) -
     assert workspace.run(*command, "--all", "--dry-run").code == 0
     assert workspace.run(*command, "--all").code == 1  # it asks for one run more
     assert [len(workspace.records(paper)) for paper in ("tiny", "wrong")] == [2, 1]
+
+
+def test_data_that_can_be_fetched_is_fetched_for_all_too(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    with running_hub(tmp_path / "hub") as server:
+        commit = add_repo(tmp_path / "hub", "datasets", "org/rows", {"rows.csv": b"a\n1\n"})
+        workspace.environment |= {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")}
+        pyproject = workspace.root / "papers/tiny/pyproject.toml"
+        need = f'[tool.research]\ndatasets = ["org/rows@{commit}"]\n\n[build-system]'
+        pyproject.write_text(pyproject.read_text().replace("[build-system]", need))
+        command = ("research-cli", "paper", "reproduce", "--all", "--here", "--dry-run")
+        done = workspace.run(*command)
+    assert done.code == 0 and "can't be fetched" not in done.output + done.errors, done.output
+    assert list((workspace.root / "assets/datasets").glob("org--rows@*"))
 
 
 def test_a_signal_stops_every_training_at_a_checkpoint(workspace: Workspace) -> None:

@@ -24,6 +24,11 @@ from research_train.record.summary import RunSummary, seal_state
 
 Ask = Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
 
+
+class NotSettled(Exception):  # noqa: N818  # no error: it says that there is something to do
+    """A paper's claims need a training or a download, where none may be made."""
+
+
 QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out
 
 
@@ -91,8 +96,10 @@ def plan_runs(
 
     seeds: replaces the claims' own numbers of seeds, except of deterministic claims. quick: plan a
     smoke test. quiet: show no progress of downloads. ask: tells the fingerprints, by default in
-    another process, under the versions that the paper requires. Raises ClaimsError, and the errors
-    of the paper's config and data, except for data that can't be had: that is in `out_of_reach`.
+    another process, under the versions that the paper requires; if it is given, nothing may be
+    fetched, and NotSettled is raised where something would have to be. Raises ClaimsError, and the
+    errors of the paper's config and data, except for data that can't be had: that is in
+    `out_of_reach`.
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
@@ -103,6 +110,8 @@ def plan_runs(
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
     of = {claim.name: member.experiment(claim.experiment).name for claim in chosen}
     lacking = out_of_reach(member, dict.fromkeys(of.values()), quiet)
+    if lacking and ask is not None:
+        raise NotSettled
     beyond = {
         claim: lacking[experiment] for claim, experiment in of.items() if experiment in lacking
     }

@@ -31,7 +31,7 @@ from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_waiting
 from research_train.evidence.on_cluster import train_on_cluster
-from research_train.evidence.plan import Ask, Plan, plan_runs
+from research_train.evidence.plan import Ask, NotSettled, Plan, plan_runs
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Setting, Work, train_all
 from research_train.experiment.members import Member
@@ -41,10 +41,6 @@ from research_train.places import Place
 from research_train.processes.cards import cards_for
 from research_train.record.summary import RunSummary
 from research_train.versions.hand_over import has_releases
-
-
-class NotSettled(Exception):  # noqa: N818  # no error: it says that there is something to do
-    """A paper's claims need a training or a download, where none may be made."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +133,7 @@ def reproduce(
             refuse_waiting(possible.waiting)
         if not here:
             refuse_left_out(possible)
-        if settled is not None and (plan.out_of_reach or _is_open(possible.plan, reading.result())):
+        if settled is not None and _is_open(possible.plan, reading.result()):
             raise NotSettled
         plan = possible.plan
         cards = [] if on == "slurm" else cards_for(_devices(plan))
