@@ -172,7 +172,7 @@ def test_results_with_bounds_steps_and_what_was_never_reached_are_judged_again()
     set_at = {"order": ClaimSet(after_runs=7)}
     runs: dict[str, list[RunSummary]] = {each.claim.name: [] for each in findings}
     outcome = Reproduction(member, known, findings, runs, [], [], False, set_at)
-    written = json.loads(json.dumps(results_of(outcome)))
+    written = json.loads(json.dumps(results_of(outcome, {})))
     assert written["claims"][0]["steps"] == {"a to b": [1.0, 1.1, 0.9], "b to c": [0.5, 0.6, 0.4]}
     assert written["claims"][1]["values"] == [8.0, {"at_least": 10.0}, 9.0]
     results = RecordedResults.model_validate(written)

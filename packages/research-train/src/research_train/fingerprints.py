@@ -22,6 +22,7 @@ from research_train.command_line.edge import at_the_edge
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Member, find_member, installed_members
 from research_train.experiment.needs import needs_of, prepare_assets
+from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import start_under_requirements
 from research_train.versions.requirements import reached_packages
@@ -73,4 +74,5 @@ def main(words: Sequence[str]) -> int:
 
 if __name__ == "__main__":
     start_with_fixed_hashes()  # data that it makes may depend on the order of a set
+    collect_rarely()
     sys.exit(at_the_edge(main, sys.argv[1:]))

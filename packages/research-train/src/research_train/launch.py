@@ -17,6 +17,7 @@ from research_data.shown import print_line, say, shown_metric
 from research_train.command_line.edge import Command, at_the_edge
 from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
+from research_train.processes.collector import collect_as_usual, collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.record.log_file import LogFile, copy_output
 
@@ -51,6 +52,7 @@ def evaluate_command() -> int:
 
 def _run(command: Command) -> int:
     start_with_fixed_hashes()
+    collect_rarely()
     end_with_parent()
     return at_the_edge(command, sys.argv[1:])
 
@@ -221,6 +223,7 @@ def _train_run(options: "argparse.Namespace", experiment: "Experiment", run: "Ru
     """Train, and with --profile trace some steps."""
     from research_train.training import train_run
 
+    collect_as_usual()
     if options.profile is None:
         train_run(run, experiment)
         return

@@ -22,6 +22,7 @@ from research_train.command_line.usage import parse, reproduce_parser
 from research_train.command_line.which_paper import which_member
 from research_train.experiment.members import installed_members
 from research_train.processes.children import end_with_parent
+from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import leave_releases
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 def reproduce_command() -> int:
     """The console script `reproduce`; always of the workspace's own version."""
     start_with_fixed_hashes()  # for this process and those it starts
+    collect_rarely()
     end_with_parent()
     return at_the_edge(reproduce_words, sys.argv[1:])
 

@@ -27,6 +27,7 @@ from research_train.evidence.trainings import Setting
 from research_train.experiment.members import Member, find_member, installed_members
 from research_train.fingerprints import fingerprints
 from research_train.processes.children import ask_for_death_signal, end_with_parent
+from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.reproduce_command import reproduce_words
 from research_train.versions.hand_over import has_releases, leave_releases
@@ -100,4 +101,5 @@ def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str,
 
 if __name__ == "__main__":
     start_with_fixed_hashes()
+    collect_rarely()
     sys.exit(at_the_edge(main, sys.argv[1:]))

@@ -131,15 +131,18 @@ def _number(recorded: RecordedNumber) -> Number:
     return Censored(-math.inf if low is None else low, math.inf if high is None else high)
 
 
-def results_of(reproduction: "Reproduction") -> dict[str, object]:
-    """The content of results.json: what `RecordedResults` reads, and what it ignores."""
+def results_of(reproduction: "Reproduction", costs: Mapping[str, Cost]) -> dict[str, object]:
+    """The content of results.json: what `RecordedResults` reads, and what it ignores.
+
+    costs: those of `costs_of`.
+    """
     results: dict[str, object] = {
         "schema": 1,
         "source": reproduction.claims.source,
         "date": _date(reproduction),
         "hardware": _hardware(reproduction),
         "packages": _packages(reproduction),
-        "claims": [_entry(reproduction, finding) for finding in reproduction.findings],
+        "claims": [_entry(reproduction, each, costs) for each in reproduction.findings],
     }
     if reproduction.carried:
         results["carried"] = [
@@ -171,13 +174,15 @@ def costs_of(reproduction: "Reproduction") -> dict[str, Cost]:
     return costs | {name: Cost.model_validate(cost) for name, cost in kept.items() if cost}
 
 
-def _entry(reproduction: "Reproduction", finding: Finding) -> Mapping[str, object]:
+def _entry(
+    reproduction: "Reproduction", finding: Finding, costs: Mapping[str, Cost]
+) -> Mapping[str, object]:
     """The entry of a claim in results.json."""
     name = finding.claim.name
     if name in reproduction.kept:
         return reproduction.kept[name]
     entry = {**_evidence(reproduction, finding), **_seeds_values(finding)}
-    if cost := costs_of(reproduction).get(name):
+    if cost := costs.get(name):
         entry["cost"] = cost.model_dump(mode="json")
     at = reproduction.set_at.get(name)
     return {**entry, "set": vars(at).copy() if at else None}

@@ -50,7 +50,7 @@ def write_report(reproduction: Reproduction) -> list[Path]:
     except OSError as error:
         raise StorageError(folder, error) from error
     if reproduction.incomplete is None:
-        results = results_of(reproduction)
+        results = results_of(reproduction, costs)
         # Read just before it is written, because somebody may have edited it meanwhile.
         readme = read_readme(member)
         content = readme.before + readme_block(findings, costs, results) + readme.after
