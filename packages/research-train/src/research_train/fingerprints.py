@@ -11,54 +11,16 @@ under the paper's requirements as `train` does. Since 0.1.0 stdout is a list of
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import redirect_stdout
-from typing import Any
 
-from research_train.code.fingerprint import code_identity, fingerprint
-from research_train.code.generator_revisions import GeneratorRevisions
-from research_train.code.parsed_files import ParsedFiles
 from research_train.command_line.edge import at_the_edge
-from research_train.experiment.config_values import load_config
-from research_train.experiment.members import Member, find_member, installed_members
-from research_train.experiment.needs import needs_of, prepare_assets
+from research_train.evidence.present_code import fingerprints
+from research_train.experiment.members import find_member, installed_members
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import start_under_requirements
 from research_train.versions.requirements import reached_packages
-
-
-def fingerprints(
-    member: Member, experiments: Sequence[Mapping[str, Any]]
-) -> list[dict[str, object]]:
-    """Fingerprint, config and data revisions of each {"experiment", "overrides"} of a member.
-
-    Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
-    """
-    parsed = ParsedFiles()
-    generators = GeneratorRevisions(member, parsed)
-    prepared: dict[str, dict[str, str]] = {}  # needs and revisions of generated data -> all of them
-    code: dict[str, dict[str, object]] = {}
-    found: list[dict[str, object]] = []
-    for asked in experiments:
-        experiment = member.experiment(asked["experiment"])
-        config = load_config(experiment, asked["overrides"])
-        needs, known = needs_of(experiment), generators.known(config)
-        if (assets := prepared.get(json.dumps([needs, known]))) is None:
-            assets = prepare_assets(experiment, known=known, config=config)
-            generators.keep(config, assets)
-            prepared[json.dumps([needs, generators.known(config)])] = assets
-        if experiment.name not in code:
-            code[experiment.name] = code_identity(experiment, parsed)
-        found.append(
-            {
-                "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
-                "config": config.model_dump(mode="json"),
-                "assets": assets,
-            }
-        )
-    parsed.save()
-    return found
 
 
 def main(words: Sequence[str]) -> int:

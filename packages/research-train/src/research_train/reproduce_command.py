@@ -7,9 +7,7 @@ import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from importlib import import_module
 from pathlib import Path
-from threading import Thread
 from typing import TYPE_CHECKING
 
 from research_data import UsageError
@@ -36,6 +34,7 @@ if TYPE_CHECKING:
     from research_train.evidence.trainings import NeededRun
     from research_train.experiment.members import Member
     from research_train.record.summary import RunSummary
+    from research_train.results.costs import Cost
     from research_train.results.recorded import RecordedResults
 
 
@@ -88,12 +87,12 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
     from research_train.evidence.reproduce import reproduce
     from research_train.results.kept import with_kept
     from research_train.results.readme import read_readme
+    from research_train.results.recorded import costs_of
     from research_train.results.report import write_report
     from research_train.results.screen import live_table
 
     if not options.quick:
         read_readme(member)  # before hours of training, not after
-    Thread(target=_import_what_follows, daemon=True).start()
     live = sys.stderr.isatty() and not options.quick and options.on == "local"
     with (
         live_table() if live else nullcontext(lambda work: None) as show,
@@ -113,7 +112,9 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
             queue.show,
             settled,
         )
-    _print_outcome(with_kept(outcome), write_report(outcome), options.json)
+    outcome = with_kept(outcome)
+    costs = {} if outcome.quick else costs_of(outcome)
+    _print_outcome(outcome, costs, write_report(outcome, costs), options.json)
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1
@@ -165,13 +166,13 @@ def _queue_line(quiet: bool) -> Iterator[_QueueLine]:
         line.clear()
 
 
-def _print_outcome(outcome: "Reproduction", files: Iterable[Path], as_json: bool) -> None:
+def _print_outcome(
+    outcome: "Reproduction", costs: "Mapping[str, Cost]", files: Iterable[Path], as_json: bool
+) -> None:
     from research_data.shown import table_lines
 
-    from research_train.results.recorded import costs_of
     from research_train.results.rows import COLUMNS, claims_table
 
-    costs = {} if outcome.quick else costs_of(outcome)
     columns, rows = claims_table(outcome.findings, costs)
     if outcome.quick:
         judged = [finding.verdict == "awaiting" for finding in outcome.findings]
@@ -226,11 +227,6 @@ def _facts(finding: "Finding", quick: bool) -> dict[str, object]:
         "page": claim.page,
         "quote": claim.quote,
     }
-
-
-def _import_what_follows() -> None:
-    """Import what is needed later (0.2 s) while this process waits for fingerprints."""
-    import_module("scipy.special")
 
 
 def _say_edited(runs: Iterable["RunSummary"]) -> None:

@@ -18,20 +18,17 @@ from importlib import import_module
 from io import StringIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any
 
 from research_data.assets.verify import count_cores
 
 from research_train.command_line.edge import at_the_edge
-from research_train.evidence.trainings import Setting
+from research_train.evidence.present_code import fingerprints_here
 from research_train.experiment.members import Member, find_member, installed_members
-from research_train.fingerprints import fingerprints
 from research_train.processes.children import ask_for_death_signal, end_with_parent
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.reproduce_command import reproduce_words
 from research_train.versions.hand_over import has_releases, leave_releases
-from research_train.versions.requirements import reached_packages
 
 # What `reproduce` imports on its way when nothing is to be trained.
 SHARED = (
@@ -82,21 +79,12 @@ def _answer(writing: Connection, member: Member, words: Sequence[str]) -> None:
     with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
         try:
             if not has_releases(member):
-                code = reproduce_words(["--paper", member.name, *words], _fingerprints)
+                code = reproduce_words(["--paper", member.name, *words], fingerprints_here)
                 answer = {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
         except BaseException:  # the paper's own `reproduce` says what is wrong
             answer = None
     writing.send(answer)
     writing.close()
-
-
-def _fingerprints(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """What another process would tell under the versions that the paper requires: ours."""
-    reached_packages(member)
-    asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
-    with redirect_stdout(sys.stderr):
-        told: list[dict[str, Any]] = json.loads(json.dumps(fingerprints(member, asked)))
-    return told
 
 
 if __name__ == "__main__":

@@ -1,7 +1,5 @@
 """Plan the runs that a paper's claims need: settings, seeds and fingerprints."""
 
-import json
-import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
@@ -12,13 +10,13 @@ from research_data.shown import did_you_mean
 
 from research_train.claims.claim import Claim, Claims, read_claims
 from research_train.claims.file import CLAIMS
-from research_train.errors import ClaimsError, CommandError
+from research_train.errors import ClaimsError
 from research_train.evidence.carried import Candidate, candidates, origins, read_carried
+from research_train.evidence.present_code import fingerprints_of
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member
 from research_train.experiment.needs import out_of_reach
-from research_train.processes.children import output_of
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary, seal_state
 
@@ -91,15 +89,16 @@ def plan_runs(
     quick: bool = False,
     quiet: bool = True,
     ask: Ask | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> Plan:
     """Plan the runs for the claims of these names, or for all. Fetches the data that they need.
 
     seeds: replaces the claims' own numbers of seeds, except of deterministic claims. quick: plan a
     smoke test. quiet: show no progress of downloads. ask: tells the fingerprints, by default in
     another process, under the versions that the paper requires; if it is given, nothing may be
-    fetched, and NotSettled is raised where something would have to be. Raises ClaimsError, and the
-    errors of the paper's config and data, except for data that can't be had: that is in
-    `out_of_reach`.
+    fetched, and NotSettled is raised where something would have to be. meanwhile: called while
+    another process computes. Raises ClaimsError, and the errors of the paper's config and data,
+    except for data that can't be had: that is in `out_of_reach`.
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
@@ -118,9 +117,14 @@ def plan_runs(
     within = [claim for claim in chosen if claim.name not in beyond]
     every = list(dict.fromkeys(each for claim in within for each in settings[claim.name].values()))
     try:
-        answers = dict(zip(every, (ask or fingerprints_of)(member, every), strict=True))
+        if ask is None:
+            told = fingerprints_of(member, every, meanwhile)
+        else:
+            meanwhile()
+            told = ask(member, every)
     except ClaimsError as error:
         raise ClaimsError(_placed(str(error), member, within)) from error
+    answers = dict(zip(every, told, strict=True))
     fingerprints = {setting: answer["fingerprint"] for setting, answer in answers.items()}
     for claim in () if quick else within:  # in a smoke test all have the same steps
         _groups_differ(member, claim, settings[claim.name], fingerprints)
@@ -189,22 +193,6 @@ def _groups_differ(
                 f"{member.folder / CLAIMS}: claim {claim.name}: overrides: the groups {one!r} and "
                 f"{other!r} are the same runs: nothing they set apart changes a number"
             )
-
-
-def fingerprints_of(member: Member, settings: Sequence[Setting]) -> list[dict[str, Any]]:
-    """Fingerprint, config and data of each setting, under the versions that the paper requires.
-
-    Makes the generated datasets that they lack. Raises ClaimsError.
-    """
-    if not settings:
-        return []
-    asked = [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
-    module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
-    try:
-        told = output_of([sys.executable, *module], given=json.dumps(asked).encode())
-    except CommandError as error:
-        raise ClaimsError(error.said.rpartition("error: ")[2] or str(error)) from error
-    return list(json.loads(told))
 
 
 def _needed(

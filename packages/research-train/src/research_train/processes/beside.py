@@ -27,7 +27,7 @@ class Beside(Generic[T]):
     def __init__(self, function: Callable[[], T]):
         self._function = function
         self._reading: Connection | None = None
-        if "torch" in sys.modules or threading.active_count() > 1 or not hasattr(os, "fork"):
+        if not can_fork():
             return
         context = get_context("fork")
         self._reading, writing = context.Pipe(duplex=False)
@@ -45,6 +45,11 @@ class Beside(Generic[T]):
                 except (EOFError, OSError):
                     pass  # it failed: again here, where the error can be raised
         return self._function()
+
+
+def can_fork() -> bool:
+    """Whether a fork of this process is safe: there is one thread, and torch isn't imported."""
+    return "torch" not in sys.modules and threading.active_count() == 1 and hasattr(os, "fork")
 
 
 def _send(function: Callable[[], T], writing: Connection) -> None:

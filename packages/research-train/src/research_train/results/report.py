@@ -7,7 +7,7 @@ README.md                       how many claims of all papers are in each state,
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,15 +17,17 @@ from research_data.durable import write_bytes, write_json
 
 from research_train.claims.claim import Finding
 from research_train.evidence.reproduce import Reproduction
-from research_train.results.kept import with_kept
+from research_train.results.costs import Cost
 from research_train.results.overview import write_overview
 from research_train.results.readme import read_readme, readme_block
-from research_train.results.recorded import RESULTS, costs_of, evidence_of, results_of
+from research_train.results.recorded import RESULTS, evidence_of, results_of
 from research_train.results.rows import claim_row, claims_table
 
 
-def write_report(reproduction: Reproduction) -> list[Path]:
+def write_report(reproduction: Reproduction, costs: Mapping[str, Cost]) -> list[Path]:
     """Write all of it; returns the files. Raises ClaimsError for a README without markers.
+
+    reproduction: with what is kept of earlier results (kept.py). costs: those of `costs_of`.
 
     An incomplete reproduction (only some claims, fewer seeds, failed runs) is written as
     `chosen.*`, and the paper's folder is left alone. A smoke test (`--quick`) is no evidence:
@@ -35,11 +37,9 @@ def write_report(reproduction: Reproduction) -> list[Path]:
         return []
     from research_viz import latex_table, markdown_table
 
-    reproduction = with_kept(reproduction)
     member, findings = reproduction.member, reproduction.findings
     name = "chosen" if reproduction.incomplete else "claims"
     folder = get_outputs_dir() / member.name / "claims"
-    costs = costs_of(reproduction)
     columns, rows = claims_table(findings, costs)
     try:
         folder.mkdir(parents=True, exist_ok=True)

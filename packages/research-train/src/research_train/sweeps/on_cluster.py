@@ -10,7 +10,7 @@ from research_data import UsageError
 
 from research_train.errors import CommandError, RunError
 from research_train.evidence.on_cluster import last_words
-from research_train.evidence.plan import fingerprints_of
+from research_train.evidence.present_code import fingerprints_of
 from research_train.evidence.trainings import Setting
 from research_train.experiment.members import Experiment
 from research_train.experiment.needs import prepare_assets

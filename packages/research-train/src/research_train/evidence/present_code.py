@@ -1,0 +1,112 @@
+"""Ask what the present code of a paper makes of settings: fingerprints, configs and data.
+
+A paper may require releases of our packages (versions/hand_over.py), and only they know what they
+import: then the program research_train.fingerprints tells, which starts under them. Else a fork of
+this process does, which has imported all of it already, if its hashes are those of a training
+(processes/hash_seed.py), as data that is made may depend on the order of a set.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
+from typing import Any
+
+from research_data.errors import ResearchError
+
+from research_train.code.fingerprint import code_identity, fingerprint
+from research_train.code.generator_revisions import GeneratorRevisions
+from research_train.code.parsed_files import ParsedFiles
+from research_train.errors import ClaimsError, CommandError
+from research_train.evidence.trainings import Setting
+from research_train.experiment.config_values import load_config
+from research_train.experiment.members import Member
+from research_train.experiment.needs import needs_of, prepare_assets
+from research_train.processes.beside import Beside, can_fork
+from research_train.processes.children import output_of
+from research_train.processes.hash_seed import FIXED, hash_seed
+from research_train.versions.hand_over import has_releases
+from research_train.versions.requirements import reached_packages
+
+Answers = list[dict[str, Any]]
+
+
+def fingerprints(member: Member, experiments: Sequence[Mapping[str, Any]]) -> Answers:
+    """Fingerprint, config and data revisions of each {"experiment", "overrides"} of a member.
+
+    Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
+    """
+    parsed = ParsedFiles()
+    generators = GeneratorRevisions(member, parsed)
+    prepared: dict[str, dict[str, str]] = {}  # needs and revisions of generated data -> all of them
+    code: dict[str, dict[str, object]] = {}
+    found: Answers = []
+    for asked in experiments:
+        experiment = member.experiment(asked["experiment"])
+        config = load_config(experiment, asked["overrides"])
+        needs, known = needs_of(experiment), generators.known(config)
+        if (assets := prepared.get(json.dumps([needs, known]))) is None:
+            assets = prepare_assets(experiment, known=known, config=config)
+            generators.keep(config, assets)
+            prepared[json.dumps([needs, generators.known(config)])] = assets
+        if experiment.name not in code:
+            code[experiment.name] = code_identity(experiment, parsed)
+        found.append(
+            {
+                "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
+                "config": config.model_dump(mode="json"),
+                "assets": assets,
+            }
+        )
+    parsed.save()
+    return found
+
+
+def fingerprints_here(member: Member, settings: Sequence[Setting]) -> Answers:
+    """What `fingerprints_of` gives, of the packages that this process imports.
+
+    What the paper's code prints goes to stderr. Raises the errors of `fingerprints`, and
+    RequirementError where these packages aren't what the paper requires.
+    """
+    reached_packages(member)
+    with redirect_stdout(sys.stderr):
+        told: Answers = json.loads(json.dumps(fingerprints(member, _questions(settings))))
+    return told
+
+
+def fingerprints_of(
+    member: Member, settings: Sequence[Setting], meanwhile: Callable[[], object] = lambda: None
+) -> Answers:
+    """Fingerprint, config and data of each setting, under the versions that the paper requires.
+
+    Makes the generated datasets that they lack. meanwhile: called while another process computes.
+    Raises ClaimsError.
+    """
+    if not settings:
+        meanwhile()
+        return []
+    if can_fork() and hash_seed() == FIXED and not has_releases(member):
+
+        def silently() -> Answers:
+            with redirect_stderr(StringIO()):
+                return fingerprints_here(member, settings)
+
+        answer = Beside(silently)
+        meanwhile()
+        try:
+            return answer.result()
+        except ResearchError as error:
+            raise ClaimsError(str(error)) from error
+    meanwhile()
+    module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
+    asked = json.dumps(_questions(settings)).encode()
+    try:
+        told: Answers = json.loads(output_of([sys.executable, *module], given=asked))
+    except CommandError as error:
+        raise ClaimsError(error.said.rpartition("error: ")[2] or str(error)) from error
+    return told
+
+
+def _questions(settings: Sequence[Setting]) -> list[dict[str, object]]:
+    return [{"experiment": each.experiment, "overrides": each.overrides} for each in settings]
