@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from importlib import import_module
 from typing import Any
 
+from research_train.processes.collector import collect_rarely
+
 from research_cli.environment.cuda import probe
 
 GPU = "GPU"
@@ -73,6 +75,7 @@ def last_line(text: str) -> str:
 
 def main(names: Sequence[str]) -> None:
     """Import each name, and print its line as soon as it is known."""
+    collect_rarely()
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what an imported module prints goes to stderr
     for name in names:

@@ -16,7 +16,7 @@ class Package:
     """A package of the stack.
 
     module: what to import. For a package that loads its parts lazily, a module that loads the
-    compiled ones, or the one that breaks most often.
+    compiled ones, or the one that breaks most often; of a program what a notebook runs on.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Package:
 STACK = (
     Package("NumPy", "numpy", "numpy"),
     Package("pandas", "pandas", "pandas"),
-    Package("SciPy", "scipy", "scipy.stats"),
+    Package("SciPy", "scipy", "scipy.special"),
     Package("scikit-learn", "scikit-learn", "sklearn"),
     Package("PyTorch", "torch", "torch"),
     Package("transformers", "transformers", "transformers.modeling_utils"),
@@ -37,7 +37,7 @@ STACK = (
     Package("matplotlib", "matplotlib", "matplotlib.pyplot"),
     Package("W&B", "wandb", "wandb"),
     Package("TensorBoard", "tensorboard", "tensorboard.summary.writer.event_file_writer"),
-    Package("Jupyter", "jupyterlab", "jupyterlab"),
+    Package("Jupyter", "jupyterlab", "ipykernel"),
 )
 
 
