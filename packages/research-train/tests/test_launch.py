@@ -74,7 +74,11 @@ def test_evaluate_prints_a_table_and_writes_json_and_figure(workspace):
     recorded = json.loads((run / "run.json").read_text())
     assert evaluation["metrics"] == recorded["metrics"]
     assert sum(map(sum, evaluation["confusion"])) == 50
-    assert (run / "figures" / "confusion-matrix.png").stat().st_size > 1000
+    figure = run / "figures" / "confusion-matrix.png"
+    assert figure.stat().st_size > 1000
+    drawn = figure.read_bytes(), figure.stat().st_mtime_ns
+    assert workspace.run("evaluate", "--paper", "tiny").code == 0
+    assert (figure.read_bytes(), figure.stat().st_mtime_ns) == drawn  # drawn of the same before
 
 
 def test_evaluate_refuses_a_record_changed_by_hand(workspace):

@@ -5,7 +5,7 @@ import sys
 
 import matplotlib
 import pytest
-from research_viz import learning_curves, save_figure
+from research_viz import draw_once, learning_curves, save_figure
 
 
 def figure():
@@ -32,6 +32,23 @@ def test_files_hold_no_date_and_no_version(tmp_path):
 def test_by_default_png_and_svg_and_a_dot_in_the_name_stays(tmp_path):
     paths = save_figure(figure(), tmp_path / "lr=0.1")
     assert [path.name for path in paths] == ["lr=0.1.png", "lr=0.1.svg"]
+
+
+def test_a_figure_is_drawn_again_only_of_something_else_or_where_it_was_changed(tmp_path):
+    drawn = []
+
+    def draw():
+        drawn.append(1)
+        return figure()
+
+    for of, times in ([1.5], 1), ([1.5], 1), ([2.5], 2):
+        png, svg = draw_once(tmp_path / "figure", of, draw)
+        assert len(drawn) == times
+    before = png.read_bytes()
+    png.unlink()
+    svg.write_text("")
+    assert draw_once(tmp_path / "figure", [2.5], draw) == [png, svg]
+    assert png.read_bytes() == before and svg.stat().st_size > 1000 and len(drawn) == 3
 
 
 def test_the_readers_settings_change_nothing(tmp_path):

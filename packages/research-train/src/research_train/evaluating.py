@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from functools import partial
 from operator import index
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from research_data import pinned_assets
 from research_data.durable import write_json
@@ -18,6 +19,9 @@ from research_train.record.record import compute_seal, recorded_metrics, utc_now
 from research_train.record.run import Run
 from research_train.record.summary import NO_SEAL
 from research_train.state.random_state import seed_everything
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EVALUATION = "evaluation.json"
 
@@ -92,12 +96,18 @@ def figures_of(run: Run) -> list[Path]:
 
 
 def _draw_confusion(run: Run, evaluation: Evaluation) -> None:
-    from research_viz import confusion_matrix, save_figure  # slow, and only needed here
+    from research_viz import draw_once
 
-    assert evaluation.confusion is not None
     title = ", ".join(f"{name} {_shown(value)}" for name, value in evaluation.metrics.items())
-    figure = confusion_matrix(evaluation.confusion, evaluation.labels, title)
-    save_figure(figure, run.folder / "figures" / "confusion-matrix")
+    shown = (evaluation.confusion, evaluation.labels, title)
+
+    def draw() -> "Figure":
+        from research_viz import confusion_matrix  # slow, and only needed here
+
+        assert evaluation.confusion is not None
+        return confusion_matrix(evaluation.confusion, evaluation.labels, title)
+
+    draw_once(run.folder / "figures" / "confusion-matrix", shown, draw)
 
 
 def _recorded(evaluation: Evaluation) -> Evaluation:

@@ -4,6 +4,7 @@ from .claims import claim_plot as claim_plot
 from .confusion import confusion_matrix as confusion_matrix
 from .curves import curve_panels as curve_panels
 from .curves import learning_curves as learning_curves
+from .drawing import draw_once as draw_once
 from .inline import inline_svg as inline_svg
 from .intervals import t_interval as t_interval
 from .methods import comparison as comparison

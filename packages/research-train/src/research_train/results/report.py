@@ -6,11 +6,9 @@ papers/mnist1d/README.md        the table, between its markers
 README.md                       how many claims of all papers are in each state, between its markers
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from research_data import StorageError, get_outputs_dir
 from research_data.durable import write_bytes, write_json
@@ -22,6 +20,9 @@ from research_train.results.overview import write_overview
 from research_train.results.readme import read_readme, readme_block
 from research_train.results.recorded import RESULTS, evidence_of, results_of
 from research_train.results.rows import claim_row, claims_table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def write_report(reproduction: Reproduction, costs: Mapping[str, Cost]) -> list[Path]:
@@ -61,17 +62,11 @@ def write_report(reproduction: Reproduction, costs: Mapping[str, Cost]) -> list[
 
 
 def _figures(findings: Sequence[Finding], stem: Path) -> list[Path]:
-    """Draw the claims, unless what lies there was drawn of the same: drawing takes a second."""
-    module = find_spec("research_viz")
-    assert module is not None and module.origin is not None
-    code = [
-        file.read_text(encoding="utf-8") for file in sorted(Path(module.origin).parent.glob("*.py"))
-    ]
-    drawn_of = hashlib.sha256(repr([findings, code, version("matplotlib")]).encode()).hexdigest()
-    figures = [stem.with_name(f"{stem.name}.{format}") for format in ("png", "svg")]
-    if all(file.is_file() and drawn_of.encode() in file.read_bytes() for file in figures):
-        return figures
-    from research_viz import claim_plot, save_figure
+    from research_viz import draw_once
 
-    figure = claim_plot([claim_row(finding) for finding in findings])
-    return save_figure(figure, stem, description=f"of {drawn_of}")
+    def draw() -> "Figure":
+        from research_viz import claim_plot
+
+        return claim_plot([claim_row(finding) for finding in findings])
+
+    return draw_once(stem, findings, draw)
