@@ -1,7 +1,9 @@
 """Find which claims await hardware that this machine lacks, or data that it can't reach."""
 
+import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from research_data.assets.verify import count_cores
 from research_data.errors import HubError
@@ -83,11 +85,22 @@ def refuse_left_out(possible: PlanHere) -> None:
 
 def gpu_memory() -> float | None:
     """The memory of the CUDA device that runs would use, in GB (10^9 bytes); None without one."""
-    import torch  # slow to import, and most papers need no GPU
+    if not _has_driver():
+        return None
+    import torch  # two seconds, which a machine without a GPU is spared
 
     if not torch.cuda.is_available():
         return None
     return float(torch.cuda.get_device_properties(torch.cuda.current_device()).total_memory) / 1e9
+
+
+def _has_driver() -> bool:
+    """Whether a driver of GPUs is here: CUDA's library or ROCm's device. Torch sees none without."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return Path("/dev/kfd").exists()
+    return True
 
 
 def _waiting(claims: Sequence[Claim], gpu_gb: float | None) -> list[Claim]:
