@@ -95,7 +95,7 @@ def gpu_memory() -> float | None:
 
 
 def _has_driver() -> bool:
-    """Whether a driver of GPUs is here: CUDA's library or ROCm's device. Torch sees none without."""
+    """Whether a driver of GPUs is installed: CUDA's, or ROCm's. Torch sees no GPU without."""
     try:
         ctypes.CDLL("libcuda.so.1")
     except OSError:
