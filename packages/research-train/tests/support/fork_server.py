@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from research_data.lock import locked
+from research_train.processes.collector import collect_as_usual, collect_rarely
 
 PRELOADED = (  # what a command imports besides the paper's own code
     "optuna",  # of sweeps
@@ -410,13 +411,12 @@ def _note(file: Path, number: int) -> None:
 
 
 if __name__ == "__main__":
-    gc.disable()  # it would look again and again at all that is imported, a fifth of the time
+    collect_rarely()
     for name in PRELOADED:
         importlib.import_module(name)
-    gc.enable()
     for each in list(weakref.finalize._registry):  # type: ignore[attr-defined]
         each.atexit = False  # thousands of torch's operators, which each fork would take down
     signal.signal(signal.SIGINT, signal.default_int_handler)
     gc.collect()
-    gc.freeze()  # a fork whose collector looked at what is here would copy its memory
+    collect_as_usual()  # not at what is here: a fork whose collector did would copy its memory
     _serve(socket.socket(fileno=int(sys.argv[1])))
