@@ -18,6 +18,7 @@ from research_data.errors import ResearchError
 from research_train.experiment.members import Member, find_member, installed_members
 from research_train.processes.cards import VARIABLE, visible_cards
 from research_train.processes.children import ask_for_death_signal, end_with_parent
+from research_train.processes.collector import collect_as_usual, collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.versions.hand_over import start_under_requirements
 from research_train.versions.requirements import reached_packages
@@ -35,6 +36,7 @@ def answer_tasks(answer: Callable[[Member, Any], object]) -> NoReturn:
     try:
         member = find_member(sys.argv[sys.argv.index("--paper") + 1], installed_members())
         start_with_fixed_hashes()
+        collect_rarely()
         start_under_requirements(member)
         end_with_parent()
         reached_packages(member)
@@ -56,14 +58,15 @@ def answer_tasks(answer: Callable[[Member, Any], object]) -> NoReturn:
 
 def _each(do: Callable[[Any], object], tasks: Sequence[Any], at_once: int) -> Iterator[object]:
     """The answers in the order of the tasks."""
-    if at_once == 1:
-        yield from map(do, tasks)
-        return
-    # Imported before the processes are forked, which then share it: seconds of each.
+    # Imported before processes are forked, which then share it: seconds of each.
     import torch._dynamo  # noqa: F401
 
     import research_train.loop.trainer  # noqa: F401
 
+    collect_as_usual()
+    if at_once == 1:
+        yield from map(do, tasks)
+        return
     context = get_context("fork" if sys.platform == "linux" else "spawn")
     cards = visible_cards()
     number = context.Value("i", 0)

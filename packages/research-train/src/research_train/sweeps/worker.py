@@ -31,6 +31,7 @@ from research_train.errors import Interrupted
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment, Member, find_member, installed_members
 from research_train.processes.children import ask_for_death_signal, end_with_parent
+from research_train.processes.collector import collect_as_usual, collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.processes.signals import stopping_signals
 from research_train.record.folders import code_archive
@@ -72,7 +73,7 @@ class Worker:
         self._stopping = False
         _import_what_trains()
         gc.collect()
-        gc.freeze()  # a fork whose collector looked at what is here would copy its memory
+        collect_as_usual()  # not at what is here: a fork whose collector did would copy its memory
 
     def serve(self) -> None:
         """Train until stdin closes or a signal comes."""
@@ -197,6 +198,7 @@ def _member_and_experiment() -> tuple[Member, Experiment]:
 def main() -> int:
     """Serve, with what the paper's code prints on stderr."""
     start_with_fixed_hashes()
+    collect_rarely()
     try:
         member, experiment = _member_and_experiment()
         start_under_requirements(member)
