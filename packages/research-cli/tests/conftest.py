@@ -11,9 +11,6 @@ from pathlib import Path
 import fork_server
 import pytest
 from research_data import this_workspace
-from research_train.processes.collector import collect_rarely
-
-collect_rarely()
 
 
 @pytest.fixture(scope="session")

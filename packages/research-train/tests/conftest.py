@@ -5,10 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from research_train import Experiment
-from research_train.processes.collector import collect_rarely
 from workspaces import UvWorkspace, Workspace
-
-collect_rarely()
 
 # By default a slow example fails, as one may be on a machine that does other work too.
 settings.register_profile("without a deadline", deadline=None)

@@ -5,7 +5,8 @@ single test, which runs pytest on the file in a process started as `train` is
 (versions/hand_over.py).
 
 With `--numprocesses=auto`, a few tests run in pytest's own process alone: every other process
-would first spend some seconds on imports.
+would first spend some seconds on imports. And while tests are collected and run, Python's cyclic
+garbage collector looks rarely at all that they import (processes/collector.py).
 """
 
 import os
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from research_train.processes.collector import collect_rarely
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
@@ -36,6 +39,11 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
             if count > FEW:
                 return None  # xdist's default: one per core
     return 0
+
+
+def pytest_collection() -> None:
+    """Tests are imported next, and most import torch."""
+    collect_rarely()
 
 
 def pytest_pycollect_makemodule(
