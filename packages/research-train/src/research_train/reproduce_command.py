@@ -49,7 +49,8 @@ def reproduce_command() -> int:
 def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
     """Do what `reproduce` does with these words; returns its exit code.
 
-    settled: as for `reproduce`, which raises NotSettled then.
+    settled: as for `reproduce`, which raises NotSettled then. With it the workspace's README isn't
+    renewed: that is done once, after all papers.
     """
     leave_releases()
     parser = reproduce_parser()
@@ -86,6 +87,7 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
         return 0
     from research_train.evidence.reproduce import reproduce
     from research_train.results.kept import with_kept
+    from research_train.results.overview import write_overview
     from research_train.results.readme import read_readme
     from research_train.results.recorded import costs_of
     from research_train.results.report import write_report
@@ -114,7 +116,10 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
         )
     outcome = with_kept(outcome)
     costs = {} if outcome.quick else costs_of(outcome)
-    _print_outcome(outcome, costs, write_report(outcome, costs), options.json)
+    files = write_report(outcome, costs)
+    if files and settled is None and outcome.incomplete is None:
+        write_overview(member.workspace)
+    _print_outcome(outcome, costs, files, options.json)
     if outcome.quick:
         return 1 if outcome.failed else 0
     return 0 if outcome.holds else 1

@@ -28,6 +28,7 @@ from research_train.processes.children import ask_for_death_signal, end_with_par
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.reproduce_command import reproduce_words
+from research_train.results.overview import write_overview
 from research_train.versions.hand_over import has_releases, leave_releases
 
 # What `reproduce` imports on its way when nothing is to be trained.
@@ -49,6 +50,7 @@ def main(words: Sequence[str]) -> int:
     members = installed_members()
     for module in SHARED:
         import_module(module)
+    answered = set()
     context = get_context("fork")
     running: dict[Connection, str] = {}
     while names or running:
@@ -68,7 +70,13 @@ def main(words: Sequence[str]) -> int:
             except EOFError:  # it died
                 answer = None
             ready.close()
-            print(json.dumps({"paper": running.pop(ready), "answer": answer}), flush=True)
+            name = running.pop(ready)
+            if answer is not None:
+                answered.add(find_member(name, members).workspace)
+            print(json.dumps({"paper": name, "answer": answer}), flush=True)
+    if "--dry-run" not in words:
+        for workspace in answered:
+            write_overview(workspace)
     return 0
 
 

@@ -3,7 +3,8 @@
 assets/outputs/mnist1d/claims/claims.{json,md,tex,png,svg}    chosen.*, where it isn't all of it
 papers/mnist1d/results.json     the same with every seed's value, committed
 papers/mnist1d/README.md        the table, between its markers
-README.md                       how many claims of all papers are in each state, between its markers
+
+The workspace's README.md, which counts the claims of all papers, is written after it (overview.py).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ from research_data.durable import write_bytes, write_json
 from research_train.claims.claim import Finding
 from research_train.evidence.reproduce import Reproduction
 from research_train.results.costs import Cost
-from research_train.results.overview import write_overview
 from research_train.results.readme import read_readme, readme_block
 from research_train.results.recorded import RESULTS, evidence_of, results_of
 from research_train.results.rows import claim_row, claims_table
@@ -57,7 +57,6 @@ def write_report(reproduction: Reproduction, costs: Mapping[str, Cost]) -> list[
         content = readme.before + readme_block(findings, costs, results) + readme.after
         write_json(member.folder / RESULTS, results)
         write_bytes(readme.path, content.encode())
-        write_overview(member.workspace)
     return [folder / f"{name}.json", *figures]
 
 
