@@ -1,5 +1,7 @@
 """Work in a forked process, while the one that asked for it is busy."""
 
+import os
+import select
 import subprocess
 import sys
 
@@ -44,3 +46,21 @@ def test_it_forks_where_that_is_safe_and_raises_here(before, in_this_process):
     )
     assert done.stdout.split("\n")[:2] == [str(in_this_process), "in vain"]
     assert done.stderr == ("" if in_this_process else "beside ")
+
+
+def test_it_ends_with_the_process_that_was_killed():
+    script = (
+        "import os, time\n"
+        "from research_train.processes.beside import Beside\n"
+        "def work():\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(600)\n"
+        "Beside(work).result()\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:
+        assert process.stdout
+        child = os.pidfd_open(int(process.stdout.readline()))
+        process.kill()
+    ended, _, _ = select.select([child], [], [], 60)
+    os.close(child)
+    assert ended

@@ -9,6 +9,8 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
+from research_train.processes.children import ask_for_death_signal
+
 T = TypeVar("T")
 
 
@@ -54,6 +56,7 @@ def can_fork() -> bool:
 
 def _send(function: Callable[[], T], writing: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
+    ask_for_death_signal()
     try:
         writing.send(function())
     except BaseException:
