@@ -170,6 +170,35 @@ def test_a_job_too_short_for_a_step_is_not_queued_for_ever(
     assert "notice" in log.read_text()
 
 
+def test_tasks_of_srun_are_one_training(cluster: Cluster, paper: SyncedPaper) -> None:
+    before = runs_of(paper)
+    train = (str(paper.root / ".venv" / "bin" / "train"), "--paper", "alpha", "steps=60")
+    done = paper.typed("srun", "--ntasks=2", *train, MASTER_ADDR="127.0.0.1")  # no node has a name
+    assert done.code == 0, done.errors
+    [run] = [run for run in runs_of(paper) if run not in before]
+    assert record_of(run)["status"] == "completed"
+
+
+def test_a_job_without_its_environment_is_told_with_its_log(
+    cluster: Cluster, paper: SyncedPaper
+) -> None:
+    before = runs_of(paper)
+    cluster.run("scontrol", "update", "PartitionName=main", "State=DOWN")
+    made = json.loads(paper.train("--on", "slurm", "--json").output)
+    job, environment = made["job"], Path(made["code"]) / ".venv"
+    away = environment.rename(environment.with_name("away"))
+    try:
+        cluster.run("scontrol", "update", "PartitionName=main", "State=UP")
+        cluster.wait_for(lambda: slurm.look(job).state == "ended")
+    finally:
+        away.rename(environment)
+    for _ in range(2):  # the second doesn't ask SLURM about it
+        assert listed_jobs(paper)[job] == ("ended", None)
+    watched = paper.typed(str(COMMANDS / "research-cli"), "run", "watch", f"slurm-{job}")
+    watched.refused(1, str(environment), made["log"])
+    assert runs_of(paper) == before
+
+
 def refuses_an_unknown_partition(paper: SyncedPaper, command: Callable[..., Result]) -> None:
     options = paper.folder / "slurm.yaml"
     options.write_text("partition: nowhere\n")
@@ -185,33 +214,51 @@ def test_what_the_cluster_refuses_is_said_and_leaves_nothing(paper: SyncedPaper)
     refuses_an_unknown_partition(paper, paper.train)
 
 
-def test_claims_are_reproduced_by_a_job_array_that_is_submitted_once(
-    cluster: Cluster, paper: SyncedPaper
-) -> None:
-    words = ("--on", "slurm", "--json", "--jobs", "1")
-    (paper.folder / "claims.yaml").write_text(SOURCE + POINTS)
-    (paper.folder / "README.md").write_text(MARKED)
+def submitted_by(
+    cluster: Cluster, paper: SyncedPaper, command: list[str], **environment: str
+) -> "tuple[subprocess.Popen[str], str, Callable[[], list[str]]]":
+    """A command that waits for the array that it has submitted, of which one element runs.
+
+    Returns it, the array's number, and what gives those of all jobs submitted since.
+    """
     before = job_folders(paper)
-    environment = paper.environment | {"PAUSE": "0.2"}
-    first = subprocess.Popen(
-        paper.command("reproduce", *words), cwd=paper.root, env=environment, text=True,
+    waiting = subprocess.Popen(
+        command, cwd=paper.root, env=paper.environment | environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
 
     def submitted() -> list[str]:
         return jobs_of([each for each in job_folders(paper) if each not in before])
 
-    cluster.wait_for(lambda: bool(submitted()) or first.poll() is not None)
-    assert first.poll() is None, first.communicate()
+    cluster.wait_for(lambda: bool(submitted()) or waiting.poll() is not None)
+    assert waiting.poll() is None, waiting.communicate()
     [job] = submitted()
     cluster.wait_for(lambda: slurm.look(f"{job}_0").state == "running")
+    return waiting, job, submitted
+
+
+def stop_waiting(command: "subprocess.Popen[str]") -> str:
+    """Send Ctrl-C to a command that waits for jobs; returns what it says."""
+    command.send_signal(signal.SIGINT)
+    _, errors = command.communicate(timeout=120)
+    assert command.returncode == 130, errors
+    return errors
+
+
+def test_claims_are_reproduced_by_a_job_array_that_is_submitted_once(
+    cluster: Cluster, paper: SyncedPaper
+) -> None:
+    words = ("--on", "slurm", "--json", "--jobs", "1")
+    (paper.folder / "claims.yaml").write_text(SOURCE + POINTS)
+    (paper.folder / "README.md").write_text(MARKED)
+    first, job, submitted = submitted_by(
+        cluster, paper, paper.command("reproduce", *words), PAUSE="0.2"
+    )
     assert slurm.look(f"{job}_1").state == "waiting"
     assert listed_jobs(paper)[f"{job}_1"] == ("queued", None)
     (paper.root / "no slurm").mkdir()
     assert listed_jobs(paper, PATH=str(paper.root / "no slurm"))[f"{job}_1"] == ("unknown", None)
-    first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=120)
-    assert first.returncode == 130 and f"scancel {job}" in errors, errors
+    assert f"scancel {job}" in stop_waiting(first)
     again = paper.reproduce(*words, PAUSE="0.2")
     assert again.code == 0, (again.output, again.errors)
     [claim] = json.loads(again.output)["claims"]
@@ -248,23 +295,9 @@ def test_a_sweep_is_a_job_array_whose_runs_are_submitted_once(
     words += ("--name", "rates", "--metric", "test/accuracy", "--max", "--json", "--on", "slurm")
     refuses_an_unknown_partition(paper, lambda *on: paper.cli(*words))
     assert not (paper.outputs / "alpha" / "sweeps").exists()
-    before = job_folders(paper)
-    first = subprocess.Popen(
-        paper.command("research-cli", *words, "--jobs", "1"), cwd=paper.root, text=True,
-        env=paper.environment | {"PAUSE": "0.3"}, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-
-    def submitted() -> list[str]:
-        return jobs_of([each for each in job_folders(paper) if each not in before])
-
-    cluster.wait_for(lambda: bool(submitted()) or first.poll() is not None)
-    assert first.poll() is None, first.communicate()
-    [job] = submitted()
-    cluster.wait_for(lambda: slurm.look(f"{job}_0").state == "running")
-    first.send_signal(signal.SIGINT)
-    _, errors = first.communicate(timeout=120)
-    assert first.returncode == 130, errors
+    command = paper.command("research-cli", *words, "--jobs", "1")
+    first, job, submitted = submitted_by(cluster, paper, command, PAUSE="0.3")
+    stop_waiting(first)
     slurm.stop(f"{job}_3")
     again = paper.cli(*words)
     assert again.code == 0, (again.output, again.errors)

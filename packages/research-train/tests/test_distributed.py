@@ -1,6 +1,7 @@
 """Several processes train as one: the same numbers, one record, one exit code."""
 
 import json
+import os
 import signal
 import sys
 
@@ -9,8 +10,9 @@ import torch
 from research_data.errors import UsageError
 from research_train import new_run
 from research_train.errors import ConfigError
+from research_train.processes.srun import first_node
 from safetensors.torch import load_file
-from workspaces import Workspace
+from workspaces import Result, Workspace
 
 LOSS, MODEL = "train/loss", "model.safetensors"
 
@@ -97,6 +99,51 @@ def test_torchrun_gives_the_numbers_of_one_process(workspace, one):
     assert result.code == 0, result.errors
     [two] = workspace.records()
     close(weights(one), weights(workspace.outputs / "tiny" / two["id"]))
+
+
+def srun(workspace, *tasks):
+    """What `train` gives with the words of each of these tasks of one step of SLURM's."""
+    before = workspace.environment
+    step = {"SLURM_STEP_NUM_TASKS": str(len(tasks)), "SLURM_STEP_NODELIST": "localhost"}
+    step |= {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_ID": "0"}
+    started = []
+    for task, words in enumerate(tasks):
+        mine = {"SLURM_PROCID": str(task), "SLURM_LOCALID": str(task)}
+        workspace.environment = before | step | mine
+        started.append(workspace.start("train", "--paper", "tiny", *words))
+    workspace.environment = before
+    said = [process.communicate(timeout=120) for process in started]
+    return [Result(p.returncode, *each) for p, each in zip(started, said, strict=True)]
+
+
+def test_tasks_of_srun_are_one_training(workspace, one):
+    first, second = srun(workspace, ["shared"], ["shared"])
+    assert (first.code, second.code, second.output) == (0, 0, "")
+    close(weights(one), weights(first.folder))
+    assert len(workspace.records()) == 1
+    [alone] = srun(workspace, ["shared", "steps=2"])
+    assert alone.code == 0
+
+
+def test_tasks_of_srun_that_would_train_runs_of_their_own_are_refused(workspace):
+    for seed in srun(workspace, ["shared", "seed=0"], ["shared", "seed=1"]):
+        assert seed.code == 2
+    workspace.environment["WORLD_SIZE"] = "1"  # as torchrun without --nnodes in each task
+    for alone in srun(workspace, ["shared"], ["shared"]):
+        alone.refused(2, "srun", "--nnodes 2")
+    workspace.environment["SLURM_STEP_NUM_TASKS"] = "2"
+    workspace.run("reproduce", "--paper", "tiny").refused(2, "srun", "--on slurm")
+    sweep = ("sweep", "tiny", "steps=2,3", "--metric", "test/accuracy", "--max")
+    workspace.run("research-cli", *sweep).refused(2, "srun", "--on slurm")
+    assert workspace.records() == []
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("big1,gpu[07-09]", "big1"), ("gpu[07-09,11],big1", "gpu07"), ("r[2,4]n[01-03]", "r2n01")],
+)
+def test_the_first_of_the_nodes_that_slurm_lists(nodes, first):
+    assert first_node(nodes) == first
 
 
 def test_a_signal_stops_both_with_a_checkpoint_to_resume_from(workspace, one):

@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import tarfile
@@ -63,6 +64,14 @@ def trained(experiment, *words):
     run.quiet = True
     train_run(run, experiment)
     return run
+
+
+def test_a_run_in_a_folder_of_a_group_belongs_to_that_group(workspace):
+    papers_runs = workspace.outputs / "tiny"
+    papers_runs.mkdir(parents=True)
+    papers_runs.chmod(0o2775)
+    run = workspace.train("steps=2").folder
+    assert all(each.stat().st_mode & stat.S_ISGID for each in (run, run / "checkpoints"))
 
 
 def test_the_record_has_every_field(workspace):

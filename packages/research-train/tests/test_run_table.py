@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from research_data import UsageError
 from research_data.durable import write_json
+from research_data.lock import locked
 from research_train import (
     ConfigError,
     RunError,
@@ -34,6 +36,7 @@ from research_train import (
 from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.history.changes import plan_removal
 from research_train.record.environment import Environment, GitState
+from research_train.record.finding import newest_run
 from research_train.record.record import Attempt, record_as_json, utc_now
 from research_train.record.resolved_config import write_config
 from workspaces import Workspace
@@ -105,6 +108,31 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Outputs:
 
 def ids(*words: str, **options: Any) -> list[str]:
     return [run.id for run in runs(*words, **options)]
+
+
+def test_runs_of_machines_whose_clocks_are_minutes_ahead_and_behind(outputs: Outputs) -> None:
+    def at(minutes: float) -> str:
+        return (datetime.now(UTC) + timedelta(minutes=minutes)).isoformat(timespec="milliseconds")
+
+    def run(id_: str, *attempts: tuple[str, str | None], **fields: Any) -> Path:
+        tried = [
+            Attempt(time=time, end=end, command=[], host="h", environment=HERE)
+            for time, end in attempts
+        ]
+        started, ended = attempts[0][0], attempts[-1][1]
+        return outputs.add(id_, started=started, ended=ended, attempts=tried, **fields)
+
+    run("done", (at(-7), at(-6)))
+    run("resumed", (at(6), at(7)), (at(-7), at(-5)))  # ended before it started
+    begun = run("begun", (at(7), None), status="running")
+    with locked(begun / ".lock"):
+        table = runs()
+        assert [each.id for each in table] == ["begun", "resumed", "done"]
+        assert [each.status for each in table] == ["running", "completed", "completed"]
+        assert table[0].seconds == 0
+        assert [each.seconds for each in table[1:]] == [pytest.approx(s, abs=1) for s in (180, 60)]
+        assert newest_run().id == "begun"
+        assert read_run("begun").row()["seconds"] == 0
 
 
 def test_runs_are_listed_newest_first_and_chosen_by_what_their_records_say(

@@ -10,6 +10,7 @@ import tomllib
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 from followers import wait_for_follower, wait_until, wandb_records
 from research_data.durable import write_json
 from research_train import read_record
@@ -70,6 +71,20 @@ def test_tensorboard_shows_no_point_twice_after_a_kill_and_a_resume(workspace):
     workspace.stop(process, 30, signal.SIGKILL)
     run = workspace.train("--resume").folder
     same(shown_by_tensorboard(run), recorded_and_final(run))
+
+
+def test_a_signal_to_every_process_of_a_job_leaves_the_followers_to_end_after_the_run(workspace):
+    words = ["tensorboard=true", "sleep=0.05", "steps=100000"]
+    process = workspace.start("train", "--paper", "tiny", *words)
+    workspace.wait_for_step(process, 10)
+    [record] = workspace.records()
+    run = workspace.outputs / "tiny" / record["id"]
+    wait_until(lambda: list(run.glob("tensorboard/events*")))
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.send_signal(signal.SIGTERM)
+    stopped = workspace.stop(process, 20, signal.SIGTERM)
+    assert (stopped.code, "warning" in stopped.errors) == (143, False)
+    same(shown_by_tensorboard(run), recorded(run))
 
 
 def test_tensorboard_names_the_run_and_shows_its_config(workspace):

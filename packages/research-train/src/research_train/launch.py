@@ -5,6 +5,7 @@ uv run --package paper-mnist1d train model=cnn seed=3
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
 from research_train.processes.collector import collect_as_usual, collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.processes.srun import join_tasks
 from research_train.record.log_file import LogFile, copy_output
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def _train(words: Sequence[str]) -> int:
 
         if is_job():
             return train_in_job(options, _train)
+    join_tasks()
     log = copy_output()
     experiment, overrides = _what_to_do(parser, options)
     if options.profile is not None and options.profile < 1:
@@ -90,6 +93,7 @@ def _train(words: Sequence[str]) -> int:
     from research_train.processes.messages import joined
 
     with joined(world):
+        _refuse_other_words(world, words)
         run = _shared_run(
             world, lambda: _made_run(options, experiment, overrides, words), experiment
         )
@@ -154,6 +158,20 @@ def _made_run(
         options.rebuild_data,
         command,
     )
+
+
+def _refuse_other_words(world: "World", words: Sequence[str]) -> None:
+    """Raise UsageError where the processes were given different words, such as a seed each."""
+    from research_train.processes.messages import gather
+
+    first, *others = gather(list(words), world)
+    for rank, other in enumerate(others, start=1):
+        if other != first:
+            raise UsageError(
+                f"the {world.size} processes of one training were given different words: "
+                f"`{shlex.join(first)}`, but number {rank} `{shlex.join(other)}`. Give all the "
+                "same; for several trainings, use `research-cli sweep`, or `srun -n 1` for each"
+            )
 
 
 def _shared_run(world: "World", make: Callable[[], "Run"], experiment: "Experiment") -> "Run":

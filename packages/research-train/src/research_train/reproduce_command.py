@@ -22,6 +22,7 @@ from research_train.experiment.members import installed_members
 from research_train.processes.children import end_with_parent
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
+from research_train.processes.srun import refuse_tasks
 from research_train.versions.hand_over import leave_releases
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
     if options.help:
         print(parser.format_help())
         return 0
+    refuse_tasks("reproduce")
     for name in ("seeds", "jobs"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")

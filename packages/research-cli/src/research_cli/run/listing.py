@@ -32,7 +32,8 @@ def list_runs(
         typer.Option(
             metavar="STATUS",
             help="Show only runs with this status: running, completed, failed, interrupted or "
-            "unreadable; or jobs of a cluster that are queued, requeued, starting or unknown.",
+            "unreadable; or jobs of a cluster that are queued, requeued, starting, unknown, or "
+            "ended without a run.",
         ),
     ] = None,
     tag: Annotated[

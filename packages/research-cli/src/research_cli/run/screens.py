@@ -121,6 +121,9 @@ def _is_placeholder(run: "RunSummary") -> bool:
 
 def as_json(run: "RunSummary") -> dict[str, Any]:
     """What --json says of a run in a list."""
+    from research_train.history.recorded_run import as_recorded
+
+    run = as_recorded(run)
     record = run.record
     recorded = ("experiment", "name", "ended", "seed", "group", "note")
     return {
@@ -241,8 +244,9 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
 def print_comparison(comparison: "RunComparison") -> None:
     """Print a table with a column for each run, and remarks below it."""
     from research_train.history.comparison import labels
+    from research_train.history.recorded_run import as_recorded
 
-    runs = comparison.runs
+    runs = [as_recorded(run) for run in comparison.runs]
     heads = labels(runs)
     two = len(runs) == 2
     ids = [run.id for run in runs]

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from research_train.evidence.trainings import Failed, NeededRun, Setting, last_line
+from research_train.evidence.trainings import Failed, NeededRun, Setting
 from research_train.experiment.members import Member
 from research_train.history.table import runs
 from research_train.places.in_a_job import job_tag
@@ -53,17 +53,5 @@ def _failed(member: Member, mine: Sequence[tuple[NeededRun, Element]]) -> list[F
     for needed, element in mine:
         run_id = needed.resume.id if needed.resume else tags.get(job_tag(element.job))
         if run_id is None or status.get(run_id) != "completed":
-            failed.append(Failed(needed, f"{last_words(element)} ({element.log})"))
+            failed.append(Failed(needed, element.last_words))
     return failed
-
-
-def last_words(element: Element) -> str:
-    """The last line that an element has printed, which has ended."""
-    try:
-        with element.log.open("rb") as log:
-            return last_line(log) or "it said nothing"
-    except OSError:  # SLURM makes the file before the job begins
-        return (
-            "it was ended before it began, or its node doesn't see the assets folder under the "
-            "same path"
-        )

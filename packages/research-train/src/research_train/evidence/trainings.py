@@ -14,11 +14,10 @@ from research_data.assets.verify import count_cores
 
 from research_train.experiment.members import Member
 from research_train.processes.cards import least_used, on_card
-from research_train.processes.children import Children
+from research_train.processes.children import Children, last_line
 from research_train.record.summary import RunSummary
 
 POLL = 0.1  # seconds between two looks at the processes
-LONGEST_LINE = 2000  # bytes at the end of a child's output that are searched for its last line
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,6 @@ class Training:
     def last_line(self) -> str:
         """The last line of its stderr: its progress, or why it failed."""
         return last_line(self.stderr)
-
-
-def last_line(stderr: IO[bytes] | None) -> str:
-    """The last line that a process wrote, without `error: `; empty if it wrote none."""
-    if stderr is None or stderr.closed:
-        return ""
-    end = os.fstat(stderr.fileno()).st_size
-    text = os.pread(stderr.fileno(), LONGEST_LINE, max(0, end - LONGEST_LINE))
-    lines = text.decode(errors="replace").strip().splitlines()
-    return lines[-1].removeprefix("error: ") if lines else ""
 
 
 @dataclass

@@ -2,10 +2,13 @@
 
 assets/outputs/.jobs/<time>-<name>/job.json   what was submitted; the job's number
                                   job.sh, log.txt or log-<element>.txt
-                                  ended       made once all of it has ended: SLURM isn't asked again
+                                  ended       made once all of it has ended, with what had no run
+                                              by then: SLURM isn't asked again
 """
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -14,15 +17,18 @@ from typing import Any
 
 from research_data import get_outputs_dir
 from research_data.durable import write_json
-from research_data.errors import UnreadableError
+from research_data.errors import StorageError, UnreadableError
 from research_data.plain_files import read_json_object
 
 from research_train.places import slurm
 from research_train.places.slurm import Seen
+from research_train.processes.children import last_line
 
 JOBS = ".jobs"
 FILE = "job.json"
 ENDED = "ended"
+WITHOUT_RUN = "without_run"  # key in that file
+SHOWN = 86400.0  # seconds for which it is told what ended without a run
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,19 @@ class Element:
     key: str | None
     log: Path
     submitted: str
+
+    @property
+    def last_words(self) -> str:
+        """The last line that it has printed, and where; it has ended."""
+        said = ""
+        with suppress(OSError), self.log.open("rb") as log:
+            said = last_line(log)
+        # SLURM makes the file before the job begins, or finds that of a single job.
+        unsaid = (
+            "it printed nothing: it was ended before it began, or its node doesn't see the assets "
+            "folder under the same path"
+        )
+        return f"{said or unsaid} ({self.log})"
 
     @property
     def resumes(self) -> str | None:
@@ -91,38 +110,69 @@ def elements(paper: str | None = None, ask: bool = True) -> dict[Path, list[Elem
     paper: whose alone. ask: ask SLURM for the number of a job that wasn't written down. Raises
     CommandError.
     """
-    found = {}
-    for file in sorted((get_outputs_dir() / JOBS).glob(f"*/{FILE}")):
-        if (file.parent / ENDED).exists():
-            continue
-        try:
-            content = read_json_object(file)
-            if paper in (None, content["paper"]):
-                found[file.parent] = list(_elements(file.parent, content, ask))
-        except (UnreadableError, KeyError, TypeError):
-            continue  # being removed, or a later version's
-    return found
+    files = sorted((get_outputs_dir() / JOBS).glob(f"*/{FILE}"))
+    found = {
+        file.parent: _read(file, ask, paper) for file in files if not (file.parent / ENDED).exists()
+    }
+    return {folder: each for folder, each in found.items() if each}
+
+
+def _read(file: Path, ask: bool, paper: str | None = None) -> list[Element]:
+    try:
+        content = read_json_object(file)
+        return (
+            list(_elements(file.parent, content, ask)) if paper in (None, content["paper"]) else []
+        )
+    except (UnreadableError, KeyError, TypeError):
+        return []  # being removed, or a later version's
+
+
+def element_of(job: str) -> Element | None:
+    """The element of this number, whether it has ended or not; None if it wasn't submitted here."""
+    for file in sorted((get_outputs_dir() / JOBS).glob(f"*/{FILE}"), reverse=True):
+        for element in _read(file, ask=False):
+            if element.job == job:
+                return element
+    return None
 
 
 def standing(folders: dict[Path, list[Element]]) -> dict[str, Seen]:
     """Job -> how it stands, as SLURM says; what has ended may be missing. Raises CommandError."""
     arrays = {each.job.partition("_")[0] for found in folders.values() for each in found}
-    seen = slurm.look_at(sorted(arrays))
-    for folder, found in folders.items():
-        if found and all(_has_ended(seen, each.job) for each in found):
-            _note_end(folder)
-    return seen
+    return slurm.look_at(sorted(arrays))
 
 
-def _has_ended(seen: dict[str, Seen], job: str) -> bool:
-    return job not in seen or seen[job].state == "ended"
+def all_ended(folders: dict[Path, list[Element]], seen: dict[str, Seen]) -> list[Path]:
+    """The folders of which every element has ended."""
+    return [
+        folder
+        for folder, found in folders.items()
+        if found and all(e.job not in seen or seen[e.job].state == "ended" for e in found)
+    ]
 
 
-def _note_end(folder: Path) -> None:
-    try:
-        (folder / ENDED).touch()
-    except OSError:  # another user's: it is asked for again
-        return
+def note_end(folder: Path, without_run: Mapping[str, str]) -> None:
+    """Write down that all of a folder has ended. without_run: job -> how, in SLURM's words."""
+    with suppress(StorageError):  # another user's: it is asked for again
+        write_json(folder / ENDED, {WITHOUT_RUN: dict(without_run)})
+
+
+def ended_without_run(paper: str | None = None) -> list[tuple[Element, str]]:
+    """What was found in the last day to have ended without a run, with SLURM's words, oldest first.
+
+    paper: whose alone.
+    """
+    found = []
+    for file in sorted((get_outputs_dir() / JOBS).glob(f"*/{ENDED}")):
+        with suppress(OSError, UnreadableError, AttributeError):
+            noted = file.stat()
+            if not noted.st_size or time.time() - noted.st_mtime > SHOWN:
+                continue
+            said = read_json_object(file).get(WITHOUT_RUN, {})
+            for each in _read(file.with_name(FILE), ask=False) if said else ():
+                if each.job in said and paper in (None, each.paper):
+                    found.append((each, str(said[each.job])))
+    return found
 
 
 def _elements(folder: Path, content: dict[str, Any], ask: bool) -> Iterable[Element]:

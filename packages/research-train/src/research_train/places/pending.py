@@ -1,4 +1,4 @@
-"""The jobs whose run isn't under way: those that wait, at first or again, and how they stand."""
+"""The jobs whose run isn't under way: those that wait, at first or again, or ended without one."""
 
 import shutil
 import time
@@ -11,15 +11,24 @@ from research_train.errors import CommandError, RunError
 from research_train.history.table import runs
 from research_train.places import slurm
 from research_train.places.in_a_job import job_tag
-from research_train.places.job_folders import Element, elements, standing
-from research_train.places.slurm import Seen
+from research_train.places.job_folders import (
+    Element,
+    all_ended,
+    element_of,
+    elements,
+    ended_without_run,
+    note_end,
+    standing,
+)
+from research_train.places.slurm import FORGOTTEN, Seen
 from research_train.record.metrics_file import Point, follow_run
 from research_train.record.summary import RunSummary, summarise
 
-State = Literal["queued", "requeued", "starting", "unknown"]
+State = Literal["queued", "requeued", "starting", "unknown", "ended"]
 STATES = get_args(State)
 POLL = 2.0  # seconds between two looks at a job
 PREFIX = job_tag("")
+CANCELLED = "CANCELLED"  # by a person, who knows of it
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,9 @@ class PendingJob:
     """A job, or an element of one, whose run isn't under way.
 
     status: requeued if it has begun before, starting where its run is about to be made, unknown
-    where SLURM can't be asked. reason: why, in SLURM's words. run: the id of the run that it goes
-    on with. words: of `train`. submitted: UTC in ISO 8601.
+    where SLURM can't be asked, ended if it never made a run. reason: why, in SLURM's words, and the
+    last of its own. run: the id of the run that it goes on with. words: of `train`. submitted: UTC
+    in ISO 8601.
     """
 
     job: str
@@ -44,7 +54,8 @@ class PendingJob:
 def pending_jobs(paper: str | None = None) -> list[PendingJob]:
     """The jobs under the outputs whose run isn't under way, newest first. paper: whose alone.
 
-    SLURM is asked once, and only where something was submitted that isn't known to have ended.
+    SLURM is asked once, and only where something was submitted that isn't known to have ended. What
+    ended without a run is told for a day.
     """
     try:
         folders = elements(paper)
@@ -57,16 +68,28 @@ def pending_jobs(paper: str | None = None) -> list[PendingJob]:
         for each in found
         if seen is None or (each.job in seen and seen[each.job].state != "ended")
     ]
-    if not every:
-        return []
-    made = {
+    over = [] if seen is None else all_ended(folders, seen)
+    made = _runs_of_jobs(paper) if every or over else {}
+    for folder in over:
+        without = [e.job for e in folders[folder] if not e.resumes and job_tag(e.job) not in made]
+        said = {job: (seen or {}).get(job, FORGOTTEN).said for job in without}
+        note_end(folder, {job: end for job, end in said.items() if not end.startswith(CANCELLED)})
+    pending = [_pending(each, seen, made.get(job_tag(each.job))) for each in reversed(every)]
+    found = [each for each in pending if each]
+    for each, said_of_it in reversed(ended_without_run(paper)):
+        why = f"{said_of_it}: {each.last_words}"
+        found.append(_job(each, "ended", why, each.resumes))
+    return sorted(found, key=lambda job: job.submitted, reverse=True)
+
+
+def _runs_of_jobs(paper: str | None) -> dict[str, RunSummary]:
+    """Tag of a job -> the run that it has made."""
+    return {
         tag: run
         for run in runs(paper)
         for tag in (run.record.tags if run.record else ())
         if tag.startswith(PREFIX)
     }
-    found = [_pending(each, seen, made.get(job_tag(each.job))) for each in reversed(every)]
-    return [each for each in found if each]
 
 
 def _pending(
@@ -87,6 +110,10 @@ def _pending(
             return None  # its run tells
         else:
             status = "starting"
+    return _job(element, status, reason, run)
+
+
+def _job(element: Element, status: State, reason: str, run: str | None) -> PendingJob:
     return PendingJob(
         element.job,
         element.paper,
@@ -111,7 +138,9 @@ def run_of_job(tag: str, tell: Callable[[str], None]) -> RunSummary:
         if found := runs(tag=tag, limit=1):
             return found[0]
         if seen.state == "ended":
-            raise RunError(f"job {job} has no run, and doesn't wait for one: {seen.said}")
+            element = element_of(job)
+            words = f": {element.last_words}" if element else ""
+            raise RunError(f"job {job} has no run, and doesn't wait for one: {seen.said}{words}")
         if seen.said != told:
             tell(f"job {job}: {seen.said}")
             told = seen.said

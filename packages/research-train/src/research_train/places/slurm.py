@@ -70,6 +70,9 @@ class Seen:
         return self.said.partition("(")[2].rstrip(")")
 
 
+FORGOTTEN = Seen("ended", "forgotten by SLURM")
+
+
 def refuse_without_slurm() -> None:
     """Raise CommandError where no job can be submitted."""
     if shutil.which("sbatch") is None:
@@ -109,7 +112,7 @@ def refuse_impossible(options: ClusterOptions) -> None:
 
 def look(job: str) -> Seen:
     """How a job stands now; one that SLURM has forgotten has ended. Raises CommandError."""
-    return look_at([job]).get(job, Seen("ended", "forgotten"))
+    return look_at([job]).get(job, FORGOTTEN)
 
 
 def look_at(jobs: Iterable[str]) -> dict[str, Seen]:

@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from research_train.errors import CommandError, Interrupted
 from research_train.processes.signals import stopping_signals
@@ -25,6 +25,7 @@ from research_train.processes.signals import stopping_signals
 VARIABLE = "RESEARCH_PARENT_PIPE"  # in a child's environment: the pipe's descriptor and inode
 PR_SET_PDEATHSIG = 1  # of prctl(2)
 PATIENCE = 60.0  # seconds a child has to write a checkpoint before it is killed
+LONGEST_LINE = 2000  # bytes at the end of a child's output that are searched for its last line
 
 _ends: list[int] = []  # of this process's pipe: reading, writing; empty until it starts a child
 
@@ -40,6 +41,16 @@ def start_child(
     said = f"{reading}:{os.fstat(reading).st_ino}"
     whole = {**(os.environ if environment is None else environment), VARIABLE: said}
     return subprocess.Popen(command, env=whole, pass_fds=(reading,), **options)
+
+
+def last_line(stderr: IO[bytes] | None) -> str:
+    """The last line that a process wrote, without `error: `; empty if it wrote none."""
+    if stderr is None or stderr.closed:
+        return ""
+    end = os.fstat(stderr.fileno()).st_size
+    text = os.pread(stderr.fileno(), LONGEST_LINE, max(0, end - LONGEST_LINE))
+    lines = text.decode(errors="replace").strip().splitlines()
+    return lines[-1].removeprefix("error: ") if lines else ""
 
 
 def output_of(

@@ -10,9 +10,12 @@ that one follower at a time writes for a tracker: that of a killed attempt may s
 """
 
 import os
+import signal
 
 if __name__ == "__main__":
     os.nice(10)  # the training goes first where both share the cores, also during these imports
+    for _each in (signal.SIGINT, signal.SIGTERM):  # SLURM sends them to every process of a job
+        signal.signal(_each, lambda *_: None)
 
 import json
 import select

@@ -9,7 +9,6 @@ from contextlib import suppress
 from research_data import UsageError
 
 from research_train.errors import CommandError, RunError
-from research_train.evidence.on_cluster import last_words
 from research_train.evidence.present_code import fingerprints_of
 from research_train.evidence.trainings import Setting
 from research_train.experiment.members import Experiment
@@ -108,7 +107,7 @@ def _wait(
             say(f"job {element.job} was ended: {each.label}; the same command goes on with it")
             trials.take(each, STOPPED)
         else:
-            trials.take(each, f"{last_words(element)} ({element.log})")
+            trials.take(each, f"{element.last_words}")
 
     try:
         wait(mine, say, show, ended)

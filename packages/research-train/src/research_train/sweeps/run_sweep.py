@@ -28,6 +28,7 @@ from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
 from research_train.history.table import runs
 from research_train.places import Place
+from research_train.processes.srun import refuse_tasks
 from research_train.record.folders import CONFIG
 from research_train.record.running_code import trains_otherwise, what_changed
 from research_train.record.summary import RunSummary
@@ -147,6 +148,7 @@ def run_sweep(
     on: Place = "local",
 ) -> SweepOutcome:
     """Run a planned sweep, or go on with it. Arguments and errors are those of `sweep`."""
+    refuse_tasks("research-cli sweep")
     for option, number in (("trials", trials), ("jobs", jobs)):
         if number is not None and number < 1:
             raise UsageError(f"--{option} {number}: at least 1")

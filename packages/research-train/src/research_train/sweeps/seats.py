@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from research_train.errors import RunError
-from research_train.evidence.trainings import last_line
 from research_train.experiment.members import Experiment
-from research_train.processes.children import Children
+from research_train.processes.children import Children, last_line
 from research_train.sweeps.worker import DIED, STOPPED, Task
 
 
