@@ -2,28 +2,35 @@
 
 import ast
 import json
+import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from functools import partial
+from io import StringIO
+from multiprocessing import get_context
 from pathlib import Path
 
+from research_data.assets.verify import count_cores
 from research_data.errors import ResearchError
 from research_data.plain_files import read_text
 from research_train.errors import CommandError, MemberError
 from research_train.experiment.members import GROUP, Member, find_member
 from research_train.experiment.needs import hub_needs, needs_of
 from research_train.experiment.workspace_members import TRAINABLE, kind_of, workspace_members
-from research_train.processes.children import output_of
+from research_train.processes.children import ask_for_death_signal, output_of
 from research_train.results.readme import read_readme, readme_block
 from research_train.results.recorded import RESULTS
-from research_train.versions.hand_over import environment_under
+from research_train.versions.hand_over import environment_under, has_releases
 
 from research_cli.package.check import missing_sources, undeclared_imports
 from research_cli.package.public_names import names_at_top
 from research_cli.paper.facts import Fact, PaperFacts, paper_facts
+from research_cli.paper.loading import problems_of
 
 GUARD = r"""(?m)^if __name__ == ["']__main__["']:"""
 
@@ -42,7 +49,7 @@ def check_papers(workspace: Path, names: Sequence[str] = ()) -> list[PaperCheck]
     """Check papers and projects, all or those named. Raises MemberError for an unknown name."""
     every = workspace_members(workspace, TRAINABLE)
     chosen = [_find(name, every) for name in names] if names else every
-    with ThreadPoolExecutor() as pool:  # each waits for a process of the paper's own
+    with _forks(count_cores()) or ThreadPoolExecutor() as pool:
         return list(pool.map(_check, chosen))
 
 
@@ -175,8 +182,24 @@ def _defines(file: Path, name: str) -> bool:
     return name in names_at_top(tree)
 
 
+def _forks(number: int) -> ProcessPoolExecutor | None:
+    """Forks of this process, which has imported what they need; None where that isn't safe."""
+    if sys.platform != "linux":
+        return None
+    return ProcessPoolExecutor(number, get_context("fork"), _begin)
+
+
+def _begin() -> None:
+    """Begin as a fork: Ctrl-C is for the process that made it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ask_for_death_signal()
+
+
 def _loading(member: Member) -> list[str]:
-    """What doesn't load, in a process under the member's requirements."""
+    """What doesn't load, in a process of its own: under the releases that the member requires."""
+    if not has_releases(member) and (pool := _forks(1)):
+        with pool, suppress(Exception, SystemExit):  # else the process below says what is wrong
+            return pool.submit(_loading_here, member).result()
     command = [sys.executable, "-P", "-m", "research_cli.paper.loading", member.distribution]
     try:
         told = output_of(command, member.folder, environment_under(member))
@@ -185,6 +208,12 @@ def _loading(member: Member) -> list[str]:
         return [f"{member.folder}: can't be loaded: {last}"]
     problems: list[str] = json.loads(told)
     return problems
+
+
+def _loading_here(member: Member) -> list[str]:
+    os.chdir(member.folder)
+    with redirect_stderr(StringIO()):
+        return problems_of(member.distribution)
 
 
 def _citation(facts: PaperFacts) -> Iterator[str]:

@@ -41,14 +41,18 @@ def loading_problems(member: Member) -> Iterator[str]:
             yield f"{member.folder}: the config of {name} can't be imported: {why}"
 
 
+def problems_of(name: str) -> list[str]:
+    """The problems of the paper of this name. What its code prints goes to stderr."""
+    with redirect_stdout(sys.stderr):
+        try:
+            return list(loading_problems(find_member(name, installed_members())))
+        except ResearchError as error:
+            return [f"{error}. `uv sync` installs the workspace's papers"]
+
+
 def main(words: Sequence[str]) -> int:
     """Print the problems of the paper that the first word names."""
-    with redirect_stdout(sys.stderr):  # what a paper's code prints
-        try:
-            problems = list(loading_problems(find_member(words[0], installed_members())))
-        except ResearchError as error:
-            problems = [f"{error}. `uv sync` installs the workspace's papers"]
-    print(json.dumps(problems))
+    print(json.dumps(problems_of(words[0])))
     return 0
 
 
