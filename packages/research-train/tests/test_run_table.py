@@ -156,6 +156,21 @@ def test_of_many_runs_only_the_newest_are_read(outputs: Outputs) -> None:
     assert runs()[0].status == "unreadable"
 
 
+def test_what_is_no_run_is_not_counted(outputs: Outputs) -> None:
+    for number in (1, 2, 3):
+        outputs.add(f"2026112{number}-080000.000-seed0", started=f"2026-11-2{number}T08:00:00Z")
+    (outputs.folder / "one" / "20261124-080000.000-seed0").mkdir()  # a run about to be recorded
+    (outputs.folder / "one" / "notes.txt").touch()
+    (outputs.folder / "notes.txt").touch()
+    shutil.copytree(outputs.add("moved"), outputs.folder / "one" / ".moved.removed")
+    shutil.move(outputs.folder / "one" / "moved", outputs.folder / ".moved")
+    expected = [f"2026112{number}-080000.000-seed0" for number in (3, 2, 1)]
+    assert ids() == expected
+    for limit in (1, 2, 9):
+        table = run_table(limit=limit)
+        assert ([run.id for run in table.runs], table.matching) == (expected[:limit], 3)
+
+
 @pytest.mark.parametrize(
     ("conditions", "expected"),
     [

@@ -35,16 +35,17 @@ def list_rows(
     columns: config keys and metrics to give a column each; every_metric: as all others. jobs: those
     that wait; one without a run has a row of its own.
     """
-    many_papers = len({run.folder.parent for run in found}) > 1
+    many_papers = len({run.folder.parent.name for run in found}) > 1
     own = list(columns)
     if every_metric:
         own += dict.fromkeys(k for run in found for k in run.metrics if k not in columns)
     waiting = {job.run: job for job in jobs if job.run}
     rows = [_job_row(job, own) for job in jobs if not job.run]
     for run in found:
-        record, values = run.record, run.values if own else {}
+        record, config, metrics = run.record, run.config if own else {}, run.metrics
         job = waiting.get(run.id)
-        metrics = [(k, v) for k, v in run.metrics.items() if k not in own][:METRICS_SHOWN]
+        others = [(k, v) for k, v in metrics.items() if k not in own][:METRICS_SHOWN]
+        remarks = [job.reason if job else None, run.problem, *_remarks(run)]
         row = {
             "run": f"{run.folder.parent.name}/{run.id}" if many_papers else run.id,
             "name": (record.name if record else None) or "",
@@ -52,13 +53,11 @@ def list_rows(
             "when": shown_age(run.started),
             "took": shown_duration(run.seconds),
             "seed": str(record.seed) if record else "",
-            **{key: shown_number(values[key]) if key in values else "" for key in own},
-            "metrics": ", ".join(f"{k} {shown_number(v)}" for k, v in metrics),
+            **{key: shown_number(metrics.get(key, config.get(key, ""))) for key in own},
+            "metrics": ", ".join([f"{k} {shown_number(v)}" for k, v in others]),
             "group": (record.group if record else None) or "",
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join(
-                filter(None, [job.reason if job else None, run.problem, *_remarks(run)])
-            ),
+            "remarks": "; ".join(filter(None, remarks)),
         }
         rows.append(row)
     if not rows:

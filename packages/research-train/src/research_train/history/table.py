@@ -21,10 +21,9 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.history.html_table import html_table, html_text
-from research_train.history.many_runs import summarise_all, summarise_newest
-from research_train.history.recorded_run import RecordedRun, as_recorded
+from research_train.history.many_runs import all_run_paths, summarise_all, summarise_newest
+from research_train.history.recorded_run import RecordedRun
 from research_train.history.sort_order import Best, SortOrder, sort_order
-from research_train.record.folders import all_run_folders
 from research_train.record.record import RunRecord, Status
 
 
@@ -103,16 +102,17 @@ def run_table(
     with _collector_paused():
         chosen = (paper, experiment, status, tag, where, sort, group)
         if limit is not None and not reverse and not any(chosen):
-            folders = all_run_folders()
-            newest = [as_recorded(run) for run in summarise_newest(folders, limit)]
+            paths = all_run_paths()
+            newest = summarise_newest(paths, limit)
             newest.sort(key=lambda run: run.started, reverse=True)
-            return RunTable(newest[:limit], len(folders), None)
+            return RunTable(newest[:limit], len(paths), None)
         found, key = _chosen(paper, experiment, status, tag, where, sort, group)
         found.sort(key=lambda run: run.started, reverse=True)
-        having = [run for run in found if _has_key(run, key)]
+        having = [run for run in found if key and _can_be_sorted(_value(run, key))]
         order = sort_order(key, having, best, reverse) if key and having else None
         if order:
-            found = _sorted(having, order) + [run for run in found if not _has_key(run, key)]
+            lacking = [run for run in found if not _can_be_sorted(_value(run, order.key))]
+            found = _sorted(having, order) + lacking
         elif reverse:
             found.reverse()
     return RunTable(found[:limit], len(found), order)
@@ -146,13 +146,15 @@ def _chosen(
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
     conditions = [parse_condition(text) for text in where]
-    found = [as_recorded(run) for run in summarise_all(all_run_folders())]
+    found = summarise_all(all_run_paths())
     if paper is not None:
         name = _paper_name(paper, {n for run in found for n in (run.paper, run.folder.parent.name)})
         found = [run for run in found if name in (run.paper, run.folder.parent.name)]
     if experiment is not None:
         found = [run for run in found if run.record and _is_of(run.record, experiment)]
-    keys = {key for run in found for key in run.values} if where or sort else set()
+    keys: set[str] = set()
+    if where or sort:
+        keys.update(*(run.config for run in found), *(run.metrics for run in found))
     if status is not None:
         found = [run for run in found if run.status == status]
     if tag is not None:
@@ -162,7 +164,7 @@ def _chosen(
     if keys:
         for condition in conditions:
             key = resolve_key(condition.key, keys)
-            found = [run for run in found if condition.holds(run.values.get(key))]
+            found = [run for run in found if condition.holds(_value(run, key))]
     elif where:
         found = []
     return found, resolve_key(sort, keys) if sort is not None and keys else None
@@ -170,7 +172,7 @@ def _chosen(
 
 def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
     def rank(run: RecordedRun) -> tuple[bool, float, str]:
-        value = run.values[order.key]
+        value = _value(run, order.key)
         if isinstance(value, int | float):
             return False, value, ""
         return True, 0.0, str(value)
@@ -178,10 +180,14 @@ def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
     return sorted(having, key=rank, reverse=order.first == "largest")
 
 
-def _has_key(run: RecordedRun, key: str | None) -> bool:
-    """Whether a run has a value that can be sorted: None and NaN can't."""
-    value = run.values.get(key) if key else None
-    return value is not None and value == value
+def _value(run: RecordedRun, key: str) -> object:
+    """What a run's `values` have under a key, without making them; None if it isn't there."""
+    metrics = run.metrics
+    return metrics[key] if key in metrics else run.config.get(key)
+
+
+def _can_be_sorted(value: object) -> bool:
+    return value is not None and value == value  # NaN isn't
 
 
 def _paper_name(text: str, recorded: set[str]) -> str:
