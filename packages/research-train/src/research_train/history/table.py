@@ -6,7 +6,7 @@
 
     pandas.DataFrame(run.row() for run in runs("mnist1d"))
 
-Every call reads the run folders again; there is no other state.
+Every call looks at the run folders again; of what hasn't changed since, it may know the content.
 """
 
 import gc
@@ -21,10 +21,11 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.history.html_table import html_table, html_text
+from research_train.history.known_runs import KnownRun, in_full, known_runs
 from research_train.history.many_runs import all_run_paths, summarise_all, summarise_newest
 from research_train.history.recorded_run import RecordedRun
 from research_train.history.sort_order import Best, SortOrder, sort_order
-from research_train.record.record import RunRecord, Status
+from research_train.record.record import Status
 
 
 @dataclass(frozen=True)
@@ -100,22 +101,24 @@ def run_table(
             f"--{best} says which end of a metric comes first: give --sort KEY as well"
         )
     with _collector_paused():
-        chosen = (paper, experiment, status, tag, where, sort, group)
-        if limit is not None and not reverse and not any(chosen):
-            paths = all_run_paths()
-            newest = summarise_newest(paths, limit)
-            newest.sort(key=lambda run: run.started, reverse=True)
-            return RunTable(newest[:limit], len(paths), None)
-        found, key = _chosen(paper, experiment, status, tag, where, sort, group)
-        found.sort(key=lambda run: run.started, reverse=True)
-        having = [run for run in found if key and _can_be_sorted(_value(run, key))]
-        order = sort_order(key, having, best, reverse) if key and having else None
+        paths = all_run_paths()
+        if not any((paper, experiment, status, tag, where, sort, group)):
+            newest = None if reverse else limit
+            found = summarise_newest(paths, newest) if newest else summarise_all(paths)
+            found.sort(key=lambda run: run.started, reverse=True)
+            if reverse:
+                found.reverse()
+            return RunTable(found[:limit], len(paths), None)
+        known, key = _chosen(paths, paper, experiment, status, tag, where, sort, group)
+        known.sort(key=lambda run: run.started, reverse=True)
+        having = [run for run in known if key and _can_be_sorted(run.value(key))]
+        order = _order(key, having, best, reverse) if key and having else None
         if order:
-            lacking = [run for run in found if not _can_be_sorted(_value(run, order.key))]
-            found = _sorted(having, order) + lacking
+            lacking = [run for run in known if not _can_be_sorted(run.value(order.key))]
+            known = _sorted(having, order) + lacking
         elif reverse:
-            found.reverse()
-    return RunTable(found[:limit], len(found), order)
+            known.reverse()
+        return RunTable(list(in_full(known[:limit])), len(known), order)
 
 
 @contextmanager
@@ -134,6 +137,7 @@ def _collector_paused() -> Iterator[None]:
 
 
 def _chosen(
+    paths: Sequence[str],
     paper: str | None,
     experiment: str | None,
     status: str | None,
@@ -141,38 +145,44 @@ def _chosen(
     where: Sequence[str],
     sort: str | None,
     group: str | None,
-) -> tuple[list[RecordedRun], str | None]:
+) -> tuple[list[KnownRun], str | None]:
     """The runs that meet all conditions, and the whole key to sort by."""
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
     conditions = [parse_condition(text) for text in where]
-    found = summarise_all(all_run_paths())
+    found = known_runs(paths)
     if paper is not None:
-        name = _paper_name(paper, {n for run in found for n in (run.paper, run.folder.parent.name)})
-        found = [run for run in found if name in (run.paper, run.folder.parent.name)]
+        name = _paper_name(paper, {name for run in found for name in _papers(run)})
+        found = [run for run in found if name in _papers(run)]
     if experiment is not None:
-        found = [run for run in found if run.record and _is_of(run.record, experiment)]
+        found = [run for run in found if _is_of(run, experiment)]
     keys: set[str] = set()
     if where or sort:
         keys.update(*(run.config for run in found), *(run.metrics for run in found))
     if status is not None:
         found = [run for run in found if run.status == status]
     if tag is not None:
-        found = [run for run in found if run.record and tag in run.record.tags]
+        found = [run for run in found if tag in run.tags]
     if group is not None:
-        found = [run for run in found if run.record and run.record.group == group]
+        found = [run for run in found if run.group == group]
     if keys:
         for condition in conditions:
             key = resolve_key(condition.key, keys)
-            found = [run for run in found if condition.holds(_value(run, key))]
+            found = [run for run in found if condition.holds(run.value(key))]
     elif where:
         found = []
     return found, resolve_key(sort, keys) if sort is not None and keys else None
 
 
-def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
-    def rank(run: RecordedRun) -> tuple[bool, float, str]:
-        value = _value(run, order.key)
+def _order(key: str, having: Sequence[KnownRun], best: Best | None, reverse: bool) -> SortOrder:
+    is_metric = any(key in run.metrics for run in having)
+    papers = sorted({run.paper for run in having}) if is_metric else []
+    return sort_order(key, papers, best, reverse)
+
+
+def _sorted(having: list[KnownRun], order: SortOrder) -> list[KnownRun]:
+    def rank(run: KnownRun) -> tuple[bool, float, str]:
+        value = run.value(order.key)
         if isinstance(value, int | float):
             return False, value, ""
         return True, 0.0, str(value)
@@ -180,14 +190,13 @@ def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
     return sorted(having, key=rank, reverse=order.first == "largest")
 
 
-def _value(run: RecordedRun, key: str) -> object:
-    """What a run's `values` have under a key, without making them; None if it isn't there."""
-    metrics = run.metrics
-    return metrics[key] if key in metrics else run.config.get(key)
-
-
 def _can_be_sorted(value: object) -> bool:
     return value is not None and value == value  # NaN isn't
+
+
+def _papers(run: KnownRun) -> tuple[str, str]:
+    """The paper that a run is of, and the one among whose runs it lies."""
+    return run.paper, run.path.rsplit("/", 2)[1]
 
 
 def _paper_name(text: str, recorded: set[str]) -> str:
@@ -195,5 +204,5 @@ def _paper_name(text: str, recorded: set[str]) -> str:
     return text if text in recorded else find_member(text, installed_members()).name
 
 
-def _is_of(record: RunRecord, experiment: str) -> bool:
-    return record.experiment in (experiment, f"{record.paper}.{experiment}")
+def _is_of(run: KnownRun, experiment: str) -> bool:
+    return run.experiment in (experiment, f"{run.paper}.{experiment}")
