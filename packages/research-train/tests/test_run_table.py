@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -33,7 +34,9 @@ from research_train import (
 )
 from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.history.changes import plan_removal
-from research_train.history.known_runs import KNOWN, MANY
+from research_train.history.known_runs import KNOWN, MANY, KnownRecord, KnownRun
+from research_train.history.recorded_run import RecordedRun
+from research_train.history.table import Asked, known_table
 from research_train.record.environment import Environment, GitState
 from research_train.record.record import Attempt, record_as_json, utc_now
 from research_train.record.resolved_config import write_config
@@ -404,6 +407,13 @@ def test_following_an_ended_run_gives_its_whole_lines(outputs: Outputs) -> None:
     assert [point["step"] for point in follow_run(folder)] == [1, 2, 3]
 
 
+def asked_of(run: RecordedRun | KnownRun) -> list[Any]:
+    own = {field.name for field in fields(KnownRun)} - {"path", "run", "record", "remarks"}
+    of_record = [getattr(run.record, field.name) for field in fields(KnownRecord)]
+    values = [getattr(run, name) for name in sorted(own)]
+    return [run.folder, run.id, *values, *run.remarks, *of_record]
+
+
 def test_what_is_remembered_of_many_runs_holds_until_a_file_of_theirs_changes(
     outputs: Outputs,
 ) -> None:
@@ -436,8 +446,12 @@ def test_what_is_remembered_of_many_runs_holds_until_a_file_of_theirs_changes(
     assert ids(status="failed") == ["died"]
     shutil.rmtree(seven)
     assert len(runs(where=["lr=0.1"])) == MANY
+    (first / ".lock").unlink()
+    table = known_table(Asked()).runs
+    assert sum(run.run is None for run in table) >= MANY - 4  # those that nobody touched
+    assert [asked_of(run) for run in table] == [asked_of(run) for run in runs()]
 
-    for content in ("[]", '{"version": 1, "runs"', '{"version": 0, "runs": {}}'):
+    for content in ("[]", known.read_text()[:-9], '{"layout": [], "runs": {}}'):
         known.write_text(content)
         assert run_table(where=["lr=0.1"], limit=1).matching == MANY
     known.unlink()

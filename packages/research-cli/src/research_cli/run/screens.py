@@ -17,15 +17,18 @@ from research_cli.printing import print_table
 if TYPE_CHECKING:
     from research_train.history.changes import Removal
     from research_train.history.comparison import RunComparison
+    from research_train.history.known_runs import KnownRun
     from research_train.places.pending import PendingJob
     from research_train.record.summary import RunSummary
+
+    Listed = RunSummary | KnownRun
 
 METRICS_SHOWN = 3  # in a row of the list
 COLUMNS_SHOWN = 6  # of config keys that nobody asked for
 
 
 def list_rows(
-    found: "Sequence[RunSummary]",
+    found: "Sequence[Listed]",
     columns: Sequence[str],
     every_metric: bool = False,
     jobs: "Sequence[PendingJob]" = (),
@@ -84,7 +87,7 @@ def _job_row(job: "PendingJob", own: Sequence[str]) -> dict[str, str]:
 
 
 def chosen_columns(
-    found: "Sequence[RunSummary]", asked: Sequence[str], columns: Sequence[str] | None
+    found: "Sequence[Listed]", asked: Sequence[str], columns: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
     """The config keys and metrics that get a column, and the keys that differ and get none.
 
@@ -103,13 +106,13 @@ def chosen_columns(
     return [*dict.fromkeys(wanted), *varying[:COLUMNS_SHOWN]], varying[COLUMNS_SHOWN:]
 
 
-def _remarks(run: "RunSummary") -> list[str]:
+def _remarks(run: "Listed") -> list[str]:
     """What is unusual about a run: no evidence, a copy, or a new paper's placeholder."""
     placeholder = ["trained on a new paper's placeholder"] if _is_placeholder(run) else []
     return [*([run.doubt] if run.doubt else []), *run.remarks, *placeholder]
 
 
-def _is_placeholder(run: "RunSummary") -> bool:
+def _is_placeholder(run: "Listed") -> bool:
     """Whether a run is of what `paper new` makes: its only data, and its only key of its own."""
     if run.record is None or list(run.record.assets) != [f"{run.paper}-points"]:
         return False
@@ -118,7 +121,7 @@ def _is_placeholder(run: "RunSummary") -> bool:
     return run.config.keys() - TrainConfig.model_fields.keys() == {"learning_rate"}
 
 
-def as_json(run: "RunSummary") -> dict[str, Any]:
+def as_json(run: "Listed") -> dict[str, Any]:
     """What --json says of a run in a list."""
     record = run.record
     recorded = ("experiment", "name", "ended", "seed", "group", "note")

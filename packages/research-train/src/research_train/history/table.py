@@ -21,11 +21,36 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.history.html_table import html_table, html_text
-from research_train.history.known_runs import KnownRun, in_full, known_runs
+from research_train.history.known_runs import KnownRun, in_full, known_run, known_runs
 from research_train.history.many_runs import all_run_paths, summarise_all, summarise_newest
 from research_train.history.recorded_run import RecordedRun
 from research_train.history.sort_order import Best, SortOrder, sort_order
 from research_train.record.record import Status
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a table: the arguments of `runs`."""
+
+    paper: str | None = None
+    experiment: str | None = None
+    status: str | None = None
+    tag: str | None = None
+    where: tuple[str, ...] = ()
+    sort: str | None = None
+    limit: int | None = None
+    reverse: bool = False
+    best: Best | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownTable:
+    """A RunTable of what is known of its runs."""
+
+    runs: list[KnownRun]
+    matching: int
+    order: SortOrder | None
 
 
 @dataclass(frozen=True)
@@ -96,29 +121,39 @@ def run_table(
 
     Raises UsageError as `runs` does, and for best without sort.
     """
-    if best is not None and sort is None:
+    asked = Asked(paper, experiment, status, tag, tuple(where), sort, limit, reverse, best, group)
+    if asked == Asked():  # all are read
+        with _collector_paused():
+            found = summarise_all(all_run_paths())
+            found.sort(key=lambda run: run.started, reverse=True)
+            return RunTable(found, len(found), None)
+    table = known_table(asked)
+    with _collector_paused():
+        return RunTable(list(in_full(table.runs)), table.matching, table.order)
+
+
+def known_table(asked: Asked) -> KnownTable:
+    """The table of `run_table`, for which as few records are read as need be."""
+    if asked.best is not None and asked.sort is None:
         raise UsageError(
-            f"--{best} says which end of a metric comes first: give --sort KEY as well"
+            f"--{asked.best} says which end of a metric comes first: give --sort KEY as well"
         )
     with _collector_paused():
         paths = all_run_paths()
-        if not any((paper, experiment, status, tag, where, sort, group)):
-            newest = None if reverse else limit
-            found = summarise_newest(paths, newest) if newest else summarise_all(paths)
-            found.sort(key=lambda run: run.started, reverse=True)
-            if reverse:
-                found.reverse()
-            return RunTable(found[:limit], len(paths), None)
-        known, key = _chosen(paths, paper, experiment, status, tag, where, sort, group)
-        known.sort(key=lambda run: run.started, reverse=True)
-        having = [run for run in known if key and _can_be_sorted(run.value(key))]
-        order = _order(key, having, best, reverse) if key and having else None
+        if asked.limit and asked == Asked(limit=asked.limit):
+            newest = [known_run(run) for run in summarise_newest(paths, asked.limit)]
+            newest.sort(key=lambda run: run.started, reverse=True)
+            return KnownTable(newest[: asked.limit], len(paths), None)
+        found, key = _chosen(paths, asked)
+        found.sort(key=lambda run: run.started, reverse=True)
+        having = [run for run in found if key and _can_be_sorted(run.value(key))]
+        order = _order(key, having, asked) if key and having else None
         if order:
-            lacking = [run for run in known if not _can_be_sorted(run.value(order.key))]
-            known = _sorted(having, order) + lacking
-        elif reverse:
-            known.reverse()
-        return RunTable(list(in_full(known[:limit])), len(known), order)
+            lacking = [run for run in found if not _can_be_sorted(run.value(order.key))]
+            found = _sorted(having, order) + lacking
+        elif asked.reverse:
+            found.reverse()
+        return KnownTable(found[: asked.limit], len(found), order)
 
 
 @contextmanager
@@ -136,48 +171,40 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _chosen(
-    paths: Sequence[str],
-    paper: str | None,
-    experiment: str | None,
-    status: str | None,
-    tag: str | None,
-    where: Sequence[str],
-    sort: str | None,
-    group: str | None,
-) -> tuple[list[KnownRun], str | None]:
+def _chosen(paths: Sequence[str], asked: Asked) -> tuple[list[KnownRun], str | None]:
     """The runs that meet all conditions, and the whole key to sort by."""
+    status, group = asked.status, asked.group
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
-    conditions = [parse_condition(text) for text in where]
+    conditions = [parse_condition(text) for text in asked.where]
     found = known_runs(paths)
-    if paper is not None:
-        name = _paper_name(paper, {name for run in found for name in _papers(run)})
+    if asked.paper is not None:
+        name = _paper_name(asked.paper, {name for run in found for name in _papers(run)})
         found = [run for run in found if name in _papers(run)]
-    if experiment is not None:
-        found = [run for run in found if _is_of(run, experiment)]
+    if asked.experiment is not None:
+        found = [run for run in found if _is_of(run, asked.experiment)]
     keys: set[str] = set()
-    if where or sort:
+    if asked.where or asked.sort:
         keys.update(*(run.config for run in found), *(run.metrics for run in found))
     if status is not None:
         found = [run for run in found if run.status == status]
-    if tag is not None:
-        found = [run for run in found if tag in run.tags]
+    if asked.tag is not None:
+        found = [run for run in found if run.record and asked.tag in run.record.tags]
     if group is not None:
-        found = [run for run in found if run.group == group]
+        found = [run for run in found if run.record and run.record.group == group]
     if keys:
         for condition in conditions:
             key = resolve_key(condition.key, keys)
             found = [run for run in found if condition.holds(run.value(key))]
-    elif where:
+    elif asked.where:
         found = []
-    return found, resolve_key(sort, keys) if sort is not None and keys else None
+    return found, resolve_key(asked.sort, keys) if asked.sort is not None and keys else None
 
 
-def _order(key: str, having: Sequence[KnownRun], best: Best | None, reverse: bool) -> SortOrder:
+def _order(key: str, having: Sequence[KnownRun], asked: Asked) -> SortOrder:
     is_metric = any(key in run.metrics for run in having)
     papers = sorted({run.paper for run in having}) if is_metric else []
-    return sort_order(key, papers, best, reverse)
+    return sort_order(key, papers, asked.best, asked.reverse)
 
 
 def _sorted(having: list[KnownRun], order: SortOrder) -> list[KnownRun]:
@@ -205,4 +232,5 @@ def _paper_name(text: str, recorded: set[str]) -> str:
 
 
 def _is_of(run: KnownRun, experiment: str) -> bool:
-    return run.experiment in (experiment, f"{run.paper}.{experiment}")
+    names = (experiment, f"{run.paper}.{experiment}")
+    return run.record is not None and run.record.experiment in names
