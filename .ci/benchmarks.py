@@ -17,7 +17,7 @@ train/benchmarks/bare_loop.py --repeats 1 model=logistic steps=100
 train/benchmarks/checkpoint.py --repeats 1
 cli/benchmarks/report.py --repeats 1 --papers 2 --runs 20
 models/benchmarks/parity.py
-train/benchmarks/run_list.py --repeats 1 --runs 20
+train/benchmarks/growth.py --repeats 1 --runs 20
 models/benchmarks/transformer.py --repeats 1 --layers 1 --width 32 --length 16 --new-tokens 4
 data/benchmarks/assets.py --repeats 1 --gigabytes 0.01
 train/benchmarks/several.py --repeats 1 --steps 5

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import time
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,9 @@ from research_train import (
 )
 from research_train.experiment.yaml_file import dump_yaml, read_yaml
 from research_train.history.changes import plan_removal
+from research_train.history.known_runs import KNOWN, MANY, KnownRecord, KnownRun
+from research_train.history.recorded_run import RecordedRun
+from research_train.history.table import Asked, known_table
 from research_train.record.environment import Environment, GitState
 from research_train.record.finding import newest_run
 from research_train.record.record import Attempt, record_as_json, utc_now
@@ -182,6 +186,21 @@ def test_of_many_runs_only_the_newest_are_read(outputs: Outputs) -> None:
         (folder / "run.json").write_text("{")
     assert run_table(limit=1).runs[0].id == "20261124-080000.000-seed0"
     assert runs()[0].status == "unreadable"
+
+
+def test_what_is_no_run_is_not_counted(outputs: Outputs) -> None:
+    for number in (1, 2, 3):
+        outputs.add(f"2026112{number}-080000.000-seed0", started=f"2026-11-2{number}T08:00:00Z")
+    (outputs.folder / "one" / "20261124-080000.000-seed0").mkdir()  # a run about to be recorded
+    (outputs.folder / "one" / "notes.txt").touch()
+    (outputs.folder / "notes.txt").touch()
+    shutil.copytree(outputs.add("moved"), outputs.folder / "one" / ".moved.removed")
+    shutil.move(outputs.folder / "one" / "moved", outputs.folder / ".moved")
+    expected = [f"2026112{number}-080000.000-seed0" for number in (3, 2, 1)]
+    assert ids() == expected
+    for limit in (1, 2, 9):
+        table = run_table(limit=limit)
+        assert ([run.id for run in table.runs], table.matching) == (expected[:limit], 3)
 
 
 @pytest.mark.parametrize(
@@ -414,6 +433,58 @@ def test_following_an_ended_run_gives_its_whole_lines(outputs: Outputs) -> None:
     with (folder / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "tra')  # as a kill leaves it
     assert [point["step"] for point in follow_run(folder)] == [1, 2, 3]
+
+
+def asked_of(run: RecordedRun | KnownRun) -> list[Any]:
+    own = {field.name for field in fields(KnownRun)} - {"path", "run", "record", "remarks"}
+    of_record = [getattr(run.record, field.name) for field in fields(KnownRecord)]
+    values = [getattr(run, name) for name in sorted(own)]
+    return [run.folder, run.id, *values, *run.remarks, *of_record]
+
+
+def test_what_is_remembered_of_many_runs_holds_until_a_file_of_theirs_changes(
+    outputs: Outputs,
+) -> None:
+    first = outputs.add("r000", config={"lr": 0.1}, metrics={"loss": 0.5})
+    died = outputs.add("died", config={"lr": 0.1}, status="running")
+    record = (first / "run.json").read_text()
+    for number in range(1, MANY + 1):
+        folder = shutil.copytree(first, first.with_name(f"r{number:03}"))
+        text = record.replace('"r000"', f'"{folder.name}"')
+        (folder / "run.json").write_text(text.replace("0.5}", f"{number}.5}}"))
+    known, deadline = outputs.folder / KNOWN, time.monotonic() + 60
+    while not known.exists():  # nothing that was written just now is remembered
+        assert len(runs(where=["lr=0.1"])) == MANY + 2
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert "r007" in known.read_text() and "died" not in known.read_text()
+    largest = {"sort": "loss", "best": "max", "limit": 1}
+    assert ids(**largest) == [f"r{MANY}"]
+    known.write_text(known.read_text().replace(": 7.5}", ": 777.5}"))
+    assert ids(**largest) == ["r007"]  # so it is read
+
+    seven, five = (first.with_name(name) for name in ("r007", "r005"))
+    (seven / "run.json").write_text((seven / "run.json").read_text())
+    assert ids(**largest) == [f"r{MANY}"]
+    (five / "config.yaml").write_text(dump_yaml({"lr": 0.2}))  # as long as before
+    assert ids(where=["lr=0.2"]) == ["r005"]
+    tag_run(find_any_run("r003"), ["good"])
+    assert ids(tag="good") == ["r003"]
+    (died / "run.json").write_text((died / "run.json").read_text().replace("running", "failed"))
+    assert ids(status="failed") == ["died"]
+    shutil.rmtree(seven)
+    assert len(runs(where=["lr=0.1"])) == MANY
+    (first / ".lock").unlink()
+    table = known_table(Asked()).runs
+    assert sum(run.run is None for run in table) >= MANY - 4  # those that nobody touched
+    assert [asked_of(run) for run in table] == [asked_of(run) for run in runs()]
+
+    for content in ("[]", known.read_text()[:-9], '{"layout": [], "runs": {}}'):
+        known.write_text(content)
+        assert run_table(where=["lr=0.1"], limit=1).matching == MANY
+    known.unlink()
+    known.mkdir()  # it can't be written
+    assert run_table(where=["lr=0.1"], limit=1).matching == MANY
 
 
 PLAIN = st.one_of(

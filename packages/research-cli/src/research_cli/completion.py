@@ -37,10 +37,8 @@ def member_names(incomplete: str) -> list[str]:
 def run_keys(incomplete: str) -> list[str]:
     """The config keys and final metrics of the newest runs that begin with a text."""
     with suppress(Exception):
-        from research_train.record.folders import all_run_folders
-        from research_train.record.summary import summarise
+        from research_train import runs
 
-        newest = sorted(all_run_folders(), key=lambda folder: folder.name)[-NEWEST:]
-        keys = {key for folder in newest for key in summarise(folder).values}
+        keys = {key for run in runs(limit=NEWEST) for key in run.values}
         return sorted(key for key in keys if key.startswith(incomplete))
     return []

@@ -1,9 +1,9 @@
 """The public names. research-cli also uses the modules `command_line.edge`,
 `command_line.word_guesses`, `experiment.pyproject`, `experiment.workspace_members`,
 `processes.children`, `processes.signals`, `versions.choice`, `versions.requirements`,
-`versions.releases`, `versions.hand_over`, `code.archive`, `code.git`, `history.conditions`,
-`places.pending`,
-`record.folders`, `record.resolved_config`, `evidence.reproduce`, `results.costs`,
+`versions.releases`, `versions.hand_over`, `code.archive`, `code.git`, `history.comparison`,
+`history.conditions`, `history.known_runs`, `history.table`, `places.pending`, `record.folders`,
+`record.resolved_config`, `evidence.reproduce`, `results.costs`,
 `results.overview`, `results.recorded`, `results.standing`, `results.rows` and `results.readme`.
 """
 

@@ -87,16 +87,19 @@ def list_runs(
 ) -> None:
     """List runs, newest first, with what differs in their configs, and their metrics."""
     from research_data import get_outputs_dir
-    from research_train import run_table, varying_keys
+    from research_train import varying_keys
+    from research_train.history.table import Asked, known_table
     from research_train.places.pending import STATES
 
     gc.disable()  # until the process ends: with ten thousand runs it takes a third of the time
     if smallest and largest:
         raise UsageError("--min and --max are opposites: give one of them")
     best: Literal["min", "max"] | None = "min" if smallest else "max" if largest else None
-    conditions = where or []
+    conditions = tuple(where or ())
     ended = None if status in STATES else status
-    table = run_table(paper, experiment, ended, tag, conditions, sort, limit, reverse, best, group)
+    table = known_table(
+        Asked(paper, experiment, ended, tag, conditions, sort, limit, reverse, best, group)
+    )
     by_values = conditions or sort or group  # a job that waits has none
     jobs = [] if by_values or ended else _jobs(paper, experiment, status, tag)
     waiting = {job.run: job for job in jobs if job.run}
@@ -133,7 +136,7 @@ def list_runs(
 def _jobs(
     paper: str | None, experiment: str | None, status: str | None, tag: str | None
 ) -> "list[PendingJob]":
-    """The jobs that wait and meet these conditions, as `run_table` has them."""
+    """The jobs that wait and meet these conditions, as `known_table` has them."""
     from research_train.places.pending import PREFIX, pending_jobs
 
     return [

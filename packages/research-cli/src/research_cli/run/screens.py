@@ -17,15 +17,18 @@ from research_cli.printing import print_table
 if TYPE_CHECKING:
     from research_train.history.changes import Removal
     from research_train.history.comparison import RunComparison
+    from research_train.history.known_runs import KnownRun
     from research_train.places.pending import PendingJob
     from research_train.record.summary import RunSummary
+
+    Listed = RunSummary | KnownRun
 
 METRICS_SHOWN = 3  # in a row of the list
 COLUMNS_SHOWN = 6  # of config keys that nobody asked for
 
 
 def list_rows(
-    found: "Sequence[RunSummary]",
+    found: "Sequence[Listed]",
     columns: Sequence[str],
     every_metric: bool = False,
     jobs: "Sequence[PendingJob]" = (),
@@ -35,16 +38,17 @@ def list_rows(
     columns: config keys and metrics to give a column each; every_metric: as all others. jobs: those
     that wait; one without a run has a row of its own.
     """
-    many_papers = len({run.folder.parent for run in found}) > 1
+    many_papers = len({run.folder.parent.name for run in found}) > 1
     own = list(columns)
     if every_metric:
         own += dict.fromkeys(k for run in found for k in run.metrics if k not in columns)
     waiting = {job.run: job for job in jobs if job.run}
     rows = [_job_row(job, own) for job in jobs if not job.run]
     for run in found:
-        record, values = run.record, run.values if own else {}
+        record, config, metrics = run.record, run.config if own else {}, run.metrics
         job = waiting.get(run.id)
-        metrics = [(k, v) for k, v in run.metrics.items() if k not in own][:METRICS_SHOWN]
+        others = [(k, v) for k, v in metrics.items() if k not in own][:METRICS_SHOWN]
+        remarks = [job.reason if job else None, run.problem, *_remarks(run)]
         row = {
             "run": f"{run.folder.parent.name}/{run.id}" if many_papers else run.id,
             "name": (record.name if record else None) or "",
@@ -52,13 +56,11 @@ def list_rows(
             "when": shown_age(run.started),
             "took": shown_duration(run.seconds),
             "seed": str(record.seed) if record else "",
-            **{key: shown_number(values[key]) if key in values else "" for key in own},
-            "metrics": ", ".join(f"{k} {shown_number(v)}" for k, v in metrics),
+            **{key: shown_number(metrics.get(key, config.get(key, ""))) for key in own},
+            "metrics": ", ".join([f"{k} {shown_number(v)}" for k, v in others]),
             "group": (record.group if record else None) or "",
             "tags": ", ".join(record.tags) if record else "",
-            "remarks": "; ".join(
-                filter(None, [job.reason if job else None, run.problem, *_remarks(run)])
-            ),
+            "remarks": "; ".join(filter(None, remarks)),
         }
         rows.append(row)
     if not rows:
@@ -85,7 +87,7 @@ def _job_row(job: "PendingJob", own: Sequence[str]) -> dict[str, str]:
 
 
 def chosen_columns(
-    found: "Sequence[RunSummary]", asked: Sequence[str], columns: Sequence[str] | None
+    found: "Sequence[Listed]", asked: Sequence[str], columns: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
     """The config keys and metrics that get a column, and the keys that differ and get none.
 
@@ -104,13 +106,13 @@ def chosen_columns(
     return [*dict.fromkeys(wanted), *varying[:COLUMNS_SHOWN]], varying[COLUMNS_SHOWN:]
 
 
-def _remarks(run: "RunSummary") -> list[str]:
+def _remarks(run: "Listed") -> list[str]:
     """What is unusual about a run: no evidence, a copy, or a new paper's placeholder."""
     placeholder = ["trained on a new paper's placeholder"] if _is_placeholder(run) else []
     return [*([run.doubt] if run.doubt else []), *run.remarks, *placeholder]
 
 
-def _is_placeholder(run: "RunSummary") -> bool:
+def _is_placeholder(run: "Listed") -> bool:
     """Whether a run is of what `paper new` makes: its only data, and its only key of its own."""
     if run.record is None or list(run.record.assets) != [f"{run.paper}-points"]:
         return False
@@ -119,11 +121,13 @@ def _is_placeholder(run: "RunSummary") -> bool:
     return run.config.keys() - TrainConfig.model_fields.keys() == {"learning_rate"}
 
 
-def as_json(run: "RunSummary") -> dict[str, Any]:
+def as_json(run: "Listed") -> dict[str, Any]:
     """What --json says of a run in a list."""
     from research_train.history.recorded_run import as_recorded
+    from research_train.record.summary import RunSummary as Summary
 
-    run = as_recorded(run)
+    if isinstance(run, Summary):
+        run = as_recorded(run)
     record = run.record
     recorded = ("experiment", "name", "ended", "seed", "group", "note")
     return {

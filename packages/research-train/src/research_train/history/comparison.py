@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from research_data.errors import UsageError
 
@@ -17,6 +18,26 @@ from research_train.history.html_table import html_table, html_text
 from research_train.record.folders import code_archive
 from research_train.record.record import RunRecord
 from research_train.record.summary import RunSummary, record_of
+
+
+class OfExperiment(Protocol):
+    """A record, in full or in part."""
+
+    @property
+    def experiment(self) -> str: ...  # noqa: D102
+
+
+class Configured(Protocol):
+    """A run, in full or in part."""
+
+    @property
+    def paper(self) -> str: ...  # noqa: D102
+
+    @property
+    def record(self) -> OfExperiment | None: ...  # noqa: D102
+
+    @property
+    def config(self) -> dict[str, object]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -115,7 +136,7 @@ def differing(values: Sequence[Mapping[str, object]]) -> dict[str, list[object]]
     return {key: row for key, row in rows.items() if any(_differ(value, row[0]) for value in row)}
 
 
-def varying_keys(runs: Sequence[RunSummary]) -> list[str]:
+def varying_keys(runs: Sequence[Configured]) -> list[str]:
     """The config keys in which runs of one experiment differ, its own keys before the common ones.
 
     Left out are the seed and other keys that change no number, and a key that some of the runs
@@ -129,7 +150,9 @@ def varying_keys(runs: Sequence[RunSummary]) -> list[str]:
         )
         for key, value in run.config.items():
             first = of_experiment.setdefault(key, value)
-            if first is not value and key not in varying and _differ(value, first):
+            # Most are the same, and a call for each takes longer than the comparison.
+            same = first is value or (first == value and type(first) is type(value))
+            if not same and key not in varying and _differ(value, first):
                 varying[key] = None
     common = list(TrainConfig.model_fields)
     own = [key for key in varying if key not in common]

@@ -9,7 +9,6 @@ from research_data.errors import ResearchError
 
 from research_train.claims.file import CLAIMS, read_claims
 from research_train.experiment.members import installed_members
-from research_train.record.summary import RunSummary
 
 Best = Literal["min", "max"]
 
@@ -39,26 +38,26 @@ class SortOrder:
 
 
 def sort_order(
-    key: str, runs: Sequence[RunSummary], best: Best | None = None, reverse: bool = False
+    key: str, papers: Sequence[str], best: Best | None = None, reverse: bool = False
 ) -> SortOrder:
     """How to sort runs by a key: the best first, or the worst if reversed.
 
-    best: which end is the best, if the caller says so. Else, for a metric, the claims of the runs'
-    papers tell, then the metric's name; where neither does, the largest is taken for the best. A
-    config key is sorted upwards.
+    papers: of the runs, if it is a metric; none for a config key, which is sorted upwards. best:
+    which end is the best, if the caller says so. Else the claims of the papers tell, then the
+    metric's name; where neither does, the largest is taken for the best.
     """
-    smallest, reason = _smallest_is_first(key, runs, best)
+    smallest, reason = _smallest_is_first(key, papers, best)
     if reverse:
         return SortOrder(key, "largest" if smallest else "smallest", f"reversed; {reason}")
     return SortOrder(key, "smallest" if smallest else "largest", reason)
 
 
-def _smallest_is_first(key: str, runs: Sequence[RunSummary], best: Best | None) -> tuple[bool, str]:
+def _smallest_is_first(key: str, papers: Sequence[str], best: Best | None) -> tuple[bool, str]:
     if best is not None:
         return best == "min", f"--{best}"
-    if not any(key in run.metrics for run in runs):
+    if not papers:
         return True, "a config key"
-    claimed = _claimed(key, sorted({run.paper for run in runs}))
+    claimed = _claimed(key, papers)
     if len(claimed) == 1:
         [(direction, paper)] = claimed.items()
         return direction == "lower", f"{direction} is better in the {CLAIMS} of {paper}"

@@ -6,7 +6,7 @@
 
     pandas.DataFrame(run.row() for run in runs("mnist1d"))
 
-Every call reads the run folders again; there is no other state.
+Every call looks at the run folders again; of what hasn't changed since, it may know the content.
 """
 
 import gc
@@ -21,11 +21,36 @@ from research_train.experiment.members import find_member, installed_members
 from research_train.history.comparison import varying_keys
 from research_train.history.conditions import parse_condition, resolve_key
 from research_train.history.html_table import html_table, html_text
-from research_train.history.many_runs import summarise_all, summarise_newest
-from research_train.history.recorded_run import RecordedRun, as_recorded
+from research_train.history.known_runs import KnownRun, in_full, known_run, known_runs
+from research_train.history.many_runs import all_run_paths, summarise_all, summarise_newest
+from research_train.history.recorded_run import RecordedRun
 from research_train.history.sort_order import Best, SortOrder, sort_order
-from research_train.record.folders import all_run_folders
-from research_train.record.record import RunRecord, Status
+from research_train.record.record import Status
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a table: the arguments of `runs`."""
+
+    paper: str | None = None
+    experiment: str | None = None
+    status: str | None = None
+    tag: str | None = None
+    where: tuple[str, ...] = ()
+    sort: str | None = None
+    limit: int | None = None
+    reverse: bool = False
+    best: Best | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True)
+class KnownTable:
+    """A RunTable of what is known of its runs."""
+
+    runs: list[KnownRun]
+    matching: int
+    order: SortOrder | None
 
 
 @dataclass(frozen=True)
@@ -96,26 +121,39 @@ def run_table(
 
     Raises UsageError as `runs` does, and for best without sort.
     """
-    if best is not None and sort is None:
+    asked = Asked(paper, experiment, status, tag, tuple(where), sort, limit, reverse, best, group)
+    if asked == Asked():  # all are read
+        with _collector_paused():
+            found = summarise_all(all_run_paths())
+            found.sort(key=lambda run: run.started, reverse=True)
+            return RunTable(found, len(found), None)
+    table = known_table(asked)
+    with _collector_paused():
+        return RunTable(list(in_full(table.runs)), table.matching, table.order)
+
+
+def known_table(asked: Asked) -> KnownTable:
+    """The table of `run_table`, for which as few records are read as need be."""
+    if asked.best is not None and asked.sort is None:
         raise UsageError(
-            f"--{best} says which end of a metric comes first: give --sort KEY as well"
+            f"--{asked.best} says which end of a metric comes first: give --sort KEY as well"
         )
     with _collector_paused():
-        chosen = (paper, experiment, status, tag, where, sort, group)
-        if limit is not None and not reverse and not any(chosen):
-            folders = all_run_folders()
-            newest = [as_recorded(run) for run in summarise_newest(folders, limit)]
+        paths = all_run_paths()
+        if asked.limit and asked == Asked(limit=asked.limit):
+            newest = [known_run(run) for run in summarise_newest(paths, asked.limit)]
             newest.sort(key=lambda run: run.started, reverse=True)
-            return RunTable(newest[:limit], len(folders), None)
-        found, key = _chosen(paper, experiment, status, tag, where, sort, group)
+            return KnownTable(newest[: asked.limit], len(paths), None)
+        found, key = _chosen(paths, asked)
         found.sort(key=lambda run: run.started, reverse=True)
-        having = [run for run in found if _has_key(run, key)]
-        order = sort_order(key, having, best, reverse) if key and having else None
+        having = [run for run in found if key and _can_be_sorted(run.value(key))]
+        order = _order(key, having, asked) if key and having else None
         if order:
-            found = _sorted(having, order) + [run for run in found if not _has_key(run, key)]
-        elif reverse:
+            lacking = [run for run in found if not _can_be_sorted(run.value(order.key))]
+            found = _sorted(having, order) + lacking
+        elif asked.reverse:
             found.reverse()
-    return RunTable(found[:limit], len(found), order)
+        return KnownTable(found[: asked.limit], len(found), order)
 
 
 @contextmanager
@@ -133,44 +171,45 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _chosen(
-    paper: str | None,
-    experiment: str | None,
-    status: str | None,
-    tag: str | None,
-    where: Sequence[str],
-    sort: str | None,
-    group: str | None,
-) -> tuple[list[RecordedRun], str | None]:
+def _chosen(paths: Sequence[str], asked: Asked) -> tuple[list[KnownRun], str | None]:
     """The runs that meet all conditions, and the whole key to sort by."""
+    status, group = asked.status, asked.group
     if status is not None and status not in (known := [*get_args(Status), "unreadable"]):
         raise UsageError(f"there is no status {status!r}; use one of {', '.join(known)}")
-    conditions = [parse_condition(text) for text in where]
-    found = [as_recorded(run) for run in summarise_all(all_run_folders())]
-    if paper is not None:
-        name = _paper_name(paper, {n for run in found for n in (run.paper, run.folder.parent.name)})
-        found = [run for run in found if name in (run.paper, run.folder.parent.name)]
-    if experiment is not None:
-        found = [run for run in found if run.record and _is_of(run.record, experiment)]
-    keys = {key for run in found for key in run.values} if where or sort else set()
+    conditions = [parse_condition(text) for text in asked.where]
+    found = known_runs(paths)
+    if asked.paper is not None:
+        name = _paper_name(asked.paper, {name for run in found for name in _papers(run)})
+        found = [run for run in found if name in _papers(run)]
+    if asked.experiment is not None:
+        found = [run for run in found if _is_of(run, asked.experiment)]
+    keys: set[str] = set()
+    if asked.where or asked.sort:
+        keys.update(*(run.config for run in found), *(run.metrics for run in found))
     if status is not None:
         found = [run for run in found if run.status == status]
-    if tag is not None:
-        found = [run for run in found if run.record and tag in run.record.tags]
+    if asked.tag is not None:
+        found = [run for run in found if run.record and asked.tag in run.record.tags]
     if group is not None:
         found = [run for run in found if run.record and run.record.group == group]
     if keys:
         for condition in conditions:
             key = resolve_key(condition.key, keys)
-            found = [run for run in found if condition.holds(run.values.get(key))]
-    elif where:
+            found = [run for run in found if condition.holds(run.value(key))]
+    elif asked.where:
         found = []
-    return found, resolve_key(sort, keys) if sort is not None and keys else None
+    return found, resolve_key(asked.sort, keys) if asked.sort is not None and keys else None
 
 
-def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
-    def rank(run: RecordedRun) -> tuple[bool, float, str]:
-        value = run.values[order.key]
+def _order(key: str, having: Sequence[KnownRun], asked: Asked) -> SortOrder:
+    is_metric = any(key in run.metrics for run in having)
+    papers = sorted({run.paper for run in having}) if is_metric else []
+    return sort_order(key, papers, asked.best, asked.reverse)
+
+
+def _sorted(having: list[KnownRun], order: SortOrder) -> list[KnownRun]:
+    def rank(run: KnownRun) -> tuple[bool, float, str]:
+        value = run.value(order.key)
         if isinstance(value, int | float):
             return False, value, ""
         return True, 0.0, str(value)
@@ -178,10 +217,13 @@ def _sorted(having: list[RecordedRun], order: SortOrder) -> list[RecordedRun]:
     return sorted(having, key=rank, reverse=order.first == "largest")
 
 
-def _has_key(run: RecordedRun, key: str | None) -> bool:
-    """Whether a run has a value that can be sorted: None and NaN can't."""
-    value = run.values.get(key) if key else None
-    return value is not None and value == value
+def _can_be_sorted(value: object) -> bool:
+    return value is not None and value == value  # NaN isn't
+
+
+def _papers(run: KnownRun) -> tuple[str, str]:
+    """The paper that a run is of, and the one among whose runs it lies."""
+    return run.paper, run.path.rsplit("/", 2)[1]
 
 
 def _paper_name(text: str, recorded: set[str]) -> str:
@@ -189,5 +231,6 @@ def _paper_name(text: str, recorded: set[str]) -> str:
     return text if text in recorded else find_member(text, installed_members()).name
 
 
-def _is_of(record: RunRecord, experiment: str) -> bool:
-    return record.experiment in (experiment, f"{record.paper}.{experiment}")
+def _is_of(run: KnownRun, experiment: str) -> bool:
+    names = (experiment, f"{run.paper}.{experiment}")
+    return run.record is not None and run.record.experiment in names

@@ -3,6 +3,7 @@
 assets/outputs/<paper>/<run-id>/          a run
 assets/outputs/.sources/<sha256>.tar.gz   the code of all runs, by its sha256
 assets/outputs/.reruns/<sha256>/          such code unpacked, with its environment; may be removed
+assets/outputs/.known-runs                what tables choose runs by (history/); may be removed
 assets/compiled/<processor>/              kernels of compiled steps; may be removed
 """
 
