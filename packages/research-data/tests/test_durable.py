@@ -2,6 +2,7 @@
 
 import os
 import signal
+import stat
 import subprocess
 import sys
 
@@ -50,6 +51,17 @@ def test_a_new_folder_is_as_open_as_the_umask_says(tmp_path):
     finally:
         os.umask(before)
     assert (tmp_path / "a").stat().st_mode & 0o777 == 0o755
+
+
+def test_a_new_folder_belongs_to_the_group_of_a_shared_one(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(0o2775)
+    for place, expected in (shared, stat.S_ISGID), (tmp_path, 0):
+        with new_folder(place / "folder") as folder:
+            (folder / "inner").mkdir()
+        for each in (place / "folder", place / "folder" / "inner"):
+            assert each.stat().st_mode & stat.S_ISGID == expected
 
 
 def test_a_link_is_replaced_and_a_folder_is_not(tmp_path):

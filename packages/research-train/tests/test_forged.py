@@ -23,7 +23,7 @@ from research_train import (
     train_run,
 )
 from research_train.record.record import recorded_metrics
-from research_train.record.summary import seal_state, summarise
+from research_train.record.summary import summarise
 from safetensors.torch import load_file, save_file
 from torch import nn
 from workspaces import Workspace
@@ -198,7 +198,7 @@ def test_without_its_seal_a_completed_run_is_no_evidence_anywhere(experiment, tm
     record |= {"seal": None, "metrics": {"test/accuracy": 1.0}}
     (run.folder / "run.json").write_text(json.dumps(record))
     summary = summarise(run.folder)
-    assert seal_state(summary) == "broken"
+    assert summary.seal_state == "broken"
     with pytest.raises(RunError, match="seal"):
         export_run(summary, tmp_path / "run.tar")
     with pytest.raises(RunError, match="seal"):

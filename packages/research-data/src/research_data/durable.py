@@ -5,6 +5,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,7 +50,9 @@ def new_folder(path: Path) -> Iterator[Path]:
         partial = Path(
             tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
         )
-        partial.chmod(0o777 & ~_umask())  # mkdtemp makes it private to the user
+        # mkdtemp makes it private to the user. In a folder that a group shares, all that is made
+        # belongs to that group by the set-group-ID bit, which a chmod without it would take away.
+        partial.chmod(0o777 & ~_umask() | partial.stat().st_mode & stat.S_ISGID)
         yield partial
         for file in partial.rglob("*"):
             if file.is_file():

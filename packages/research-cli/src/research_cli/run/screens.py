@@ -123,11 +123,6 @@ def _is_placeholder(run: "Listed") -> bool:
 
 def as_json(run: "Listed") -> dict[str, Any]:
     """What --json says of a run in a list."""
-    from research_train.history.recorded_run import as_recorded
-    from research_train.record.summary import RunSummary as Summary
-
-    if isinstance(run, Summary):
-        run = as_recorded(run)
     record = run.record
     recorded = ("experiment", "name", "ended", "seed", "group", "note")
     return {
@@ -149,7 +144,6 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     from research_train.record.metrics_file import read_metrics
     from research_train.record.record import checkpoint_folders, record_as_json
     from research_train.record.resolved_config import read_resolved_config
-    from research_train.record.summary import seal_state
 
     try:
         config, wrong = read_resolved_config(run.folder, run.record), None
@@ -164,7 +158,7 @@ def complete(run: "RunSummary") -> dict[str, Any]:
     }
     return {
         **as_json(run),
-        "seal": seal_state(run),
+        "seal": run.seal_state,
         "config": config,
         "config_problem": wrong,
         "last_line": (read_metrics(run.folder) or [{}])[-1],
@@ -248,9 +242,8 @@ def show_lines(value: dict[str, Any]) -> Iterable[str]:
 def print_comparison(comparison: "RunComparison") -> None:
     """Print a table with a column for each run, and remarks below it."""
     from research_train.history.comparison import labels
-    from research_train.history.recorded_run import as_recorded
 
-    runs = [as_recorded(run) for run in comparison.runs]
+    runs = comparison.runs
     heads = labels(runs)
     two = len(runs) == 2
     ids = [run.id for run in runs]

@@ -33,7 +33,7 @@ from research_train.experiment.members import Member
 from research_train.processes.children import Children
 from research_train.record.folders import COMPILED_VARIABLE, compiled_folder
 from research_train.record.record import checkpoint_folders, utc_now, was_lengthened
-from research_train.record.summary import RunSummary, seal_state
+from research_train.record.summary import RunSummary
 
 CARRIED = "carried.json"
 REPLAYS = ".replays"  # folder in the outputs for runs that are trained only to be compared
@@ -130,7 +130,7 @@ def candidates(
                 and record.assets == assets[setting]
                 and _same_config(run.config, configs[setting])
                 and not was_lengthened(record)
-                and seal_state(run) == "fits"
+                and run.seal_state == "fits"
             ):
                 by_code.setdefault(str(record.fingerprint), []).append(run)
         if by_code:

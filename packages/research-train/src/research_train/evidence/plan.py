@@ -18,7 +18,7 @@ from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member
 from research_train.experiment.needs import out_of_reach
 from research_train.record.record import was_lengthened
-from research_train.record.summary import RunSummary, seal_state
+from research_train.record.summary import RunSummary
 
 Ask = Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
 
@@ -212,7 +212,7 @@ def _needed(
     for run in of_seed:
         if run.status != "completed":
             continue
-        if seal_state(run) == "fits":
+        if run.seal_state == "fits":
             return NeededRun(setting, seed, run, edited=edited)
         edited.append(run)
     of_code = (run for run in of_seed if run.record and run.record.fingerprint == fingerprints[0])

@@ -32,7 +32,7 @@ from research_train.record.record import (
     RunRecord,
     checkpoint_folders,
 )
-from research_train.record.summary import RunSummary, seal_state
+from research_train.record.summary import RunSummary
 
 TRACKERS = ("tensorboard", "wandb")
 
@@ -149,7 +149,7 @@ def sound_record(run: RunSummary) -> RunRecord:
         raise RunError(
             f"{run.folder} was copied or renamed by hand: its record is that of {run.record.id}"
         )
-    if seal_state(run) == "broken":
+    if run.seal_state == "broken":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
             "after it ended. A changed run is not evidence, so it isn't exported. Put back what "

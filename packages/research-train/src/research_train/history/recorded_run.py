@@ -25,15 +25,6 @@ class RecordedRun(RunSummary):
     `record` (run.json), `status`, `folder`.
     """
 
-    @property
-    def seconds(self) -> float | None:
-        """How long its attempts took together, without those whose end was not recorded.
-
-        Of a run on a machine whose clock is ahead of this one's, 0 until this one's is there.
-        """
-        took = super().seconds
-        return None if took is None else max(0.0, took)
-
     def points(self) -> list[Point]:
         """The lines of metrics.jsonl: step, time and the metrics logged there, in their order."""
         return read_metrics(self.folder)

@@ -42,7 +42,7 @@ from research_train.record.record import (
     RunRecord,
     checkpoint_folders,
 )
-from research_train.record.summary import RunSummary, seal_state, summarise
+from research_train.record.summary import RunSummary, summarise
 
 COMMIT_DIGITS = 40  # of a hub's revision; imported and generated data have other revisions
 
@@ -90,7 +90,7 @@ def _repeatable(run: RunSummary) -> RunRecord:
         )
     if run.doubt:
         raise RunError(f"{run.folder}: {run.doubt}, so it can't be compared with a rerun")
-    if seal_state(run) != "fits":
+    if run.seal_state != "fits":
         raise RunError(
             f"{run.folder}: its seal is broken: record, config, metrics or weights were changed "
             "after it ended, so there is nothing to compare with. Put back what was changed, or "

@@ -1,7 +1,6 @@
 """Start a run: create its folder with record, config and source archive."""
 
 import os
-import stat
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -96,7 +95,6 @@ def start_run(
         run = Run(folder, record, config)
         try:
             with new_folder(folder) as partial:
-                _share_with_group(partial)
                 write_config(partial, record, config)
                 write_json(partial / RECORD, record_as_json(record))
                 (partial / METRICS).touch()
@@ -107,14 +105,6 @@ def start_run(
             continue
         run.folder = folder
         return run
-
-
-def _share_with_group(folder: Path) -> None:
-    """Have all in a folder belong to the group of the one it lies in, where that is set so (g+s).
-
-    new_folder makes it private at first, by which it loses that bit.
-    """
-    folder.chmod(folder.stat().st_mode | folder.parent.stat().st_mode & stat.S_ISGID)
 
 
 def join_run(folder: Path, resume_from: Path | None, experiment: Experiment, world: World) -> Run:

@@ -74,7 +74,10 @@ class RunSummary:
 
     @property
     def seconds(self) -> float | None:
-        """How long its attempts took together, without those whose end was not recorded."""
+        """How long its attempts took together, without those whose end was not recorded.
+
+        An attempt of a machine whose clock is ahead of the one that tells its end took no time.
+        """
         if self.record is None:
             return None
         spans = [
@@ -85,7 +88,7 @@ class RunSummary:
         if self.status == "running":
             began = _moment(self.record.attempts[-1].time)
             spans.append((datetime.now(UTC) - began).total_seconds())
-        return sum(spans) if spans else None
+        return sum(max(0.0, span) for span in spans) if spans else None
 
     @cached_property
     def config(self) -> dict[str, object]:
@@ -94,6 +97,21 @@ class RunSummary:
             return read_resolved_config(self.folder, self.record)
         except ConfigError:
             return {}
+
+    @cached_property
+    def seal_state(self) -> Literal["none", "fits", "broken"]:
+        """Whether the evidence is as it was when the run ended: record, config, metrics, weights.
+
+        A run that completed was sealed: without its seal the record was changed, so it is broken.
+        """
+        if self.record is None or self.record.seal is None:
+            return "broken" if self.record and self.record.status == "completed" else "none"
+        try:
+            return (
+                "fits" if compute_seal(self.folder, self.record) == self.record.seal else "broken"
+            )
+        except RunError:
+            return "broken"
 
     @property
     def values(self) -> dict[str, object]:
@@ -132,19 +150,6 @@ def record_of(run: RunSummary) -> RunRecord:
     if run.record is None:
         raise RunError(f"{run.folder / RECORD}: {run.problem}")
     return run.record
-
-
-def seal_state(run: RunSummary) -> Literal["none", "fits", "broken"]:
-    """Whether the evidence is as it was when the run ended: record, config, metrics, weights.
-
-    A run that completed was sealed: without its seal the record was changed, so it is broken.
-    """
-    if run.record is None or run.record.seal is None:
-        return "broken" if run.record and run.record.status == "completed" else "none"
-    try:
-        return "fits" if compute_seal(run.folder, run.record) == run.record.seal else "broken"
-    except RunError:
-        return "broken"
 
 
 def _moment(text: str) -> datetime:
