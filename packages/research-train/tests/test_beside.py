@@ -48,6 +48,9 @@ def test_it_forks_where_that_is_safe_and_raises_here(before, in_this_process):
     assert done.stderr == ("" if in_this_process else "beside ")
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="only Linux tells a process of its parent's end"
+)
 def test_it_ends_with_the_process_that_was_killed():
     script = (
         "import os, time\n"

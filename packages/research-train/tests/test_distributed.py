@@ -126,8 +126,9 @@ def test_tasks_of_srun_are_one_training(workspace, one):
 
 
 def test_tasks_of_srun_that_would_train_runs_of_their_own_are_refused(workspace):
-    for seed in srun(workspace, ["shared", "seed=0"], ["shared", "seed=1"]):
-        assert seed.code == 2
+    first, second = srun(workspace, ["shared", "seed=0"], ["shared", "seed=1"])
+    first.refused(2, "different words")
+    assert (second.code, second.errors) == (2, "")
     workspace.environment["WORLD_SIZE"] = "1"  # as torchrun without --nnodes in each task
     for alone in srun(workspace, ["shared"], ["shared"]):
         alone.refused(2, "srun", "--nnodes 2")

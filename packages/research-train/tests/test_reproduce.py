@@ -52,6 +52,23 @@ def change(file, old, new):
     file.write_text(text.replace(old, new))
 
 
+def test_a_plan_made_in_a_fork_is_the_same_and_so_is_what_the_papers_code_does_wrong(
+    workspace, paper
+):
+    for wrong, code, said in (
+        ("", 0, ""),
+        ("\nraise SystemExit(0)\n", 2, "exit"),
+        ("\nimport os; os._exit(3)\n", 2, "exit code 3"),
+    ):
+        config = paper / "paper_tiny" / "config.py"
+        config.write_text(config.read_text() + wrong)
+        words = ("reproduce", "--paper", "tiny", "--dry-run")
+        forked, preloaded = workspace.typed(*words), workspace.run(*words)
+        assert (forked.code, forked.output) == (preloaded.code, preloaded.output)  # torch was there
+        assert forked.code == code and said in forked.errors and "Traceback" not in forked.errors
+        config.write_text(config.read_text().removesuffix(wrong))
+
+
 def test_missing_runs_are_trained_once_and_the_verdict_follows_the_claim(workspace, paper):
     plan = reproduce(workspace, "--dry-run")
     assert plan.output.splitlines()[-1].startswith("3 of 3 to run")

@@ -20,7 +20,7 @@ from research_train.errors import Interrupted, MemberError
 from research_train.processes.children import end_with_parent
 from research_train.processes.collector import collect_as_usual, collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
-from research_train.processes.srun import join_tasks
+from research_train.processes.srun import join_tasks, refuse_tasks
 from research_train.record.log_file import LogFile, copy_output
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ def _train(words: Sequence[str]) -> int:
 
         if is_job():
             return train_in_job(options, _train)
+    if options.nproc is not None:
+        refuse_tasks("train --nproc N", ", or leave out --nproc: the tasks are the processes")
     join_tasks()
     log = copy_output()
     experiment, overrides = _what_to_do(parser, options)
@@ -265,6 +267,7 @@ def _evaluate(words: Sequence[str]) -> int:
 
     parser = evaluate_parser()
     options = parse(parser, words)
+    refuse_tasks("evaluate")
     experiment, overrides = _what_to_do(parser, options)
     if overrides:
         raise UsageError(f"evaluate takes no {KEY_VALUE}: a run is evaluated with its own config")
@@ -291,6 +294,7 @@ def _evaluate(words: Sequence[str]) -> int:
             options,
             f"warning: evaluated with code that has changed since the run: {', '.join(changed)}",
         )
+    collect_as_usual()
     evaluation = evaluate_run(run, experiment)
     _print_evaluation(options, run, evaluation)
     return 0

@@ -59,7 +59,7 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
     if options.help:
         print(parser.format_help())
         return 0
-    refuse_tasks("reproduce")
+    refuse_tasks("reproduce", ", or `reproduce --on slurm`, which submits the runs as jobs")
     for name in ("seeds", "jobs"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")

@@ -63,6 +63,15 @@ def _find(name: str, every: list[Member]) -> Member:
 
 
 def _check(member: Member) -> PaperCheck:
+    try:
+        return _checked(member)
+    except ResearchError as error:  # it may be one that can't be sent to another process
+        return PaperCheck(
+            member.name, member.folder.parent.name.removesuffix("s"), [str(error)], []
+        )
+
+
+def _checked(member: Member) -> PaperCheck:
     problems: list[str] = []
     notes: list[str] = []
     kind = kind_of(member)
@@ -183,15 +192,15 @@ def _defines(file: Path, name: str) -> bool:
 
 
 def _forks(number: int) -> ProcessPoolExecutor | None:
-    """Forks of this process, which has imported what they need; None where that isn't safe."""
+    """Forks of this process, which has imported what they need; None elsewhere than on Linux."""
     if sys.platform != "linux":
         return None
     return ProcessPoolExecutor(number, get_context("fork"), _begin)
 
 
 def _begin() -> None:
-    """Begin as a fork: Ctrl-C is for the process that made it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Begin as a fork, which Ctrl-C ends without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     ask_for_death_signal()
 
 

@@ -152,6 +152,8 @@ def _settled(members: Sequence["Member"], words: Sequence[str]) -> dict[str, dic
         names = json_format.dumps([member.name for member in members])
         output, _ = process.communicate(names.encode())
     children.raise_if_stopped()
+    if process.returncode:  # the papers' own `reproduce` says what is wrong, and ends so
+        return {}
     answers = map(json_format.loads, output.splitlines())
     return {each["paper"]: each["answer"] for each in answers if each["answer"]}
 

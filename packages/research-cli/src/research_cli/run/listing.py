@@ -125,7 +125,7 @@ def list_runs(
             print_rows(rows)
     of = f" of {table.matching:,}" if table.matching > len(found) else ""
     print_line(f"{len(found):,}{of} {'run' if len(found) == 1 else 'runs'} in {get_outputs_dir()}")
-    if without := sum(job.run is None for job in jobs):
+    if without := sum(job.run is None and job.status != "ended" for job in jobs):
         print_line(f"{counted(without, 'job')} without a run so far")
     if table.order:
         print_line(str(table.order))

@@ -7,6 +7,7 @@ this process does, which has imported all of it already, if its hashes are those
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -18,7 +19,7 @@ from research_data.errors import ResearchError
 from research_train.code.fingerprint import code_identity, fingerprint
 from research_train.code.generator_revisions import GeneratorRevisions
 from research_train.code.parsed_files import ParsedFiles
-from research_train.errors import ClaimsError, CommandError
+from research_train.errors import ClaimsError, CommandError, RequirementError
 from research_train.evidence.trainings import Setting
 from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Member
@@ -86,25 +87,46 @@ def fingerprints_of(
     if not settings:
         meanwhile()
         return []
-    if can_fork() and hash_seed() == FIXED and not has_releases(member):
-
-        def silently() -> Answers:
-            with redirect_stderr(StringIO()):
-                return fingerprints_here(member, settings)
-
-        answer = Beside(silently)
+    try:
+        forks = can_fork() and hash_seed() == FIXED and not has_releases(member)
+    except RequirementError as error:
+        raise ClaimsError(str(error)) from error
+    if not forks:
         meanwhile()
-        try:
-            return answer.result()
-        except ResearchError as error:
-            raise ClaimsError(str(error)) from error
+        return _told_by_the_program(member, settings)
+    here = os.getpid()
+
+    def told() -> Answers | str:
+        """The answers, or the error; where the fork fails otherwise, what the program tells."""
+        if os.getpid() == here:
+            return _told_by_the_program(member, settings)
+        with redirect_stderr(StringIO()):
+            try:
+                return fingerprints_here(member, settings)
+            except ResearchError as error:
+                return str(error)
+
+    answer = Beside(told)
     meanwhile()
+    found = answer.result()
+    if isinstance(found, str):
+        raise ClaimsError(found)
+    return found
+
+
+def _told_by_the_program(member: Member, settings: Sequence[Setting]) -> Answers:
+    """What research_train.fingerprints tells, in a process under the paper's requirements."""
     module = ["-P", "-m", "research_train.fingerprints", "--paper", member.distribution]
     asked = json.dumps(_questions(settings)).encode()
     try:
         told: Answers = json.loads(output_of([sys.executable, *module], given=asked))
     except CommandError as error:
         raise ClaimsError(error.said.rpartition("error: ")[2] or str(error)) from error
+    except ValueError as error:  # it printed nothing
+        raise ClaimsError(
+            f"{member.folder}: its code ends the process that reads its config and data, with exit "
+            "code 0: remove the call of exit"
+        ) from error
     return told
 
 

@@ -58,7 +58,7 @@ def answer_tasks(answer: Callable[[Member, Any], object]) -> NoReturn:
 
 def _each(do: Callable[[Any], object], tasks: Sequence[Any], at_once: int) -> Iterator[object]:
     """The answers in the order of the tasks."""
-    # Imported before processes are forked, which then share it: seconds of each.
+    # Imported before the collector looks as usual, and before processes are forked, which share it.
     import torch._dynamo  # noqa: F401
 
     import research_train.loop.trainer  # noqa: F401

@@ -29,6 +29,7 @@ from research_train.record.record import RecordedMetrics
 from research_train.record.summary import Shown
 
 KNOWN = ".known-runs"  # in the outputs
+MEANING = "1"  # another one, when a fact is told in other words or counts otherwise
 MANY = 200  # runs that had to be read make it worth writing; they take 20 ms
 
 
@@ -99,7 +100,7 @@ def known_runs(paths: Sequence[str]) -> list[KnownRun]:
         run = None if state in remembered else next(read)
         known = _facts(run) if run else remembered[state]
         found.append(_known(path, run, known))
-        if state and (run is None or (run.record and run.record.status != "running")):
+        if state and (run is None or _lasts(run)):
             facts[state] = known
             changes += run is not None
     if changes >= MANY:
@@ -120,6 +121,11 @@ def in_full(known: Sequence[KnownRun]) -> Iterator[RecordedRun]:
     return (each.run or next(read) for each in known)
 
 
+def _lasts(run: RecordedRun) -> bool:
+    """Whether this is known as long as the files stay: not of what couldn't be read just now."""
+    return run.record is not None and run.record.status != "running" and bool(run.config)
+
+
 def _remembered(file: Path) -> dict[str | None, list[Any]]:
     """State of a run -> its facts."""
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
@@ -131,7 +137,7 @@ def _remembered(file: Path) -> dict[str | None, list[Any]]:
 
 def _layout() -> list[str]:
     """What the facts of a run are: those of another version of this package may be others."""
-    return [field.name for kind in (KnownRecord, KnownRun) for field in fields(kind)]
+    return [MEANING] + [field.name for kind in (KnownRecord, KnownRun) for field in fields(kind)]
 
 
 def _known(path: str, run: RecordedRun | None, facts: Sequence[Any]) -> KnownRun:

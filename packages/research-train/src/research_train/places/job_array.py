@@ -14,7 +14,7 @@ from research_data.shown import counted, first_few
 from research_train.errors import CommandError
 from research_train.experiment.members import Experiment
 from research_train.places import slurm
-from research_train.places.job_folders import Element, all_ended, elements, note_end, standing
+from research_train.places.job_folders import Element, elements, standing
 from research_train.places.slurm import Seen
 from research_train.places.submission import Wanted, submit_array
 from research_train.processes.children import Children
@@ -36,8 +36,6 @@ def under_way(paper: str) -> dict[str, Element]:
     """Key -> the element that is queued or runs for it. Raises CommandError."""
     folders = elements(paper)
     seen = standing(folders)
-    for folder in all_ended(folders, seen):
-        note_end(folder, {})  # whoever waits for the runs is told of each
     return {key: each for key, each in _of_key(folders).items() if _state(seen, each) != "ended"}
 
 

@@ -78,7 +78,7 @@ def pending_jobs(paper: str | None = None) -> list[PendingJob]:
     found = [each for each in pending if each]
     for each, said_of_it in reversed(ended_without_run(paper)):
         why = f"{said_of_it}: {each.last_words}"
-        found.append(_job(each, "ended", why, each.resumes))
+        found.append(_job(each, "ended", why, None))
     return sorted(found, key=lambda job: job.submitted, reverse=True)
 
 

@@ -6,7 +6,7 @@ that torch's modules take, of which none is garbage.
 
 import gc
 
-WHILE_IMPORTING = 200_000  # new objects before it looks; 700 otherwise
+WHILE_IMPORTING = 200_000  # new objects before it looks, not hundreds
 _USUAL = gc.get_threshold()
 
 

@@ -8,6 +8,7 @@ import re
 
 from research_data.errors import UsageError
 
+SEEN = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES")  # NVIDIA's, AMD's
 FIRST_PORT, PORTS = 20000, 10000  # below those that Linux gives to programs
 
 
@@ -40,12 +41,15 @@ def join_tasks() -> None:
     }
 
 
-def refuse_tasks(command: str) -> None:
-    """Raise UsageError where a command that starts trainings itself is one of several tasks."""
+def refuse_tasks(command: str, instead: str = "") -> None:
+    """Raise UsageError where a command that is one process is one of several tasks.
+
+    instead: what else there is to type.
+    """
     if (tasks := _tasks()) > 1:
         raise UsageError(
-            f"srun started this {tasks} times, and each would train all runs: type "
-            f"`srun -n 1 {command}`, or `{command} --on slurm`, which submits the runs as jobs"
+            f"this is one of {tasks} tasks of srun, and each would do the same: type "
+            f"`srun -n 1 {command}`{instead}"
         )
 
 
@@ -56,13 +60,18 @@ def first_node(nodes: str) -> str:
 
 
 def _tasks() -> int:
-    """How many tasks the step has that this process belongs to: not those of its job."""
+    """How many tasks the step has that this process belongs to: not those of its job.
+
+    One for what is typed in a shell by `srun --pty`, of whose tasks only the first has a terminal.
+    """
+    if "SLURM_PTY_PORT" in os.environ:
+        return 1
     return int(os.environ.get("SLURM_STEP_NUM_TASKS") or 1)
 
 
 def _local_rank() -> str:
     """The number of this task on its node, or 0 where it sees one GPU only (--gpus-per-task)."""
-    seen = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    seen = next(filter(None, map(os.environ.get, SEEN)), "")
     return "0" if seen and "," not in seen else os.environ["SLURM_LOCALID"]
 
 

@@ -14,7 +14,8 @@ import signal
 
 if __name__ == "__main__":
     os.nice(10)  # the training goes first where both share the cores, also during these imports
-    for _each in (signal.SIGINT, signal.SIGTERM):  # SLURM sends them to every process of a job
+    # SLURM sends these to every process of a job.
+    for _each in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         signal.signal(_each, lambda *_: None)
 
 import json

@@ -107,7 +107,7 @@ def _wait(
             say(f"job {element.job} was ended: {each.label}; the same command goes on with it")
             trials.take(each, STOPPED)
         else:
-            trials.take(each, f"{element.last_words}")
+            trials.take(each, element.last_words)
 
     try:
         wait(mine, say, show, ended)

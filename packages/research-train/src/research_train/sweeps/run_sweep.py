@@ -148,7 +148,7 @@ def run_sweep(
     on: Place = "local",
 ) -> SweepOutcome:
     """Run a planned sweep, or go on with it. Arguments and errors are those of `sweep`."""
-    refuse_tasks("research-cli sweep")
+    refuse_tasks("research-cli sweep", ", or `--on slurm`, which submits the runs as jobs")
     for option, number in (("trials", trials), ("jobs", jobs)):
         if number is not None and number < 1:
             raise UsageError(f"--{option} {number}: at least 1")
