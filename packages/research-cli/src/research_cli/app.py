@@ -12,7 +12,6 @@ import typer
 from research_data.shown import prepare_output
 from typer.core import TyperGroup
 
-from research_cli import __version__
 from research_cli.assets.command import dataset_app, model_app
 from research_cli.bench.command import with_bench
 from research_cli.package.command import package_app
@@ -127,6 +126,8 @@ app.add_typer(with_plot(with_elsewhere(with_exchange(run_app(Commands, RICH)))),
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from research_cli import __version__
+
         print(f"research-cli {__version__}")
         raise typer.Exit
 

@@ -10,20 +10,15 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from research_data import UsageError
-from research_data.errors import HubError
+from research_data.errors import HubError, UsageError
 from research_data.progress import ProgressLine
 from research_data.shown import counted, first_few, print_line, say, shown_duration
 
 from research_train.command_line.edge import at_the_edge
-from research_train.command_line.usage import parse, reproduce_parser
-from research_train.command_line.which_paper import which_member
-from research_train.experiment.members import installed_members
 from research_train.processes.children import end_with_parent
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.processes.srun import refuse_tasks
-from research_train.versions.hand_over import leave_releases
 
 if TYPE_CHECKING:
     from argparse import Namespace
@@ -37,6 +32,9 @@ if TYPE_CHECKING:
     from research_train.record.summary import RunSummary
     from research_train.results.costs import Cost
     from research_train.results.recorded import RecordedResults
+
+# Imported where used: what reads members and configs (0.2 s, which a process that starts again
+# would spend twice), and what only a reproduction needs.
 
 
 def reproduce_command() -> int:
@@ -53,6 +51,11 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
     settled: as for `reproduce`, which raises NotSettled then. With it the workspace's README isn't
     renewed: that is done once, after all papers.
     """
+    from research_train.command_line.usage import parse, reproduce_parser
+    from research_train.command_line.which_paper import which_member
+    from research_train.experiment.members import installed_members
+    from research_train.versions.hand_over import leave_releases
+
     leave_releases()
     parser = reproduce_parser()
     options = parse(parser, words)
@@ -88,8 +91,9 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
             print(f"{older} settings have runs of older code: one run of each is replayed first")
         return 0
     from research_train.evidence.reproduce import reproduce
+    from research_train.processes.beside import Beside
     from research_train.results.kept import with_kept
-    from research_train.results.overview import write_overview
+    from research_train.results.overview import states_of_others, write_overview
     from research_train.results.readme import read_readme
     from research_train.results.recorded import costs_of
     from research_train.results.report import write_report
@@ -116,11 +120,14 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
             queue.show,
             settled,
         )
+    # The whole README is renewed only at the end of what isn't a part or a smoke test.
+    whole = not outcome.quick and settled is None and outcome.incomplete is None
+    others = Beside(lambda: states_of_others(member)) if whole else None
     outcome = with_kept(outcome)
     costs = {} if outcome.quick else costs_of(outcome)
     files = write_report(outcome, costs)
-    if files and settled is None and outcome.incomplete is None:
-        write_overview(member.workspace)
+    if files and others is not None:
+        write_overview(member.workspace, others.result())
     _print_outcome(outcome, costs, files, options.json)
     if outcome.quick:
         return 1 if outcome.failed else 0

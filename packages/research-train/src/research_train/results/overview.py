@@ -1,6 +1,7 @@
 """Count the states of all papers' claims, in a table of the workspace's README."""
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from research_data.durable import write_bytes
@@ -16,32 +17,43 @@ from research_train.results.standing import standings
 BEGIN, END = "<!-- all claims: written by `reproduce` -->", "<!-- /all claims -->"
 
 
-def write_overview(workspace: Path) -> None:
-    """Renew the table in the workspace's README, if it has the markers. Raises StorageError."""
+def write_overview(workspace: Path, known: Mapping[str, Counter[str]] | None = None) -> None:
+    """Renew the table in the workspace's README, if it has the markers. Raises StorageError.
+
+    known: states that were counted just now, by the papers' names.
+    """
     path = workspace / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
     before, begin, rest = text.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
         return
-    content = f"{before}{begin}\n\n{overview(workspace)}\n{end}{after}"
+    content = f"{before}{begin}\n\n{overview(workspace, known)}\n{end}{after}"
     if content != text:
         write_bytes(path, content.encode())
 
 
-def overview(workspace: Path) -> str:
+def overview(workspace: Path, known: Mapping[str, Counter[str]] | None = None) -> str:
     """A row for each paper that makes claims, with how many are in each state, and the sum."""
     from research_viz import markdown_table
 
-    papers = [
-        member
-        for member in workspace_members(workspace, TRAINABLE)
-        if (member.folder / CLAIMS).is_file()
-    ]
-    counts = {member: states_of(member) for member in papers}
+    known = known or {}
+    papers = _papers(workspace)
+    counts = {each: known[each.name] if each.name in known else states_of(each) for each in papers}
     rows = [[_linked(member), shown_counts(counts[member])] for member in papers]
     rows.append(["all", shown_counts(sum(counts.values(), Counter()))])
     return markdown_table(["paper", "claims"], rows)
+
+
+def states_of_others(member: Member) -> dict[str, Counter[str]]:
+    """How many claims of each other paper of its workspace are in each state, by its name."""
+    others = (each for each in _papers(member.workspace) if each.name != member.name)
+    return {each.name: states_of(each) for each in others}
+
+
+def _papers(workspace: Path) -> list[Member]:
+    members = workspace_members(workspace, TRAINABLE)
+    return [member for member in members if (member.folder / CLAIMS).is_file()]
 
 
 def states_of(member: Member) -> Counter[str]:

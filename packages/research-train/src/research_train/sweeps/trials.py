@@ -19,6 +19,7 @@ from research_train.experiment.members import Experiment
 from research_train.history.changes import label_run
 from research_train.processes.cards import cards_for, on_card
 from research_train.processes.children import Children
+from research_train.processes.hash_seed import FIXED, VARIABLE
 from research_train.record.summary import RunSummary
 from research_train.sweeps.metric import metric_of_run
 from research_train.sweeps.seats import Seat, TrainSeat, WorkerSeat
@@ -82,6 +83,7 @@ class Trials:
         cards = cards_for(self._devices())
         jobs = self._jobs or min(len(cards), count_cores()) or count_cores()
         environment = {"OMP_NUM_THREADS": str(max(1, count_cores() // jobs)), **os.environ}
+        environment[VARIABLE] = FIXED  # else each worker starts itself again: half a second
         kind = TrainSeat if has_releases(self._experiment.member) else WorkerSeat
         self.adopt()
         with Children() as children:
