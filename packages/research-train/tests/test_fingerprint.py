@@ -7,8 +7,10 @@ import sys
 import code_edits
 import edit_trials
 import pytest
-from research_train import load_config
+from research_train import installed_members, load_config
 from research_train.code.fingerprint import fingerprint
+from research_train.code.parsed_files import ParsedFiles
+from research_train.code.reached_code import ROOTS, reached_code, reached_from, walk_from_roots
 
 ASSETS = {"tiny-points": "0123456789ab"}
 NONE: set[str] = set()
@@ -50,6 +52,18 @@ def test_a_change_that_can_change_a_number_changes_the_fingerprint(identity, wor
 
 def test_the_revision_of_the_data_counts(identity):
     assert identity() != identity(assets={"tiny-points": "ba9876543210"})
+
+
+def test_experiments_asked_for_together_have_the_fingerprints_that_each_has_alone():
+    parsed = ParsedFiles()
+    asked = [m.experiment(name) for m in installed_members() for name in m.experiments]
+    roots = walk_from_roots(asked[0].member.workspace, parsed)
+    for experiment in (*asked, *reversed(asked)):
+        together = reached_code(experiment, parsed, roots)
+        own = ((f"{experiment.module}.train", "train"), (f"{experiment.module}.config", "Config"))
+        alone = reached_from([*own, *ROOTS], experiment.member, parsed)
+        assert together == alone, experiment.name
+        assert f"{experiment.module}.train" in together.modules
 
 
 # edit: what stands in the report; where; old text (None: appended, or made); new; who is another.

@@ -45,11 +45,13 @@ def reproduce_command() -> int:
     return at_the_edge(reproduce_words, sys.argv[1:])
 
 
-def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
+def reproduce_words(
+    words: Sequence[str], settled: "Ask | None" = None, member: "Member | None" = None
+) -> int:
     """Do what `reproduce` does with these words; returns its exit code.
 
     settled: as for `reproduce`, which raises NotSettled then. With it the workspace's README isn't
-    renewed: that is done once, after all papers.
+    renewed: that is done once, after all papers. member: the paper, if the caller has found it.
     """
     from research_train.command_line.usage import parse, reproduce_parser
     from research_train.command_line.which_paper import which_member
@@ -66,7 +68,7 @@ def reproduce_words(words: Sequence[str], settled: "Ask | None" = None) -> int:
     for name in ("seeds", "jobs"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UsageError(f"--{name} {value}: at least one")
-    member = which_member(options.paper, installed_members())
+    member = member or which_member(options.paper, installed_members())
     if options.on == "slurm":
         _refuse_slurm(options, member)
     from research_train.evidence.hardware import plan_here, refuse_left_out

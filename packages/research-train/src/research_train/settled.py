@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from importlib import import_module
 from io import StringIO
 from multiprocessing import get_context
@@ -21,6 +22,8 @@ from multiprocessing.connection import Connection, wait
 
 from research_data.assets.verify import count_cores
 
+from research_train.code.parsed_files import ParsedFiles
+from research_train.code.reached_code import Walk, walk_from_roots
 from research_train.command_line.edge import at_the_edge
 from research_train.evidence.present_code import fingerprints_here
 from research_train.experiment.members import Member, find_member, installed_members
@@ -50,6 +53,10 @@ def main(words: Sequence[str]) -> int:
     members = installed_members()
     for module in SHARED:
         import_module(module)
+    roots = {
+        workspace: walk_from_roots(workspace, ParsedFiles())
+        for workspace in {find_member(name, members).workspace for name in names}
+    }
     answered = set()
     context = get_context("fork")
     running: dict[Connection, str] = {}
@@ -57,9 +64,9 @@ def main(words: Sequence[str]) -> int:
         while names and len(running) < count_cores():
             reading, writing = context.Pipe(duplex=False)
             name = names.pop(0)
-            child = context.Process(
-                target=_answer, args=(writing, find_member(name, members), words), daemon=True
-            )
+            member = find_member(name, members)
+            arguments = (writing, member, words, roots[member.workspace])
+            child = context.Process(target=_answer, args=arguments, daemon=True)
             child.start()
             writing.close()
             running[reading] = name
@@ -80,14 +87,15 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _answer(writing: Connection, member: Member, words: Sequence[str]) -> None:
+def _answer(writing: Connection, member: Member, words: Sequence[str], roots: Walk) -> None:
     """In a process of its own: send what `reproduce` gives, or None."""
     ask_for_death_signal()
     answer = None
     with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
         try:
             if not has_releases(member):
-                code = reproduce_words(["--paper", member.name, *words], fingerprints_here)
+                ask = partial(fingerprints_here, roots=roots)
+                code = reproduce_words(["--paper", member.name, *words], ask, member)
                 answer = {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
         except BaseException:  # the paper's own `reproduce` says what is wrong
             answer = None

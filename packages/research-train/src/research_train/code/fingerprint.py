@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 from research_train.code.parsed_files import ParsedFiles
 from research_train.code.places import PYTHON, files_in, module_folder
-from research_train.code.reached_code import ReachedCode, reached_code
+from research_train.code.reached_code import ReachedCode, Walk, reached_code
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.members import Experiment
 from research_train.versions.requirements import installed_version, requirements_of
@@ -81,15 +81,18 @@ def fingerprint(
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def code_identity(experiment: Experiment, parsed: ParsedFiles | None = None) -> dict[str, object]:
+def code_identity(
+    experiment: Experiment, parsed: ParsedFiles | None = None, roots: Walk | None = None
+) -> dict[str, object]:
     """The part of a fingerprint that is the same for every config of an experiment.
 
     modules: name -> digest of the parts that are reached. files: name -> sha256 of each file beside
     the code. packages: versions of the external packages that the code uses, and of all packages
-    that those require. parsed: the cache to use, if the caller has opened it already.
+    that those require. parsed: the cache to use, if the caller has opened it already. roots: as for
+    `reached_code`.
     """
     parsed = parsed or ParsedFiles()
-    code = reached_code(experiment, parsed)
+    code = reached_code(experiment, parsed, roots)
     files = {name: parsed.sha256(file) for name, file in files_beside(experiment, code).items()}
     packages = package_versions(code.external, parsed)
     parsed.save()

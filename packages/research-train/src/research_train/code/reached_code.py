@@ -7,6 +7,7 @@ runs (ROOTS). It follows imports and names through the member and the internal p
 
 import sys
 from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,8 +58,12 @@ class ReachedCode:
     lists_files: bool = False
 
 
-def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
+def reached_code(
+    experiment: Experiment, parsed: ParsedFiles, roots: "Walk | None" = None
+) -> ReachedCode:
     """The code that training an experiment reaches.
+
+    roots: what `walk_from_roots` gives, for several experiments of a workspace.
 
     In a module, the statements that its import runs count, and the definitions that reached code
     uses; unused functions and classes don't. Where an import can't be followed (a name built at run
@@ -66,22 +71,28 @@ def reached_code(experiment: Experiment, parsed: ParsedFiles) -> ReachedCode:
     module (globals, or the module itself as a value), that whole module counts.
     """
     own = ((f"{experiment.module}.train", "train"), (f"{experiment.module}.config", "Config"))
-    return reached_from([*own, *ROOTS], experiment.member, parsed)
+    roots = roots or walk_from_roots(experiment.member.workspace, parsed)
+    return roots.copy(_tops(experiment.member), parsed).reach(own).result()
 
 
 def reached_from(
     names: Iterable[tuple[str, str]], member: Member, parsed: ParsedFiles
 ) -> ReachedCode:
     """What is reached from names in modules, (module, name) each, as a member's code uses them."""
-    tops = {module.split(".")[0] for module in member.experiments.values()}
-    walk = _Walk(tops, member.workspace, parsed)
-    for module, name in names:
-        walk.need(module, name)
-    walk.finish()
-    return walk.result()
+    return Walk(_tops(member), member.workspace, parsed).reach(names).result()
 
 
-class _Walk:
+def walk_from_roots(workspace: Path, parsed: ParsedFiles) -> "Walk":
+    """The search from ROOTS: nine of ten modules that an experiment of a workspace reaches."""
+    return Walk(set(), workspace, parsed).reach(ROOTS)
+
+
+def _tops(member: Member) -> set[str]:
+    """The top-level modules of a member."""
+    return {module.split(".")[0] for module in member.experiments.values()}
+
+
+class Walk:
     """The search for reached code.
 
     It keeps lists of modules to import and of units to follow, so cycles can't hang it, nor long
@@ -107,14 +118,27 @@ class _Walk:
         self.tops: dict[str, bool] = {}
         self.importers = {each.split(".")[0] for each in (*IMPORTERS, *UNREADABLE)}
 
-    def finish(self) -> None:
-        """Import all waiting modules and follow all waiting units, until there are none."""
+    def copy(self, tops: set[str], parsed: ParsedFiles) -> "Walk":
+        """A copy for the code of a member with these top-level modules, to go on with."""
+        other = copy(self)
+        other.member, other.parsed = tops, parsed
+        other.modules = {name: each and each.copy() for name, each in self.modules.items()}
+        other.external, other.wholes = set(self.external), set(self.wholes)
+        other.importing, other.waiting = [], []
+        other.known, other.tops = dict(self.known), dict(self.tops)
+        return other
+
+    def reach(self, names: Iterable[tuple[str, str]]) -> "Walk":
+        """Reach names in modules, (module, name) each, and all that they use; returns itself."""
+        for module, name in names:
+            self.need(module, name)
         while self.importing or self.waiting:
             if self.importing:
                 self._run(self.importing.pop())
             else:
                 module, number = self.waiting.pop()
                 self._follow(module, module.content.units[number])
+        return self
 
     def result(self) -> ReachedCode:
         """The code that was reached."""

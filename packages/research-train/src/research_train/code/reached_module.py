@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
+from copy import copy
 from pathlib import Path
 
 from research_train.code.parsed_files import ParsedFiles
@@ -27,6 +28,12 @@ class ReachedModule:
         self.imported = by_name(content.imports)
         self.stars = [each for each in content.imports if each.attribute == "*"]
         self.lazy: dict[str, Binding] | None = None  # of the names that are imported on first use
+
+    def copy(self) -> "ReachedModule":
+        """A copy with reached parts of its own; what only depends on the content is shared."""
+        other = copy(self)
+        other.units, other.bindings = set(self.units), set(self.bindings)
+        return other
 
     def digest(self, parsed: ParsedFiles) -> str | None:
         """A hash of all parts that are reached; None if no part is."""

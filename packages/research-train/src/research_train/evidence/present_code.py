@@ -19,6 +19,7 @@ from research_data.errors import ResearchError
 from research_train.code.fingerprint import code_identity, fingerprint
 from research_train.code.generator_revisions import GeneratorRevisions
 from research_train.code.parsed_files import ParsedFiles
+from research_train.code.reached_code import Walk, walk_from_roots
 from research_train.errors import ClaimsError, CommandError, RequirementError
 from research_train.evidence.trainings import Setting
 from research_train.experiment.config_values import load_config
@@ -33,12 +34,16 @@ from research_train.versions.requirements import reached_packages
 Answers = list[dict[str, Any]]
 
 
-def fingerprints(member: Member, experiments: Sequence[Mapping[str, Any]]) -> Answers:
+def fingerprints(
+    member: Member, experiments: Sequence[Mapping[str, Any]], roots: Walk | None = None
+) -> Answers:
     """Fingerprint, config and data revisions of each {"experiment", "overrides"} of a member.
 
+    roots: what `walk_from_roots` gave for its workspace, if the caller asks for several members.
     Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
     """
     parsed = ParsedFiles()
+    roots = roots or walk_from_roots(member.workspace, parsed)
     generators = GeneratorRevisions(member, parsed)
     prepared: dict[str, dict[str, str]] = {}  # needs and revisions of generated data -> all of them
     code: dict[str, dict[str, object]] = {}
@@ -52,7 +57,7 @@ def fingerprints(member: Member, experiments: Sequence[Mapping[str, Any]]) -> An
             generators.keep(config, assets)
             prepared[json.dumps([needs, generators.known(config)])] = assets
         if experiment.name not in code:
-            code[experiment.name] = code_identity(experiment, parsed)
+            code[experiment.name] = code_identity(experiment, parsed, roots)
         found.append(
             {
                 "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
@@ -64,15 +69,17 @@ def fingerprints(member: Member, experiments: Sequence[Mapping[str, Any]]) -> An
     return found
 
 
-def fingerprints_here(member: Member, settings: Sequence[Setting]) -> Answers:
+def fingerprints_here(
+    member: Member, settings: Sequence[Setting], roots: Walk | None = None
+) -> Answers:
     """What `fingerprints_of` gives, of the packages that this process imports.
 
-    What the paper's code prints goes to stderr. Raises the errors of `fingerprints`, and
-    RequirementError where these packages aren't what the paper requires.
+    roots: as for `fingerprints`. What the paper's code prints goes to stderr. Raises the errors of
+    `fingerprints`, and RequirementError where these packages aren't what the paper requires.
     """
     reached_packages(member)
     with redirect_stdout(sys.stderr):
-        told: Answers = json.loads(json.dumps(fingerprints(member, _questions(settings))))
+        told: Answers = json.loads(json.dumps(fingerprints(member, _questions(settings), roots)))
     return told
 
 
