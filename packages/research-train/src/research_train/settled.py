@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 
 from research_data.assets.verify import count_cores
 
+from research_train.code.fingerprint import package_versions
 from research_train.code.parsed_files import ParsedFiles
 from research_train.code.reached_code import Walk, walk_from_roots
 from research_train.command_line.edge import at_the_edge
@@ -36,11 +37,14 @@ from research_train.versions.hand_over import has_releases, leave_releases
 
 # What `reproduce` imports on its way when nothing is to be trained.
 SHARED = (
-    "scipy.special",
+    "psutil",
+    "research_train.command_line.usage",
     "research_train.evidence.hardware",
     "research_train.results.kept",
     "research_train.results.report",
     "research_train.results.screen",
+    "research_viz.tables",
+    "scipy.special",
 )
 
 
@@ -53,10 +57,11 @@ def main(words: Sequence[str]) -> int:
     members = installed_members()
     for module in SHARED:
         import_module(module)
-    roots = {
-        workspace: walk_from_roots(workspace, ParsedFiles())
-        for workspace in {find_member(name, members).workspace for name in names}
-    }
+    roots = {}
+    for workspace in {find_member(name, members).workspace for name in names}:
+        parsed = ParsedFiles()
+        roots[workspace] = walk_from_roots(workspace, parsed)
+        package_versions(roots[workspace].external, parsed)  # their metadata stays in memory
     answered = set()
     context = get_context("fork")
     running: dict[Connection, str] = {}
