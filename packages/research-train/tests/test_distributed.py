@@ -136,6 +136,7 @@ def test_tasks_of_srun_that_would_train_runs_of_their_own_are_refused(workspace)
     workspace.run("reproduce", "--paper", "tiny").refused(2, "srun", "--on slurm")
     sweep = ("sweep", "tiny", "steps=2,3", "--metric", "test/accuracy", "--max")
     workspace.run("research-cli", *sweep).refused(2, "srun", "--on slurm")
+    workspace.run("research-cli", "bench", "tiny").refused(2, "srun -n 1")
     assert workspace.records() == []
 
 

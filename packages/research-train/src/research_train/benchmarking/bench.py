@@ -38,6 +38,7 @@ from research_train.experiment.config_values import load_config
 from research_train.experiment.members import Experiment
 from research_train.loop.matrix_product import matrix_product_rate
 from research_train.loop.training_log import peak_memory
+from research_train.processes.srun import refuse_tasks
 from research_train.record.environment import describe_environment, find_device
 from research_train.record.record import utc_now
 from research_train.versions.hand_over import needs_another_process
@@ -90,6 +91,7 @@ def bench(
     Raises ConfigError, UsageError, RequirementError, HubError, and RunError for a training that
     has no step of a Trainer, or a paper that runs releases.
     """
+    refuse_tasks("research-cli bench")
     config = load_config(experiment, overrides)
     numbers = list(threads) or default_threads()
     chosen = _chosen_ways(ways)
