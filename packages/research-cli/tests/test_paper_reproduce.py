@@ -59,6 +59,18 @@ def test_with_nothing_to_train_all_print_what_each_would(workspace: Workspace) -
     assert [len(workspace.records(paper)) for paper in ("tiny", "wrong")] == [2, 1]
 
 
+def test_a_paper_whose_code_ends_its_process_leaves_the_others_their_answers(
+    workspace: Workspace,
+) -> None:
+    command = ("research-cli", "paper", "reproduce")
+    assert workspace.run(*command, "wrong").code == 1
+    (workspace.root / "papers/tiny/paper_tiny/__init__.py").write_text("import os; os._exit(3)\n")
+    alone = workspace.run(*command, "wrong")
+    together = workspace.run(*command, "--all")
+    assert alone.output in together.output and "exit code 3" in together.errors
+    assert len(workspace.records("wrong")) == 1
+
+
 def test_data_that_can_be_fetched_is_fetched_for_all_too(
     workspace: Workspace, tmp_path: Path
 ) -> None:

@@ -3,7 +3,8 @@
     echo '["mnist1d", "amsgrad"]' | python -m research_train.settled --json
 
 Each paper's own `reproduce` starts two processes, which import the same modules for a second. Here
-one imports them, and a process is forked from it for each paper. stdout gets a line of JSON per
+one imports them, and a fork of it on each core answers for one paper after the other; a paper whose
+code ends that process gets no answer, and the next one a new fork. stdout gets a line of JSON per
 paper: its name and either what `reproduce` with the words of the command line ended with and
 printed, or null where it has to be started for itself: a run, a replay or a download is due, the
 paper requires a release of our packages, or something is wrong with it.
@@ -12,13 +13,14 @@ paper requires a release of our packages, or something is wrong with it.
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from importlib import import_module
 from io import StringIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from pathlib import Path
 
 from research_data.assets.verify import count_cores
 
@@ -62,27 +64,31 @@ def main(words: Sequence[str]) -> int:
         parsed = ParsedFiles()
         roots[workspace] = walk_from_roots(workspace, parsed)
         package_versions(roots[workspace].external, parsed)  # their metadata stays in memory
-    answered = set()
     context = get_context("fork")
+
+    def start() -> Connection:
+        """Start a process that answers for one paper after the other."""
+        ours, its = context.Pipe()
+        context.Process(target=_answer_each, args=(its, members, words, roots), daemon=True).start()
+        its.close()  # so that its death is seen
+        return ours
+
+    answered = set()
+    idle: list[Connection] = []
     running: dict[Connection, str] = {}
     while names or running:
         while names and len(running) < count_cores():
-            reading, writing = context.Pipe(duplex=False)
-            name = names.pop(0)
-            member = find_member(name, members)
-            arguments = (writing, member, words, roots[member.workspace])
-            child = context.Process(target=_answer, args=arguments, daemon=True)
-            child.start()
-            writing.close()
-            running[reading] = name
+            worker = idle.pop() if idle else start()
+            running[worker] = names.pop(0)
+            worker.send(running[worker])
         for ready in wait(list(running)):
             assert isinstance(ready, Connection)
+            name, answer = running.pop(ready), None
             try:
                 answer = ready.recv()
-            except EOFError:  # it died
-                answer = None
-            ready.close()
-            name = running.pop(ready)
+                idle.append(ready)
+            except (EOFError, ConnectionResetError):  # the paper's code ended it
+                ready.close()
             if answer is not None:
                 answered.add(find_member(name, members).workspace)
             print(json.dumps({"paper": name, "answer": answer}), flush=True)
@@ -92,20 +98,27 @@ def main(words: Sequence[str]) -> int:
     return 0
 
 
-def _answer(writing: Connection, member: Member, words: Sequence[str], roots: Walk) -> None:
-    """In a process of its own: send what `reproduce` gives, or None."""
+def _answer_each(
+    asked: Connection, members: Sequence[Member], words: Sequence[str], roots: Mapping[Path, Walk]
+) -> None:
+    """In a process of its own: answer for every paper that is asked for, until it is ended."""
     ask_for_death_signal()
-    answer = None
+    while True:
+        member = find_member(asked.recv(), members)
+        asked.send(_answer(member, words, roots[member.workspace]))
+
+
+def _answer(member: Member, words: Sequence[str], roots: Walk) -> dict[str, object] | None:
+    """What `reproduce` gives, or None."""
+    if has_releases(member):
+        return None
     with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
         try:
-            if not has_releases(member):
-                ask = partial(fingerprints_here, roots=roots)
-                code = reproduce_words(["--paper", member.name, *words], ask, member)
-                answer = {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
+            ask = partial(fingerprints_here, roots=roots)
+            code = reproduce_words(["--paper", member.name, *words], ask, member)
         except BaseException:  # the paper's own `reproduce` says what is wrong
-            answer = None
-    writing.send(answer)
-    writing.close()
+            return None
+    return {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
 
 
 if __name__ == "__main__":
