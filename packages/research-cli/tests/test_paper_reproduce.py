@@ -77,6 +77,7 @@ def test_data_that_can_be_fetched_is_fetched_for_all_too(
     with running_hub(tmp_path / "hub") as server:
         commit = add_repo(tmp_path / "hub", "datasets", "org/rows", {"rows.csv": b"a\n1\n"})
         workspace.environment |= {"HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path / "hf")}
+        workspace.environment["HF_HUB_OFFLINE"] = "0"
         pyproject = workspace.root / "papers/tiny/pyproject.toml"
         need = f'[tool.research]\ndatasets = ["org/rows@{commit}"]\n\n[build-system]'
         pyproject.write_text(pyproject.read_text().replace("[build-system]", need))

@@ -3,15 +3,17 @@
     echo '["mnist1d", "amsgrad"]' | python -m research_train.settled --json
 
 Each paper's own `reproduce` starts two processes, which import the same modules for a second. Here
-one imports them, and a fork of it on each core answers for one paper after the other; a paper whose
-code ends that process gets no answer, and the next one a new fork. stdout gets a line of JSON per
-paper: its name and either what `reproduce` with the words of the command line ended with and
-printed, or null where it has to be started for itself: a run, a replay or a download is due, the
-paper requires a release of our packages, or something is wrong with it.
+one imports them, and a fork of it on each core answers for one paper after the other: their modules
+share a process, so nothing is made in it, data included. A paper whose code ends that process gets
+no answer, and the next one a new fork. stdout gets a line of JSON per paper: its name and either
+what `reproduce` with the words of the command line ended with and printed, or null where it has to
+be started for itself: a run, a replay, data or a download is due, the paper requires a release of
+our packages, or something is wrong with it.
 """
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -59,17 +61,19 @@ def main(words: Sequence[str]) -> int:
     members = installed_members()
     for module in SHARED:
         import_module(module)
-    roots = {}
+    walks = {}
     for workspace in {find_member(name, members).workspace for name in names}:
-        parsed = ParsedFiles()
-        roots[workspace] = walk_from_roots(workspace, parsed)
-        package_versions(roots[workspace].external, parsed)  # their metadata stays in memory
-    context = get_context("fork")
+        parsed = ParsedFiles()  # used by no fork: SQLite's connections must not be
+        walks[workspace] = walk_from_roots(workspace, parsed)
+        package_versions(walks[workspace].external, parsed)  # where each lies is remembered
+        parsed.save()
+    context, here = get_context("fork"), os.getpid()
 
     def start() -> Connection:
         """Start a process that answers for one paper after the other."""
         ours, its = context.Pipe()
-        context.Process(target=_answer_each, args=(its, members, words, roots), daemon=True).start()
+        arguments = (its, here, members, words, walks)
+        context.Process(target=_answer_each, args=arguments, daemon=True).start()
         its.close()  # so that its death is seen
         return ours
 
@@ -79,15 +83,19 @@ def main(words: Sequence[str]) -> int:
     while names or running:
         while names and len(running) < count_cores():
             worker = idle.pop() if idle else start()
+            try:
+                worker.send(names[0])
+            except OSError:  # it died since its last answer
+                worker.close()
+                continue
             running[worker] = names.pop(0)
-            worker.send(running[worker])
         for ready in wait(list(running)):
             assert isinstance(ready, Connection)
             name, answer = running.pop(ready), None
             try:
                 answer = ready.recv()
                 idle.append(ready)
-            except (EOFError, ConnectionResetError):  # the paper's code ended it
+            except (EOFError, OSError):  # the paper's code ended it
                 ready.close()
             if answer is not None:
                 answered.add(find_member(name, members).workspace)
@@ -99,22 +107,28 @@ def main(words: Sequence[str]) -> int:
 
 
 def _answer_each(
-    asked: Connection, members: Sequence[Member], words: Sequence[str], roots: Mapping[Path, Walk]
+    asked: Connection,
+    parent: int,
+    members: Sequence[Member],
+    words: Sequence[str],
+    walks: Mapping[Path, Walk],
 ) -> None:
     """In a process of its own: answer for every paper that is asked for, until it is ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
+    sys.stdout = sys.stderr  # for what a paper's thread prints between two answers
     ask_for_death_signal()
-    while True:
+    while os.getppid() == parent:
         member = find_member(asked.recv(), members)
-        asked.send(_answer(member, words, roots[member.workspace]))
+        asked.send(_answer(member, words, walks[member.workspace]))
 
 
 def _answer(member: Member, words: Sequence[str], roots: Walk) -> dict[str, object] | None:
     """What `reproduce` gives, or None."""
-    if has_releases(member):
-        return None
     with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
         try:
-            ask = partial(fingerprints_here, roots=roots)
+            if has_releases(member):
+                return None
+            ask = partial(fingerprints_here, roots=roots, make=False)
             code = reproduce_words(["--paper", member.name, *words], ask, member)
         except BaseException:  # the paper's own `reproduce` says what is wrong
             return None

@@ -125,13 +125,14 @@ class Walk:
         other.modules = {name: each and each.copy() for name, each in self.modules.items()}
         other.external, other.wholes = set(self.external), set(self.wholes)
         other.importing, other.waiting = [], []
-        other.known, other.tops = dict(self.known), dict(self.tops)
+        other.known = dict(self.known)
+        other.tops = {top: ours for top, ours in self.tops.items() if top not in tops}
         return other
 
     def reach(self, names: Iterable[tuple[str, str]]) -> "Walk":
         """Reach names in modules, (module, name) each, and all that they use; returns itself."""
-        for module, name in names:
-            self.need(module, name)
+        for place, name in names:
+            self.need(place, name)
         while self.importing or self.waiting:
             if self.importing:
                 self._run(self.importing.pop())

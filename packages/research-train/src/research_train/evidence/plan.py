@@ -12,7 +12,7 @@ from research_train.claims.claim import Claim, Claims, read_claims
 from research_train.claims.file import CLAIMS
 from research_train.errors import ClaimsError
 from research_train.evidence.carried import Candidate, candidates, origins, read_carried
-from research_train.evidence.present_code import fingerprints_of
+from research_train.evidence.present_code import NotSettled, fingerprints_of
 from research_train.evidence.trainings import NeededRun, Setting
 from research_train.experiment.config_values import COMMAND_LINE
 from research_train.experiment.members import Member
@@ -21,10 +21,6 @@ from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary
 
 Ask = Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
-
-
-class NotSettled(Exception):  # noqa: N818  # no error: it says that there is something to do
-    """A paper's claims need a training or a download, where none may be made."""
 
 
 QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out

@@ -15,6 +15,7 @@ from io import StringIO
 from typing import Any
 
 from research_data.errors import ResearchError
+from research_data.generated.dataset import find_generated
 
 from research_train.code.fingerprint import code_identity, fingerprint
 from research_train.code.generator_revisions import GeneratorRevisions
@@ -34,13 +35,21 @@ from research_train.versions.requirements import reached_packages
 Answers = list[dict[str, Any]]
 
 
+class NotSettled(Exception):  # noqa: N818  # no error: it says that there is something to do
+    """A paper's claims need a training, data or a download, where none may be made."""
+
+
 def fingerprints(
-    member: Member, experiments: Sequence[Mapping[str, Any]], roots: Walk | None = None
+    member: Member,
+    experiments: Sequence[Mapping[str, Any]],
+    roots: Walk | None = None,
+    make: bool = True,
 ) -> Answers:
     """Fingerprint, config and data revisions of each {"experiment", "overrides"} of a member.
 
     roots: what `walk_from_roots` gave for its workspace, if the caller asks for several members.
-    Missing data is pulled or made. Raises ConfigError, MemberError, HubError, StorageError.
+    Missing data is pulled or made; without make, NotSettled is raised for what would be generated.
+    Raises ConfigError, MemberError, HubError, StorageError.
     """
     parsed = ParsedFiles()
     roots = roots or walk_from_roots(member.workspace, parsed)
@@ -52,6 +61,11 @@ def fingerprints(
         experiment = member.experiment(asked["experiment"])
         config = load_config(experiment, asked["overrides"])
         needs, known = needs_of(experiment), generators.known(config)
+        generated = set(needs) & set(member.pyproject.generated)
+        if not make and any(
+            name not in known or not find_generated(name, known[name]) for name in generated
+        ):
+            raise NotSettled
         if (assets := prepared.get(json.dumps([needs, known]))) is None:
             assets = prepare_assets(experiment, known=known, config=config)
             generators.keep(config, assets)
@@ -70,16 +84,19 @@ def fingerprints(
 
 
 def fingerprints_here(
-    member: Member, settings: Sequence[Setting], roots: Walk | None = None
+    member: Member, settings: Sequence[Setting], roots: Walk | None = None, make: bool = True
 ) -> Answers:
     """What `fingerprints_of` gives, of the packages that this process imports.
 
-    roots: as for `fingerprints`. What the paper's code prints goes to stderr. Raises the errors of
-    `fingerprints`, and RequirementError where these packages aren't what the paper requires.
+    roots, make: as for `fingerprints`. What the paper's code prints goes to stderr. Raises the
+    errors of `fingerprints`, and RequirementError where these packages aren't what the paper
+    requires.
     """
     reached_packages(member)
     with redirect_stdout(sys.stderr):
-        told: Answers = json.loads(json.dumps(fingerprints(member, _questions(settings), roots)))
+        told: Answers = json.loads(
+            json.dumps(fingerprints(member, _questions(settings), roots, make))
+        )
     return told
 
 

@@ -31,7 +31,8 @@ from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_waiting
 from research_train.evidence.on_cluster import train_on_cluster
-from research_train.evidence.plan import Ask, NotSettled, Plan, plan_runs
+from research_train.evidence.plan import Ask, Plan, plan_runs
+from research_train.evidence.present_code import NotSettled
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Setting, Work, train_all
 from research_train.experiment.members import Member

@@ -3,11 +3,13 @@
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from research_data.durable import write_bytes
 from research_data.errors import ResearchError
 
 from research_train.claims.claim import CLAIMS, read_claims
+from research_train.claims.file import RESULTS
 from research_train.experiment.members import Member
 from research_train.experiment.workspace_members import TRAINABLE, workspace_members
 from research_train.results.recorded import read_results
@@ -17,10 +19,18 @@ from research_train.results.standing import standings
 BEGIN, END = "<!-- all claims: written by `reproduce` -->", "<!-- /all claims -->"
 
 
-def write_overview(workspace: Path, known: Mapping[str, Counter[str]] | None = None) -> None:
+class Counted(NamedTuple):
+    """A paper's claims in each state, and when the files were written that tell them."""
+
+    written: list[int]
+    states: Counter[str]
+
+
+def write_overview(workspace: Path, known: Mapping[str, Counted] | None = None) -> None:
     """Renew the table in the workspace's README, if it has the markers. Raises StorageError.
 
-    known: states that were counted just now, by the papers' names.
+    known: states that were counted just now, by the papers' names. A paper whose files have been
+    written since is counted again.
     """
     path = workspace / "README.md"
     text = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -33,22 +43,33 @@ def write_overview(workspace: Path, known: Mapping[str, Counter[str]] | None = N
         write_bytes(path, content.encode())
 
 
-def overview(workspace: Path, known: Mapping[str, Counter[str]] | None = None) -> str:
+def overview(workspace: Path, known: Mapping[str, Counted] | None = None) -> str:
     """A row for each paper that makes claims, with how many are in each state, and the sum."""
     from research_viz import markdown_table
 
     known = known or {}
     papers = _papers(workspace)
-    counts = {each: known[each.name] if each.name in known else states_of(each) for each in papers}
+    counts = {
+        each: known[each.name].states
+        if each.name in known and known[each.name].written == _written(each)
+        else states_of(each)
+        for each in papers
+    }
     rows = [[_linked(member), shown_counts(counts[member])] for member in papers]
     rows.append(["all", shown_counts(sum(counts.values(), Counter()))])
     return markdown_table(["paper", "claims"], rows)
 
 
-def states_of_others(member: Member) -> dict[str, Counter[str]]:
+def states_of_others(member: Member) -> dict[str, Counted]:
     """How many claims of each other paper of its workspace are in each state, by its name."""
     others = (each for each in _papers(member.workspace) if each.name != member.name)
-    return {each.name: states_of(each) for each in others}
+    return {each.name: Counted(_written(each), states_of(each)) for each in others}
+
+
+def _written(member: Member) -> list[int]:
+    """When the files were written that the states follow from."""
+    files = (member.folder / name for name in (CLAIMS, RESULTS))
+    return [file.stat().st_mtime_ns for file in files if file.is_file()]
 
 
 def _papers(workspace: Path) -> list[Member]:

@@ -83,7 +83,7 @@ class Trials:
         cards = cards_for(self._devices())
         jobs = self._jobs or min(len(cards), count_cores()) or count_cores()
         environment = {"OMP_NUM_THREADS": str(max(1, count_cores() // jobs)), **os.environ}
-        environment[VARIABLE] = FIXED  # else each worker starts itself again: half a second
+        environment[VARIABLE] = FIXED  # else each worker starts itself again: 0.4 s
         kind = TrainSeat if has_releases(self._experiment.member) else WorkerSeat
         self.adopt()
         with Children() as children:
