@@ -129,7 +129,7 @@ def _answer(member: Member, words: Sequence[str], roots: Walk) -> dict[str, obje
             if has_releases(member):
                 return None
             ask = partial(fingerprints_here, roots=roots, make=False)
-            code = reproduce_words(["--paper", member.name, *words], ask, member)
+            code = reproduce_words(words, ask, member)
         except BaseException:  # the paper's own `reproduce` says what is wrong
             return None
     return {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
