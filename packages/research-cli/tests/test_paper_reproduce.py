@@ -1,6 +1,7 @@
 """`research-cli paper reproduce`: the claims of every paper that makes some."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 
@@ -69,6 +70,23 @@ def test_a_paper_whose_code_ends_its_process_leaves_the_others_their_answers(
     together = workspace.run(*command, "--all")
     assert alone.output in together.output and "exit code 3" in together.errors
     assert len(workspace.records("wrong")) == 1
+
+
+def test_data_is_generated_in_no_process_that_papers_share(workspace: Workspace) -> None:
+    command = ("research-cli", "paper", "reproduce", "--all")
+    assert workspace.run(*command).code == 1
+    asked = 'echo \'["tiny", "wrong"]\' | python -P -m research_train.settled --dry-run'
+
+    def answers() -> dict[str, bool]:
+        lines = workspace.run_program("sh", "-c", asked).output.splitlines()
+        told = map(json.loads, lines)
+        return {each["paper"]: each["answer"] is not None for each in told}
+
+    assert answers() == {"tiny": True, "wrong": True}
+    [data] = (workspace.root / "assets/datasets").glob("tiny-points@*")
+    shutil.rmtree(data)
+    assert answers() == {"tiny": False, "wrong": True} and not data.exists()
+    assert workspace.run(*command, "--dry-run").code == 0 and data.exists()
 
 
 def test_data_that_can_be_fetched_is_fetched_for_all_too(
