@@ -9,9 +9,11 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -49,6 +51,7 @@ def make_environment(code: UnpackedCode, experiments: Iterable[Experiment]) -> l
             file.flush()
             into = ("--python", str(code.folder / ".venv" / "bin" / "python"))
             _run([uv, "pip", "install", "--no-deps", *into, "--requirements", file.name], code)
+    _share_bytecode(_packages_folder(Path(sys.prefix)), _packages_folder(code.folder / ".venv"))
     return [
         f"{name} {there.get(name, 'missing')} (here {here[name]})"
         for name in sorted(used - lacking)
@@ -64,8 +67,30 @@ def _packages_of(experiment: Experiment) -> Mapping[str, str]:
 
 def _versions(environment: Path) -> dict[str, str]:
     """Distribution -> version of what is installed in an environment itself."""
-    folders = map(str, environment.glob("lib/python3*/site-packages"))
-    return {canonicalize_name(each.name): each.version for each in distributions(path=[*folders])}
+    found = distributions(path=[str(_packages_folder(environment))])
+    return {canonicalize_name(each.name): each.version for each in found}
+
+
+def _packages_folder(environment: Path) -> Path:
+    """Where an environment of this Python has its packages."""
+    return Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
+
+
+def _share_bytecode(here: Path, there: Path) -> None:
+    """Give another environment what Python has compiled for this one.
+
+    The first jobs would otherwise compile torch and the like for seconds, each of them. Python
+    itself compares what is compiled with the time and the size of its source, which are the same
+    where uv links both from its cache.
+    """
+    for folder in here.glob("**/__pycache__"):
+        into = there / folder.relative_to(here)
+        if not into.parent.is_dir():
+            continue
+        into.mkdir(exist_ok=True)
+        for file in folder.glob(f"*.{sys.implementation.cache_tag}.pyc"):
+            with suppress(OSError):  # there already, or on another file system: it is compiled
+                os.link(file, into / file.name)
 
 
 def _locked(lock: Path) -> dict[tuple[str, str], dict[str, Any]]:
