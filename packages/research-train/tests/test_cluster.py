@@ -10,10 +10,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from research_train.places import slurm
+from research_train.places.job_folders import describe, elements_of, set_job
+from research_train.places.taken import note_end, take
 from slurm_cluster import Cluster, missing_commands, running_cluster
 from synced_paper import SyncedPaper
 from tiny_claims import MARKED, POINTS, SOURCE
@@ -312,6 +315,80 @@ def test_a_sweep_is_a_job_array_whose_runs_are_submitted_once(
     assert {each["tags"][0] for each in made} == {
         *(f"slurm-{job}_{number}" for number in range(3)), f"slurm-{submitted()[1]}_0"
     }  # fmt: skip
+
+
+def test_a_job_makes_short_runs_of_others_and_goes_on_with_one_after_it_was_requeued(
+    cluster: Cluster, paper: SyncedPaper
+) -> None:
+    setting = ("steps=60", "checkpoint_every=8", "seed=3")
+    alone = paper.train(*setting).folder
+    words = ("sweep", "alpha", "seed=0..3", *setting[:2], "--name", "taken")
+    words += ("--metric", "test/accuracy", "--max", "--json", "--on", "slurm", "--jobs", "1")
+    before = runs_of(paper)
+    waiting, job, submitted = submitted_by(
+        cluster, paper, paper.command("research-cli", *words), PAUSE="0.1"
+    )
+
+    def made() -> dict[str, Path]:
+        new = [run for run in runs_of(paper) if run not in before]
+        return {str(record_of(run)["tags"]): run for run in new}
+
+    def last() -> Path | None:
+        """The run of the last element, once it has a checkpoint."""
+        run = made().get(str([f"slurm-{job}_3"]))
+        return run if run and list(run.glob("checkpoints/step-*/model.safetensors")) else None
+
+    try:
+        cluster.wait_for(lambda: last() is not None, made)
+        assert slurm.look(f"{job}_3").state == "ended"  # removed from the queue
+        assert slurm.look(f"{job}_0").state == "running"
+        assert f"{job}_3" not in listed_jobs(paper)  # its run tells
+        assert listed_jobs(paper)[f"{job}_1"] == ("queued", None)
+        cluster.run("scontrol", "requeue", f"{job}_0")  # as a pre-emption
+
+        def again() -> bool:
+            # SLURM waits for two minutes, and sets that when all of the last start is cleared away.
+            if slurm.look(f"{job}_0").reason == "BeginTime":
+                cluster.run("scontrol", "update", f"JobId={job}_0", "StartTime=now+2seconds")
+            return waiting.poll() is not None
+
+        cluster.wait_for(again, made)
+    finally:
+        output, errors = stop_if_waiting(waiting)
+    assert waiting.returncode == 0, errors
+    assert submitted() == [job]
+    assert sorted(made()) == [str([f"slurm-{job}_{number}"]) for number in range(4)]
+    [setting_of_all] = json.loads(output)["settings"]
+    assert setting_of_all["state"] == "complete" and len(setting_of_all["runs"]) == 4
+    resumed = last()
+    assert resumed is not None and len(record_of(resumed)["attempts"]) == 2
+    assert comparable(resumed) == comparable(alone)
+    weights = "checkpoints/step-00000060/model.safetensors"
+    assert (resumed / weights).read_bytes() == (alone / weights).read_bytes()
+
+
+def stop_if_waiting(command: "subprocess.Popen[str]") -> tuple[str, str]:
+    """End a command that may be waiting for jobs; returns what it has printed."""
+    if command.poll() is None:
+        command.send_signal(signal.SIGINT)
+    return command.communicate(timeout=120)
+
+
+def test_of_jobs_that_take_a_run_at_once_one_makes_it(tmp_path: Path) -> None:
+    describe(tmp_path, "alpha", [("alpha",), ("alpha", "seed=1")], ["one", "two"])
+    set_job(tmp_path, "12")
+    first, second = elements_of(tmp_path)
+    jobs = [f"12_{number}" for number in range(8)]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        taken = list(pool.map(lambda job: take(second, job), jobs))
+    [maker] = [job for job, made in zip(jobs, taken, strict=True) if made]
+    assert second.maker == maker and first.maker == first.job
+    seen = {maker: slurm.Seen("running", "RUNNING (None)")}
+    assert second.stands(seen).state == "running"
+    assert not second.is_over
+    note_end(second, maker, 1)
+    assert second.is_over and second.stands(seen).said.startswith("FAILED")
+    assert list(tmp_path.glob(".made-*")) == []
 
 
 def test_options_of_a_cluster_and_its_absence(workspace, tmp_path):

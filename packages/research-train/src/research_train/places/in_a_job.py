@@ -8,17 +8,21 @@ died), it has sent TERM or nothing, and queues it. The next start finds the job'
 import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from signal import SIGUSR1
 
 from research_data.shown import say
 
+from research_train.command_line.usage import parse, train_parser
 from research_train.errors import RunError
 from research_train.experiment.members import find_member, installed_members
 from research_train.history.table import runs
+from research_train.places.job_folders import Element, elements_of
 from research_train.places.slurm import JOB, requeue
 from research_train.places.submission import words_of
+from research_train.places.taken import SHORT, note_end, take, take_next
 from research_train.processes.watched_fork import go_on_in_fork
 from research_train.record.finding import find_run
 from research_train.record.record import checkpoint_folders
@@ -46,41 +50,84 @@ def job_tag(job: str) -> str:
 def train_in_job(options: argparse.Namespace, train: Callable[[Sequence[str]], int]) -> int:
     """Train in this job, in the run that it has started before if there is one.
 
-    train: does what these words of `train` say, in a fork of this process. Raises RunError where
-    the job's time is too short to get anywhere.
+    An element of an array goes on with runs of others, as long as they are short. train: does what
+    these words of `train` say, in a fork of this process. Raises RunError where the job's time is
+    too short to get anywhere.
     """
     job = this_job()
     paper = find_member(options.paper, installed_members()).name
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-    run = _run_of(paper, job, options.resume) if again or options.resume else None
-    before = _last_checkpoint(run)
-    if again and run and run.status == "completed":
-        say(f"job {job} was started again, but its run is completed: {run.folder}")
-        return 0
+    array = [each for each in elements_of(Path(os.environ[JOB])) if each.made]
+    due: list[Element | None] = [*_due(array, job, again)] if array else [None]
+    failed, fresh = 0, True
+    while due:
+        element, began = due.pop(0), time.monotonic()
+        of = element.job if element else job
+        if element and of != job:
+            options = parse(train_parser(), ["--paper", paper, *element.words, "--quiet"])
+        run = _run_of(paper, of, options.resume) if again or options.resume else None
+        before = _last_checkpoint(run)
+        code = 0
+        if again and run and run.status == "completed":
+            say(f"job {job} was started again, but its run is completed: {run.folder}")
+        else:
+            words = _words(options, of, run)
+            ended = go_on_in_fork()
+            if ended is None:
+                return _in_fork(words, element if of != job else None, train)
+            code = ended.code if ended.code >= 0 else 128 - ended.code
+            if ended.signal == SIGUSR1 and code == STOPPED:
+                if fresh and _last_checkpoint(_run_of(paper, of, options.resume)) == before:
+                    raise RunError(
+                        f"job {job} had no time for a step before it was told that its time is "
+                        "nearly over, so it would be queued for ever. Give it more `time` in "
+                        "slurm.yaml, or less `notice`."
+                    )
+                say(f"job {job} goes back to the queue, as its time is nearly over")
+                requeue(job)
+            if ended.signal is not None:
+                return code
+            fresh = False
+        if element:
+            note_end(element, job, code)
+        failed = failed or code
+        if element and not due and not failed and time.monotonic() - began < SHORT:
+            due = [each for each in [take_next(array, job)] if each]
+    return failed
+
+
+def _due(array: Sequence[Element], job: str, again: bool) -> Iterator[Element]:
+    """What this job has to make: the run of its own element, and what it took before it stopped."""
+    for each in array:
+        mine = take(each, job) if each.job == job else again and each.maker == job
+        if mine and not each.is_over:
+            yield each
+        elif each.job == job:
+            say(f"job {job} has nothing to do here: job {each.maker} makes its run")
+
+
+def _words(options: argparse.Namespace, job: str, run: RunSummary | None) -> list[str]:
+    """The words of `train` for a job's run, in that which it has made before if there is one."""
     if options.resume is None:
         if run:
             _resume(options, run.id)
         else:
             options.tag = [*options.tag, job_tag(job)]
-    words = ["--paper", options.paper, *words_of(options)]
-    ended = go_on_in_fork()
-    if ended is None:
-        del os.environ[JOB]  # what it trains is no job's own work
-        # A release that the paper requires starts as this command.
-        sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :] = words
-        sys.argv[1:] = words
-        return train(words)
-    code = ended.code
-    if ended.signal == SIGUSR1 and code in (STOPPED, -SIGUSR1):
-        if _last_checkpoint(_run_of(paper, job, options.resume)) == before:
-            raise RunError(
-                f"job {job} had no time for a step before it was told that its time is nearly "
-                "over, so it would be queued for ever. Give it more `time` in slurm.yaml, or less "
-                "`notice`."
-            )
-        say(f"job {job} goes back to the queue, as its time is nearly over")
-        requeue(job)
-    return code if code >= 0 else 128 - code
+    return ["--paper", options.paper, *words_of(options)]
+
+
+def _in_fork(words: list[str], taken: Element | None, train: Callable[[Sequence[str]], int]) -> int:
+    """Train as if these words had been typed. taken: another's run, with a log of its own."""
+    del os.environ[JOB]  # what it trains is no job's own work
+    if taken:
+        log = os.open(taken.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(log, stream.fileno())
+        os.close(log)
+    # A release that the paper requires starts as this command.
+    sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :] = words
+    sys.argv[1:] = words
+    return train(words)
 
 
 def _run_of(paper: str, job: str, resumed: str | None) -> RunSummary | None:

@@ -15,7 +15,7 @@ from research_train.errors import CommandError
 from research_train.experiment.members import Experiment
 from research_train.places import slurm
 from research_train.places.job_folders import Element, elements, standing
-from research_train.places.slurm import Seen
+from research_train.places.slurm import LASTING, Seen
 from research_train.places.submission import Wanted, submit_array
 from research_train.processes.children import Children
 
@@ -24,19 +24,15 @@ LONGEST_POLL = 15.0
 TICK = 0.2  # seconds until a signal is seen
 PATIENCE = 120.0  # seconds for a job to begin that waits for what doesn't come by itself
 SILENCE = 600.0  # seconds that SLURM may give no answer: its controller may be started again
-# Reasons for which a job waits until a person does something.
-LASTING = (
-    *("AccountNotAllowed", "BadConstraints", "InvalidAccount", "InvalidQOS", "JobHeldAdmin"),
-    *("JobHeldUser", "PartitionConfig", "PartitionDown", "PartitionInactive"),
-    *("PartitionNodeLimit", "PartitionTimeLimit", "QOSNotAllowed"),
-)
 
 
 def under_way(paper: str) -> dict[str, Element]:
     """Key -> the element that is queued or runs for it. Raises CommandError."""
     folders = elements(paper)
     seen = standing(folders)
-    return {key: each for key, each in _of_key(folders).items() if _state(seen, each) != "ended"}
+    return {
+        key: each for key, each in _of_key(folders).items() if each.stands(seen).state != "ended"
+    }
 
 
 def begin(
@@ -76,14 +72,13 @@ def wait(
     mine: Sequence[Element],
     say: Callable[[str], None],
     show: Callable[[str], None],
-    ended: Callable[[Element, Seen | None], None] = lambda element, seen: None,
+    ended: Callable[[Element, Seen], None] = lambda element, seen: None,
 ) -> None:
     """Wait until all have ended.
 
     say: called with a line when something happens. show: called repeatedly with how many are
-    queued, running and ended. ended: called with each that has ended, and with how it stands if
-    SLURM still knows. Raises CommandError where nothing will begin or SLURM gives no answer;
-    Interrupted: the jobs go on.
+    queued, running and ended. ended: called with each that has ended, and how. Raises CommandError
+    where nothing will begin or SLURM gives no answer; Interrupted: the jobs go on.
     """
     arrays, left = arrays_of(mine), list(mine)
     began = answered = time.monotonic()
@@ -96,14 +91,15 @@ def wait(
                     raise
             else:
                 answered = time.monotonic()
-                show(_how_far(mine, seen))
-                for each in [each for each in left if _state(seen, each) == "ended"]:
+                stand = {each.job: each.stands(seen) for each in left}
+                show(_how_far(len(mine) - len(left), stand.values()))
+                for each in [each for each in left if stand[each.job].state == "ended"]:
                     left.remove(each)
-                    ended(each, seen.get(each.job))
+                    ended(each, stand[each.job])
                 if not left:
                     break
                 if time.monotonic() - began > PATIENCE:
-                    _refuse_to_wait(left, seen, arrays)
+                    _refuse_to_wait([stand[each.job] for each in left], arrays)
             _pause(min(LONGEST_POLL, max(POLL, (answered - began) / 60)), signals)
     if signals.signal is not None:
         say(
@@ -119,31 +115,27 @@ def _pause(seconds: float, signals: Children) -> None:
         time.sleep(TICK)
 
 
-def _state(seen: Mapping[str, Seen], element: Element) -> str:
-    return seen[element.job].state if element.job in seen else "ended"
-
-
-def _how_far(mine: Iterable[Element], seen: Mapping[str, Seen]) -> str:
-    """How many are queued (with SLURM's reasons), running and ended."""
-    states = Counter(_state(seen, each) for each in mine)
-    why = Counter(seen[each.job].reason for each in mine if _state(seen, each) == "waiting")
+def _how_far(over: int, stand: Iterable[Seen]) -> str:
+    """How many are queued (with SLURM's reasons), running and ended. over: that ended before."""
+    stand = list(stand)
+    states = Counter(each.state for each in stand)
+    why = Counter(each.reason for each in stand if each.state == "waiting")
     reasons = [reason for reason, _ in why.most_common() if reason != "None"]
     shown = f" ({first_few(reasons, 2)})" if reasons else ""
     return (
-        f"{states['waiting']} queued{shown}, {states['running']} running, {states['ended']} ended"
+        f"{states['waiting']} queued{shown}, {states['running']} running, "
+        f"{over + states['ended']} ended"
     )
 
 
-def _refuse_to_wait(
-    left: Sequence[Element], seen: Mapping[str, Seen], arrays: Sequence[str]
-) -> None:
+def _refuse_to_wait(stand: Sequence[Seen], arrays: Sequence[str]) -> None:
     """Raise CommandError if none of the jobs will begin by itself."""
-    reasons = {seen[each.job].reason for each in left if _state(seen, each) == "waiting"}
-    if any(_state(seen, each) != "waiting" for each in left):
+    if any(each.state != "waiting" for each in stand):
         return
+    reasons = {each.reason for each in stand}
     if reasons and reasons.issubset(LASTING):
         raise CommandError(
-            f"{counted(len(left), 'run')} won't begin: SLURM says {', '.join(sorted(reasons))}. "
+            f"{counted(len(stand), 'run')} won't begin: SLURM says {', '.join(sorted(reasons))}. "
             "They stay queued. Have that changed and give the same command, which waits for them, "
             f"or remove them with `scancel {' '.join(arrays)}` and change slurm.yaml."
         )

@@ -2,6 +2,7 @@
 
 assets/outputs/.jobs/<time>-<name>/job.json   what was submitted; the job's number
                                   job.sh, log.txt or log-<element>.txt
+                                  made-<element>.json   which job makes this run (taken.py)
                                   ended       made once all of it has ended, with what had no run
                                               by then: SLURM isn't asked again
 """
@@ -21,7 +22,7 @@ from research_data.errors import StorageError, UnreadableError
 from research_data.plain_files import read_json_object
 
 from research_train.places import slurm
-from research_train.places.slurm import Seen
+from research_train.places.slurm import FORGOTTEN, Seen
 from research_train.processes.children import last_line
 
 JOBS = ".jobs"
@@ -35,8 +36,9 @@ SHOWN = 86400.0  # seconds for which it is told what ended without a run
 class Element:
     """A run that a job makes.
 
-    job: its number, as `12` or `12_3`. words: of `train`. key: what tells that it is the run that
-    is needed, if the job was submitted for that. log: where it prints.
+    job: its number, as `12` or `12_3`; another of the array may make the run. words: of `train`.
+    key: what tells that it is the run that is needed, if the job was submitted for that. log: where
+    it prints. made: the file that says which job makes it; None for a job of its own.
     """
 
     job: str
@@ -45,6 +47,32 @@ class Element:
     key: str | None
     log: Path
     submitted: str
+    made: Path | None = None
+
+    @property
+    def maker(self) -> str:
+        """The job that makes its run."""
+        return str(self._making.get("job", self.job))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its training has ended, as its job wrote down."""
+        return self._making.get("code") is not None
+
+    def stands(self, seen: Mapping[str, Seen]) -> Seen:
+        """How it stands. seen: job -> how that stands."""
+        code = self._making.get("code")
+        if code is None:
+            return seen.get(self.maker, FORGOTTEN)
+        # Its job may go on with other runs.
+        return Seen("ended", "COMPLETED (None)" if code == 0 else f"FAILED (exit code {code})")
+
+    @property
+    def _making(self) -> Mapping[str, Any]:
+        with suppress(UnreadableError, StorageError):
+            if self.made and self.made.exists():
+                return read_json_object(self.made)
+        return {}
 
     @property
     def last_words(self) -> str:
@@ -127,6 +155,11 @@ def _read(file: Path, ask: bool, paper: str | None = None) -> list[Element]:
         return []  # being removed, or a later version's
 
 
+def elements_of(folder: Path) -> list[Element]:
+    """What a folder submitted; none if its job's number isn't written down yet."""
+    return _read(folder / FILE, ask=False)
+
+
 def element_of(job: str) -> Element | None:
     """The element of this number, whether it has ended or not; None if it wasn't submitted here."""
     for file in sorted((get_outputs_dir() / JOBS).glob(f"*/{FILE}"), reverse=True):
@@ -134,6 +167,14 @@ def element_of(job: str) -> Element | None:
             if element.job == job:
                 return element
     return None
+
+
+def look(job: str) -> Seen:
+    """How the run of a job or an element stands, whichever job makes it. Raises CommandError."""
+    element = element_of(job)
+    return (
+        element.stands({element.maker: slurm.look(element.maker)}) if element else slurm.look(job)
+    )
 
 
 def standing(folders: dict[Path, list[Element]]) -> dict[str, Seen]:
@@ -147,7 +188,7 @@ def all_ended(folders: dict[Path, list[Element]], seen: dict[str, Seen]) -> list
     return [
         folder
         for folder, found in folders.items()
-        if found and all(e.job not in seen or seen[e.job].state == "ended" for e in found)
+        if found and all(element.stands(seen).state == "ended" for element in found)
     ]
 
 
@@ -191,4 +232,5 @@ def _elements(folder: Path, content: dict[str, Any], ask: bool) -> Iterable[Elem
             each.get("key"),
             slurm.log_of(folder, element),
             content["submitted"],
+            None if element is None else folder / f"made-{element}.json",
         )

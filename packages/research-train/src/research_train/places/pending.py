@@ -9,7 +9,6 @@ from typing import Literal, get_args
 
 from research_train.errors import CommandError, RunError
 from research_train.history.table import runs
-from research_train.places import slurm
 from research_train.places.in_a_job import job_tag
 from research_train.places.job_folders import (
     Element,
@@ -17,10 +16,11 @@ from research_train.places.job_folders import (
     element_of,
     elements,
     ended_without_run,
+    look,
     note_end,
     standing,
 )
-from research_train.places.slurm import FORGOTTEN, Seen
+from research_train.places.slurm import Seen
 from research_train.record.metrics_file import Point, follow_run
 from research_train.record.summary import RunSummary, summarise
 
@@ -66,13 +66,13 @@ def pending_jobs(paper: str | None = None) -> list[PendingJob]:
         each
         for found in folders.values()
         for each in found
-        if seen is None or (each.job in seen and seen[each.job].state != "ended")
+        if seen is None or each.stands(seen).state != "ended"
     ]
     over = [] if seen is None else all_ended(folders, seen)
     made = _runs_of_jobs(paper) if every or over else {}
     for folder in over:
-        without = [e.job for e in folders[folder] if not e.resumes and job_tag(e.job) not in made]
-        said = {job: (seen or {}).get(job, FORGOTTEN).said for job in without}
+        without = [e for e in folders[folder] if not e.resumes and job_tag(e.job) not in made]
+        said = {each.job: each.stands(seen or {}).said for each in without}
         note_end(folder, {job: end for job, end in said.items() if not end.startswith(CANCELLED)})
     pending = [_pending(each, seen, made.get(job_tag(each.job))) for each in reversed(every)]
     found = [each for each in pending if each]
@@ -102,7 +102,7 @@ def _pending(
         if made and made.status != "interrupted":
             return None
     else:
-        stands = seen[element.job]
+        stands = element.stands(seen)
         reason = stands.reason
         if stands.state == "waiting":
             status = "requeued" if made else "queued"
@@ -134,7 +134,7 @@ def run_of_job(tag: str, tell: Callable[[str], None]) -> RunSummary:
     """
     job, told = tag.removeprefix(PREFIX), ""
     while True:
-        seen = slurm.look(job)  # before its run is looked for: it may begin in between
+        seen = look(job)  # before its run is looked for: it may begin in between
         if found := runs(tag=tag, limit=1):
             return found[0]
         if seen.state == "ended":
@@ -172,7 +172,7 @@ def _goes_on(folder: Path, tell: Callable[[str], None]) -> bool:
         if job is None or not shutil.which("squeue"):
             return False
         try:
-            seen = slurm.look(job.removeprefix(PREFIX))
+            seen = look(job.removeprefix(PREFIX))
         except CommandError:
             return False
         if seen.state == "ended":

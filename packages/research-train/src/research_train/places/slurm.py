@@ -22,6 +22,12 @@ LOG = "log.txt"
 LARGEST_ARRAY = 1001  # elements, unless the cluster says otherwise
 JOB = "RESEARCH_JOB"  # set in our own jobs only, not in an allocation that a user works in
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "SPECIAL_EXIT")
+# Reasons for which a job waits until a person does something.
+LASTING = (
+    *("AccountNotAllowed", "BadConstraints", "InvalidAccount", "InvalidQOS", "JobHeldAdmin"),
+    *("JobHeldUser", "PartitionConfig", "PartitionDown", "PartitionInactive"),
+    *("PartitionNodeLimit", "PartitionTimeLimit", "QOSNotAllowed"),
+)
 PATIENCE = 60.0  # seconds for an answer of SLURM's
 # What sbatch says where the queue takes no more jobs: of a user by the accounting's limits; of
 # anybody, after which it tries for two minutes.

@@ -26,7 +26,8 @@ def go_on_in_fork() -> Ended | None:
     """Returns None in a fork of this process, and in this one, once that has ended, how it did.
 
     Stopping signals that come meanwhile are passed on. The fork is stopped, as by SIGTERM, when
-    this process is gone.
+    this process is gone. Stopping signals are blocked when this returns after the fork has ended:
+    the next fork, if there is one, gets those that came in between.
     """
     received: list[int] = []
     child = 0
@@ -39,7 +40,8 @@ def go_on_in_fork() -> Ended | None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     watching, stopping = os.getpid(), stopping_signals()
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, stopping)  # until either knows what to do
+    # Blocked until either knows what to do.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, stopping) - set(stopping)
     child = os.fork()
     if child == 0:
         ask_for_death_signal()
@@ -50,6 +52,7 @@ def go_on_in_fork() -> Ended | None:
     before = {each: signal.signal(each, receive) for each in stopping}
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     _, status = os.waitpid(child, 0)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
     for number, handler in before.items():
         signal.signal(number, handler)
     return Ended(os.waitstatus_to_exitcode(status), next(iter(received), None))

@@ -101,9 +101,9 @@ def _wait(
     """Wait for all, and have the trials take note of each. What goes wrong there ends them all."""
     of = {element.job: each for element, each in zip(mine, due, strict=True)}
 
-    def ended(element: Element, seen: Seen | None) -> None:
+    def ended(element: Element, seen: Seen) -> None:
         each = of[element.job]
-        if seen is not None and seen.said.startswith("CANCELLED"):
+        if seen.said.startswith("CANCELLED"):
             say(f"job {element.job} was ended: {each.label}; the same command goes on with it")
             trials.take(each, STOPPED)
         else:
