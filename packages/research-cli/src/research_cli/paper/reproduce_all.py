@@ -3,9 +3,12 @@
 import json as json_format
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -16,6 +19,7 @@ from research_cli.printing import Json, examples, print_json
 
 if TYPE_CHECKING:
     from research_train.experiment.members import Member
+    from research_train.processes.children import Children
 
 
 def with_reproduce(app: typer.Typer) -> typer.Typer:
@@ -100,62 +104,84 @@ def reproduce_papers(
 ) -> list[Ended]:
     """Reproduce papers one after another, each on all cores; one that fails doesn't stop the rest.
 
-    Those for which nothing is to be trained are answered first, side by side in one process.
-    words: arguments for every `reproduce`. Its output goes to this process's stdout, or with
-    as_json into the reports. Raises Interrupted when a signal stops it; its trainings have then
-    stopped at a checkpoint.
+    Those for which nothing is to be trained are answered side by side in one process, also while
+    another trains. words: arguments for every `reproduce`. Its output goes to this process's
+    stdout, or with as_json into the reports. Raises Interrupted when a signal stops it; its
+    trainings have then stopped at a checkpoint.
     """
     from research_train.processes.children import Children
 
     ended = []
-    settled = _settled(members, [*words, "--json"] if as_json else words)
-    for member in members:
-        if not as_json:
-            say(f"--- {member.name}")
-        if answer := settled.get(member.name):
-            sys.stderr.write(answer["errors"])
+    words = [*words, "--json"] if as_json else words
+    with Children() as children:
+        for member, answer in _answers(children, members, words):
             if not as_json:
-                print(answer["output"], end="", flush=True)
-            report = json_format.loads(answer["output"]) if as_json and answer["output"] else None
-            ended.append(Ended(member.name, answer["code"], report))
-            continue
-        command = [str(Path(sys.executable).with_name("reproduce")), "--paper", member.name, *words]
-        with Children() as children:
-            process = children.start(
-                [*command, "--json"] if as_json else command,
-                stdout=subprocess.PIPE if as_json else None,
-            )
-            output, _ = process.communicate()
-        children.raise_if_stopped()
-        report = json_format.loads(output) if output else None
-        ended.append(Ended(member.name, process.returncode, report))
+                say(f"--- {member.name}")
+            if answer:
+                code, output = answer["code"], answer["output"]
+                sys.stderr.write(answer["errors"])
+                if not as_json:
+                    print(output, end="", flush=True)
+            else:
+                process = children.start(
+                    [_beside_python("reproduce"), "--paper", member.name, *words],
+                    stdout=subprocess.PIPE if as_json else None,
+                )
+                output, _ = process.communicate()
+                code = process.returncode
+            if children.signal is not None:
+                break
+            report = json_format.loads(output) if as_json and output else None
+            ended.append(Ended(member.name, code, report))
+    children.raise_if_stopped()
     return ended
 
 
-def _settled(members: Sequence["Member"], words: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Paper -> what its `reproduce` ended with, for those for which nothing is to be trained.
+def _beside_python(command: str) -> str:
+    return str(Path(sys.executable).with_name(command))
 
-    None of them where a single paper is asked for, or a smoke test, which always trains; nor where
-    processes can't be forked.
+
+def _answers(
+    children: "Children", members: Sequence["Member"], words: Sequence[str]
+) -> Iterator[tuple["Member", dict[str, Any] | None]]:
+    """Each paper, in their order, with what its `reproduce` ends with if nothing is to be trained.
+
+    None for all where a single paper is asked for, or a smoke test, which always trains, and where
+    processes can't be forked. A paper is given as soon as it and those before it are answered.
     """
-    from research_train.processes.children import Children
-
     if len(members) < 2 or "--quick" in words or sys.platform != "linux":
-        return {}
-    with Children() as children:
-        process = children.start(
-            [sys.executable, "-P", "-m", "research_train.settled", *words],
-            whole_group=True,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        names = json_format.dumps([member.name for member in members])
-        output, _ = process.communicate(names.encode())
-    children.raise_if_stopped()
-    if process.returncode:  # the papers' own `reproduce` says what is wrong, and ends so
-        return {}
-    answers = map(json_format.loads, output.splitlines())
-    return {each["paper"]: each["answer"] for each in answers if each["answer"]}
+        yield from ((member, None) for member in members)
+        return
+    process = children.start(
+        [sys.executable, "-P", "-m", "research_train.settled", *words],
+        whole_group=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    lines: SimpleQueue[bytes] = SimpleQueue()
+    Thread(target=_read_lines, args=(process, members, lines), daemon=True).start()
+    answers: dict[str, dict[str, Any] | None] = {}
+    is_over = False
+    for member in members:
+        while member.name not in answers and not is_over:
+            if line := lines.get():
+                told = json_format.loads(line)
+                answers[told["paper"]] = told["answer"]
+            else:  # what wasn't answered is said by the paper's own `reproduce`
+                is_over = True
+        yield member, answers.get(member.name)
+
+
+def _read_lines(
+    process: "subprocess.Popen[bytes]", members: Sequence["Member"], lines: SimpleQueue[bytes]
+) -> None:
+    """Ask about the papers, and read all answers while they come, so that none has to wait."""
+    assert process.stdin and process.stdout
+    with suppress(BrokenPipeError), process.stdin as asked:
+        asked.write(json_format.dumps([member.name for member in members]).encode())
+    for line in process.stdout:
+        lines.put(line)
+    lines.put(b"")
 
 
 def _members(names: Sequence[str], every: bool) -> list["Member"]:

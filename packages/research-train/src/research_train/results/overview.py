@@ -1,7 +1,7 @@
 """Count the states of all papers' claims, in a table of the workspace's README."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,33 +30,40 @@ def write_overview(workspace: Path, known: Mapping[str, Counted] | None = None) 
     """Renew the table in the workspace's README, if it has the markers. Raises StorageError.
 
     known: states that were counted just now, by the papers' names. A paper whose files have been
-    written since is counted again.
+    written since is counted again; the more so where another process renews the table too.
     """
-    path = workspace / "README.md"
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        return
-    content = f"{before}{begin}\n\n{overview(workspace, known)}\n{end}{after}"
-    if content != text:
-        write_bytes(path, content.encode())
+    path, papers, counts = workspace / "README.md", _papers(workspace), dict(known or {})
+    while True:
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        before, begin, rest = text.partition(BEGIN)
+        _, end, after = rest.partition(END)
+        if not begin or not end:
+            return
+        counts |= _counted_again(papers, counts)
+        content = f"{before}{begin}\n\n{_table(papers, counts)}\n{end}{after}"
+        if content != text:
+            write_bytes(path, content.encode())
+        if not _counted_again(papers, counts):
+            return
 
 
-def overview(workspace: Path, known: Mapping[str, Counted] | None = None) -> str:
+def _counted_again(papers: Sequence[Member], known: Mapping[str, Counted]) -> dict[str, Counted]:
+    """The claims of the papers that aren't known, or were written since."""
+    again = {}
+    for each in papers:
+        written = _written(each)  # first, so that what is written meanwhile shows
+        if each.name not in known or known[each.name].written != written:
+            again[each.name] = Counted(written, states_of(each))
+    return again
+
+
+def _table(papers: Sequence[Member], counts: Mapping[str, Counted]) -> str:
     """A row for each paper that makes claims, with how many are in each state, and the sum."""
     from research_viz import markdown_table
 
-    known = known or {}
-    papers = _papers(workspace)
-    counts = {
-        each: known[each.name].states
-        if each.name in known and known[each.name].written == _written(each)
-        else states_of(each)
-        for each in papers
-    }
-    rows = [[_linked(member), shown_counts(counts[member])] for member in papers]
-    rows.append(["all", shown_counts(sum(counts.values(), Counter()))])
+    states = {each: counts[each.name].states for each in papers}
+    rows = [[_linked(each), shown_counts(of_one)] for each, of_one in states.items()]
+    rows.append(["all", shown_counts(sum(states.values(), Counter()))])
     return markdown_table(["paper", "claims"], rows)
 
 
