@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from hub_server import add_repo, running_hub
+from research_data.durable import write_bytes
+from research_train.results import overview
 from tiny_claims import ANSWER, MARKED, SOURCE
 from workspaces import Workspace
 
@@ -72,20 +74,20 @@ def test_a_paper_whose_code_ends_its_process_leaves_the_others_their_answers(
     assert len(workspace.records("wrong")) == 1
 
 
+def answered_together(workspace: Workspace) -> dict[str, bool]:
+    """Paper -> whether it is answered in the process that all share."""
+    asked = 'echo \'["tiny", "wrong"]\' | python -P -m research_train.settled --here --dry-run'
+    lines = workspace.run_program("sh", "-c", asked).output.splitlines()
+    return {each["paper"]: each["answer"] is not None for each in map(json.loads, lines)}
+
+
 def test_data_is_generated_in_no_process_that_papers_share(workspace: Workspace) -> None:
     command = ("research-cli", "paper", "reproduce", "--all")
     assert workspace.run(*command).code == 1
-    asked = 'echo \'["tiny", "wrong"]\' | python -P -m research_train.settled --dry-run'
-
-    def answers() -> dict[str, bool]:
-        lines = workspace.run_program("sh", "-c", asked).output.splitlines()
-        told = map(json.loads, lines)
-        return {each["paper"]: each["answer"] is not None for each in told}
-
-    assert answers() == {"tiny": True, "wrong": True}
+    assert answered_together(workspace) == {"tiny": True, "wrong": True}
     [data] = (workspace.root / "assets/datasets").glob("tiny-points@*")
     shutil.rmtree(data)
-    assert answers() == {"tiny": False, "wrong": True} and not data.exists()
+    assert answered_together(workspace) == {"tiny": False, "wrong": True} and not data.exists()
     assert workspace.run(*command, "--dry-run").code == 0 and data.exists()
 
 
@@ -99,10 +101,38 @@ def test_data_that_can_be_fetched_is_fetched_for_all_too(
         pyproject = workspace.root / "papers/tiny/pyproject.toml"
         need = f'[tool.research]\ndatasets = ["org/rows@{commit}"]\n\n[build-system]'
         pyproject.write_text(pyproject.read_text().replace("[build-system]", need))
+        assert answered_together(workspace)["tiny"] is False
         command = ("research-cli", "paper", "reproduce", "--all", "--here", "--dry-run")
         done = workspace.run(*command)
     assert done.code == 0 and "can't be fetched" not in done.output + done.errors, done.output
-    assert list((workspace.root / "assets/datasets").glob("org--rows@*"))
+    [data] = (workspace.root / "assets/datasets").glob("org--rows@*")
+    shutil.rmtree(data)
+    workspace.environment["HF_HUB_OFFLINE"] = "1"
+    assert answered_together(workspace)["tiny"] is True  # its own `reproduce` could do no more
+    assert "left out: answer: org/rows" in workspace.run(*command).output
+
+
+def test_a_table_written_while_a_paper_renews_its_results_is_written_again(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readme = workspace.root / "README.md"
+    readme.write_text(f"{overview.BEGIN}\n{overview.END}\n")
+    assert workspace.run("research-cli", "paper", "reproduce", "--all").code == 1
+    before = readme.read_text()
+    results = workspace.root / "papers/tiny/results.json"
+    kept = results.read_bytes()
+    results.unlink()
+    overview.write_overview(workspace.root)
+    assert readme.read_text() != before
+
+    def write(path: Path, content: bytes) -> None:
+        write_bytes(path, content)
+        results.write_bytes(kept)  # by the paper's own `reproduce`, which counted before
+
+    readme.write_text(before)
+    monkeypatch.setattr(overview, "write_bytes", write)
+    overview.write_overview(workspace.root)
+    assert readme.read_text() == before
 
 
 def test_a_signal_stops_every_training_at_a_checkpoint(workspace: Workspace) -> None:

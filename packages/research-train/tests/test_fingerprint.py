@@ -10,7 +10,7 @@ import pytest
 from research_train import installed_members, load_config
 from research_train.code.fingerprint import fingerprint
 from research_train.code.parsed_files import ParsedFiles
-from research_train.code.reached_code import ROOTS, reached_code, reached_from, walk_from_roots
+from research_train.code.reached_code import ROOTS, reached_code, reached_from, shared_walks
 
 ASSETS = {"tiny-points": "0123456789ab"}
 NONE: set[str] = set()
@@ -57,9 +57,9 @@ def test_the_revision_of_the_data_counts(identity):
 def test_experiments_asked_for_together_have_the_fingerprints_that_each_has_alone():
     parsed = ParsedFiles()
     asked = [m.experiment(name) for m in installed_members() for name in m.experiments]
-    roots = walk_from_roots(asked[0].member.workspace, parsed)
+    shared = shared_walks(asked[0].member.workspace, parsed, generated=True)
     for experiment in (*asked, *reversed(asked)):
-        together = reached_code(experiment, parsed, roots)
+        together = reached_code(experiment, parsed, shared)
         own = ((f"{experiment.module}.train", "train"), (f"{experiment.module}.config", "Config"))
         alone = reached_from([*own, *ROOTS], experiment.member, parsed)
         assert together == alone, experiment.name

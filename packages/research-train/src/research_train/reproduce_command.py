@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from research_train.claims.claim import Finding
     from research_train.evidence.hardware import PlanHere
-    from research_train.evidence.plan import Ask
+    from research_train.evidence.plan import Settled
     from research_train.evidence.reproduce import Reproduction
     from research_train.evidence.trainings import NeededRun
     from research_train.experiment.members import Member
@@ -46,7 +46,7 @@ def reproduce_command() -> int:
 
 
 def reproduce_words(
-    words: Sequence[str], settled: "Ask | None" = None, member: "Member | None" = None
+    words: Sequence[str], settled: "Settled | None" = None, member: "Member | None" = None
 ) -> int:
     """Do what `reproduce` does with these words; returns its exit code.
 

@@ -25,13 +25,16 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from research_data.assets.verify import count_cores
+from research_data.hub.settings import is_offline
 
 from research_train.code.fingerprint import package_versions
 from research_train.code.parsed_files import ParsedFiles
-from research_train.code.reached_code import Walk, walk_from_roots
+from research_train.code.reached_code import SharedWalks, shared_walks
 from research_train.command_line.edge import at_the_edge
+from research_train.evidence.plan import Settled
 from research_train.evidence.present_code import fingerprints_here
 from research_train.experiment.members import Member, find_member, installed_members
+from research_train.history.known_runs import remember_runs
 from research_train.processes.children import ask_for_death_signal, end_with_parent
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
@@ -56,6 +59,7 @@ def main(words: Sequence[str]) -> int:
     """Read the papers' names from stdin, print a line for each as it is answered."""
     leave_releases()
     end_with_parent()
+    offline = is_offline()
     os.environ["HF_HUB_OFFLINE"] = "1"  # a download shows its progress, so not from here
     names = json.load(sys.stdin)
     members = installed_members()
@@ -64,15 +68,16 @@ def main(words: Sequence[str]) -> int:
     walks = {}
     for workspace in {find_member(name, members).workspace for name in names}:
         parsed = ParsedFiles()  # used by no fork: SQLite's connections must not be
-        walks[workspace] = walk_from_roots(workspace, parsed)
-        package_versions(walks[workspace].external, parsed)  # where each lies is remembered
+        walks[workspace] = shared = shared_walks(workspace, parsed, generated=True)
+        package_versions(shared.trainings.external, parsed)  # where each lies is remembered
         parsed.save()
+    remember_runs()
     context, here = get_context("fork"), os.getpid()
 
     def start() -> Connection:
         """Start a process that answers for one paper after the other."""
         ours, its = context.Pipe()
-        arguments = (its, here, members, words, walks)
+        arguments = (its, here, members, words, walks, offline)
         context.Process(target=_answer_each, args=arguments, daemon=True).start()
         its.close()  # so that its death is seen
         return ours
@@ -111,7 +116,8 @@ def _answer_each(
     parent: int,
     members: Sequence[Member],
     words: Sequence[str],
-    walks: Mapping[Path, Walk],
+    walks: Mapping[Path, SharedWalks],
+    offline: bool,
 ) -> None:
     """In a process of its own: answer for every paper that is asked for, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
@@ -119,17 +125,17 @@ def _answer_each(
     ask_for_death_signal()
     while os.getppid() == parent:
         member = find_member(asked.recv(), members)
-        asked.send(_answer(member, words, walks[member.workspace]))
+        ask = partial(fingerprints_here, shared=walks[member.workspace], make=False)
+        asked.send(_answer(member, words, Settled(ask, offline)))
 
 
-def _answer(member: Member, words: Sequence[str], roots: Walk) -> dict[str, object] | None:
+def _answer(member: Member, words: Sequence[str], settled: Settled) -> dict[str, object] | None:
     """What `reproduce` gives, or None."""
     with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
         try:
             if has_releases(member):
                 return None
-            ask = partial(fingerprints_here, roots=roots, make=False)
-            code = reproduce_words(words, ask, member)
+            code = reproduce_words(words, settled, member)
         except BaseException:  # the paper's own `reproduce` says what is wrong
             return None
     return {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}

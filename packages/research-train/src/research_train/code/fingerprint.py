@@ -20,10 +20,10 @@ from packaging.utils import canonicalize_name
 
 from research_train.code.parsed_files import ParsedFiles
 from research_train.code.places import PYTHON, files_in, module_folder
-from research_train.code.reached_code import ReachedCode, Walk, reached_code
+from research_train.code.reached_code import ReachedCode, SharedWalks, reached_code
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.members import Experiment
-from research_train.versions.requirements import installed_version, requirements_of
+from research_train.versions.requirements import installed_metadata, installed_version
 
 SCHEME = 2  # 1, up to 0.1.0, hashed every Python file of the member and of the packages it imports
 
@@ -82,17 +82,17 @@ def fingerprint(
 
 
 def code_identity(
-    experiment: Experiment, parsed: ParsedFiles | None = None, roots: Walk | None = None
+    experiment: Experiment, parsed: ParsedFiles | None = None, shared: SharedWalks | None = None
 ) -> dict[str, object]:
     """The part of a fingerprint that is the same for every config of an experiment.
 
     modules: name -> digest of the parts that are reached. files: name -> sha256 of each file beside
     the code. packages: versions of the external packages that the code uses, and of all packages
-    that those require. parsed: the cache to use, if the caller has opened it already. roots: as for
-    `reached_code`.
+    that those require. parsed: the cache to use, if the caller has opened it already. shared: as
+    for `reached_code`.
     """
     parsed = parsed or ParsedFiles()
-    code = reached_code(experiment, parsed, roots)
+    code = reached_code(experiment, parsed, shared)
     files = {name: parsed.sha256(file) for name, file in files_beside(experiment, code).items()}
     packages = package_versions(code.external, parsed)
     parsed.save()
@@ -184,13 +184,13 @@ def package_versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, s
     while waiting:
         item = waiting.pop()
         name, extras = item
-        if item in seen or (version := installed_version(name)) is None:
+        if item in seen or (there := installed_metadata(name)) is None:
             continue
         seen.add(item)
-        found[name] = version
+        found[name] = there.version
         waiting += [
             (canonicalize_name(each.name), frozenset(each.extras))
-            for each in requirements_of(name, extras)
+            for each in there.applying(extras)
         ]
     return found
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from research_train.code.fingerprint import files_beside, package_versions
 from research_train.code.parsed_files import ParsedFiles
-from research_train.code.reached_code import reached_from
+from research_train.code.reached_code import SharedWalks, reached_from
 from research_train.experiment.config import TrainConfig
 from research_train.experiment.generated_needs import keys_taken
 from research_train.experiment.members import Member
@@ -23,10 +23,11 @@ class GeneratorRevisions:
     Of a dataset that is made of config keys there is one for each of their values.
     """
 
-    def __init__(self, member: Member, parsed: ParsedFiles):
+    def __init__(self, member: Member, parsed: ParsedFiles, shared: SharedWalks):
         self._member = member
         self._parsed = parsed
-        self._code = {name: _key(member, name, parsed) for name in member.pyproject.generated}
+        generated = member.pyproject.generated
+        self._code = {name: _key(member, name, parsed, shared) for name in generated}
 
     def known(self, config: TrainConfig) -> dict[str, str]:
         """Name -> revision for a config, of the datasets whose code is as it was when asked."""
@@ -56,10 +57,10 @@ def _with_values(code: str, keys: list[str], config: TrainConfig) -> str:
     return hashlib.sha256(json.dumps([code, chosen], sort_keys=True).encode()).hexdigest()
 
 
-def _key(member: Member, name: str, parsed: ParsedFiles) -> str:
+def _key(member: Member, name: str, parsed: ParsedFiles, shared: SharedWalks) -> str:
     """A hash of all that decides the revision of a dataset."""
     module, _, attribute = member.pyproject.generated[name].partition(":")
-    code = reached_from([(module, attribute)], member, parsed)
+    code = reached_from([(module, attribute)], member, parsed, shared.generated)
     # The bytes of whole files: to a revision comments and docstrings count as well.
     files = {str(file): parsed.sha256(file) for file in code.files}
     for experiment in member.experiments:

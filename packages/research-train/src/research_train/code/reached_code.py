@@ -26,6 +26,8 @@ ROOTS = (
     ("research_train.state.random_state", "seed_everything"),
     ("research_train.processes.hash_seed", "FIXED"),
 )
+# What the definition of every generated dataset uses.
+GENERATED = (("research_data", "GeneratedDataset"),)
 # Modules that aren't followed, since they only show or copy numbers; matplotlib is behind them.
 BESIDE_THE_NUMBERS = frozenset(
     {
@@ -59,11 +61,11 @@ class ReachedCode:
 
 
 def reached_code(
-    experiment: Experiment, parsed: ParsedFiles, roots: "Walk | None" = None
+    experiment: Experiment, parsed: ParsedFiles, shared: "SharedWalks | None" = None
 ) -> ReachedCode:
     """The code that training an experiment reaches.
 
-    roots: what `walk_from_roots` gives, for several experiments of a workspace.
+    shared: what `shared_walks` gives, for several experiments of a workspace.
 
     In a module, the statements that its import runs count, and the definitions that reached code
     uses; unused functions and classes don't. Where an import can't be followed (a name built at run
@@ -71,20 +73,44 @@ def reached_code(
     module (globals, or the module itself as a value), that whole module counts.
     """
     own = ((f"{experiment.module}.train", "train"), (f"{experiment.module}.config", "Config"))
-    roots = roots or walk_from_roots(experiment.member.workspace, parsed)
-    return roots.copy(_tops(experiment.member), parsed).reach(own).result()
+    shared = shared or shared_walks(experiment.member.workspace, parsed)
+    return shared.trainings.copy(_tops(experiment.member), parsed).reach(own).result()
 
 
 def reached_from(
-    names: Iterable[tuple[str, str]], member: Member, parsed: ParsedFiles
+    names: Iterable[tuple[str, str]],
+    member: Member,
+    parsed: ParsedFiles,
+    shared: "Walk | None" = None,
 ) -> ReachedCode:
-    """What is reached from names in modules, (module, name) each, as a member's code uses them."""
-    return Walk(_tops(member), member.workspace, parsed).reach(names).result()
+    """What is reached from names in modules, (module, name) each, as a member's code uses them.
+
+    shared: a search whose code is reached as well, and which this one goes on with.
+    """
+    tops = _tops(member)
+    walk = shared.copy(tops, parsed) if shared else Walk(tops, member.workspace, parsed)
+    return walk.reach(names).result()
 
 
-def walk_from_roots(workspace: Path, parsed: ParsedFiles) -> "Walk":
-    """The search from ROOTS: nine of ten modules that an experiment of a workspace reaches."""
-    return Walk(set(), workspace, parsed).reach(ROOTS)
+@dataclass(frozen=True)
+class SharedWalks:
+    """The searches that the members of a workspace share, to go on with in copies.
+
+    trainings: from ROOTS, nine of ten modules that an experiment reaches. generated: from
+    GENERATED, as much of what the definition of a dataset reaches; None where none is asked about.
+    """
+
+    trainings: "Walk"
+    generated: "Walk | None"
+
+
+def shared_walks(workspace: Path, parsed: ParsedFiles, generated: bool = False) -> SharedWalks:
+    """The searches that the members of a workspace share. generated: with that from GENERATED."""
+
+    def walk(names: Iterable[tuple[str, str]]) -> Walk:
+        return Walk(set(), workspace, parsed).reach(names)
+
+    return SharedWalks(walk(ROOTS), walk(GENERATED) if generated else None)
 
 
 def _tops(member: Member) -> set[str]:

@@ -20,7 +20,16 @@ from research_train.experiment.needs import out_of_reach
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary
 
-Ask = Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
+
+@dataclass(frozen=True)
+class Settled:
+    """How to plan in a process of which nothing may be trained, made or fetched.
+
+    ask: tells the fingerprints, here. is_offline: nothing could be fetched elsewhere either.
+    """
+
+    ask: Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
+    is_offline: bool
 
 
 QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out
@@ -84,17 +93,17 @@ def plan_runs(
     seeds: int | None = None,
     quick: bool = False,
     quiet: bool = True,
-    ask: Ask | None = None,
+    settled: Settled | None = None,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> Plan:
     """Plan the runs for the claims of these names, or for all. Fetches the data that they need.
 
     seeds: replaces the claims' own numbers of seeds, except of deterministic claims. quick: plan a
-    smoke test. quiet: show no progress of downloads. ask: tells the fingerprints, by default in
-    another process, under the versions that the paper requires; if it is given, nothing may be
-    fetched, and NotSettled is raised where something would have to be. meanwhile: called while
-    another process computes. Raises ClaimsError, and the errors of the paper's config and data,
-    except for data that can't be had: that is in `out_of_reach`.
+    smoke test. quiet: show no progress of downloads. settled: how to tell the fingerprints in this
+    process, raising NotSettled where something would have to be fetched; by default another one
+    tells them, under the versions that the paper requires. meanwhile: called while another process
+    computes. Raises ClaimsError, and the errors of the paper's config and data, except for data
+    that can't be had: that is in `out_of_reach`.
     """
     claims = read_claims(member.folder)
     chosen = _chosen(member, claims, names)
@@ -105,7 +114,7 @@ def plan_runs(
     settings = {claim.name: _settings(member, claim, quick) for claim in chosen}
     of = {claim.name: member.experiment(claim.experiment).name for claim in chosen}
     lacking = out_of_reach(member, dict.fromkeys(of.values()), quiet)
-    if lacking and ask is not None:
+    if lacking and settled is not None and not settled.is_offline:
         raise NotSettled
     beyond = {
         claim: lacking[experiment] for claim, experiment in of.items() if experiment in lacking
@@ -113,11 +122,11 @@ def plan_runs(
     within = [claim for claim in chosen if claim.name not in beyond]
     every = list(dict.fromkeys(each for claim in within for each in settings[claim.name].values()))
     try:
-        if ask is None:
+        if settled is None:
             told = fingerprints_of(member, every, meanwhile)
         else:
             meanwhile()
-            told = ask(member, every)
+            told = settled.ask(member, every)
     except ClaimsError as error:
         raise ClaimsError(_placed(str(error), member, within)) from error
     answers = dict(zip(every, told, strict=True))

@@ -20,7 +20,7 @@ from research_data.generated.dataset import find_generated
 from research_train.code.fingerprint import code_identity, fingerprint
 from research_train.code.generator_revisions import GeneratorRevisions
 from research_train.code.parsed_files import ParsedFiles
-from research_train.code.reached_code import Walk, walk_from_roots
+from research_train.code.reached_code import SharedWalks, shared_walks
 from research_train.errors import ClaimsError, CommandError, RequirementError
 from research_train.evidence.trainings import Setting
 from research_train.experiment.config_values import load_config
@@ -42,18 +42,19 @@ class NotSettled(Exception):  # noqa: N818  # no error: it says that there is so
 def fingerprints(
     member: Member,
     experiments: Sequence[Mapping[str, Any]],
-    roots: Walk | None = None,
+    shared: SharedWalks | None = None,
     make: bool = True,
 ) -> Answers:
     """Fingerprint, config and data revisions of each {"experiment", "overrides"} of a member.
 
-    roots: what `walk_from_roots` gave for its workspace, if the caller asks for several members.
+    shared: what `shared_walks` gave for its workspace, if the caller asks for several members.
     Missing data is pulled or made; without make, NotSettled is raised for what would be generated.
     Raises ConfigError, MemberError, HubError, StorageError.
     """
     parsed = ParsedFiles()
-    roots = roots or walk_from_roots(member.workspace, parsed)
-    generators = GeneratorRevisions(member, parsed)
+    generates = bool(member.pyproject.generated)
+    shared = shared or shared_walks(member.workspace, parsed, generated=generates)
+    generators = GeneratorRevisions(member, parsed, shared)
     prepared: dict[str, dict[str, str]] = {}  # needs and revisions of generated data -> all of them
     code: dict[str, dict[str, object]] = {}
     found: Answers = []
@@ -71,7 +72,7 @@ def fingerprints(
             generators.keep(config, assets)
             prepared[json.dumps([needs, generators.known(config)])] = assets
         if experiment.name not in code:
-            code[experiment.name] = code_identity(experiment, parsed, roots)
+            code[experiment.name] = code_identity(experiment, parsed, shared)
         found.append(
             {
                 "fingerprint": fingerprint(experiment, config, assets, code[experiment.name]),
@@ -84,18 +85,21 @@ def fingerprints(
 
 
 def fingerprints_here(
-    member: Member, settings: Sequence[Setting], roots: Walk | None = None, make: bool = True
+    member: Member,
+    settings: Sequence[Setting],
+    shared: SharedWalks | None = None,
+    make: bool = True,
 ) -> Answers:
     """What `fingerprints_of` gives, of the packages that this process imports.
 
-    roots, make: as for `fingerprints`. What the paper's code prints goes to stderr. Raises the
+    shared, make: as for `fingerprints`. What the paper's code prints goes to stderr. Raises the
     errors of `fingerprints`, and RequirementError where these packages aren't what the paper
     requires.
     """
     reached_packages(member)
     with redirect_stdout(sys.stderr):
         told: Answers = json.loads(
-            json.dumps(fingerprints(member, _questions(settings), roots, make))
+            json.dumps(fingerprints(member, _questions(settings), shared, make))
         )
     return told
 

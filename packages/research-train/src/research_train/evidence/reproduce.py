@@ -31,7 +31,7 @@ from research_train.evidence.claim_edits import ClaimSet, runs_of_setting, when_
 from research_train.evidence.findings import find, undecided_at_first_look
 from research_train.evidence.hardware import plan_here, refuse_left_out, refuse_waiting
 from research_train.evidence.on_cluster import train_on_cluster
-from research_train.evidence.plan import Ask, Plan, plan_runs
+from research_train.evidence.plan import Plan, Settled, plan_runs
 from research_train.evidence.present_code import NotSettled
 from research_train.evidence.smoke_test import try_all
 from research_train.evidence.trainings import Failed, NeededRun, Setting, Work, train_all
@@ -108,7 +108,7 @@ def reproduce(
     quiet: bool = True,
     on: Place = "local",
     show_queue: Callable[[str], None] = lambda line: None,
-    settled: Ask | None = None,
+    settled: Settled | None = None,
 ) -> Reproduction:
     """Train the missing runs, and judge the claims by all runs.
 
@@ -118,7 +118,7 @@ def reproduce(
     make only those that this machine can, instead of raising. quiet: show no progress of downloads.
     on: where to train, on this machine or as jobs of a cluster (on_cluster.py), which go on after
     an interruption. show_queue: called repeatedly with how the jobs of a cluster stand. settled:
-    tells the fingerprints in this process, and nothing may be trained: raises NotSettled instead.
+    nothing may be trained, made or fetched: raises NotSettled instead.
     Raises ClaimsError, also for a named claim whose hardware isn't here; HubError for data that is
     neither here nor can be fetched, unless the claim awaits hardware anyway; Interrupted, after
     every training has stopped at a checkpoint; RunError if another `reproduce` of the paper is

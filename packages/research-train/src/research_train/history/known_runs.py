@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from research_data.durable import write_bytes
 from research_data.errors import StorageError
 
 from research_train.code.parsed_files import SETTLED
-from research_train.history.many_runs import summarise_all
+from research_train.history.many_runs import all_run_paths, summarise_all
 from research_train.history.recorded_run import RecordedRun
 from research_train.record.folders import CONFIG, RECORD
 from research_train.record.lock import LOCK
@@ -87,8 +87,11 @@ class KnownRun:
         return self.metrics[key] if key in self.metrics else self.config.get(key)
 
 
-def known_runs(paths: Sequence[str]) -> list[KnownRun]:
-    """What is to be known of the run folders with these paths, in their order."""
+def known_runs(paths: Sequence[str], many: int = MANY) -> list[KnownRun]:
+    """What is to be known of the run folders with these paths, in their order.
+
+    many: how many have to be read for that to be remembered.
+    """
     file = get_outputs_dir() / KNOWN
     remembered = _remembered(file)
     now = time.time()
@@ -103,11 +106,16 @@ def known_runs(paths: Sequence[str]) -> list[KnownRun]:
         if state and (run is None or _lasts(run)):
             facts[state] = known
             changes += run is not None
-    if changes >= MANY:
+    if changes >= many:
         content = json.dumps({"layout": _layout(), "runs": facts})
         with suppress(StorageError):  # another user's folder, or a full disk
             write_bytes(file, content.encode())
     return found
+
+
+def remember_runs() -> None:
+    """Remember every run: for a process that will ask for those of many papers."""
+    known_runs(all_run_paths(), many=1)
 
 
 def known_run(run: RecordedRun) -> KnownRun:
@@ -128,6 +136,14 @@ def _lasts(run: RecordedRun) -> bool:
 
 def _remembered(file: Path) -> dict[str | None, list[Any]]:
     """State of a run -> its facts."""
+    with suppress(OSError):
+        stat = file.stat()
+        return _facts_in(file, (stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return {}
+
+
+@lru_cache(maxsize=1)  # tens of megabytes where there are many runs, for a process that asks often
+def _facts_in(file: Path, state: tuple[int, ...]) -> dict[str | None, list[Any]]:
     with suppress(OSError, ValueError, TypeError, KeyError, RecursionError):
         content = json.loads(file.read_bytes())
         if content["layout"] == _layout():

@@ -113,7 +113,7 @@ def requirements_of(
     distribution: str, extras: frozenset[str] = frozenset()
 ) -> Iterator[Requirement]:
     """What an installed distribution itself requires on this platform; nothing if it isn't."""
-    found = _metadata(distribution)
+    found = installed_metadata(distribution)
     yield from found.applying(extras) if found else ()
 
 
@@ -129,7 +129,7 @@ def required_by(member: Member) -> list[Requirement]:
 
 def installed_version(name: str) -> str | None:
     """The version of a distribution that this process imports, None where it isn't there."""
-    found = _metadata(name)
+    found = installed_metadata(name)
     return found.version if found else None
 
 
@@ -173,7 +173,8 @@ def _parsed(requirement: str) -> Requirement:
     return Requirement(requirement)
 
 
-def _metadata(name: str) -> Metadata | None:
+def installed_metadata(name: str) -> Metadata | None:
+    """The metadata of a distribution that this process imports, None where it isn't there."""
     try:
         path = tuple(sys.path)
         text = _distribution(path, name).read_text("METADATA")
