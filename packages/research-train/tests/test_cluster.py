@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 from research_train.places import slurm
-from research_train.places.job_folders import describe, elements_of, set_job
-from research_train.places.taken import note_end, take
+from research_train.places.job_folders import Making, describe, elements_of
+from research_train.places.taken import note_code, take
 from slurm_cluster import Cluster, missing_commands, running_cluster
 from synced_paper import SyncedPaper
 from tiny_claims import MARKED, POINTS, SOURCE
@@ -347,9 +347,8 @@ def test_a_job_makes_short_runs_of_others_and_goes_on_with_one_after_it_was_requ
         cluster.run("scontrol", "requeue", f"{job}_0")  # as a pre-emption
 
         def again() -> bool:
-            # SLURM waits for two minutes, and sets that when all of the last start is cleared away.
             if slurm.look(f"{job}_0").reason == "BeginTime":
-                cluster.run("scontrol", "update", f"JobId={job}_0", "StartTime=now+2seconds")
+                cluster.hasten(f"{job}_0")
             return waiting.poll() is not None
 
         cluster.wait_for(again, made)
@@ -376,19 +375,22 @@ def stop_if_waiting(command: "subprocess.Popen[str]") -> tuple[str, str]:
 
 def test_of_jobs_that_take_a_run_at_once_one_makes_it(tmp_path: Path) -> None:
     describe(tmp_path, "alpha", [("alpha",), ("alpha", "seed=1")], ["one", "two"])
-    set_job(tmp_path, "12")
-    first, second = elements_of(tmp_path)
+    first, second = elements_of(tmp_path, "12")
     jobs = [f"12_{number}" for number in range(8)]
     with ThreadPoolExecutor(len(jobs)) as pool:
         taken = list(pool.map(lambda job: take(second, job), jobs))
     [maker] = [job for job, made in zip(jobs, taken, strict=True) if made]
-    assert second.maker == maker and first.maker == first.job
-    seen = {maker: slurm.Seen("running", "RUNNING (None)")}
+    assert take(second, maker)  # its next start
+    assert second.making() == Making(maker, None) and first.making() is None
+    cancelled = slurm.Seen("ended", "CANCELLED (None)")
+    seen = {second.job: cancelled, maker: slurm.Seen("running", "RUNNING (None)")}
     assert second.stands(seen).state == "running"
-    assert not second.is_over
-    note_end(second, maker, 1)
-    assert second.is_over and second.stands(seen).said.startswith("FAILED")
+    note_code(second, maker, 1)
+    assert second.stands(seen).said.startswith("FAILED")
+    assert first.stands({first.job: cancelled}) == cancelled
     assert list(tmp_path.glob(".made-*")) == []
+    first.made.write_text("{")
+    assert first.stands({first.job: cancelled}).state == "running"  # nobody knows
 
 
 def test_options_of_a_cluster_and_its_absence(workspace, tmp_path):

@@ -107,14 +107,19 @@ class Cluster:
         def started() -> bool:
             if self.state(job) != "PENDING":
                 return True
-            shown = self.run("scontrol", "show", "job", job)
-            [begin] = re.findall(r"EligibleTime=(\S+)", shown)
-            # SLURM sets it anew when the last start has been cleared away.
-            if self.idle() and datetime.fromisoformat(begin) > datetime.now() + SOON:
-                self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2seconds")
+            # SLURM sets the time anew when the last start has been cleared away.
+            if self.idle():
+                self.hasten(job)
             return False
 
         self.wait_for(started, lambda: self.run("scontrol", "show", "job", job))
+
+    def hasten(self, job: str) -> None:
+        """Have a job that waits for a moment start in two seconds."""
+        shown = self.run("scontrol", "show", "job", job)
+        [begin] = re.findall(r"EligibleTime=(\S+)", shown)
+        if datetime.fromisoformat(begin) > datetime.now() + SOON:
+            self.run("scontrol", "update", f"JobId={job}", "StartTime=now+2seconds")
 
 
 @contextmanager

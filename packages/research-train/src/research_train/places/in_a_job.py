@@ -2,16 +2,18 @@
 
 The time limit's warning (USR1) leaves a checkpoint, after which the job asks to be queued again.
 Where SLURM itself ends the job to start it later (a pre-emption, `scontrol requeue`, a node that
-died), it has sent TERM or nothing, and queues it. The next start finds the job's run by its tag.
+died), it has sent TERM or nothing, and queues it. The next start finds a run by the tag of its job.
 """
 
 import argparse
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGUSR1
+from signal import SIGUSR1, sigpending
 
 from research_data.shown import say
 
@@ -22,13 +24,15 @@ from research_train.history.table import runs
 from research_train.places.job_folders import Element, elements_of
 from research_train.places.slurm import JOB, requeue
 from research_train.places.submission import words_of
-from research_train.places.taken import SHORT, note_end, take, take_next
+from research_train.places.taken import note_code, take, take_next
+from research_train.processes.signals import stopping_signals
 from research_train.processes.watched_fork import go_on_in_fork
 from research_train.record.finding import find_run
 from research_train.record.record import checkpoint_folders
 from research_train.record.summary import RunSummary, summarise
 
 STOPPED = 128 + SIGUSR1  # exit code of a training that left a checkpoint
+TAKING = 600.0  # seconds since its start in which a job begins further runs
 
 
 def is_job() -> bool:
@@ -50,60 +54,94 @@ def job_tag(job: str) -> str:
 def train_in_job(options: argparse.Namespace, train: Callable[[Sequence[str]], int]) -> int:
     """Train in this job, in the run that it has started before if there is one.
 
-    An element of an array goes on with runs of others, as long as they are short. train: does what
-    these words of `train` say, in a fork of this process. Raises RunError where the job's time is
-    too short to get anywhere.
+    An element of an array goes on with runs of others for some minutes. train: does what these
+    words of `train` say, in a fork of this process. Raises RunError where the job's time is too
+    short to get anywhere, CommandError, StorageError, UnreadableError.
     """
-    job = this_job()
-    paper = find_member(options.paper, installed_members()).name
+    job, began = this_job(), time.monotonic()
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-    array = [each for each in elements_of(Path(os.environ[JOB])) if each.made]
-    due: list[Element | None] = [*_due(array, job, again)] if array else [None]
+    if "SLURM_ARRAY_JOB_ID" not in os.environ:
+        return _train(options, job, again, train).code
+    array = elements_of(Path(os.environ[JOB]), os.environ["SLURM_ARRAY_JOB_ID"])
+    due = _due(array, job, again)
     failed, fresh = 0, True
     while due:
-        element, began = due.pop(0), time.monotonic()
-        of = element.job if element else job
-        if element and of != job:
-            options = parse(train_parser(), ["--paper", paper, *element.words, "--quiet"])
-        run = _run_of(paper, of, options.resume) if again or options.resume else None
-        before = _last_checkpoint(run)
-        code = 0
-        if again and run and run.status == "completed":
-            say(f"job {job} was started again, but its run is completed: {run.folder}")
-        else:
-            words = _words(options, of, run)
-            ended = go_on_in_fork()
-            if ended is None:
-                return _in_fork(words, element if of != job else None, train)
-            code = ended.code if ended.code >= 0 else 128 - ended.code
-            if ended.signal == SIGUSR1 and code == STOPPED:
-                if fresh and _last_checkpoint(_run_of(paper, of, options.resume)) == before:
-                    raise RunError(
-                        f"job {job} had no time for a step before it was told that its time is "
-                        "nearly over, so it would be queued for ever. Give it more `time` in "
-                        "slurm.yaml, or less `notice`."
-                    )
-                say(f"job {job} goes back to the queue, as its time is nearly over")
-                requeue(job)
-            if ended.signal is not None:
-                return code
-            fresh = False
-        if element:
-            note_end(element, job, code)
-        failed = failed or code
-        if element and not due and not failed and time.monotonic() - began < SHORT:
-            due = [each for each in [take_next(array, job)] if each]
+        element = due.pop(0)
+        options = parse(train_parser(), ["--paper", options.paper, *element.words, "--quiet"])
+        log = None if element.job == job else element.log
+        ended = _train(options, element.job, again, train, log, fresh)
+        if ended.is_last:
+            return ended.code
+        note_code(element, job, ended.code)
+        failed, fresh = failed or ended.code, False
+        # What was requeued has had its time: its last minutes don't tell how long a run takes.
+        goes_on = not (due or failed or again or sigpending() & set(stopping_signals()))
+        if goes_on and time.monotonic() - began < TAKING and (taken := take_next(array, job)):
+            say(f"job {job} goes on with the run of job {taken.job}, which prints to {taken.log}")
+            due.append(taken)
     return failed
 
 
-def _due(array: Sequence[Element], job: str, again: bool) -> Iterator[Element]:
+def _due(array: Sequence[Element], job: str, again: bool) -> list[Element]:
     """What this job has to make: the run of its own element, and what it took before it stopped."""
-    for each in array:
-        mine = take(each, job) if each.job == job else again and each.maker == job
-        if mine and not each.is_over:
-            yield each
-        elif each.job == job:
-            say(f"job {job} has nothing to do here: job {each.maker} makes its run")
+    due = []
+    for each in array if again else [each for each in array if each.job == job]:
+        making = each.making()
+        if making is None and each.job == job:
+            # Without hard links nothing can be taken, and each job makes its own.
+            with suppress(OSError):
+                making = None if take(each, job) else each.making()
+            due += [each] if making is None else []
+        elif making is not None and making.job == job and making.code != 0:
+            if making.code is not None:  # it failed, and somebody had the job requeued
+                note_code(each, job, None)
+            due.append(each)
+    return due
+
+
+@dataclass(frozen=True)
+class _Ended:
+    """How a training ended. is_last: this process has nothing more to do."""
+
+    code: int
+    is_last: bool
+
+
+def _train(
+    options: argparse.Namespace,
+    of: str,
+    again: bool,
+    train: Callable[[Sequence[str]], int],
+    log: Path | None = None,
+    fresh: bool = True,
+) -> _Ended:
+    """Train the run of a job or an element in a fork, for which this returns as well.
+
+    of: its number. log: what it prints to, if not to this job's own. fresh: nothing was trained
+    since this job started.
+    """
+    job = this_job()
+    paper = find_member(options.paper, installed_members()).name
+    run = _run_of(paper, of, options.resume) if again or options.resume else None
+    before = _last_checkpoint(run)
+    if again and run and run.status == "completed":
+        say(f"job {job} was started again, but its run is completed: {run.folder}")
+        return _Ended(0, is_last=False)
+    words = _words(options, of, run)
+    ended = go_on_in_fork()
+    if ended is None:
+        return _Ended(_in_fork(words, log, train), is_last=True)
+    code = ended.code if ended.code >= 0 else 128 - ended.code
+    if ended.signal == SIGUSR1 and code == STOPPED:
+        if fresh and _last_checkpoint(_run_of(paper, of, options.resume)) == before:
+            raise RunError(
+                f"job {job} had no time for a step before it was told that its time is nearly "
+                "over, so it would be queued for ever. Give it more `time` in slurm.yaml, or less "
+                "`notice`."
+            )
+        say(f"job {job} goes back to the queue, as its time is nearly over")
+        requeue(job)
+    return _Ended(code, is_last=ended.signal is not None)
 
 
 def _words(options: argparse.Namespace, job: str, run: RunSummary | None) -> list[str]:
@@ -116,14 +154,14 @@ def _words(options: argparse.Namespace, job: str, run: RunSummary | None) -> lis
     return ["--paper", options.paper, *words_of(options)]
 
 
-def _in_fork(words: list[str], taken: Element | None, train: Callable[[Sequence[str]], int]) -> int:
-    """Train as if these words had been typed. taken: another's run, with a log of its own."""
+def _in_fork(words: list[str], log: Path | None, train: Callable[[Sequence[str]], int]) -> int:
+    """Train as if these words had been typed. log: what it prints to; None: as this process."""
     del os.environ[JOB]  # what it trains is no job's own work
-    if taken:
-        log = os.open(taken.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    if log:
+        opened = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
         for stream in (sys.stdout, sys.stderr):
-            os.dup2(log, stream.fileno())
-        os.close(log)
+            os.dup2(opened, stream.fileno())
+        os.close(opened)
     # A release that the paper requires starts as this command.
     sys.orig_argv[len(sys.orig_argv) - len(sys.argv) + 1 :] = words
     sys.argv[1:] = words

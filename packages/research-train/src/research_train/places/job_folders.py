@@ -7,6 +7,7 @@ assets/outputs/.jobs/<time>-<name>/job.json   what was submitted; the job's numb
                                               by then: SLURM isn't asked again
 """
 
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -33,6 +34,14 @@ SHOWN = 86400.0  # seconds for which it is told what ended without a run
 
 
 @dataclass(frozen=True)
+class Making:
+    """The job that makes a run, and the exit code of the training once that is over."""
+
+    job: str
+    code: int | None
+
+
+@dataclass(frozen=True)
 class Element:
     """A run that a job makes.
 
@@ -49,30 +58,33 @@ class Element:
     submitted: str
     made: Path | None = None
 
-    @property
-    def maker(self) -> str:
-        """The job that makes its run."""
-        return str(self._making.get("job", self.job))
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its training has ended, as its job wrote down."""
-        return self._making.get("code") is not None
+    def making(self) -> "Making | None":
+        """Which job makes its run, once one does. Raises UnreadableError, StorageError."""
+        if self.made is None or not self.made.exists():
+            return None
+        content = read_json_object(self.made)
+        return Making(str(content.get("job")), content.get("code"))
 
     def stands(self, seen: Mapping[str, Seen]) -> Seen:
-        """How it stands. seen: job -> how that stands."""
-        code = self._making.get("code")
-        if code is None:
-            return seen.get(self.maker, FORGOTTEN)
+        """How it stands. seen: job -> how that stands, of the whole array."""
+        own = seen.get(self.job, FORGOTTEN)
+        try:
+            making = self.making()
+            if making is None and self.made and own.state == "ended":
+                # The job that has just taken it had this one removed. Over NFS its file is seen
+                # once the folder has been opened anew, or else after half a minute.
+                with suppress(OSError):
+                    os.close(os.open(self.made.parent, os.O_RDONLY))
+                making = self.making()
+        except (UnreadableError, StorageError):
+            return Seen("running", f"UNKNOWN ({self.made} can't be read)")
+        if making is None:
+            return own
+        if making.code is None:
+            return seen.get(making.job, FORGOTTEN)
         # Its job may go on with other runs.
-        return Seen("ended", "COMPLETED (None)" if code == 0 else f"FAILED (exit code {code})")
-
-    @property
-    def _making(self) -> Mapping[str, Any]:
-        with suppress(UnreadableError, StorageError):
-            if self.made and self.made.exists():
-                return read_json_object(self.made)
-        return {}
+        how = "COMPLETED (None)" if making.code == 0 else f"FAILED (exit code {making.code})"
+        return Seen("ended", how)
 
     @property
     def last_words(self) -> str:
@@ -145,9 +157,11 @@ def elements(paper: str | None = None, ask: bool = True) -> dict[Path, list[Elem
     return {folder: each for folder, each in found.items() if each}
 
 
-def _read(file: Path, ask: bool, paper: str | None = None) -> list[Element]:
+def _read(file: Path, ask: bool, paper: str | None = None, job: str | None = None) -> list[Element]:
     try:
         content = read_json_object(file)
+        if job is not None:
+            content["job"] = job
         return (
             list(_elements(file.parent, content, ask)) if paper in (None, content["paper"]) else []
         )
@@ -155,9 +169,9 @@ def _read(file: Path, ask: bool, paper: str | None = None) -> list[Element]:
         return []  # being removed, or a later version's
 
 
-def elements_of(folder: Path) -> list[Element]:
-    """What a folder submitted; none if its job's number isn't written down yet."""
-    return _read(folder / FILE, ask=False)
+def elements_of(folder: Path, job: str) -> list[Element]:
+    """What a folder submitted as this job, whose number may not be written down yet."""
+    return _read(folder / FILE, ask=False, job=job)
 
 
 def element_of(job: str) -> Element | None:
@@ -172,9 +186,9 @@ def element_of(job: str) -> Element | None:
 def look(job: str) -> Seen:
     """How the run of a job or an element stands, whichever job makes it. Raises CommandError."""
     element = element_of(job)
-    return (
-        element.stands({element.maker: slurm.look(element.maker)}) if element else slurm.look(job)
-    )
+    if element is None:
+        return slurm.look(job)
+    return element.stands(slurm.look_at([job.partition("_")[0]]))
 
 
 def standing(folders: dict[Path, list[Element]]) -> dict[str, Seen]:

@@ -162,12 +162,12 @@ def largest_array() -> int:
 
 def stop(job: str) -> None:
     """End a job for good: its run keeps a checkpoint, and can be resumed. Raises CommandError."""
-    output_of(["scancel", job])
+    output_of(["scancel", job], patience=PATIENCE)
 
 
 def requeue(job: str) -> None:
     """Have a job started again once there is room. Raises CommandError."""
-    output_of(["scontrol", "requeue", job])
+    output_of(["scontrol", "requeue", job], patience=PATIENCE)
 
 
 def _asked(options: ClusterOptions) -> list[str]:
