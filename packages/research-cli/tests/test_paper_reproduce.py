@@ -112,6 +112,27 @@ def test_data_that_can_be_fetched_is_fetched_for_all_too(
     assert "left out: answer: org/rows" in workspace.run(*command).output
 
 
+def test_the_table_of_all_claims_is_renewed_where_nothing_is_trained(workspace: Workspace) -> None:
+    command = ("research-cli", "paper", "reproduce", "--all")
+    readme = workspace.root / "README.md"
+    readme.write_text(f"{overview.BEGIN}\n{overview.END}\n")
+
+    def table() -> str:
+        return " ".join(readme.read_text().split())
+
+    assert workspace.run(*command).code == 1
+    assert "| all | 1 reproduced, 1 not reproduced |" in table()
+    claims = workspace.root / "papers/wrong/claims.yaml"
+    claims.write_text(claims.read_text().replace("published: 8", "published: 7"))
+    assert answered_together(workspace) == {"tiny": True, "wrong": True}
+    assert workspace.run(*command).code == 0
+    assert "| all | 2 reproduced |" in table()
+    # A paper's program that writes where the answers are written spoils none.
+    config = workspace.root / "papers/tiny/paper_tiny/config.py"
+    config.write_text(f"import os; os.write(1, b'hello\\n')\n{config.read_text()}")
+    assert workspace.run(*command, "--dry-run").code == 0
+
+
 def test_a_table_written_while_a_paper_renews_its_results_is_written_again(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

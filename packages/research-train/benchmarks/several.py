@@ -2,8 +2,10 @@
 
     uv run python packages/research-train/benchmarks/several.py [--repeats 6] [--steps 200]
     uv run python packages/research-train/benchmarks/several.py --width 512    # a larger model
+    uv run python packages/research-train/benchmarks/several.py --batch 256    # a larger batch
 
-The GPT of gpt.py in batches of 32, each process on one thread, as the Trainer trains it. Speed:
+The GPT of gpt.py in batches of 32, each process on one thread, as the Trainer trains it. What
+processes exchange in a step doesn't grow with the batch, what they compute does. Speed:
 steps a second of two processes over those of one, each first in turn, after a few steps to warm up.
 Memory: bytes in a process's weights, gradients and optimizer state (AdamW) at its last update.
 What work beside it on the machine takes from two processes it hardly takes from one: with any, the
@@ -43,7 +45,7 @@ def bytes_here(tensor: Tensor | None) -> int:
     return 0 if here is None else here.numel() * here.element_size()
 
 
-def train(world: World, words: Sequence[str], width: int) -> dict[str, float]:
+def train(world: World, words: Sequence[str], width: int, batch: int) -> dict[str, float]:
     """Train in this process; returns seconds a step, and bytes at the last update."""
     torch.set_num_threads(1)
     experiment = find_member("mnist1d", installed_members()).experiment()  # any will do
@@ -57,7 +59,7 @@ def train(world: World, words: Sequence[str], width: int) -> dict[str, float]:
             run = join_run(Path(share(None, world)), None, experiment, world)
         run.quiet = True
         seed_everything(0)
-        text = torch.randint(VOCABULARY, (3200, LENGTH + 1))
+        text = torch.randint(VOCABULARY, (100 * batch, LENGTH + 1))
         data = text[:, :-1].contiguous(), text[:, 1:].contiguous()
         model = GPT(width)
         optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
@@ -75,11 +77,11 @@ def train(world: World, words: Sequence[str], width: int) -> dict[str, float]:
 
         optimizer.register_step_post_hook(after)
         with run.attempt():
-            Trainer(run, model, optimizer, loss).fit(Batches(data, 32))
+            Trainer(run, model, optimizer, loss).fit(Batches(data, batch))
     return {"seconds": seen["seconds"], "bytes": seen["bytes"]}
 
 
-def measure(processes: int, words: Sequence[str], width: int) -> dict[str, float]:
+def measure(processes: int, words: Sequence[str], width: int, batch: int) -> dict[str, float]:
     """Train in forks of this process, which has imported torch; returns what the first measured."""
     with socket.socket() as opened:
         opened.bind(("127.0.0.1", 0))
@@ -93,7 +95,7 @@ def measure(processes: int, words: Sequence[str], width: int) -> dict[str, float
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(processes)}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         try:
-            measured = train(this_world(), words, width)
+            measured = train(this_world(), words, width, batch)
             if rank == 0:
                 os.write(writing, json.dumps(measured).encode())
         except BaseException:
@@ -114,14 +116,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=6, help="an even number favours neither")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--width", type=int, default=128)
+    parser.add_argument(
+        "--batch", type=int, default=32, help="sequences, of all processes together"
+    )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["RESEARCH_ASSETS"] = folder
-        words = ["batch_size=32", f"steps={options.steps + WARM}", "tensorboard=false"]
+        words = [
+            f"batch_size={options.batch}",
+            f"steps={options.steps + WARM}",
+            "tensorboard=false",
+        ]
         words += ["log_every=1000000", "checkpoint_every=1000000"]
 
         def side(processes: int, *more: str) -> dict[str, float]:
-            return measure(processes, [*words, *more], options.width)
+            return measure(processes, [*words, *more], options.width, options.batch)
 
         ratios = []
         for repeat in range(options.repeats):
@@ -135,8 +144,9 @@ def main() -> None:
             )
         ddp, fsdp = (side(2, f"parallel={kind}") for kind in ("ddp", "fsdp"))
     print(
-        f"GPT 2x{options.width}, ddp on two processes: {statistics.median(ratios):.3f} times as "
-        f"fast as one (min {min(ratios):.3f}, max {max(ratios):.3f})"
+        f"GPT 2x{options.width}, batches of {options.batch}, ddp on two processes: "
+        f"{statistics.median(ratios):.3f} times as fast as one "
+        f"(min {min(ratios):.3f}, max {max(ratios):.3f})"
     )
     print(
         f"memory in a process: ddp {ddp['bytes'] / 1e6:.2f} MB, fsdp {fsdp['bytes'] / 1e6:.2f} MB, "

@@ -144,6 +144,31 @@ def test_a_claim_tells_how_many_runs_came_before_it(history, monkeypatch):
     assert (at.commit, at.after_runs) == (None, 1)  # of which the archives know
 
 
+def test_what_git_could_not_tell_is_asked_again(history):
+    history.git("init", "-q")
+    history.git("config", "uploadpack.allowFilter", "true")
+    set_in = history.commit("2010-01-01T00:00:00Z")
+    edit(history.claims, "what: Another one.", "what: The other one.")
+    history.commit(BEFORE)
+    assert history()["answer"].commit == set_in
+    root = history.workspace.root
+    # Without the history before its last commit, then with it, under the same commit.
+    clone = root / "clone"
+    history.git("clone", "-q", "--depth", "1", root.as_uri(), str(clone))
+    assert history(clone / "papers/tiny")["answer"].commit is None
+    history.git("-C", str(clone), "fetch", "-q", "--unshallow")
+    assert history(clone / "papers/tiny")["answer"].commit == set_in
+    # Without the files of earlier commits, which are fetched when they are asked for.
+    partial = root / "partial"
+    history.git("clone", "-q", "--filter=blob:none", root.as_uri(), str(partial))
+    remote = (root / ".git").rename(root / "away")
+    (partial / "papers/tiny/claims.yaml").write_text(history.claims.read_text())
+    at = history(partial / "papers/tiny")["answer"]
+    assert (at.commit, at.time) == (None, None)
+    remote.rename(root / ".git")
+    assert history(partial / "papers/tiny")["answer"].commit == set_in
+
+
 def test_a_claim_committed_before_its_runs_is_set_before_them(history):
     history.git("init", "-q")
     history.commit(BEFORE)

@@ -10,7 +10,13 @@ import pytest
 from research_train import installed_members, load_config
 from research_train.code.fingerprint import fingerprint
 from research_train.code.parsed_files import ParsedFiles
-from research_train.code.reached_code import ROOTS, reached_code, reached_from, shared_walks
+from research_train.code.reached_code import (
+    GENERATED,
+    ROOTS,
+    reached_code,
+    reached_from,
+    shared_walks,
+)
 
 ASSETS = {"tiny-points": "0123456789ab"}
 NONE: set[str] = set()
@@ -64,6 +70,17 @@ def test_experiments_asked_for_together_have_the_fingerprints_that_each_has_alon
         alone = reached_from([*own, *ROOTS], experiment.member, parsed)
         assert together == alone, experiment.name
         assert f"{experiment.module}.train" in together.modules
+
+
+def test_generated_data_asked_for_together_reaches_what_each_alone_does_and_what_all_share():
+    members, parsed = installed_members(), ParsedFiles()
+    shared = shared_walks(members[0].workspace, parsed, generated=True).generated
+    asked = [(m, place) for m in members for place in m.pyproject.generated.values()]
+    for member, place in (*asked, *reversed(asked)):
+        module, _, attribute = place.partition(":")
+        together = reached_from([(module, attribute)], member, parsed, shared)
+        assert together == reached_from([(module, attribute), *GENERATED], member, parsed), place
+        assert module in together.modules
 
 
 # edit: what stands in the report; where; old text (None: appended, or made); new; who is another.

@@ -121,7 +121,9 @@ def _answer_each(
 ) -> None:
     """In a process of its own: answer for every paper that is asked for, until it is ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started it
-    sys.stdout = sys.stderr  # for what a paper's thread prints between two answers
+    # What a paper's threads and programs print is no answer.
+    sys.stdout = sys.stderr
+    os.dup2(2, 1)
     ask_for_death_signal()
     while os.getppid() == parent:
         member = find_member(asked.recv(), members)

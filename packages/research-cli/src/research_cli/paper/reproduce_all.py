@@ -102,12 +102,13 @@ class Ended:
 def reproduce_papers(
     members: Sequence["Member"], words: Sequence[str], as_json: bool
 ) -> list[Ended]:
-    """Reproduce papers one after another, each on all cores; one that fails doesn't stop the rest.
+    """Reproduce papers one after another; one that fails doesn't stop the rest.
 
-    Those for which nothing is to be trained are answered side by side in one process, also while
-    another trains. words: arguments for every `reproduce`. Its output goes to this process's
-    stdout, or with as_json into the reports. Raises Interrupted when a signal stops it; its
-    trainings have then stopped at a checkpoint.
+    Each trains on all cores. Those for which nothing is to be trained are answered side by side in
+    one process, for seconds beside the first training. words: arguments for every `reproduce`. Its
+    output goes to this process's stdout, or with as_json into the reports. Raises Interrupted when
+    a signal stops it; its trainings have then stopped at a checkpoint. Raises CommandError if the
+    README's table could not be renewed.
     """
     from research_train.processes.children import Children
 
@@ -115,6 +116,7 @@ def reproduce_papers(
     words = [*words, "--json"] if as_json else words
     with Children() as children:
         for member, answer in _answers(children, members, words):
+            children.raise_if_stopped()
             if not as_json:
                 say(f"--- {member.name}")
             if answer:
@@ -129,11 +131,9 @@ def reproduce_papers(
                 )
                 output, _ = process.communicate()
                 code = process.returncode
-            if children.signal is not None:
-                break
+                children.raise_if_stopped()
             report = json_format.loads(output) if as_json and output else None
             ended.append(Ended(member.name, code, report))
-    children.raise_if_stopped()
     return ended
 
 
@@ -148,7 +148,10 @@ def _answers(
 
     None for all where a single paper is asked for, or a smoke test, which always trains, and where
     processes can't be forked. A paper is given as soon as it and those before it are answered.
+    Raises CommandError if all were answered and the process still failed.
     """
+    from research_train.errors import CommandError
+
     if len(members) < 2 or "--quick" in words or sys.platform != "linux":
         yield from ((member, None) for member in members)
         return
@@ -165,11 +168,16 @@ def _answers(
     for member in members:
         while member.name not in answers and not is_over:
             if line := lines.get():
-                told = json_format.loads(line)
-                answers[told["paper"]] = told["answer"]
+                # It may have died within a line.
+                with suppress(ValueError, TypeError, KeyError):
+                    told = json_format.loads(line)
+                    answers[told["paper"]] = told["answer"]
             else:  # what wasn't answered is said by the paper's own `reproduce`
                 is_over = True
         yield member, answers.get(member.name)
+    # After its last answer it renews the README's table.
+    if process.wait() and len(answers) == len(members) and children.signal is None:
+        raise CommandError("the README's table of all claims may be old: see the message above")
 
 
 def _read_lines(

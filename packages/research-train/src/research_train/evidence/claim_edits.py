@@ -42,6 +42,7 @@ from research_train.record.folders import SOURCES
 from research_train.record.summary import RunSummary
 
 RUN_ID = re.compile(r"(\d{8})-(\d{6})\.(\d{3})")  # begins with when it was started, in UTC
+MEANING = "1"  # another one, when histories are told in other words or followed otherwise
 # Keys of a claim that decide no verdict.
 PROSE = ("name", "what", "reason", "unit", "page", "quote", "awaiting")
 
@@ -202,38 +203,49 @@ class _History:
     is_shallow: bool = False
 
 
+class _NoAnswerError(Exception):
+    """Git gave no answer, as in a clone whose files are fetched from a remote out of reach."""
+
+
 def _history(folder: Path) -> _History:
     """The history of the paper in a folder; git is asked for it once for each commit."""
     said = _git(folder, "rev-parse", "HEAD", "--is-shallow-repository")
     if said is None:
         return _History(is_repository=_git(folder, "rev-parse", "--git-dir") is not None)
     head, is_shallow = said.splitlines()[0], said.endswith("true")
-    place = f"history {head} {folder.resolve()}"
-    # A shallow clone may get more history under the same commit.
-    kept: Any = None if is_shallow else _known().recall(place)
+    place = f"history {MEANING} {folder.resolve()}"
     with suppress(KeyError, TypeError, ValueError):
+        kept: Any = _known().recall(place)
         edits = [(_commit(commit, seconds), key) for commit, seconds, key in kept["claims"]]
-        keys = {key for _, key in edits} | {key for pair in kept["results"] for key in pair}
-        if all(_known().recall(key) is not None for key in keys):
-            return _History(edits, [(beside, key) for beside, key in kept["results"]])
-    edits = [(edit, _noted(text)) for edit, text in _versions(folder, CLAIMS)]
-    results = list(_results(folder))
-    if not is_shallow:
+        results = [(beside, key) for beside, key in kept["results"]]
+        keys = {key for _, key in edits} | {key for pair in results for key in pair}
+        if kept["head"] == head and not is_shallow and all(map(_is_kept, keys)):
+            return _History(edits, results)
+    try:
+        edits = [(edit, _noted(text)) for edit, text in _versions(folder, CLAIMS, head)]
+        results = list(_results(folder, head))
+    except _NoAnswerError:
+        return _History(is_repository=False)
+    if not is_shallow:  # a shallow clone may get more history under the same commit
         listed = [(edit.commit, edit.time and edit.time.timestamp(), key) for edit, key in edits]
-        _known().keep(place, {"claims": listed, "results": results})
+        _known().keep(place, {"head": head, "claims": listed, "results": results})
     return _History(edits, results, is_shallow=is_shallow)
+
+
+def _is_kept(key: str) -> bool:
+    return _known().recall(key) is not None
 
 
 def _commit(commit: str, seconds: float) -> _Edit:
     return _Edit(commit, datetime.fromtimestamp(seconds, UTC))
 
 
-def _results(folder: Path) -> Iterator[tuple[str, str]]:
+def _results(folder: Path, head: str) -> Iterator[tuple[str, str]]:
     """For every committed results.json, the keys of that commit's claims and of what it tells."""
-    versions = list(_versions(folder, RESULTS))
+    versions = _versions(folder, RESULTS, head)
     claims = stored_contents(folder, [f"{edit.commit}:./{CLAIMS}" for edit, _ in versions])
     for (_, content), beside in zip(versions, claims, strict=True):
-        key = f"results {_sha256(content)}"
+        key = f"results {MEANING} {_sha256(content)}"
         with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
             told = {
                 entry["name"]: {
@@ -246,22 +258,28 @@ def _results(folder: Path) -> Iterator[tuple[str, str]]:
             yield _noted(_text(beside or b"")), key
 
 
-def _versions(folder: Path, file: str) -> Iterator[tuple[_Edit, str]]:
-    """Every committed version of a file in folder, newest first; renames are followed."""
+def _versions(folder: Path, file: str, head: str) -> list[tuple[_Edit, str]]:
+    """Every version of a file in folder up to a commit, newest first; renames are followed.
+
+    Raises _NoAnswerError.
+    """
     options = ("-c", "log.showSignature=false", "-c", "core.quotePath=false")
-    log = _git(
-        folder, *options, "log", "--follow", "--format=%x00%H %ct", "--name-only", "--", file
-    )
+    told = ("--follow", "--format=%x00%H %ct", "--name-only")
+    log = _git(folder, *options, "log", *told, head, "--", file)
+    if log is None:
+        raise _NoAnswerError
     edits, names = [], []
-    for entry in (log or "").split("\0")[1:]:
-        head, _, rest = entry.partition("\n")
-        commit, _, seconds = head.partition(" ")
+    for entry in log.split("\0")[1:]:
+        first, _, rest = entry.partition("\n")
+        commit, _, seconds = first.partition(" ")
         if files := [line for line in rest.splitlines() if line]:
             edits.append(_commit(commit, int(seconds)))
             names.append(f"{commit}:{files[-1]}")
-    for edit, content in zip(edits, stored_contents(folder, names), strict=True):
-        if content is not None:
-            yield edit, _text(content)
+    contents = stored_contents(folder, names)
+    if names and set(contents) == {None}:
+        raise _NoAnswerError
+    there = zip(edits, contents, strict=True)
+    return [(edit, _text(content)) for edit, content in there if content is not None]  # removed
 
 
 def _archived(member: Member, run: RunSummary, claim: Claim, unknown: bool) -> bool:
@@ -349,9 +367,7 @@ def _deciding(key: str) -> list[dict[str, Any]]:
 
 @cache
 def _known() -> ParsedFiles:
-    """A cache of claims.yaml versions, of which parsing one with 20 claims takes 50 ms, and of
-    histories: six calls of git take 40 ms.
-    """
+    """A cache of what git and archives have: to parse 20 claims takes 50 ms, to ask git 40 ms."""
     return ParsedFiles("claims")
 
 

@@ -20,19 +20,18 @@ from research_train.experiment.needs import out_of_reach
 from research_train.record.record import was_lengthened
 from research_train.record.summary import RunSummary
 
+QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out
+
 
 @dataclass(frozen=True)
 class Settled:
-    """How to plan in a process of which nothing may be trained, made or fetched.
+    """How to plan in a process in which nothing may be trained, made or fetched.
 
     ask: tells the fingerprints, here. is_offline: nothing could be fetched elsewhere either.
     """
 
     ask: Callable[[Member, Sequence[Setting]], list[dict[str, Any]]]
     is_offline: bool
-
-
-QUICK = ("steps=8", "log_every=4")  # a smoke test: shows that all runs, never what comes out
 
 
 @dataclass(frozen=True)

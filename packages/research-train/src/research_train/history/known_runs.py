@@ -116,6 +116,7 @@ def known_runs(paths: Sequence[str], many: int = MANY) -> list[KnownRun]:
 def remember_runs() -> None:
     """Remember every run: for a process that will ask for those of many papers."""
     known_runs(all_run_paths(), many=1)
+    _remembered(get_outputs_dir() / KNOWN)  # as it is now, for forks of this process
 
 
 def known_run(run: RecordedRun) -> KnownRun:
