@@ -23,6 +23,7 @@ from io import StringIO
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
+from typing import Any
 
 from research_data.assets.verify import count_cores
 from research_data.hub.settings import is_offline
@@ -39,7 +40,7 @@ from research_train.processes.children import ask_for_death_signal, end_with_par
 from research_train.processes.collector import collect_rarely
 from research_train.processes.hash_seed import start_with_fixed_hashes
 from research_train.reproduce_command import reproduce_words
-from research_train.results.overview import write_overview
+from research_train.results.overview import Counted, count, write_overview
 from research_train.versions.hand_over import has_releases, leave_releases
 
 # What `reproduce` imports on its way when nothing is to be trained.
@@ -82,7 +83,7 @@ def main(words: Sequence[str]) -> int:
         its.close()  # so that its death is seen
         return ours
 
-    answered = set()
+    answered: dict[Path, dict[str, Counted]] = {}
     idle: list[Connection] = []
     running: dict[Connection, str] = {}
     while names or running:
@@ -103,11 +104,12 @@ def main(words: Sequence[str]) -> int:
             except (EOFError, OSError):  # the paper's code ended it
                 ready.close()
             if answer is not None:
-                answered.add(find_member(name, members).workspace)
+                counted = answer.pop("counted")
+                answered.setdefault(find_member(name, members).workspace, {})[name] = counted
             print(json.dumps({"paper": name, "answer": answer}), flush=True)
     if "--dry-run" not in words:
-        for workspace in answered:
-            write_overview(workspace)
+        for workspace, counted in answered.items():
+            write_overview(workspace, counted)
     return 0
 
 
@@ -131,8 +133,8 @@ def _answer_each(
         asked.send(_answer(member, words, Settled(ask, offline)))
 
 
-def _answer(member: Member, words: Sequence[str], settled: Settled) -> dict[str, object] | None:
-    """What `reproduce` gives, or None."""
+def _answer(member: Member, words: Sequence[str], settled: Settled) -> dict[str, Any] | None:
+    """What `reproduce` gives, and how many claims are in each state; or None."""
     with redirect_stdout(StringIO()) as output, redirect_stderr(StringIO()) as errors:
         try:
             if has_releases(member):
@@ -140,7 +142,8 @@ def _answer(member: Member, words: Sequence[str], settled: Settled) -> dict[str,
             code = reproduce_words(words, settled, member)
         except BaseException:  # the paper's own `reproduce` says what is wrong
             return None
-    return {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
+    told = {"code": code, "output": output.getvalue(), "errors": errors.getvalue()}
+    return {**told, "counted": count(member)}
 
 
 if __name__ == "__main__":

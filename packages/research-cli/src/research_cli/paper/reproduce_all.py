@@ -166,6 +166,8 @@ def _answers(
     answers: dict[str, dict[str, Any] | None] = {}
     is_over = False
     for member in members:
+        if member.name not in answers and _requires_releases(member):
+            answers[member.name] = None  # what will be said of it, so it can begin now
         while member.name not in answers and not is_over:
             if line := lines.get():
                 # It may have died within a line.
@@ -178,6 +180,17 @@ def _answers(
     # After its last answer it renews the README's table.
     if process.wait() and len(answers) == len(members) and children.signal is None:
         raise CommandError("the README's table of all claims may be old: see the message above")
+
+
+def _requires_releases(member: "Member") -> bool:
+    """Whether a paper's `reproduce` runs under releases of our packages, so only for itself."""
+    from research_train.errors import RequirementError
+    from research_train.versions.hand_over import has_releases
+
+    try:
+        return has_releases(member)
+    except RequirementError:  # its own `reproduce` says so
+        return True
 
 
 def _read_lines(

@@ -94,7 +94,7 @@ def code_identity(
     parsed = parsed or ParsedFiles()
     code = reached_code(experiment, parsed, shared)
     files = {name: parsed.sha256(file) for name, file in files_beside(experiment, code).items()}
-    packages = package_versions(code.external, parsed)
+    packages = package_versions(code.external, parsed, shared.versions if shared else None)
     parsed.save()
     return {"modules": code.modules, "files": files, "packages": packages}
 
@@ -171,8 +171,22 @@ def _shown(name: Path) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def package_versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
-    """Distribution -> version of what provides the modules, and of what that requires."""
+def package_versions(
+    modules: Iterable[str],
+    parsed: ParsedFiles,
+    known: dict[frozenset[str], dict[str, str]] | None = None,
+) -> dict[str, str]:
+    """Distribution -> version of what provides the modules, and of what that requires.
+
+    known: answers so far, for a caller that asks for several members, of which many use the same.
+    """
+    asked, known = frozenset(modules), {} if known is None else known
+    if asked not in known:
+        known[asked] = _package_versions(asked, parsed)
+    return dict(known[asked])
+
+
+def _package_versions(modules: Iterable[str], parsed: ParsedFiles) -> dict[str, str]:
     found: dict[str, str] = {}
     waiting: list[tuple[str, frozenset[str]]] = []
     for module in sorted(modules):

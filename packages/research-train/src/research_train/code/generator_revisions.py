@@ -66,6 +66,6 @@ def _key(member: Member, name: str, parsed: ParsedFiles, shared: SharedWalks) ->
     for experiment in member.experiments:
         beside = files_beside(member.experiment(experiment), code)
         files |= {str(file): parsed.sha256(file) for file in beside.values()}
-    packages = package_versions(code.external, parsed)
+    packages = package_versions(code.external, parsed, shared.versions)
     identity = ["keys", module, attribute, sorted(files.items()), sorted(packages.items())]
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

@@ -98,10 +98,12 @@ class SharedWalks:
 
     trainings: from ROOTS, nine of ten modules that an experiment reaches. generated: from
     GENERATED, as much of what the definition of a dataset reaches; None where none is asked about.
+    versions: external modules -> the versions of what provides them, as far as asked for.
     """
 
     trainings: "Walk"
     generated: "Walk | None"
+    versions: dict[frozenset[str], dict[str, str]] = field(default_factory=dict)
 
 
 def shared_walks(workspace: Path, parsed: ParsedFiles, generated: bool = False) -> SharedWalks:

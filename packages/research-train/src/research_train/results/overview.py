@@ -49,12 +49,11 @@ def write_overview(workspace: Path, known: Mapping[str, Counted] | None = None) 
 
 def _counted_again(papers: Sequence[Member], known: Mapping[str, Counted]) -> dict[str, Counted]:
     """The claims of the papers that aren't known, or were written since."""
-    again = {}
-    for each in papers:
-        written = _written(each)  # first, so that what is written meanwhile shows
-        if each.name not in known or known[each.name].written != written:
-            again[each.name] = Counted(written, states_of(each))
-    return again
+    return {
+        each.name: count(each)
+        for each in papers
+        if each.name not in known or known[each.name].written != _written(each)
+    }
 
 
 def _table(papers: Sequence[Member], counts: Mapping[str, Counted]) -> str:
@@ -70,7 +69,12 @@ def _table(papers: Sequence[Member], counts: Mapping[str, Counted]) -> str:
 def states_of_others(member: Member) -> dict[str, Counted]:
     """How many claims of each other paper of its workspace are in each state, by its name."""
     others = (each for each in _papers(member.workspace) if each.name != member.name)
-    return {each.name: Counted(_written(each), states_of(each)) for each in others}
+    return {each.name: count(each) for each in others}
+
+
+def count(member: Member) -> Counted:
+    """How many of a paper's claims are in each state now."""
+    return Counted(_written(member), states_of(member))  # the times first: see write_overview
 
 
 def _written(member: Member) -> list[int]:
