@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from multiprocessing import get_context
 
 import pytest
 from research_data import AssetError, DamagedAssetError
@@ -65,8 +66,8 @@ def test_a_link_whose_target_is_gone_is_renewed(experiment, tmp_path):
     assert (data / ".asset.json").is_file()
 
 
-def test_several_datasets_are_links_in_a_folder(experiment):
-    folder = experiment.member.folder
+def give_two_datasets(folder):
+    """Have the paper in a folder make another dataset beside its own."""
     pyproject = folder / "pyproject.toml"
     more = 'tiny-points = "paper_tiny.data:POINTS"\nmore-points = "paper_tiny.data:MORE"\n'
     text = pyproject.read_text()
@@ -76,11 +77,37 @@ def test_several_datasets_are_links_in_a_folder(experiment):
             "\nMORE = GeneratedDataset('more-points', generate, {'examples': 9, 'seed': 1},"
             " 'numpy', 'CC0-1.0')\n"
         )
+
+
+def test_several_datasets_are_links_in_a_folder(experiment):
+    folder = experiment.member.folder
+    give_two_datasets(folder)
     revisions = prepare_and_link(experiment)
     assert {path.name for path in (folder / "data").iterdir()} == revisions.keys()
     for path in (folder / "data").iterdir():
         assert (path / ".asset.json").is_file()
     assert prepare_and_link(experiment) == revisions
+
+
+def test_trainings_that_start_together_make_the_same_links(experiment):
+    member = experiment.member
+    give_two_datasets(member.folder)
+    revisions = prepare_assets(member)
+    for _ in range(10):
+        shutil.rmtree(member.folder / "data", ignore_errors=True)
+        together = get_context("fork").Barrier(6)
+
+        def link(together=together):
+            together.wait()
+            link_needs(member, revisions)
+
+        processes = [get_context("fork").Process(target=link) for _ in range(6)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join()
+        assert [process.exitcode for process in processes] == [0] * 6
+        assert {path.name for path in (member.folder / "data").iterdir()} == revisions.keys()
 
 
 @pytest.mark.parametrize(

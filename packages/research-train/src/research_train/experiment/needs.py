@@ -25,6 +25,7 @@ perplexity = ["tinyshakespeare", "bert-base-uncased"]
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 
 from research_data import (
@@ -32,6 +33,7 @@ from research_data import (
     DamagedAssetError,
     add_link,
     asset_folder,
+    get_outputs_dir,
     link_assets,
     make_dataset,
     matching_assets,
@@ -39,8 +41,9 @@ from research_data import (
 )
 from research_data.assets.manifest import Kind
 from research_data.assets.needs import FileNeed, HubNeed
-from research_data.errors import HubError
+from research_data.errors import HubError, StorageError
 from research_data.generated.dataset import find_generated
+from research_data.lock import locked
 from research_data.shown import brief, counted, did_you_mean, say, shown_size
 
 from research_train.errors import MemberError
@@ -147,11 +150,24 @@ def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
     Links to its other needs stay, which one of its other experiments has made.
     """
     folders = {name: asset_folder(name, revision) for name, revision in revisions.items()}
-    if folders.keys() == set(_every_name(member)):
-        link_assets(member.folder, folders)
-        return
-    for name, folder in folders.items():
-        add_link(member.folder, name, folder)
+    with _linking(member):
+        if folders.keys() == set(_every_name(member)):
+            link_assets(member.folder, folders)
+            return
+        for name, folder in folders.items():
+            add_link(member.folder, name, folder)
+
+
+@contextmanager
+def _linking(member: Member) -> Iterator[None]:
+    """Let one process at a time make a member's links: it removes all that it doesn't make."""
+    folder = get_outputs_dir() / member.name
+    with ExitStack() as stack:
+        # In outputs that can't be written to nothing is trained, and the links are mostly there.
+        with suppress(OSError, StorageError):
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder / ".links.lock"))
+        yield
 
 
 def hub_needs(member: Member) -> list[tuple[Kind, str, bool]]:
