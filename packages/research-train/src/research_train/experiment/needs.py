@@ -33,7 +33,6 @@ from research_data import (
     DamagedAssetError,
     add_link,
     asset_folder,
-    get_outputs_dir,
     link_assets,
     make_dataset,
     matching_assets,
@@ -161,12 +160,11 @@ def link_needs(member: Member, revisions: Mapping[str, str]) -> None:
 @contextmanager
 def _linking(member: Member) -> Iterator[None]:
     """Let one process at a time make a member's links: it removes all that it doesn't make."""
-    folder = get_outputs_dir() / member.name
+    beside = member.folder / "pyproject.toml"
     with ExitStack() as stack:
-        # In outputs that can't be written to nothing is trained, and the links are mostly there.
-        with suppress(OSError, StorageError):
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder / ".links.lock"))
+        if beside.is_file():
+            with suppress(StorageError):  # where that can't be written, links are hardly made
+                stack.enter_context(locked(beside))
         yield
 
 
