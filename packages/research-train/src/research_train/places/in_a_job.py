@@ -60,9 +60,10 @@ def train_in_job(options: argparse.Namespace, train: Callable[[Sequence[str]], i
     """
     job, began = this_job(), time.monotonic()
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-    if "SLURM_ARRAY_JOB_ID" not in os.environ:
+    whole = os.environ.get("SLURM_ARRAY_JOB_ID")
+    array = elements_of(Path(os.environ[JOB]), whole) if whole else []
+    if not array:  # a job of its own, or one whose folder is gone
         return _train(options, job, again, train).code
-    array = elements_of(Path(os.environ[JOB]), os.environ["SLURM_ARRAY_JOB_ID"])
     due = _due(array, job, again)
     failed, fresh = 0, True
     while due:
